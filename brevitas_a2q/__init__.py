@@ -1,0 +1,33 @@
+"""Accumulator-aware quantization for Brevitas: weights whose dot products cannot overflow P bits, whatever the input.
+
+Names are imported on first use, so that what needs no torch (``bounds``, ``hw``) starts without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brevitas_a2q import bounds as bounds
+    from brevitas_a2q import hw as hw
+
+__version__ = "0.1.0"
+
+_MODULES = ("bounds", "hw")
+# Name -> module that defines it. Extended as features land; INTERFACE names stay put.
+_NAMES: dict[str, str] = {}
+
+__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"brevitas_a2q.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'brevitas_a2q' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Export to QONNX that keeps the promise."""

@@ -1,0 +1,1 @@
+"""FINN-style FPGA estimates of a QONNX file: no torch, no Brevitas."""

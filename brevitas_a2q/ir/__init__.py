@@ -1,0 +1,1 @@
+"""The integer network: what a QONNX file computes, as integers with ranges. NumPy and onnx only, no torch."""

@@ -1,0 +1,59 @@
+"""One layer's dot products as integers: what the certificate, the simulation and the estimator all start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q.errors import ModelError
+
+__all__ = ["DotProductLayer", "IntArray"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class DotProductLayer:
+    """The integer dot products of a linear or convolutional layer, one row of ``weights`` per output channel.
+
+    Grouped and depthwise layers list only the inputs their own group sees, so K is the number of products that one
+    output really sums. ``x_lo`` and ``x_hi`` hold what each product's input (code less zero-point) can be; they always
+    include 0, see :func:`brevitas_a2q.bounds.input_range`.
+    """
+
+    name: str
+    op: str  # Conv, ConvTranspose, MatMul: the ONNX operator it is or becomes
+    weights: IntArray  # shape: (channels, K)
+    x_lo: IntArray  # shape: broadcastable to (channels, K); not positive
+    x_hi: IntArray  # shape: broadcastable to (channels, K); not negative
+    input_bit_width: int  # N of the input's data type
+    input_signed: bool
+    weight_bit_width: int  # M of the weights' data type
+    bias: IntArray | None = None  # shape: (channels,), at the scale of the accumulator
+    accumulator_bit_width: int | None = None  # target P; None: none was set
+    tile: int | None = None  # products per tile with inner width P; None: one accumulator for all K
+    outer_accumulator_bit_width: int | None = None  # width of the sum of tiles, where it is fixed
+    range_source: str = "data type"  # what the input range was taken from
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 2 or self.weights.dtype != np.int64:
+            raise ModelError(
+                f"found weights of shape {self.weights.shape} and type {self.weights.dtype}",
+                where=f"layer {self.name}",
+                expected="int64 of shape (channels, K)",
+            )
+        if (self.x_lo > 0).any() or (self.x_hi < 0).any():
+            raise ModelError("found an input range without 0", where=f"layer {self.name}", expected="x_lo <= 0 <= x_hi")
+
+    @property
+    def channels(self) -> int:
+        """Number of output channels."""
+        return int(self.weights.shape[0])
+
+    @property
+    def dot_product_size(self) -> int:
+        """K, the products that one output sums."""
+        return int(self.weights.shape[1])

@@ -1,0 +1,1 @@
+"""Benchmark networks, float and quantized, by name."""

@@ -1,0 +1,1 @@
+"""Accumulator-aware weight quantizers for Brevitas."""

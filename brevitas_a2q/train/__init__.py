@@ -1,0 +1,1 @@
+"""Training with an accumulator-aware quantizer."""

@@ -1,0 +1,1 @@
+"""Certificates and bit-exact simulation, computed on integers."""
