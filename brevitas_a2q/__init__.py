@@ -18,7 +18,7 @@ _MODULES = ("bounds", "hw")
 # Name -> module that defines it. Extended as features land; INTERFACE names stay put.
 _NAMES: dict[str, str] = {}
 
-__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

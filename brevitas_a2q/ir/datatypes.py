@@ -27,7 +27,8 @@ class IntType:
     def __post_init__(self) -> None:
         if self.name not in _NAMED and not re.fullmatch(r"U?INT([1-9]|[1-9]\d)", self.name):
             raise A2QError(
-                f"found data type {self.name!r}", expected="UINT<n>, INT<n>, BINARY, BIPOLAR or TERNARY with n below 100"
+                f"found data type {self.name!r}",
+                expected="UINT<n>, INT<n>, BINARY, BIPOLAR or TERNARY with n below 100",
             )
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Our model: equations with a source, coefficients fitted to synthesis of reference RTL."""
