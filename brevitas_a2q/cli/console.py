@@ -1,0 +1,28 @@
+"""Where output goes: tables and JSON to standard output, progress and messages to standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+
+__all__ = ["emit_json", "messages", "tables"]
+
+
+def messages() -> Console:
+    """The console for progress and messages (standard error)."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def tables() -> Console:
+    """The console for tables (standard output). Where that is a file or pipe, rows are not cut to a terminal's width."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))

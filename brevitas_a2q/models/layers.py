@@ -1,0 +1,86 @@
+"""One vocabulary of layers for the float and the quantized form of every network.
+
+A network asks a :class:`LayerFactory` for its layers and never for Brevitas itself, so that both forms have the same
+modules under the same names, and float weights load into the quantized form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brevitas.nn as qnn
+from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat, Uint8ActPerTensorFloatMaxInit
+from torch import nn
+
+from brevitas_a2q.models.spec import QuantSpec
+from brevitas_a2q.quant import (
+    Int8A2QPlusWeightPerChannelFloat,
+    Int8A2QWeightPerChannelFloat,
+    Int8ProjectedA2QWeightPerChannelFloat,
+)
+
+__all__ = ["LayerFactory"]
+
+_WEIGHT_QUANTIZERS: dict[str, Any] = {
+    "none": Int8WeightPerChannelFloat,
+    "a2q": Int8A2QWeightPerChannelFloat,
+    "a2q+": Int8A2QPlusWeightPerChannelFloat,
+    "projected": Int8ProjectedA2QWeightPerChannelFloat,
+}
+
+
+class LayerFactory:
+    """Layers of one network, float where ``spec`` is None.
+
+    Args:
+        spec: Bit widths and method, or None for the float form.
+    """
+
+    def __init__(self, spec: QuantSpec | None) -> None:
+        self.spec = spec
+
+    def unit_input(self) -> nn.Module:
+        """Quantizer of the network's input, for images in [0, 1]: unsigned, its scale fixed."""
+        if self.spec is None:
+            return nn.Identity()
+        return qnn.QuantIdentity(
+            act_quant=Uint8ActPerTensorFloatMaxInit,
+            bit_width=self.spec.boundary_bit_width,
+            max_val=1.0,
+            scaling_impl_type="const",
+            return_quant_tensor=True,
+        )
+
+    def conv(self, inputs: int, outputs: int, kernel: int, *, boundary: bool = False, **options: Any) -> nn.Module:
+        """2-D convolution without bias; ``boundary`` marks the network's first or last layer."""
+        if self.spec is None:
+            return nn.Conv2d(inputs, outputs, kernel, bias=False, **options)
+        return qnn.QuantConv2d(inputs, outputs, kernel, bias=False, **options, **self._weights(boundary))
+
+    def linear(self, inputs: int, outputs: int, *, boundary: bool = False) -> nn.Module:
+        """Dense layer without bias."""
+        if self.spec is None:
+            return nn.Linear(inputs, outputs, bias=False)
+        return qnn.QuantLinear(inputs, outputs, bias=False, **self._weights(boundary))
+
+    def relu(self) -> nn.Module:
+        """ReLU with an unsigned per-tensor activation quantizer behind it."""
+        if self.spec is None:
+            return nn.ReLU()
+        return qnn.QuantReLU(
+            act_quant=Uint8ActPerTensorFloat,
+            bit_width=self.spec.activation_bit_width,
+            return_quant_tensor=True,
+        )
+
+    def _weights(self, boundary: bool) -> dict[str, Any]:
+        assert self.spec is not None
+        if boundary:
+            return {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": self.spec.boundary_bit_width}
+        options: dict[str, Any] = {
+            "weight_quant": _WEIGHT_QUANTIZERS[self.spec.method],
+            "weight_bit_width": self.spec.weight_bit_width,
+        }
+        if self.spec.method != "none":
+            options["weight_accumulator_bit_width"] = self.spec.accumulator_bit_width
+        return options
