@@ -1,0 +1,30 @@
+# Two commands for newcomers: `make demo` and `make test`. Each makes its own virtual environment.
+PYTHON ?= python3
+
+.PHONY: demo test clean
+demo: .venv/ready
+	.venv/bin/brevitas-a2q quickstart
+
+.venv/ready: setup.cfg
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet .
+	touch $@
+
+# The tests run against the built wheel, not the source tree, so that a file missing from the wheel is a failed test.
+test:
+	rm -rf .venv-test build dist
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/pip install --quiet build
+	.venv-test/bin/python -m build --outdir dist . > dist.log 2>&1 || (cat dist.log; exit 1)
+	rm dist.log
+	.venv-test/bin/pip install --quiet "$$(ls dist/*.whl)[test]"
+	.venv-test/bin/brevitas-a2q --version
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports --no-cache
+	.venv-test/bin/pytest --pyargs brevitas_a2q
+	.venv-test/bin/pytest tests
+
+clean:
+	rm -rf .venv .venv-test build dist *.egg-info

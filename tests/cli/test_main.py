@@ -1,0 +1,68 @@
+"""The command line as a user meets it: help, one-line errors, exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brevitas_a2q import __version__
+from brevitas_a2q.cli.main import _COMMANDS, main
+
+
+def one_line_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed on standard error: one line, no traceback, nothing on standard output."""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("brevitas-a2q: error: ")
+    return printed.err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_lists_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    for name in _COMMANDS:
+        assert name in printed
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"Usage: brevitas-a2q {name}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quickstar"]) == 2
+    assert "quickstar" in one_line_error(capsys)
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_unknown_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--no-such-option"]) == 2
+    assert "--no-such-option" in one_line_error(capsys)
+
+
+@pytest.mark.parametrize("name", ["certify", "check-finn", "estimate", "fold"])
+def test_bad_files_get_one_line_and_status_2(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [] if name in {"certify", "check-finn"} else ["--part", "xczu7ev-ffvc1156-2-e", "--target-fps", "100"]
+    garbage = tmp_path / "garbage.onnx"
+    garbage.write_bytes(b"\x00\xffthis is no protobuf")
+    for path in (garbage, tmp_path / "missing.onnx", tmp_path):
+        assert main([name, str(path), *options]) == 2
+        assert path.name in one_line_error(capsys)
+
+
+def test_estimating_starts_without_torch() -> None:
+    check = "import sys, brevitas_a2q.cli.estimate, brevitas_a2q.hw; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
