@@ -161,7 +161,7 @@ def data_type_bound(dot_product_size: int, input_bit_width: int, weight_bit_widt
     """Accumulator width that suffices for any weights and inputs of these types, as published.
 
     ``P = ceil(alpha + phi(alpha) + 1)`` with ``alpha = log2(K) + N + M - 1 - signed(x)`` and
-    ``phi(a) = log2(1 + 2^-a)`` (A2Q, equation 8; v1, equation 9). Since ``alpha + phi(alpha) = log2(2^alpha + 1)`` and
+    ``phi(a) = log2(1 + 2^-a)`` (A2Q and v1, the bound from data types). Since ``alpha + phi(alpha) = log2(2^alpha + 1)`` and
     ``ceil(log2(n + 1)) = n.bit_length()``, it is an integer expression.
 
     Args:
@@ -187,8 +187,8 @@ def data_type_bound(dot_product_size: int, input_bit_width: int, weight_bit_widt
 def weight_bound(l1_norm: int, input_bit_width: int, input_signed: bool) -> int:
     """Accumulator width that suffices for weights of this norm and any input of the type, as published.
 
-    The form of :func:`data_type_bound` with ``beta = log2(||q||_1) + N - signed(x)`` (A2Q, equation 12; v1, equation
-    13). For an all-zero channel, where the logarithm does not exist, the one bit that holds 0.
+    The form of :func:`data_type_bound` with ``beta = log2(||q||_1) + N - signed(x)`` (A2Q and v1, the bound from
+    weights). For an all-zero channel, where the logarithm does not exist, the one bit that holds 0.
 
     Args:
         l1_norm: ``||q||_1`` of one channel's integer weights.
@@ -249,7 +249,7 @@ def data_type_bound_exact(dot_product_size: int, inputs: IntRange, weights: IntR
 
 
 def a2q_budget(accumulator_bit_width: int, input_bit_width: int, input_signed: bool) -> int:
-    """Largest ``||q||_1`` that A2Q allows: ``floor((2^(P-1) - 1) * 2^(signed(x) - N))`` (A2Q, equation 15).
+    """Largest ``||q||_1`` that A2Q allows: ``floor((2^(P-1) - 1) * 2^(signed(x) - N))``, A2Q's constraint.
 
     Args:
         accumulator_bit_width: P.
@@ -266,7 +266,7 @@ def a2q_budget(accumulator_bit_width: int, input_bit_width: int, input_signed: b
 
 
 def a2q_plus_budget(accumulator_bit_width: int, input_bit_width: int) -> int:
-    """Largest ``||q||_1`` that A2Q+ allows for zero-centred weights: ``floor((2^P - 2)/(2^N - 1))`` (A2Q+, eq. 11).
+    """Largest ``||q||_1`` that A2Q+ allows for zero-centred weights: ``floor((2^P - 2)/(2^N - 1))`` (A2Q+).
 
     Zero-centred means ``S+ = S-``, so each sign has half of it. The bound is the same for signed and unsigned inputs.
 

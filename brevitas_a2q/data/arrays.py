@@ -26,7 +26,9 @@ class ImageData:
     classes: int
 
 
-def batches(x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of images and labels, shuffled by ``generator``, or in order where it is None."""
     order = torch.arange(len(x)) if generator is None else torch.randperm(len(x), generator=generator)
     for index in order.split(batch_size):

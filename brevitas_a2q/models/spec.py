@@ -18,7 +18,7 @@ class QuantSpec:
     """Bit widths and method of a quantized network.
 
     The first and the last layer have ``boundary_bit_width`` weights (and inputs) and no accumulator constraint, as in
-    the papers' experiments (A2Q, section 5; A2Q+, appendix B).
+    the papers' experiments (A2Q; A2Q+, appendix B).
 
     Example:
         >>> QuantSpec(method="a2q", accumulator_bit_width=12).weight_bit_width

@@ -52,9 +52,7 @@ def test_unknown_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["certify", "check-finn", "estimate", "fold"])
-def test_bad_files_get_one_line_and_status_2(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_files_get_one_line_and_status_2(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = [] if name in {"certify", "check-finn"} else ["--part", "xczu7ev-ffvc1156-2-e", "--target-fps", "100"]
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"\x00\xffthis is no protobuf")
