@@ -23,7 +23,9 @@ FINN_PLATFORMS = {
 def test_every_part_is_whole() -> None:
     for part in parts().values():
         assert part.ff == 2 * part.lut, part.name  # eight LUTs and sixteen flip-flops a CLB (7-series: four and eight)
-        assert part.bram18 > 0 and part.bram18 % 2 == 0 and part.dsp > 0
+        assert part.bram18 > 0
+        assert part.bram18 % 2 == 0
+        assert part.dsp > 0
         assert part.uram == 0 or part.family != "7-series"
 
 
