@@ -161,8 +161,8 @@ def data_type_bound(dot_product_size: int, input_bit_width: int, weight_bit_widt
     """Accumulator width that suffices for any weights and inputs of these types, as published.
 
     ``P = ceil(alpha + phi(alpha) + 1)`` with ``alpha = log2(K) + N + M - 1 - signed(x)`` and
-    ``phi(a) = log2(1 + 2^-a)`` (A2Q and v1, the bound from data types). Since ``alpha + phi(alpha) = log2(2^alpha + 1)`` and
-    ``ceil(log2(n + 1)) = n.bit_length()``, it is an integer expression.
+    ``phi(a) = log2(1 + 2^-a)`` (A2Q and v1, the bound from data types). Since
+    ``alpha + phi(alpha) = log2(2^alpha + 1)`` and ``ceil(log2(n + 1)) = n.bit_length()``, it is an integer expression.
 
     Args:
         dot_product_size: K, products per output.
@@ -249,7 +249,7 @@ def data_type_bound_exact(dot_product_size: int, inputs: IntRange, weights: IntR
 
 
 def a2q_budget(accumulator_bit_width: int, input_bit_width: int, input_signed: bool) -> int:
-    """Largest ``||q||_1`` that A2Q allows: ``floor((2^(P-1) - 1) * 2^(signed(x) - N))``, A2Q's constraint.
+    """Largest ``||q||_1`` that A2Q allows: ``floor((2^(P-1) - 1) * 2^(signed(x) - N))``.
 
     Args:
         accumulator_bit_width: P.

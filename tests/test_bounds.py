@@ -1,4 +1,4 @@
-"""Bounds against brute force, in both directions: the bound holds, and one bit less fails for some weights and input."""
+"""Bounds against brute force, both ways: the bound holds, and one bit less fails for some weights and input."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def messages() -> Console:
 
 
 def tables() -> Console:
-    """The console for tables (standard output). Where that is a file or pipe, rows are not cut to a terminal's width."""
+    """The console for tables (standard output); in a file or pipe, rows are not cut to a terminal's width."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=200)
 

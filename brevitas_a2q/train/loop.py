@@ -85,7 +85,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> f
 def fit(
     model: nn.Module, data: ImageData, config: TrainConfig, on_epoch: Callable[[EpochRecord], None] | None = None
 ) -> History:
-    """Train in place with cross-entropy plus A2Q's penalty (A2Q: lambda times the norm parameters in excess of their caps).
+    """Train in place with cross-entropy plus A2Q's penalty (lambda times what norms exceed their caps by).
 
     Args:
         model: Classifier, float or quantized; left in evaluation mode.
