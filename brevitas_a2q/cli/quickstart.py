@@ -11,27 +11,53 @@ from brevitas_a2q.cli.console import emit_json, messages
 from brevitas_a2q.cli.steps import Steps
 
 
-# fmt: off
 @click.command("quickstart")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("a2q-quickstart"),
-              show_default=True, help="Folder for the network, the certificate and the report.")
-@click.option("-P", "--accumulator-bit-width", type=click.IntRange(2, 64), default=10, show_default=True,
-              help="P: accumulator width of the hidden layers.")
-@click.option("-M", "--weight-bit-width", type=click.IntRange(2, 8), default=4, show_default=True,
-              help="M: weight bits.")
-@click.option("-N", "--activation-bit-width", type=click.IntRange(1, 8), default=4, show_default=True,
-              help="N: activation bits.")
-@click.option("--method", type=click.Choice(["a2q", "a2q+", "projected"]), default="projected", show_default=True,
-              help="Quantizer of the network that is certified, exported and estimated.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("a2q-quickstart"),
+    show_default=True,
+    help="Folder for the network, the certificate and the report.",
+)
+@click.option(
+    "-P",
+    "--accumulator-bit-width",
+    type=click.IntRange(2, 64),
+    default=10,
+    show_default=True,
+    help="P: accumulator width of the hidden layers.",
+)
+@click.option(
+    "-M", "--weight-bit-width", type=click.IntRange(2, 8), default=4, show_default=True, help="M: weight bits."
+)
+@click.option(
+    "-N", "--activation-bit-width", type=click.IntRange(1, 8), default=4, show_default=True, help="N: activation bits."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["a2q", "a2q+", "projected"]),
+    default="projected",
+    show_default=True,
+    help="Quantizer of the network that is certified, exported and estimated.",
+)
 @click.option("--epochs", type=click.IntRange(1, 1000), default=15, show_default=True, help="Epochs of each run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights and batches.")
 @click.option("--part", default="xc7z020clg400-1", show_default=True, help="FPGA part; see `brevitas-a2q parts`.")
-@click.option("--target-fps", type=click.FloatRange(min=0, min_open=True), default=10000.0, show_default=True,
-              help="Frames per second to fold for.")
-@click.option("--clock-mhz", type=click.FloatRange(min=0, min_open=True), default=100.0, show_default=True,
-              help="Clock of the accelerator.")
+@click.option(
+    "--target-fps",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10000.0,
+    show_default=True,
+    help="Frames per second to fold for.",
+)
+@click.option(
+    "--clock-mhz",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Clock of the accelerator.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
-# fmt: on
 def command(
     out: Path,
     accumulator_bit_width: int,
