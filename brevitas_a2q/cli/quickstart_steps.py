@@ -21,7 +21,7 @@ from brevitas_a2q.report.files import write_atomically
 from brevitas_a2q.report.html import page
 from brevitas_a2q.report.plots import POLICY_NAMES, overview, png
 from brevitas_a2q.report.story import Story, TrainingRun
-from brevitas_a2q.train import EpochRecord, History, TrainConfig, fit, seed_everything
+from brevitas_a2q.train import EpochRecord, History, TrainConfig, calibrate, fit, seed_everything
 from brevitas_a2q.verify.torch_model import layers_of
 
 __all__ = ["FILES", "POLICIES", "Design", "quickstart"]
@@ -97,6 +97,7 @@ def train_all(
         seed_everything(config.seed)
         model = build_model("digits-cnn", replace(spec, method=method))
         load_float_weights(model, start)
+        calibrate(model, data.x_train[:512])
         history = _fit(model, data, config, name, steps)
         runs.append(_run(name, method, p, history, _zero_weights(model, data)))
     return tuple(runs), model

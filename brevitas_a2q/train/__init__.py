@@ -1,5 +1,6 @@
 """Training with an accumulator-aware quantizer."""
 
+from brevitas_a2q.train.calibrate import calibrate
 from brevitas_a2q.train.loop import EpochRecord, History, TrainConfig, accuracy, fit, seed_everything
 
-__all__ = ["EpochRecord", "History", "TrainConfig", "accuracy", "fit", "seed_everything"]
+__all__ = ["EpochRecord", "History", "TrainConfig", "accuracy", "calibrate", "fit", "seed_everything"]

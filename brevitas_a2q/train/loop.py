@@ -140,5 +140,5 @@ def _epoch(
         (task + penalty).backward()
         optimizer.step()
         schedule.step()
-        total += float(task) * len(images)
-    return total / len(data.x_train), float(penalty)
+        total += task.item() * len(images)
+    return total / len(data.x_train), penalty.item()

@@ -1,0 +1,54 @@
+"""The training loop: learns, is deterministic, counts the penalty, and stops at NaN."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.quant import a2q_penalty
+from brevitas_a2q.train import EpochRecord, TrainConfig, calibrate, fit, seed_everything
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return load_digits()
+
+
+def test_float_training_learns_and_reports_every_epoch(data: ImageData) -> None:
+    seed_everything(0)
+    seen: list[EpochRecord] = []
+    history = fit(build_model("digits-cnn"), data, TrainConfig(epochs=3), seen.append)
+    assert tuple(seen) == history.epochs
+    assert history.last > 0.9
+    assert history.best >= history.last
+
+
+def test_the_same_seed_gives_the_same_run(data: ImageData) -> None:
+    def run() -> list[float]:
+        seed_everything(3)
+        model = build_model("digits-cnn", QuantSpec("a2q", accumulator_bit_width=14))
+        calibrate(model, data.x_train[:128])
+        return [record.loss for record in fit(model, data, TrainConfig(epochs=1, seed=3)).epochs]
+
+    assert run() == run()
+
+
+def test_the_penalty_is_part_of_the_loss(data: ImageData) -> None:
+    seed_everything(0)
+    model = build_model("digits-cnn", QuantSpec("a2q", accumulator_bit_width=8))
+    model(data.x_train[:64])
+    before = a2q_penalty(model, 1.0).item()
+    assert before > 0
+    fit(model, data, TrainConfig(epochs=1, penalty=10.0))
+    assert a2q_penalty(model, 1.0).item() < before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data: ImageData) -> None:
+    broken = dataclasses.replace(data, x_train=torch.full_like(data.x_train, torch.nan))
+    with pytest.raises(ModelError, match="found a loss of nan in epoch 1"):
+        fit(build_model("digits-cnn"), broken, TrainConfig(epochs=2))
