@@ -1,1 +1,26 @@
-"""FINN-style FPGA estimates of a QONNX file: no torch, no Brevitas."""
+"""FINN-style FPGA estimates of a QONNX file: no torch, no Brevitas. Names are imported on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.cost.finn.node import finn_node as finn_node
+
+# Name -> module that defines it.
+_NAMES: dict[str, str] = {
+    "finn_node": "brevitas_a2q.hw.cost.finn.node",
+}
+
+__all__ = [*_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'brevitas_a2q.hw' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,1 @@
-"""FINN parity: the numbers FINN's own estimates print, one file per kind of unit."""
+"""FINN parity: the numbers FINN prints, one file per kind of unit."""
