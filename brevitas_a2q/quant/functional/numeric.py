@@ -1,0 +1,71 @@
+"""Floating-point care shared by the methods: which type to compute in, and codes that survive the output's type.
+
+A layer hands out ``q * s`` in the dtype of its weight; whoever needs the integers divides by ``s`` and rounds. The
+codes this package promises are those somebody recovers this way. With a significand of ``p`` bits the product is off by
+at most a share ``2^-p``, so integers up to ``1/eps = 2^(p-1)`` come back exactly. Larger ones (16-bit weights in
+bfloat16, for example) are first cut to ``p`` bits and the product is rounded towards zero: then recovered codes are
+never larger than the checked ones, and a budget that held keeps holding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["code_limits", "compute_dtype", "dequantize", "recover_codes", "representable", "scaled_weight"]
+
+_LARGEST_RATIO = 2.0**40
+
+
+def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> torch.dtype:
+    """float32 where it adds the codes of a row exactly, float64 elsewhere and for float64 weights."""
+    exact_in_float32 = row_length * largest_code < 1 << 24
+    return torch.float32 if exact_in_float32 and dtype != torch.float64 else torch.float64
+
+
+def scaled_weight(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """``w / s`` as Brevitas divides it, in ``dtype``; finite for every finite weight, whatever the scale."""
+    ratio = (weight / scale).to(dtype)
+    if ratio.data_ptr() == weight.data_ptr():  # pragma: no cover - division never aliases
+        ratio = ratio.clone()
+    return torch.nan_to_num_(ratio, nan=0.0).clamp_(-_LARGEST_RATIO, _LARGEST_RATIO)
+
+
+def code_limits(scale: Tensor, dtype: torch.dtype, q_min: int, q_max: int) -> tuple[Tensor, Tensor] | None:
+    """Per-channel limits that keep ``q * s`` finite in ``dtype``; None where ``q_min`` and ``q_max`` already do."""
+    largest = torch.finfo(dtype).max
+    magnitude = scale.to(torch.float64)
+    if float(magnitude.max()) * max(q_max, -q_min) < largest:
+        return None
+    reach = (largest / magnitude * (1 - torch.finfo(dtype).eps)).floor()
+    return reach.clamp_max(-q_min).neg(), reach.clamp_max(q_max)
+
+
+def _towards_zero(value: Tensor, dtype: torch.dtype) -> Tensor:
+    # In sign-magnitude floats the next number towards zero has the next smaller bit pattern, whatever the sign.
+    cast = value.to(dtype)
+    overshoot = cast.to(value.dtype).abs() > value.abs()
+    return (cast.view(torch.int16) - overshoot.to(torch.int16)).view(dtype)
+
+
+def _loses_codes(dtype: torch.dtype, largest_code: int) -> bool:
+    return largest_code * torch.finfo(dtype).eps > 1
+
+
+def representable(codes: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
+    """Codes cut towards zero to integers that ``dtype`` holds; the same tensor where it holds them all."""
+    return _towards_zero(codes, dtype).to(codes.dtype) if _loses_codes(dtype, largest_code) else codes
+
+
+def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
+    """``q * s`` in ``dtype``, from which :func:`recover_codes` returns codes no larger than ``q``."""
+    if _loses_codes(dtype, largest_code):
+        return _towards_zero(codes.double() * scale.double(), dtype)
+    if codes.dtype == dtype:
+        return codes * scale.to(dtype)
+    return (codes * scale.to(codes.dtype)).to(dtype)
+
+
+def recover_codes(weight: Tensor, scale: Tensor) -> Tensor:
+    """Integer codes of a dequantized weight, as a certificate recovers them: ``round(w / s)`` in float64; int64."""
+    return (weight.double() / scale.double()).nan_to_num(nan=0.0).round().to(torch.int64)
