@@ -1,0 +1,92 @@
+"""The multiply-accumulate array in LUTs: SIMD multipliers, an adder tree and a P-bit accumulator for each PE.
+
+Everything is computed modulo 2^P, so whatever lies above bit P is never built: a narrow accumulator trims its own
+adder and register, the top of the tree, and the top of every multiplier. The widths follow the reference RTL
+(``benchmarks/synth/rtl``): a multiplier of a W-bit weight and an A-bit activation adds A - 1 shifted rows of W + 1
+bits,
+
+    rows = sum_{j=1..A-1} min(W + 1, P - j)
+    tree = sum over levels of (number of adders) * min(width, P)
+
+each a carry chain with one LUT per bit. Two details make the count exact on all rows of the reference grid: an adder
+whose result is not trimmed repeats its sign, so that the top bit needs no LUT of its own; and trimmed rows of one or
+two bits become plain logic. What is not in a carry chain (partial products, the multiplexer that starts a new sum) is
+fitted.
+"""
+
+from __future__ import annotations
+
+from brevitas_a2q.hw.cost.result import CostTerm
+from brevitas_a2q.hw.cost.synthesis.fits import lut, terms
+
+__all__ = ["adder_tree_bits", "core_features", "core_lut", "core_terms", "multiplier_bits"]
+
+_SHORTEST_CARRY_CHAIN = 3  # bits; shorter adders are mapped to logic
+
+
+def multiplier_bits(weight_bits: int, activation_bits: int, accumulator_bits: int) -> tuple[int, int]:
+    """LUTs in carry chains, and bits of rows too short for one, of one multiplier.
+
+    Args:
+        weight_bits: W, the width of one row.
+        activation_bits: A; there is one row for each of its bits, the first of them free.
+        accumulator_bits: P, above which nothing is built.
+
+    Example:
+        >>> multiplier_bits(8, 8, 32), multiplier_bits(8, 8, 8)
+        ((56, 0), (25, 3))
+    """
+    chained = short = 0
+    for j in range(1, activation_bits):
+        width = min(weight_bits + 1, accumulator_bits - j)
+        if width >= _SHORTEST_CARRY_CHAIN:
+            chained += width - (weight_bits + 1 <= accumulator_bits - j)
+        elif width > 0:
+            short += width
+    return chained, short
+
+
+def adder_tree_bits(simd: int, width: int, accumulator_bits: int) -> int:
+    """LUTs in carry chains of a tree that adds ``simd`` numbers of ``width`` bits modulo 2^P.
+
+    Example:
+        >>> adder_tree_bits(4, 16, 32), adder_tree_bits(4, 12, 12)
+        (49, 36)
+    """
+    bits = 0
+    while simd > 1:
+        bits += (simd // 2) * min(width, accumulator_bits)
+        width = min(width + 1, accumulator_bits)
+        simd = (simd + 1) // 2
+    return bits
+
+
+def core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
+    """Features of one PE; see :mod:`brevitas_a2q.hw.cost.synthesis.fits`."""
+    chained, short = multiplier_bits(weight_bits, activation_bits, accumulator_bits)
+    product = min(weight_bits + activation_bits, accumulator_bits)
+    return {
+        "multipliers.carry": simd * chained,
+        "multipliers.short": simd * short,
+        "multipliers.rows": simd * (activation_bits - 1),
+        "multipliers.each": simd,
+        "adder tree.carry": adder_tree_bits(simd, product, accumulator_bits),
+        "accumulator.carry": accumulator_bits,
+        "accumulator.restart": accumulator_bits,
+    }
+
+
+def core_lut(weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int) -> float:
+    """LUTs of PE x SIMD multipliers with their trees and accumulators.
+
+    Example:
+        >>> wide, narrow = (core_lut(8, 8, 4, 1, p) for p in (32, 12))
+        >>> narrow < 0.8 * wide
+        True
+    """
+    return pe * lut("lut core", core_features(weight_bits, activation_bits, simd, accumulator_bits))
+
+
+def core_terms(weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int) -> list[CostTerm]:
+    """The same as terms: multipliers, adder tree, accumulator."""
+    return list(terms("lut core", core_features(weight_bits, activation_bits, simd, accumulator_bits), pe))

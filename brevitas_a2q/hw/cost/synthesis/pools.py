@@ -1,0 +1,62 @@
+"""Pools and the selection of the highest labels."""
+
+from __future__ import annotations
+
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.ir import Folding, GlobalAccPool, LabelSelect, MaxPool, Pool
+from brevitas_a2q.hw.memory import place_memory
+
+__all__ = ["global_pool", "label_select", "max_pool", "pool"]
+
+
+def max_pool(unit: MaxPool, folding: Folding, part: Part) -> Bill:
+    """All channels at once: a comparator and a multiplexer per bit, and a buffer of one output row."""
+    bits = unit.channels * unit.input_type.bit_width
+    h, w = unit.input_dim
+    kh, kw = unit.kernel
+    bill = Bill()
+    bill.circuit("max pool", {"maximum.bits": bits, "control.bits": counter_bits(h, w, kh, kw), "control.each": 1})
+    bill.memory("line buffer", place_memory(-(-w // kw), bits, folding.ram_style, part, writable=True))
+    return bill
+
+
+def pool(unit: Pool, folding: Folding, part: Part) -> Bill:
+    """PE running maxima or sums over the window; an average also multiplies by the reciprocal of the window's size."""
+    window = unit.kernel[0] * unit.kernel[1]
+    bill = Bill()
+    counters = {"control.bits": counter_bits(window, unit.channels // folding.pe), "control.each": 1.0}
+    if unit.function == "max":
+        bill.circuit("pool", {"maximum.bits": folding.pe * unit.input_type.bit_width, **counters})
+        return bill
+    width = unit.accumulator_bit_width or unit.input_type.bit_width + (window - 1).bit_length()
+    # A power of two is a shift; otherwise the constant has about one nonzero digit in three bits.
+    division = 0 if window & (window - 1) == 0 else folding.pe * width * (width // 3)
+    bill.circuit("pool", {"sum.bits": folding.pe * width, "division.bits": division, **counters})
+    return bill
+
+
+def global_pool(unit: GlobalAccPool, folding: Folding, part: Part) -> Bill:
+    """PE adders as wide as the sum, and one sum per channel in a memory of ``channels / PE`` words."""
+    h, w = unit.input_dim
+    words = unit.channels // folding.pe
+    bits = folding.pe * unit.output_type.bit_width
+    bill = Bill()
+    bill.circuit("global pool", {"sum.bits": bits, "control.bits": counter_bits(h * w, words), "control.each": 1})
+    bill.memory("sums", place_memory(words, bits, folding.ram_style, part, writable=True))
+    return bill
+
+
+def label_select(unit: LabelSelect, folding: Folding, part: Part) -> Bill:
+    """A sorted list of the ``k`` highest; each of PE new labels is compared with all of them in one cycle."""
+    index = counter_bits(unit.labels)
+    stages = folding.pe * unit.k
+    bill = Bill()
+    features = {
+        "maximum.bits": stages * unit.input_type.bit_width,
+        "indices.bits": stages * index,
+        "control.bits": index,
+        "control.each": 1,
+    }
+    bill.circuit("label select", features)
+    return bill

@@ -1,0 +1,108 @@
+"""Units that reorder pixels: sliding windows, padding, down- and upsampling, depth-to-space."""
+
+from __future__ import annotations
+
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.ir import (
+    DepthToSpace,
+    DownSampler,
+    Folding,
+    Padding,
+    PixelPadding,
+    SlidingWindow,
+    Upsample,
+)
+from brevitas_a2q.hw.memory import place_memory
+
+__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_words"]
+
+
+def window_words(unit: SlidingWindow, simd: int) -> int:
+    """Words that the window buffer must hold: the rows of the window but its last, and what a stride skips.
+
+    ``((kh - 1) dh w + (kw - 1) dw + 1) cf`` and the excess of a stride over the kernel; source: FINN
+    ``convolutioninputgenerator_rtl.py``.
+    """
+    fold = unit.channels // simd
+    width = unit.input_dim[1]
+    (kh, kw), (sh, sw), (dh, dw) = unit.kernel, unit.stride, unit.dilation
+    window = (kh - 1) * dh * width + (kw - 1) * dw + 1
+    return fold * (window + max(0, sw - 1 - kh * kw) + max(0, (sh - 1) * width - kh * kw))
+
+
+def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
+    """A circular buffer and the counters that walk it, or line buffers and a window of registers."""
+    bill = Bill()
+    fold = unit.channels // folding.simd
+    width = folding.simd * unit.input_type.bit_width
+    (kh, kw), (oh, ow), (h, w) = unit.kernel, unit.output_dim, unit.input_dim
+    if folding.parallel_window or (kh, kw) == (1, 1):
+        window = kh * (kw - 1) * fold * width
+        features = {"control.bits": counter_bits(h, w, fold), "window.bits": window, "control.each": 1}
+        bill.circuit("parallel window", features)
+        line = (w - ((kw - 1) * unit.dilation[1] + 1) + w * (unit.dilation[0] - 1)) * fold
+        bill.memory("line buffers", place_memory(line, width, folding.ram_style, part, writable=True), kh - 1)
+        return bill
+    words = window_words(unit, folding.simd)
+    features = {
+        "control.bits": counter_bits(oh, ow, kh, kw, fold, h * w * fold),
+        "addresses.bits": counter_bits(words),
+        "control.each": 1,
+    }
+    bill.circuit("sliding window", features)
+    bill.memory("window buffer", place_memory(words, width, folding.ram_style, part, writable=True))
+    return bill
+
+
+def padding(unit: Padding, folding: Folding, part: Part) -> Bill:
+    """Counters over the padded image and a gate that sends zeros outside the inner one."""
+    top, left, bottom, right = unit.pads
+    h, w = unit.input_dim
+    return _gated(unit, folding, (h + top + bottom, w + left + right))
+
+
+def pixel_padding(unit: PixelPadding, folding: Folding, part: Part) -> Bill:
+    """The same with zeros between pixels."""
+    (h, w), (sh, sw) = unit.input_dim, unit.stride
+    return _gated(unit, folding, ((h - 1) * sh + 1, (w - 1) * sw + 1))
+
+
+def _gated(unit: Padding | PixelPadding, folding: Folding, size: tuple[int, int]) -> Bill:
+    bill = Bill()
+    features = {
+        "control.bits": counter_bits(*size, unit.channels // folding.simd),
+        "gate.bits": folding.simd * unit.input_type.bit_width,
+        "control.each": 1,
+    }
+    bill.circuit("padding", features)
+    return bill
+
+
+def down_sampler(unit: DownSampler, folding: Folding, part: Part) -> Bill:
+    """Counters that let every stride-th pixel through."""
+    bill = Bill()
+    counters = counter_bits(*unit.input_dim, *unit.stride, unit.channels // folding.simd)
+    bill.circuit("down sampler", {"control.bits": counters, "control.each": 1})
+    return bill
+
+
+def upsample(unit: Upsample, folding: Folding, part: Part) -> Bill:
+    """A line buffer that is read ``scale`` times, all channels wide."""
+    h, w = unit.input_dim
+    return _line(unit, folding, part, w, unit.channels, counter_bits(h, w, *unit.scale))
+
+
+def depth_to_space(unit: DepthToSpace, folding: Folding, part: Part) -> Bill:
+    """A buffer of one input row, read once per output row of its block."""
+    h, w = unit.input_dim
+    block = unit.block_size
+    return _line(unit, folding, part, w, unit.channels * block * block, counter_bits(h, w, block, block))
+
+
+def _line(unit: Upsample | DepthToSpace, folding: Folding, part: Part, words: int, channels: int, bits: int) -> Bill:
+    bill = Bill()
+    width = channels * unit.input_type.bit_width
+    bill.circuit("line reader", {"control.bits": bits, "control.each": 1})
+    bill.memory("line buffer", place_memory(words, width, folding.ram_style, part, writable=True))
+    return bill

@@ -1,0 +1,133 @@
+"""Every kind of unit has a price, made of named terms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brevitas_a2q.hw import ir
+from brevitas_a2q.hw.cost.synthesis import cost
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.ir.datatypes import IntType
+
+PART = Part("example", "UltraScale+", lut=230400, ff=460800, bram18=624, uram=96, dsp=1728, dsp_block="DSP48E2")
+UINT4, INT4, INT16 = IntType("UINT4"), IntType("INT4"), IntType("INT16")
+RNG = np.random.default_rng(0)
+
+
+def _base(channels: int = 16, pixels: int = 64, kind: IntType = UINT4, out: IntType = UINT4) -> dict:
+    return {
+        "name": "unit",
+        "inputs": ("",),
+        "input_type": kind,
+        "output_type": out,
+        "pixels": pixels,
+        "channels": channels,
+    }
+
+
+def _weights(outputs: int, products: int) -> dict:
+    return {
+        "weight_type": INT4,
+        "weights": RNG.integers(-7, 8, (outputs, products)),
+        "accumulator_type": INT16,
+        "accumulator_range": (-30000, 30000),
+        "trained_accumulator_bit_width": 16,
+        "thresholds": np.sort(RNG.integers(-30000, 30000, (outputs, 15)), axis=1),
+    }
+
+
+UNITS: list[tuple[ir.Unit, ir.Folding]] = [
+    (ir.Mvau(**_base(), **_weights(16, 72)), ir.Folding(pe=4, simd=8)),
+    (ir.Mvau(**_base(), **_weights(16, 72)), ir.Folding(pe=4, simd=8, compute="dsp")),
+    (ir.Mvau(**_base(), **_weights(16, 72)), ir.Folding(compute="unrolled")),
+    (ir.Vvau(**_base(), **_weights(16, 9), kernel=(3, 3), output_dim=(8, 8)), ir.Folding(pe=4)),
+    (
+        ir.SlidingWindow(
+            **_base(),
+            input_dim=(10, 10),
+            output_dim=(8, 8),
+            kernel=(3, 3),
+            stride=(1, 1),
+            dilation=(1, 1),
+            depthwise=False,
+        ),
+        ir.Folding(simd=4),
+    ),
+    (
+        ir.SlidingWindow(
+            **_base(),
+            input_dim=(10, 10),
+            output_dim=(8, 8),
+            kernel=(3, 3),
+            stride=(1, 1),
+            dilation=(1, 1),
+            depthwise=True,
+        ),
+        ir.Folding(simd=16, parallel_window=True),
+    ),
+    (ir.Padding(**_base(), input_dim=(8, 8), pads=(1, 1, 1, 1)), ir.Folding(simd=4)),
+    (ir.PixelPadding(**_base(), input_dim=(8, 8), stride=(2, 2)), ir.Folding(simd=4)),
+    (
+        ir.Thresholding(**_base(kind=INT16), thresholds=np.sort(RNG.integers(-9999, 9999, (16, 15)), axis=1)),
+        ir.Folding(pe=2),
+    ),
+    (ir.MaxPool(**_base(), input_dim=(16, 16), kernel=(2, 2)), ir.Folding()),
+    (ir.Pool(**_base(), output_dim=(8, 8), kernel=(2, 2), function="max"), ir.Folding(pe=4)),
+    (ir.Pool(**_base(), output_dim=(8, 8), kernel=(3, 3), function="average"), ir.Folding(pe=4)),
+    (ir.GlobalAccPool(**_base(out=IntType("UINT10")), input_dim=(8, 8)), ir.Folding(pe=4)),
+    (ir.AddStreams(**_base(out=IntType("UINT5"))), ir.Folding(pe=4)),
+    (ir.ChannelwiseOp(**_base(out=IntType("INT9")), function="add", parameter_type=INT4), ir.Folding(pe=4)),
+    (ir.ChannelwiseOp(**_base(out=IntType("INT9")), function="mul", parameter_type=INT4), ir.Folding(pe=4)),
+    (ir.ChannelwiseOp(**_base(out=IntType("BINARY")), function="cmp_le", parameter_type=INT4), ir.Folding(pe=4)),
+    (ir.DuplicateStreams(**_base(), copies=2), ir.Folding(pe=4)),
+    (ir.Concat(**_base(), input_channels=(8, 8)), ir.Folding()),
+    (ir.Upsample(**_base(), input_dim=(4, 4), scale=(2, 2)), ir.Folding()),
+    (ir.DepthToSpace(**_base(), input_dim=(4, 4), block_size=2), ir.Folding()),
+    (ir.DownSampler(**_base(), input_dim=(8, 8), stride=(2, 2)), ir.Folding(simd=4)),
+    (ir.LabelSelect(**_base(kind=INT16), labels=10), ir.Folding(pe=2)),
+    (ir.DataWidthConverter(**_base(), input_width=8, output_width=24), ir.Folding()),
+    (ir.DataWidthConverter(**_base(), input_width=24, output_width=16), ir.Folding()),
+    (ir.DataWidthConverter(**_base(), input_width=16, output_width=16), ir.Folding()),
+    (ir.Fifo(**_base(), width=16, depth=2), ir.Folding()),
+    (ir.Fifo(**_base(), width=16, depth=200), ir.Folding()),
+]
+
+
+def _label(case: object) -> str:
+    return case.kind if isinstance(case, ir.Unit) else ""
+
+
+def test_every_kind_is_covered() -> None:
+    kinds = {getattr(ir, name).kind for name in ir.__all__ if name not in {"Folding", "Graph", "Unit"}}
+    assert {unit.kind for unit, _ in UNITS} == kinds
+
+
+@pytest.mark.parametrize(("unit", "folding"), UNITS, ids=_label)
+def test_no_unit_is_free_and_terms_sum_to_the_total(unit: ir.Unit, folding: ir.Folding) -> None:
+    unit.check(folding)
+    priced = cost(unit, folding, PART)
+    assert priced.resources.lut > 0
+    assert priced.cycles > 0
+    assert all(term.lut >= 0 for term in priced.terms)
+    assert sum(term.lut for term in priced.terms) == pytest.approx(priced.resources.lut, abs=0.5)
+
+
+@pytest.mark.parametrize("compute", ["lut", "dsp"])
+def test_luts_grow_with_every_accumulator_bit(compute: str) -> None:
+    unit = ir.Mvau(**_base(), **_weights(16, 72))
+    folding = ir.Folding(pe=4, simd=8, compute=compute)  # type: ignore[arg-type]
+    luts = [
+        cost(replace(unit, accumulator_type=IntType.of(p, signed=True)), folding, PART).resources.lut
+        for p in range(2, 33)
+    ]
+    assert all(a < b for a, b in zip(luts, luts[1:], strict=False))
+
+
+def test_dsp_multipliers_leave_luts_for_dsp_blocks() -> None:
+    unit = ir.Mvau(**_base(), **_weights(16, 72))
+    lut, dsp = (cost(unit, ir.Folding(pe=4, simd=8, compute=c), PART).resources for c in ("lut", "dsp"))
+    assert dsp.dsp == 8
+    assert lut.dsp == 0
