@@ -25,6 +25,8 @@ _NAMES: dict[str, str] = {
     "a2q_penalty": "brevitas_a2q.quant.penalty",
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",
+    "certify": "brevitas_a2q.verify.certify",
+    "simulate": "brevitas_a2q.verify.simulate",
 }
 
 __all__ = ["__version__", *_MODULES, *_NAMES]

@@ -1,0 +1,67 @@
+"""``brevitas-a2q certify``: prove from a file alone that no accumulator can overflow, or re-check such a proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.errors import CertificateError
+from brevitas_a2q.report.files import write_atomically
+
+__all__ = ["command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("certify")
+@click.argument("network", metavar="MODEL.onnx", type=_PATH)
+@click.option("--against", metavar="CERT.json", type=_PATH, help="Check that this certificate holds for the file.")
+@click.option("--output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON instead of a table.")
+def command(network: Path, against: Path | None, output: Path | None, as_json: bool) -> int:
+    """Prove that no layer of a QONNX file can overflow its accumulator.
+
+    For every layer: the exact lowest and highest sum over all inputs and all orders of additions, the width that this
+    requires, and the width that its data types alone would require. Layers without a target width are listed, but only
+    layers with one decide.
+
+    Exit status: 0 if every target holds (and --against agrees), 1 if not, 2 on bad input.
+    """
+    from brevitas_a2q.verify.certify import certify
+    from brevitas_a2q.verify.document import certificate_json, differences, read_certificate
+    from brevitas_a2q.verify.table import certificate_table
+
+    claimed = None if against is None else read_certificate(_text(against))
+    certificate = certify(network)
+    broken = () if claimed is None else differences(claimed, certificate)
+    if output is not None:
+        write_atomically(output, certificate_json(certificate))
+        messages().print(f"certificate written to {output}", markup=False)
+    if as_json:
+        agreement = {} if claimed is None else {"against": {"agrees": not broken, "broken": list(broken)}}
+        emit_json({**certificate.to_json(), **agreement})
+    else:
+        tables().print(certificate_table(certificate))
+        tables().print(_verdict(certificate.holds, certificate.targets), markup=False)
+        for sentence in broken:
+            tables().print(f"{against}: {sentence}", markup=False)
+        if claimed is not None and not broken:
+            tables().print(f"{against}: every claim holds for this file", markup=False)
+    return 0 if certificate.holds and not broken else 1
+
+
+def _verdict(holds: bool, targets: int) -> str:
+    if not holds:
+        return "DOES NOT HOLD: some layer can overflow its target width"
+    if not targets:
+        return "no layer has a target width: nothing to hold; the required widths are what the layers need"
+    return f"holds: no input can overflow the target width of any of {targets} layer{'s' if targets > 1 else ''}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CertificateError("is not a text", where=str(path), expected="a JSON certificate") from error

@@ -1,0 +1,41 @@
+"""``certify``: the worst case of every accumulator of a Brevitas model or a QONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.verify.certificate import Certificate, certify_layers
+
+__all__ = ["certify"]
+
+
+def certify(model_or_path: Any, example_inputs: Any = None) -> Certificate:
+    """Prove, from integers alone, what every accumulator can hold over all inputs and all orders of additions.
+
+    Args:
+        model_or_path: A PyTorch model with Brevitas layers, or the path of a QONNX file.
+        example_inputs: For a model, inputs to run it once: one tensor or array, or a tuple of positional arguments.
+
+    Returns:
+        The certificate; ``holds`` is true if no layer with a target width can leave it.
+
+    Raises:
+        ModelError: Names the layer that is not integer, with a remedy.
+        OnnxFileError: Names the file or node that cannot be read.
+    """
+    if isinstance(model_or_path, (str, Path)):
+        from brevitas_a2q.ir.reader import read_network
+
+        return certify_layers(read_network(model_or_path).dot_product_layers())
+    if example_inputs is None:
+        raise ModelError(
+            "found no example inputs",
+            where=f"model {type(model_or_path).__name__}",
+            expected="certify(model, example_inputs)",
+            remedy="pass one batch of inputs; their values do not matter",
+        )
+    from brevitas_a2q.verify.torch_model import float_layers, layers_of
+
+    return certify_layers(layers_of(model_or_path, example_inputs), float_layers(model_or_path))

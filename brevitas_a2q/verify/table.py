@@ -1,0 +1,44 @@
+"""Certificates as a table for people."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from brevitas_a2q.verify.certificate import Certificate, LayerCertificate
+
+__all__ = ["certificate_table"]
+
+
+def certificate_table(certificate: Certificate) -> Table:
+    """One row per layer, its worst channel and what that needs; print it with a :class:`rich.console.Console`."""
+    table = Table(title="Certificate: worst case over all inputs", title_justify="left")
+    table.add_column("layer")
+    for column in ("K", "inputs", "lowest sum", "highest sum", "by data type", "required", "target", "margin"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("holds")
+    for layer in certificate.layers:
+        table.add_row(*_row(layer))
+    for name in certificate.uncovered:
+        table.add_row(name, *[""] * 8, "not an integer layer", style="dim")
+    return table
+
+
+def _row(layer: LayerCertificate) -> tuple[str, ...]:
+    size = str(layer.inputs) if layer.tile is None else f"{layer.inputs} in tiles of {layer.tile}"
+    target = layer.accumulator_bit_width
+    verdict = "no target" if target is None else "[green]yes[/green]" if layer.holds else "[bold red]NO[/bold red]"
+    required = str(layer.required_bit_width)
+    if layer.outer is not None:
+        required += f" + outer {layer.outer.required_bit_width}"
+    return (
+        layer.name,
+        size,
+        f"[{layer.input_range.lower}, {layer.input_range.upper}]",
+        f"{layer.lower:,}",
+        f"{layer.upper:,}",
+        str(layer.data_type_bit_width),
+        required,
+        "" if target is None else str(target),
+        "" if layer.margin_bits is None else f"{layer.margin_bits:+d}",
+        verdict,
+    )

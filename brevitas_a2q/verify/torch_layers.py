@@ -1,0 +1,174 @@
+"""One call of a Brevitas layer as integers: codes of input, weights and bias, and the scale that their sums share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor, nn
+
+from brevitas_a2q.errors import ModelError
+
+__all__ = ["IntegerLayer", "LayerCall", "evaluating", "intercepted", "quantized_layers", "run"]
+
+
+class LayerCall(Protocol):
+    """What stands in for a layer's product: ``original`` computes it as Brevitas would."""
+
+    def __call__(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """A layer's integers as its kernel holds them (PyTorch's shapes)."""
+
+    name: str
+    layer: Any
+    weights: Tensor  # int64, shape of layer.weight
+    bias: Tensor | None  # int64 at the scale of the sums, shape: (out_channels,)
+    float_bias: Tensor | None  # added after the accumulator, shape: (out_channels,)
+    weight_scale: Tensor  # shape: broadcastable to layer.weight, one value per output channel at most
+    weight_bit_width: int
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it is a transposed convolution."""
+        return bool(getattr(self.layer, "transposed", False))
+
+    @property
+    def accumulator_bit_width(self) -> int | None:
+        """P of its weight quantizer, ours or an A2Q one of Brevitas; None if it has none."""
+        proxy = self.layer.weight_quant
+        width = getattr(proxy, "accumulator_bit_width", None)
+        if width is not None:
+            return int(width)
+        for module in proxy.modules():
+            impl = getattr(module, "accumulator_bit_width", None)
+            if isinstance(impl, nn.Module):
+                return round(float(impl()))
+        return None
+
+    @property
+    def tile(self) -> int | None:
+        """Products per tile where P is the width of each tile's sum."""
+        tile: int | None = getattr(self.layer.weight_quant, "accumulator_tile", None)
+        return tile
+
+    @classmethod
+    def of(cls, name: str, layer: Any, x_scale: Tensor, weight: Any, bias: Any) -> IntegerLayer:
+        """The integers of one call.
+
+        Raises:
+            ModelError: Weights are not integers at one scale per output channel.
+        """
+        where = f"layer {name}"
+        if not isinstance(weight, IntQuantTensor):
+            raise ModelError(
+                "its weights are not integers",
+                where=where,
+                expected="an integer weight quantizer",
+                remedy="give the layer a weight_quant, such as Int8WeightPerChannelFloat",
+            )
+        channel_dim = 1 if getattr(layer, "transposed", False) else 0
+        scale = weight.scale.detach()
+        if scale.numel() > 1 and any(n > 1 for d, n in enumerate(_aligned(scale, weight.value)) if d != channel_dim):
+            raise ModelError(
+                f"found weight scales of shape {tuple(scale.shape)}",
+                where=where,
+                expected="one scale per layer or per output channel, so that an output's products share it",
+            )
+        codes = integers(weight.value, scale, f"{where}, weight")
+        out_scale = x_scale.flatten()[0] * scale.flatten()
+        integer_bias, float_bias = _bias(bias, out_scale, where)
+        return cls(name, layer, codes, integer_bias, float_bias, scale, int(weight.bit_width.max()))
+
+
+def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
+    """``value / scale`` as int64, certain to be what was meant: off from integers by rounding of its type alone.
+
+    Raises:
+        ModelError: The values are not integers at this scale.
+    """
+    ratio = value.detach().double() / scale.detach().double()
+    codes = ratio.round()
+    # code * scale was rounded once (and a scale of lower precision once more): a relative error of a few epsilon.
+    allowed = 4 * torch.finfo(value.dtype).eps * codes.abs() + 1e-6
+    if not bool(((ratio - codes).abs() <= allowed.clamp(max=0.49)).all()):
+        raise ModelError(
+            "found values that are not integers at the quantizer's scale",
+            where=where,
+            expected="integer multiples of the scale",
+            remedy="look for an operation between quantizer and layer that changes values",
+        )
+    return codes.long()
+
+
+def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Linear and convolutional layers of Brevitas in a model, with their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
+            yield name or type(module).__name__, module
+
+
+@contextmanager
+def intercepted(model: nn.Module, call: LayerCall) -> Iterator[None]:
+    """While active, ``call`` stands in for the product of every quantized layer."""
+    patched = []
+    try:
+        for name, layer in quantized_layers(model):
+            # An attribute of the instance hides the method of its class.
+            layer.inner_forward_impl = _bound(call, name, layer, layer.inner_forward_impl)
+            patched.append(layer)
+        yield
+    finally:
+        for layer in patched:
+            del layer.inner_forward_impl
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every module's own mode is as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def run(model: nn.Module, inputs: Any) -> Any:
+    """The model's output for one tensor or array, or for a tuple of positional arguments."""
+    arguments = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    weight = next(model.parameters(), None)
+    tensors = (torch.as_tensor(argument) if hasattr(argument, "shape") else argument for argument in arguments)
+    device = None if weight is None else weight.device
+    return model(*(t.to(device) if isinstance(t, Tensor) and not isinstance(t, IntQuantTensor) else t for t in tensors))
+
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def _bound(call: LayerCall, name: str, layer: Any, original: Any) -> Any:
+    return lambda x, weight, bias: call(name, layer, original, x, weight, bias)
+
+
+def _bias(bias: Any, out_scale: Tensor, where: str) -> tuple[Tensor | None, Tensor | None]:
+    """The bias as integers of the accumulator, or as real numbers that are added after it."""
+    if bias is None:
+        return None, None
+    if not isinstance(bias, IntQuantTensor):
+        return None, bias.detach()
+    if not torch.allclose(bias.scale.flatten(), out_scale, rtol=1e-4, atol=0.0):
+        return None, bias.value.detach()
+    return integers(bias.value, bias.scale, f"{where}, bias"), None
+
+
+def _aligned(scale: Tensor, value: Tensor) -> tuple[int, ...]:
+    return (*[1] * (value.dim() - scale.dim()), *scale.shape)
