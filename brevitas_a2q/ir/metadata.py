@@ -1,8 +1,20 @@
-"""Keys under which an exported file carries what QONNX has no field for; written by the exporter, read by the reader.
+"""Names under which a QONNX file carries what QONNX itself has no field for.
 
-ONNX keeps free text pairs (``metadata_props``) on a model and, from IR version 10, on each node. Values are strings;
-integers are written in decimal. A layer's keys stand on the node that computes its dot products (Conv, ConvTranspose,
-MatMul or Gemm).
+Node properties (``NodeProto.metadata_props``) of a layer's Conv, ConvTranspose, MatMul or Gemm:
+
+- ``a2q.accumulator_bit_width``: P, the width its accumulator was trained for.
+- ``a2q.accumulator_tile``: products per tile where P is the width of each tile's sum.
+- ``a2q.outer_accumulator_bit_width``: width of the sum of the tiles.
+- ``a2q.required_bit_width``: smallest width that holds every sum, as certified.
+- ``a2q.accumulator_lower``, ``a2q.accumulator_upper``: exact range of the whole sum over all channels and inputs.
+- ``a2q.weights_sha256``: hash of the integer weights, as in the certificate.
+
+Model properties (``ModelProto.metadata_props``):
+
+- ``a2q.input_range``: ``"lo,hi"``, the declared range of the network's real-valued input.
+- ``a2q.certificate_sha256``: SHA-256 of the JSON text of the file's certificate.
+
+Where a layer has no such property, ``INT<P>`` as QONNX's tensor data type of its output counts as its width.
 """
 
 from __future__ import annotations
@@ -15,17 +27,18 @@ __all__ = [
     "ACCUMULATOR_TILE",
     "ACCUMULATOR_UPPER",
     "CERTIFICATE_SHA256",
+    "INPUT_RANGE",
     "OUTER_ACCUMULATOR_BIT_WIDTH",
     "REQUIRED_BIT_WIDTH",
+    "WEIGHTS_SHA256",
 ]
 
-# On a layer's node.
-ACCUMULATOR_BIT_WIDTH: Final = "brevitas_a2q.accumulator_bit_width"  # target P (of one tile, where there is a tile)
-ACCUMULATOR_TILE: Final = "brevitas_a2q.accumulator_tile"  # products per tile
-OUTER_ACCUMULATOR_BIT_WIDTH: Final = "brevitas_a2q.outer_accumulator_bit_width"  # of the sum of tiles
-REQUIRED_BIT_WIDTH: Final = "brevitas_a2q.required_bit_width"  # smallest P that holds every sum
-ACCUMULATOR_LOWER: Final = "brevitas_a2q.accumulator_lower"  # exact lowest sum over every input
-ACCUMULATOR_UPPER: Final = "brevitas_a2q.accumulator_upper"  # exact highest sum over every input
-
-# On the model.
-CERTIFICATE_SHA256: Final = "brevitas_a2q.certificate_sha256"  # hash of the integer weights that were certified
+ACCUMULATOR_BIT_WIDTH: Final = "a2q.accumulator_bit_width"
+ACCUMULATOR_TILE: Final = "a2q.accumulator_tile"
+OUTER_ACCUMULATOR_BIT_WIDTH: Final = "a2q.outer_accumulator_bit_width"
+INPUT_RANGE: Final = "a2q.input_range"
+REQUIRED_BIT_WIDTH: Final = "a2q.required_bit_width"
+ACCUMULATOR_LOWER: Final = "a2q.accumulator_lower"
+ACCUMULATOR_UPPER: Final = "a2q.accumulator_upper"
+WEIGHTS_SHA256: Final = "a2q.weights_sha256"
+CERTIFICATE_SHA256: Final = "a2q.certificate_sha256"
