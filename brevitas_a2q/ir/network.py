@@ -1,0 +1,84 @@
+"""The integer network: nodes in the order of computation, and what is known of every tensor between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.ir.dot_product import DotProductLayer
+from brevitas_a2q.ir.tensor import Tensor
+
+__all__ = ["Network", "Node"]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation. Attributes are complete: defaults are filled in, ``auto_pad`` is resolved.
+
+    Operators are ONNX's and QONNX's, less those that say the same as another: ``Gemm`` is a ``MatMul`` and an
+    ``Add``; a bias of Conv and ConvTranspose is an ``Add``; ``IntQuant`` is a ``Quant``; global pools and means over
+    the image are ``GlobalAveragePool``; what changes only the layout of elements is ``Reshape``.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]  # "" where an optional input is absent
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def output(self) -> str:
+        """The first output."""
+        return self.outputs[0]
+
+    def error(self, message: str, *, expected: str | None = None, remedy: str | None = None) -> OnnxFileError:
+        """An error that names this node and its operator; to be raised by the caller."""
+        return OnnxFileError(message, where=f"node {self.name} ({self.op})", expected=expected, remedy=remedy)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What a QONNX file computes. Constants are folded: only nodes that depend on an input are listed.
+
+    A quantizing node (Quant, BipolarQuant, Trunc, MultiThreshold) holds its arithmetic as ``attributes["quantizer"]``,
+    an :class:`brevitas_a2q.ir.quantizer.IntegerFunction`; the elementwise nodes are those that
+    :func:`brevitas_a2q.ir.elementwise.evaluate` computes.
+    """
+
+    file: str
+    nodes: tuple[Node, ...]  # in topological order
+    tensors: Mapping[str, Tensor]  # every tensor that a node reads or writes, constants included
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    data_types: Mapping[str, str] = field(default_factory=dict)  # tensor -> QONNX data type, as annotated in the file
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def consumers(self, tensor: str) -> tuple[Node, ...]:
+        """Nodes that read a tensor, once each, in order."""
+        return self._links[0].get(tensor, ())
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that writes a tensor; None for inputs and constants."""
+        return self._links[1].get(tensor)
+
+    @cached_property
+    def _links(self) -> tuple[dict[str, tuple[Node, ...]], dict[str, Node]]:
+        readers: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name] = (*readers.get(name, ()), node)
+        return readers, {name: node for node in self.nodes for name in node.outputs}
+
+    def dot_product_layers(self) -> tuple[DotProductLayer, ...]:
+        """The integer dot products of every Conv, ConvTranspose and MatMul, in order.
+
+        Raises:
+            OnnxFileError: Naming the first layer whose inputs or weights are not integers.
+        """
+        from brevitas_a2q.ir.layers import dot_product_layers
+
+        return dot_product_layers(self)

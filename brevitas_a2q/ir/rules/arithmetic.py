@@ -1,0 +1,177 @@
+"""Elementwise arithmetic with constants, and sums and differences of two streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.ir.elementwise import evaluate
+from brevitas_a2q.ir.network import Node
+from brevitas_a2q.ir.rules.call import Call, align, align_full
+from brevitas_a2q.ir.tensor import Codes, Tensor, integer_sum_fits
+
+__all__ = ["activation", "batch_normalization", "binary", "clip", "identity"]
+
+Result = tuple[Node, tuple[Tensor, ...]]
+
+
+def identity(call: Call) -> Result:
+    """Identity, inference-time Dropout, and Cast between numeric types: the same values under another name."""
+    node = replace(call.node, op="Identity", inputs=call.node.inputs[:1], outputs=call.node.outputs[:1], attributes={})
+    return node, (replace(call.stream(0) if call.tensor(0).shape else call.tensor(0), name=call.node.output),)
+
+
+def binary(call: Call) -> Result:
+    """Add, Sub, Mul, Div of a stream by a constant on either side, or Add and Sub of two streams."""
+    a, b = call.tensor(0), call.tensor(1)
+    try:
+        shape = call.check_shape(np.broadcast_shapes(a.shape, b.shape))
+    except ValueError as error:
+        raise call.error(f"found shapes {a.shape} and {b.shape}", expected="shapes that broadcast") from error
+    if a.value is None and b.value is None:
+        return _two_streams(call, a, b, shape)
+    reverse = a.value is not None
+    if reverse and call.node.op == "Div":
+        raise call.error("found a division by a stream", expected="division by a constant")
+    if reverse:
+        a, b = b, a
+    assert b.value is not None
+    if b.value.dtype.kind not in "fiu" or (call.node.op == "Div" and (b.value == 0).any()):
+        raise call.error("found a constant that is zero or no number", expected="real numbers, divisors other than 0")
+    attributes = {"reversed": True} if reverse and call.node.op == "Sub" else {}
+    node = replace(call.node, inputs=(a.name, b.name), attributes=attributes)
+    return node, (_with_constant(replace(call, node=node), a, b, shape),)
+
+
+def _with_constant(call: Call, x: Tensor, constant: Tensor, shape: tuple[int, ...]) -> Tensor:
+    op, value = call.node.op, np.asarray(constant.value).astype(np.float64)
+    annotation = align(value, len(shape))
+    if x.codes is not None:
+        if op in ("Mul", "Div") and (value != 0).all():
+            scale = x.codes.scale * annotation if op == "Mul" else x.codes.scale / annotation
+            if not np.isfinite(scale).all() or not (scale != 0).all():
+                raise call.error("computes a scale of zero or infinity", expected="finite scales")
+            return call.of_codes(shape, replace(x.codes, scale=scale))
+        offset = _integer_offset(x.codes, constant, annotation) if op in ("Add", "Sub") else None
+        if offset is not None:
+            return call.of_codes(shape, _shifted(call, x.codes, offset))
+    ends = [evaluate(op, end, [annotation], call.node.attributes) for end in (x.lo, x.hi)]
+    return call.of_interval(shape, *ends)
+
+
+def _integer_offset(codes: Codes, constant: Tensor, value: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    """The constant in units of the stream's scale, if it is integral in them."""
+    if constant.codes is not None and constant.integers is not None:
+        # A quantized bias carries the product of two scales rounded to float32, so the scales agree to that only.
+        if np.allclose(constant.codes.scale, codes.scale, rtol=2.0**-20, atol=0):
+            return align(constant.integers, value.ndim or constant.integers.ndim)
+    steps = np.round(value / codes.scale)
+    if (np.abs(steps) < 2.0**53).all() and (steps * codes.scale == value).all():
+        return steps.astype(np.int64)
+    return None
+
+
+def _shifted(call: Call, codes: Codes, offset: npt.NDArray[np.int64]) -> Codes:
+    if call.node.op == "Sub":
+        offset = -offset
+    if call.node.attributes.get("reversed"):
+        codes, offset = replace(codes, scale=-codes.scale), offset
+    lo, hi = codes.lo + offset, codes.hi + offset
+    zero = np.zeros((), np.int64)
+    return Codes(codes.scale, lo, hi, IntType.smallest(IntRange(int(lo.min()), int(hi.max()))), zero)
+
+
+def _two_streams(call: Call, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Result:
+    op = call.node.op
+    if op not in ("Add", "Sub"):
+        raise call.error(
+            "found a product of two streams", expected="a constant factor", remedy="only sums of streams are supported"
+        )
+    sign = 1 if op == "Add" else -1
+    if a.codes is not None and b.codes is not None and _same(a.codes.scale, b.codes.scale, len(shape)):
+        ends = (b.codes.lo, b.codes.hi) if op == "Add" else (-b.codes.hi, -b.codes.lo)
+        lo, hi = _plus(a.codes.lo, ends[0], len(shape)), _plus(a.codes.hi, ends[1], len(shape))
+        if not integer_sum_fits(max(abs(int(lo.min())), abs(int(hi.max())))):
+            raise call.error("computes sums beyond 62 bits", expected="narrower integers")
+        dtype = IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
+        return call.done(call.of_codes(shape, Codes(a.codes.scale, lo, hi, dtype, np.zeros((), np.int64))))
+    ends_b = (b.lo, b.hi) if sign > 0 else (-b.hi, -b.lo)
+    return call.done(call.of_interval(shape, _plus(a.lo, ends_b[0], len(shape)), _plus(a.hi, ends_b[1], len(shape))))
+
+
+def _plus(a: Any, b: Any, rank: int) -> Any:
+    return align(a, rank) + align(b, rank)
+
+
+def _same(a: npt.NDArray[Any], b: npt.NDArray[Any], rank: int) -> bool:
+    first, second = align(a, rank).astype(np.float32), align(b, rank).astype(np.float32)
+    return first.shape == second.shape and bool((first == second).all())
+
+
+def batch_normalization(call: Call) -> Result:
+    """Inference-time batch normalization over axis 1."""
+    x = call.stream(2)
+    names = ("gamma", "beta", "mean", "variance")
+    parameters = [call.constant(i + 1, name).astype(np.float32) for i, name in enumerate(names)]
+    if any(p.shape != (x.shape[1],) for p in parameters):
+        raise call.error(f"found parameters of shapes {[p.shape for p in parameters]}", expected=f"({x.shape[1]},)")
+    epsilon = float(call.attribute("epsilon", 1e-5))
+    if not ((parameters[3] + np.float32(epsilon)) > 0).all() or call.attribute("training_mode", 0):
+        raise call.error("found a variance that is not positive, or training mode", expected="inference mode")
+    attributes = {"epsilon": epsilon}
+    ends = [
+        evaluate("BatchNormalization", align_full(end, len(x.shape)).astype(np.float64), parameters, attributes)
+        for end in (x.lo, x.hi)
+    ]
+    node = replace(call.node, inputs=call.node.inputs[:5], outputs=call.node.outputs[:1], attributes=attributes)
+    return node, (call.of_interval(x.shape, *ends),)
+
+
+def activation(call: Call) -> Result:
+    """Relu, LeakyRelu, PRelu, HardSigmoid, Sigmoid, Tanh, Neg: monotone, element by element."""
+    x, op = call.tensor(0), call.node.op
+    defaults = {"LeakyRelu": {"alpha": 0.01}, "HardSigmoid": {"alpha": 0.2, "beta": 0.5}}.get(op, {})
+    attributes = {name: float(call.attribute(name, value)) for name, value in defaults.items()}
+    constants = [call.constant(1, "slope").astype(np.float32)] if op == "PRelu" else []
+    if any(value < 0 for value in attributes.values()) or any((c < 0).any() for c in constants):
+        raise call.error("found a negative slope", expected="an activation that never falls")
+    if op == "PRelu" and np.broadcast_shapes(constants[0].shape[: len(x.shape)], x.shape) != x.shape:
+        raise call.error(
+            f"found slopes of shape {constants[0].shape}", expected=f"a shape that broadcasts to {x.shape}"
+        )
+    node = replace(call.node, attributes=attributes)
+    codes = x.codes
+    if codes is not None and op == "Neg":
+        return node, (call.of_codes(x.shape, replace(codes, scale=-codes.scale)),)
+    if codes is not None and op == "Relu" and (codes.scale > 0).all():
+        return node, (call.of_codes(x.shape, replace(codes, lo=np.maximum(codes.lo, 0), hi=np.maximum(codes.hi, 0))),)
+    ends = [evaluate(op, end, constants, attributes) for end in (x.lo, x.hi)]
+    return node, (call.of_interval(x.shape, *ends),)
+
+
+def clip(call: Call) -> Result:
+    """Clip between two constants, given as inputs (opset 11 on) or attributes."""
+    x = call.tensor(0)
+    limits = []
+    for index, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
+        given = call.optional(index)
+        value = call.constant(index, name) if given is not None else np.asarray(call.attribute(name, default))
+        if value.size != 1:
+            raise call.error(f"found {value.size} values as {name}", expected="one")
+        limits.append(float(value.reshape(())))
+    if not limits[0] <= limits[1]:
+        raise call.error(f"found limits {limits}", expected="a minimum below the maximum")
+    node = replace(call.node, inputs=call.node.inputs[:1], attributes={"min": limits[0], "max": limits[1]})
+    codes = x.codes
+    if codes is not None and (codes.scale > 0).all():
+        low, high = (np.float64(limit) / codes.scale for limit in limits)
+        if (low % 1 == 0).all() and (codes.hi <= high).all() or (codes.lo >= low).all() and (codes.hi <= high).all():
+            floor = np.where(np.isfinite(low), low, -(2.0**62)).astype(np.int64)
+            lo, hi = np.maximum(codes.lo, floor), np.maximum(codes.hi, floor)
+            return node, (call.of_codes(x.shape, replace(codes, lo=lo, hi=hi)),)
+    return node, (call.of_interval(x.shape, np.clip(x.lo, *limits), np.clip(x.hi, *limits)),)
