@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from brevitas_a2q.ir.network import Network as Network
-    from brevitas_a2q.ir.reader import read as read
+    from brevitas_a2q.ir.reader import read_network as read
 
 __all__ = ["Network", "read"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "read":
-        from brevitas_a2q.ir.reader import read
+        from brevitas_a2q.ir.reader import read_network
 
-        return read
+        return read_network
     if name == "Network":
         from brevitas_a2q.ir.network import Network
 

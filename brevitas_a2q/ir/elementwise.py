@@ -80,4 +80,4 @@ def evaluate(op: str, x: Array, constants: Sequence[Array], attributes: Mapping[
         [2.0, 1.0]
     """
     with np.errstate(all="ignore"):
-        return ELEMENTWISE[op](x, constants, attributes)
+        return np.asarray(ELEMENTWISE[op](x, constants, attributes))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
@@ -40,7 +43,9 @@ def product_ranges(node: Node, x: Tensor, weight_shape: tuple[int, ...]) -> tupl
     )
 
 
-def _per_product(node: Node, x: Tensor, weight_shape: tuple[int, ...], bound: IntArray, reduce: np.ufunc) -> IntArray:
+def _per_product(
+    node: Node, x: Tensor, weight_shape: tuple[int, ...], bound: IntArray, reduce: Callable[..., Any]
+) -> IntArray:
     if bound.size == 1:
         return bound.reshape(1, 1)
     if node.op == "MatMul":
@@ -54,7 +59,7 @@ def _per_product(node: Node, x: Tensor, weight_shape: tuple[int, ...], bound: In
         spread = np.broadcast_to(per_channel.reshape(-1, 1, *(1 for _ in kernel)), weight_shape)
         return rows_of(node, np.ascontiguousarray(spread))
     grouped = np.repeat(per_channel.reshape(groups, -1), weight_shape[0] // groups, axis=0)
-    return np.repeat(grouped, int(np.prod(kernel)), axis=1)
+    return np.asarray(np.repeat(grouped, int(np.prod(kernel)), axis=1), np.int64)
 
 
 def trained_width(network: Network, node: Node, key: str = ACCUMULATOR_BIT_WIDTH) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
 from brevitas_a2q.errors import OnnxFileError
 
@@ -187,18 +187,19 @@ def constant_array(tensor: Any, where: str, folder: Path | None = None) -> npt.N
         raw = tensor.raw_data
         values = np.frombuffer(raw[: len(raw) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize], dtype)
     else:
-        listed = np.array(getattr(tensor, field), np.float64 if field.startswith(("f", "d")) else np.int64)
-        if field == "float_data" or field == "double_data":
-            values = listed.astype(dtype)
-        elif dtype == "<f2":
-            values = (listed & 0xFFFF).astype("<u2").view("<f2")
-        else:
-            values = listed.astype(dtype)
+        values = _listed_values(tensor, dtype, field)
     if values.size != count:
         raise OnnxFileError(f"found {values.size} values for shape {shape}", where=where, expected=str(count))
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise OnnxFileError("found NaN or infinity", where=where, expected="finite values", remedy="check the training")
     return values.reshape(shape)
+
+
+def _listed_values(tensor: Any, dtype: str, field: str) -> npt.NDArray[Any]:
+    if field in ("float_data", "double_data"):
+        return np.array(getattr(tensor, field), np.float64).astype(dtype)
+    listed = np.array(getattr(tensor, field), np.int64)
+    return (listed & 0xFFFF).astype("<u2").view("<f2") if dtype == "<f2" else listed.astype(dtype)
 
 
 def _external_bytes(tensor: Any, where: str, folder: Path | None, length: int) -> bytes:

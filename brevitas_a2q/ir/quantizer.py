@@ -124,7 +124,7 @@ class Truncation:
             if self.limits is not None:
                 codes = np.clip(codes, *self.limits)
             bounded = np.clip(round_as(self.rounding_mode, codes), -(2.0**62), 2.0**62)
-        return bounded.astype(np.int64)
+        return np.asarray(bounded, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,4 +140,4 @@ class MultiThreshold:
         """The integers of real values; ``x`` has the tensor's rank."""
         last = np.moveaxis(np.asarray(x, np.float32), self.channel_axis, -1)
         count = (last[..., None] >= self.thresholds).sum(axis=-1, dtype=np.int64)
-        return np.moveaxis(count, -1, self.channel_axis) + self.bias
+        return np.asarray(np.moveaxis(count, -1, self.channel_axis) + self.bias, np.int64)

@@ -26,7 +26,7 @@ from brevitas_a2q.ir.rules.call import Call
 from brevitas_a2q.ir.rules.registry import ONNX_DOMAINS, QONNX_DOMAINS, rule_for
 from brevitas_a2q.ir.tensor import Codes, Tensor
 
-__all__ = ["read"]
+__all__ = ["read_network"]
 
 _FLOAT_MAX: Final = float(np.finfo(np.float32).max)
 _INTEGER_ELEMENTS: Final = {
@@ -37,7 +37,7 @@ _INTEGER_ELEMENTS: Final = {
 }
 
 
-def read(path: str | Path, *, input_range: tuple[float, float] | None = None) -> Network:
+def read_network(path: str | Path, *, input_range: tuple[float, float] | None = None) -> Network:
     """Read a QONNX file as an integer network.
 
     Args:

@@ -170,8 +170,10 @@ def clip(call: Call) -> Result:
     codes = x.codes
     if codes is not None and (codes.scale > 0).all():
         low, high = (np.float64(limit) / codes.scale for limit in limits)
-        if (low % 1 == 0).all() and (codes.hi <= high).all() or (codes.lo >= low).all() and (codes.hi <= high).all():
+        if ((low % 1 == 0).all() and (codes.hi <= high).all()) or (
+            (codes.lo >= low).all() and (codes.hi <= high).all()
+        ):
             floor = np.where(np.isfinite(low), low, -(2.0**62)).astype(np.int64)
             lo, hi = np.maximum(codes.lo, floor), np.maximum(codes.hi, floor)
             return node, (call.of_codes(x.shape, replace(codes, lo=lo, hi=hi)),)
-    return node, (call.of_interval(x.shape, np.clip(x.lo, *limits), np.clip(x.hi, *limits)),)
+    return node, (call.of_interval(x.shape, *(evaluate("Clip", end, [], node.attributes) for end in (x.lo, x.hi))),)

@@ -26,7 +26,7 @@ def _over_image(annotation: Any, reduction: Any) -> Any:
         return annotation
     axes = tuple(range(2, annotation.ndim))
     if reduction is None:
-        first = annotation[(slice(None), slice(None), *((slice(0, 1),) * len(axes)))]
+        first = annotation[(slice(None), slice(None)) + (slice(0, 1),) * len(axes)]
         return first if (annotation == first).all() else None
     return reduction(annotation, axis=axes, keepdims=True)
 

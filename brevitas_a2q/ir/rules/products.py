@@ -44,7 +44,7 @@ def conv_transpose(call: Call) -> Result:
     """Transposed convolution in one or two dimensions."""
     x, weights = call.stream(3), call.tensor(1)
     groups, kernel = int(call.attribute("group", 1)), weights.shape[2:]
-    if len(weights.shape) != len(x.shape) or weights.shape[0] != x.shape[1] or not 1 <= groups or x.shape[1] % groups:
+    if len(weights.shape) != len(x.shape) or weights.shape[0] != x.shape[1] or not groups >= 1 or x.shape[1] % groups:
         raise call.error(f"found weights of shape {weights.shape}, {groups} groups", expected=f"({x.shape[1]}, ...)")
     if str(call.attribute("auto_pad", "NOTSET")) != "NOTSET" or "output_shape" in call.node.attributes:
         raise call.error("found auto_pad or output_shape", expected="explicit pads and output_padding")
