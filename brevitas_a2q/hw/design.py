@@ -1,0 +1,112 @@
+"""A folded network as rows of a bill: every unit, every width converter, every FIFO at its depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.choices import CostModel
+from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.folding_problem import LEAST_FIFO_DEPTH
+from brevitas_a2q.hw.ir import Folding, Graph, Unit
+from brevitas_a2q.hw.perf import Performance, performance
+from brevitas_a2q.hw.streams import converter, edges, fifo, input_width, output_width, words_per_pixel
+
+__all__ = ["Design", "Row", "build_design", "check_foldings"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an estimate; None where a kind has no such property."""
+
+    name: str
+    op: str
+    pe: int | None
+    simd: int | None
+    accumulator_bit_width: int | None
+    resources: Resources
+    cycles: int | None
+    folding: Folding | None = None
+    terms: tuple[CostTerm, ...] = ()
+    depth: int | None = None  # words, of a FIFO
+
+
+@dataclass(frozen=True)
+class Design:
+    """A folded network on a part."""
+
+    rows: tuple[Row, ...]
+    performance: Performance
+
+    @property
+    def total(self) -> Resources:
+        """Sum over all rows."""
+        return sum((row.resources for row in self.rows), Resources())
+
+
+def check_foldings(graph: Graph, foldings: Mapping[str, Folding]) -> None:
+    """Raise where a unit has no folding or an illegal one.
+
+    Raises:
+        FoldingError: Naming the unit, and the nearest legal value where one does not divide.
+    """
+    for unit in graph.units:
+        if unit.name not in foldings:
+            raise FoldingError("found no folding", where=f"{unit.kind} {unit.name}", expected="one for every unit")
+        unit.check(foldings[unit.name])
+
+
+def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, cost: CostModel) -> Design:
+    """Cost and time a folded graph.
+
+    Args:
+        graph: The network, with the accumulator widths in force.
+        foldings: Folding of each unit; must be legal.
+        part: Part in force.
+        cost: Cost model, of units, width converters and FIFOs.
+    """
+    check_foldings(graph, foldings)
+    costs = {u.name: cost(u, foldings[u.name], part) for u in graph.units}
+    timing = performance(graph, foldings, {name: c.cycles for name, c in costs.items()})
+    units = {u.name: u for u in graph.units}
+    rows: dict[str, list[Row]] = {u.name: [] for u in graph.units}
+    for edge in edges(graph):
+        if not edge.producer:
+            continue
+        producer, consumer = units[edge.producer], units[edge.consumer]
+        written = output_width(producer, foldings[edge.producer])
+        read = input_width(consumer, foldings[edge.consumer], edge.port)
+        narrow, bits = min(written, read), words_per_pixel(producer, foldings[edge.producer]) * written
+        depth = max(LEAST_FIFO_DEPTH, ceil(timing.fills[edge] * bits / narrow))
+        label = edge.consumer if len(consumer.inputs) == 1 else f"{edge.consumer}:{edge.port}"
+        found = rows[edge.consumer]
+        if written != read:
+            unit = converter(f"{label}/dwc", edge.producer, written, read)
+            found.append(_between(unit, cost(unit, Folding(), part)))
+        buffer = fifo(f"{label}/fifo", edge.producer, narrow, depth)
+        found.append(_between(buffer, cost(buffer, Folding(), part), depth))
+    for unit in graph.units:
+        rows[unit.name].append(_row(unit, foldings[unit.name], costs[unit.name]))
+    return Design(tuple(row for unit in graph.units for row in rows[unit.name]), timing)
+
+
+def _between(unit: Unit, cost: UnitCost, depth: int | None = None) -> Row:
+    return Row(unit.name, unit.kind, None, None, None, cost.resources, None, None, cost.terms, depth)
+
+
+def _row(unit: Unit, folding: Folding, cost: UnitCost) -> Row:
+    accumulator = getattr(unit, "accumulator_type", None)
+    return Row(
+        name=unit.name,
+        op=unit.kind,
+        pe=folding.pe if type(unit).pe_limit is not Unit.pe_limit else None,
+        simd=folding.simd if type(unit).simd_limit is not Unit.simd_limit else None,
+        accumulator_bit_width=accumulator.bit_width if accumulator is not None else None,
+        resources=cost.resources,
+        cycles=cost.cycles,
+        folding=folding,
+        terms=cost.terms,
+    )

@@ -1,0 +1,190 @@
+"""From a QONNX file to resources and frames per second on a part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from brevitas_a2q.errors import A2QError, FoldingError
+from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.design import Row, build_design
+from brevitas_a2q.hw.devices import Part, find_part
+from brevitas_a2q.hw.folding_problem import FoldingProblem
+from brevitas_a2q.hw.folding_search import least_cost
+from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.hw.policies import apply_policy
+
+__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "max_cycles_for"]
+
+ModelName: TypeAlias = Literal["synthesis", "finn-main", "finn-dev"]
+_RESOURCES = ("lut", "bram18", "uram", "dsp")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Resources and speed of one network, folded, on one part."""
+
+    network: str
+    part: Part
+    clock_mhz: float
+    model: str
+    accumulator: str
+    rows: tuple[Row, ...]
+    max_cycles: int
+    latency_cycles: int
+    bottleneck: str  # name of the slowest unit
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Resources:
+        """Sum over all rows, width converters and FIFOs included."""
+        return sum((row.resources for row in self.rows), Resources())
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.clock_mhz * 1e6 / self.max_cycles
+
+    @property
+    def latency_us(self) -> float:
+        """Latency of one image in microseconds."""
+        return self.latency_cycles / self.clock_mhz
+
+    @property
+    def utilization(self) -> dict[str, float]:
+        """Share of the part's LUT, BRAM18, URAM and DSP in use; infinite where it has none of what is used."""
+        used = {name: (getattr(self.total, name), getattr(self.part, name)) for name in _RESOURCES}
+        return {name: u / have if have else (float("inf") if u else 0.0) for name, (u, have) in used.items()}
+
+    @property
+    def tightest(self) -> str:
+        """The resource of which the largest share is used."""
+        shares = self.utilization
+        return max(shares, key=lambda name: shares[name])
+
+    @property
+    def fits(self) -> bool:
+        """Whether the part has enough of everything."""
+        return self.utilization[self.tightest] <= 1.0
+
+    @property
+    def foldings(self) -> dict[str, Folding]:
+        """Folding of each unit, by name."""
+        return {row.name: row.folding for row in self.rows if row.folding is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of ``brevitas-a2q estimate --json``."""
+        return {
+            "layers": [_row_json(row) for row in self.rows],
+            "total": _resources_json(self.total),
+            "fps": self.fps,
+            "max_cycles": self.max_cycles,
+            "latency_cycles": self.latency_cycles,
+            "fits": self.fits,
+            "part": self.part.name,
+            "tightest": self.tightest,
+            "bottleneck": self.bottleneck,
+            "clock_mhz": self.clock_mhz,
+            "model": self.model,
+            "accumulator": self.accumulator,
+            "warnings": list(self.warnings),
+        }
+
+
+def _resources_json(resources: Resources) -> dict[str, int]:
+    return {name: getattr(resources, name) for name in _RESOURCES}
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "op": row.op,
+        "pe": row.pe,
+        "simd": row.simd,
+        "accumulator_bit_width": row.accumulator_bit_width,
+        **_resources_json(row.resources),
+        "cycles": row.cycles,
+    }
+
+
+def max_cycles_for(target_fps: float | None, clock_mhz: float) -> int | None:
+    """Most cycles per image at a frame rate; None without a target.
+
+    Raises:
+        A2QError: If the clock or the target is not positive, or the target above the clock.
+    """
+    for name, value in (("clock", clock_mhz), ("target", target_fps)):
+        if value is not None and not 0 < value < float("inf"):
+            raise A2QError(f"found a {name} of {value}", expected="a positive number")
+    if target_fps is None:
+        return None
+    cycles = int(clock_mhz * 1e6 // target_fps)
+    if cycles < 1:
+        raise FoldingError(
+            f"found a target of {target_fps:g} frames per second",
+            expected=f"at most one frame per clock cycle, {clock_mhz * 1e6:g} per second",
+        )
+    return cycles
+
+
+def estimate(
+    path: str | Path,
+    part: str = "xczu7ev",
+    target_fps: float | None = None,
+    clock_mhz: float = 200.0,
+    model: ModelName = "synthesis",
+    accumulator: str = "trained",
+    foldings: Mapping[str, Folding] | None = None,
+) -> Estimate:
+    """Estimate the FPGA design of a QONNX file.
+
+    Args:
+        path: QONNX file.
+        part: Part, board or YAML file, see :func:`brevitas_a2q.hw.devices.find_part`.
+        target_fps: Frames per second to fold for; None for the least resources at any speed.
+        clock_mhz: Clock in MHz.
+        model: ``synthesis`` (ours), or FINN's own formulas: ``finn-main``, ``finn-dev``.
+        accumulator: Policy, see :mod:`brevitas_a2q.hw.policies`.
+        foldings: Folding of each unit by name, instead of a search.
+
+    Raises:
+        A2QError: For a bad file, part, policy, target or folding.
+    """
+    from brevitas_a2q.hw.frontend import read_graph  # imports onnx
+
+    return estimate_graph(read_graph(path), find_part(part), target_fps, clock_mhz, model, accumulator, foldings)
+
+
+def estimate_graph(
+    graph: Graph,
+    part: Part,
+    target_fps: float | None = None,
+    clock_mhz: float = 200.0,
+    model: ModelName = "synthesis",
+    accumulator: str = "trained",
+    foldings: Mapping[str, Folding] | None = None,
+) -> Estimate:
+    """The same for a dataflow graph that is already in memory."""
+    from brevitas_a2q.hw.cost.synthesis import cost
+
+    max_cycles = max_cycles_for(target_fps, clock_mhz)
+    applied = apply_policy(graph, accumulator)
+    if foldings is None:
+        foldings = least_cost(FoldingProblem(applied.graph, part, cost), max_cycles).foldings
+    design = build_design(applied.graph, foldings, part, cost)
+    return Estimate(
+        network=graph.name,
+        part=part,
+        clock_mhz=clock_mhz,
+        model=model,
+        accumulator=accumulator,
+        rows=design.rows,
+        max_cycles=design.performance.max_cycles,
+        latency_cycles=design.performance.latency_cycles,
+        bottleneck=design.performance.bottleneck,
+        warnings=applied.warnings,
+        notes=graph.notes,
+    )

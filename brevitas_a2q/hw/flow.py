@@ -1,0 +1,125 @@
+"""When a unit needs its inputs and how fast it works: what a schedule of the whole network is computed from.
+
+Pixels are counted in raster order. A unit finishes output pixel p no earlier than ``interval[p]`` cycles after pixel
+p - 1, and no earlier than ``tail`` cycles after the last input pixel that it needs, ``need[p]``, has arrived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q.hw.ir import (
+    DepthToSpace,
+    DownSampler,
+    Folding,
+    GlobalAccPool,
+    MaxPool,
+    Mvau,
+    Padding,
+    PixelPadding,
+    SlidingWindow,
+    Unit,
+    Upsample,
+)
+
+__all__ = ["Flow", "flow_of", "input_pixels"]
+
+_SPATIAL = (
+    DepthToSpace, DownSampler, GlobalAccPool, MaxPool, Padding, PixelPadding, SlidingWindow, Upsample
+)
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """How one folded unit turns pixels into pixels; times in cycles."""
+
+    inputs: int  # pixels read from each input per image
+    need: Ints  # shape: (output pixels,): last input pixel needed, never decreasing
+    interval: Floats  # shape: (output pixels,)
+    read: float  # to read one input pixel at full speed
+    tail: float  # from the last input pixel needed to the last word of the output pixel
+    span: float  # from the first to the last word of an output pixel
+    reads_ahead: bool = False  # whether the next pixels are read while this one is written
+
+
+def input_pixels(unit: Unit, producer: Unit | None) -> int:
+    """Pixels per image on the unit's input: its producer's, or what its own shape says at the network's input."""
+    if isinstance(unit, _SPATIAL):
+        return unit.input_dim[0] * unit.input_dim[1]
+    return unit.pixels if producer is None else producer.pixels
+
+
+def flow_of(unit: Unit, folding: Folding, cycles: int, inputs: int) -> Flow:
+    """The flow of a folded unit.
+
+    Args:
+        unit: The unit.
+        folding: Its folding.
+        cycles: Cycles per image, from its cost.
+        inputs: Pixels per image on its input, see :func:`input_pixels`.
+    """
+    if isinstance(unit, SlidingWindow):
+        return _window(unit, folding, inputs)
+    need = np.maximum.accumulate(_need(unit, inputs))
+    interval = cycles / unit.pixels
+    read, tail, span = interval * unit.pixels / inputs, 0.0, interval
+    if isinstance(unit, Mvau):
+        first_outputs = unit.matrix_width / folding.simd  # cycles until the first PE outputs are complete
+        read, tail = min(read, first_outputs * unit.pixels / inputs), max(0.0, interval - first_outputs)
+        span = tail
+    elif isinstance(unit, GlobalAccPool):
+        tail = span = unit.channels / folding.pe
+        read = (interval - tail) / inputs
+    return Flow(inputs, need, np.full(unit.pixels, interval), read, tail, span)
+
+
+def _window(unit: SlidingWindow, folding: Folding, inputs: int) -> Flow:
+    """A line buffer reads the pixels of the next window while it writes this one (FINN's own cycle formula too)."""
+    words = unit.channels // folding.simd
+    writing = words * (1 if folding.parallel_window else unit.kernel[0] * unit.kernel[1])
+    need = _need(unit, inputs)
+    # The pixels left over behind the last window are read before the first window of the next image.
+    new = np.diff(need, prepend=need[-1] - inputs)
+    interval = np.maximum(writing, new * words).astype(np.float64)
+    return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True)
+
+
+def _need(unit: Unit, inputs: int) -> Ints:
+    """Last input pixel that each output pixel needs; shape: (output pixels,)."""
+    places = _places(unit)
+    if places is None:  # one output for every so many inputs: dense layers, elementwise kinds, global pools
+        return np.asarray(-(-(np.arange(unit.pixels, dtype=np.int64) + 1) * inputs // unit.pixels) - 1)
+    rows, columns, width = places
+    return (rows[:, None] * width + columns[None]).reshape(-1)
+
+
+def _places(unit: Unit) -> tuple[Ints, Ints, int] | None:
+    """Input row needed by each output row, input column by each output column, and the input's width."""
+    if isinstance(unit, SlidingWindow):
+        sides = zip(unit.input_dim, unit.output_dim, unit.kernel, unit.stride, unit.dilation, strict=True)
+        rows, columns = (np.minimum(np.arange(o) * s + (k - 1) * d, i - 1) for i, o, k, s, d in sides)
+    elif isinstance(unit, MaxPool):
+        sides = zip(unit.input_dim, unit.kernel, strict=True)
+        rows, columns = (
+            np.minimum((np.arange(-(-i // k) if unit.ceil_mode else i // k) + 1) * k, i) - 1 for i, k in sides
+        )
+    elif isinstance(unit, Padding):
+        before, after = unit.pads[:2], unit.pads[2:]
+        sides = zip(unit.input_dim, before, after, strict=True)
+        rows, columns = (np.clip(np.arange(i + b + a) - b, 0, i - 1) for i, b, a in sides)
+    elif isinstance(unit, PixelPadding):
+        rows, columns = (np.arange((i - 1) * s + 1) // s for i, s in zip(unit.input_dim, unit.stride, strict=True))
+    elif isinstance(unit, Upsample):
+        rows, columns = (np.arange(i * s) // s for i, s in zip(unit.input_dim, unit.scale, strict=True))
+    elif isinstance(unit, DepthToSpace):
+        rows, columns = (np.arange(i * unit.block_size) // unit.block_size for i in unit.input_dim)
+    elif isinstance(unit, DownSampler):
+        rows, columns = (np.arange(0, i, s) for i, s in zip(unit.input_dim, unit.stride, strict=True))
+    else:
+        return None
+    return rows, columns, unit.input_dim[1]

@@ -1,0 +1,148 @@
+"""The folding of a whole network as an optimisation problem: choices per unit, and what lies between two units.
+
+Between two units lie a FIFO of the least depth and, where their words differ, a width converter; both depend on the
+widths at the two ends only, which is what couples one unit's folding to the next one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.choices import Choices, CostModel, choices_of, groups
+from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.hw.streams import converter, edges, fifo
+
+__all__ = ["LEAST_FIFO_DEPTH", "FoldingProblem", "Link", "LutEquivalent"]
+
+LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LutEquivalent:
+    """What one block of each kind counts as, in LUTs."""
+
+    bram18: float
+    uram: float
+    dsp: float
+
+    @classmethod
+    def of(cls, part: Part) -> LutEquivalent:
+        """As many LUTs as the part has for each block: a block and its LUTs are the same share of the part.
+
+        Example:
+            >>> from brevitas_a2q.hw.devices import find_part
+            >>> round(LutEquivalent.of(find_part("ZCU104")).bram18)
+            369
+        """
+        return cls(*(part.lut / have if have else 0.0 for have in (part.bram18, part.uram, part.dsp)))
+
+    @property
+    def vector(self) -> Floats:
+        """Weights of (LUT, BRAM18, URAM, DSP)."""
+        return np.array([1.0, self.bram18, self.uram, self.dsp])
+
+    def __call__(self, used: Resources) -> float:
+        """The LUT-equivalent of these resources."""
+        return used.lut + self.bram18 * used.bram18 + self.uram * used.uram + self.dsp * used.dsp
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stream from group ``writer`` to input ``port`` of group ``reader``, by their places in the problem."""
+
+    writer: int
+    reader: int
+    port: int
+
+
+class FoldingProblem:
+    """Choices of every unit of a graph on a part, under one cost model.
+
+    Args:
+        graph: What to fold, with the accumulator widths in force.
+        part: Part in force.
+        cost: Cost model.
+    """
+
+    def __init__(self, graph: Graph, part: Part, cost: CostModel) -> None:
+        self.graph, self.part = graph, part
+        self._cost = cost
+        self._streams: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+        self.weights = LutEquivalent.of(part)
+        members = groups(graph)
+        self.choices: list[Choices] = [_efficient(choices_of(units, part, cost)) for units in members]
+        place = {unit.name: index for index, units in enumerate(members) for unit in units}
+        self.links = [
+            Link(place[e.producer], place[e.consumer], e.port)
+            for e in edges(graph)
+            if e.producer and place[e.producer] != place[e.consumer]
+        ]
+
+    def within(self, max_cycles: int) -> list[Choices]:
+        """The choices that need at most this many cycles per image.
+
+        Raises:
+            FoldingError: If a unit has none; the slowest such unit binds.
+        """
+        slowest = max(self.choices, key=lambda c: int(c.cycles.min()))
+        if slowest.cycles.min() > max_cycles:
+            unit, least = slowest.units[-1], int(slowest.cycles.min())
+            raise FoldingError(
+                f"needs {least:,} cycles per image at its widest folding, more than the {max_cycles:,} allowed",
+                where=f"{unit.kind} {unit.name}",
+                expected=f"a target of at most 1 frame per {least:,} cycles, which this layer binds",
+            )
+        return [c.take(c.cycles <= max_cycles) for c in self.choices]
+
+    def stream(self, written: int, read: int) -> tuple[int, int, int, int]:
+        """LUT, BRAM18, URAM and DSP between a word of ``written`` bits and one of ``read`` bits.
+
+        The FIFO sits on the narrower side of the converter.
+        """
+        key = (written, read)
+        if key not in self._streams:
+            used = self._cost(fifo("", "", min(key), LEAST_FIFO_DEPTH), Folding(), self.part).resources
+            if written != read:
+                used += self._cost(converter("", "", written, read), Folding(), self.part).resources
+            self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
+        return self._streams[key]
+
+    def link_table(self, link: Link, writer: Choices, reader: Choices) -> npt.NDArray[np.int64]:
+        """Resources of a stream for every pair of choices; shape: (writer's, reader's, 4)."""
+        written, write_row = np.unique(writer.output_widths, return_inverse=True)
+        read, read_row = np.unique(reader.input_widths[:, link.port], return_inverse=True)
+        table = np.array([[self.stream(w, r) for r in read.tolist()] for w in written.tolist()], dtype=np.int64)
+        return table[write_row][:, read_row]
+
+    def total(self, rows: Sequence[int], choices: Sequence[Choices]) -> Resources:
+        """Resources of one row per group, with the streams between them."""
+        used = sum((c.resources[row] for c, row in zip(choices, rows, strict=True)), np.zeros(4, np.int64))
+        for link in self.links:
+            written = int(choices[link.writer].output_widths[rows[link.writer]])
+            used = used + self.stream(written, int(choices[link.reader].input_widths[rows[link.reader], link.port]))
+        return Resources(*used.tolist())
+
+
+def _efficient(choices: Choices) -> Choices:
+    """Without choices that another one of the same widths beats or equals in every resource and in cycles."""
+    values = np.column_stack([choices.resources, choices.cycles])
+    widths = np.column_stack([choices.input_widths, choices.output_widths])
+    _, kinds = np.unique(widths, axis=0, return_inverse=True)
+    kinds = kinds.reshape(-1)
+    keep = np.ones(len(choices), dtype=np.bool_)
+    for kind in range(int(kinds.max()) + 1):
+        rows = np.flatnonzero(kinds == kind)
+        no_worse = (values[rows][:, None] <= values[rows][None]).all(axis=2)  # i is no worse than j
+        equal = no_worse & no_worse.T
+        earlier = np.triu(np.ones_like(equal), 1)
+        keep[rows] = ~((no_worse & ~equal) | (equal & earlier)).any(axis=0)
+    return choices.take(keep)

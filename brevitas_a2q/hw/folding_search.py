@@ -1,0 +1,93 @@
+"""Exact optima of a folding problem: the least cost for a rate, the highest rate within a budget, and the curve between.
+
+Without a budget that binds, the problem is a sum over units and streams and is solved exactly by elimination
+(:mod:`brevitas_a2q.hw.min_sum`); where a budget binds, by an integer programme (:mod:`brevitas_a2q.hw.folding_budget`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from brevitas_a2q.hw.choices import Choices
+from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.folding_problem import Floats, FoldingProblem
+from brevitas_a2q.hw.ir import Folding
+from brevitas_a2q.hw.min_sum import Factor, minimise
+
+__all__ = ["FoldingPlan", "least_cost", "pareto"]
+
+
+@dataclass(frozen=True)
+class FoldingPlan:
+    """A folding of every unit, with FIFOs of the least depth between them."""
+
+    foldings: Mapping[str, Folding]
+    resources: Resources
+    max_cycles: int  # cycles per image of the slowest unit
+    lut_equivalent: float
+
+
+def least_cost(problem: FoldingProblem, max_cycles: int | None = None) -> FoldingPlan:
+    """The folding of least LUT-equivalent cost whose units need at most ``max_cycles`` per image (None: any number).
+
+    Raises:
+        FoldingError: If no folding is that fast; the message names the unit that binds.
+    """
+    weights = problem.weights.vector
+    choices = [_cheapest_by_width(c, weights) for c in (problem.choices if max_cycles is None else problem.within(max_cycles))]
+    tables = [problem.link_table(link, choices[link.writer], choices[link.reader]) @ weights for link in problem.links]
+    kept = _prune(problem, choices, tables, weights)
+    choices = [c.take(k) for c, k in zip(choices, kept, strict=True)]
+    factors = [Factor((i,), c.resources @ weights) for i, c in enumerate(choices)]
+    for link, table in zip(problem.links, tables, strict=True):
+        reduced = table[np.ix_(kept[link.writer], kept[link.reader])]
+        factors.append(Factor((link.writer, link.reader), reduced))
+    _, rows = minimise([len(c) for c in choices], factors)
+    return plan_of(problem, choices, rows)
+
+
+def plan_of(problem: FoldingProblem, choices: list[Choices], rows: list[int]) -> FoldingPlan:
+    """The plan that takes one row of each group's choices."""
+    foldings = {name: f for c, row in zip(choices, rows, strict=True) for name, f in c.named(row).items()}
+    used = problem.total(rows, choices)
+    cycles = max(int(c.cycles[row]) for c, row in zip(choices, rows, strict=True))
+    return FoldingPlan(foldings, used, cycles, problem.weights(used))
+
+
+def pareto(problem: FoldingProblem) -> Iterator[FoldingPlan]:
+    """Every plan that no other one beats in both cost and cycles, from the slowest to the fastest."""
+    fastest = max(int(c.cycles.min()) for c in problem.choices)
+    limit = max(int(c.cycles.max()) for c in problem.choices)
+    last: FoldingPlan | None = None
+    while limit >= fastest:
+        plan = least_cost(problem, limit)
+        if last is not None and plan.lut_equivalent > last.lut_equivalent:
+            yield last
+        last, limit = plan, plan.max_cycles - 1
+    if last is not None:
+        yield last
+
+
+def _cheapest_by_width(choices: Choices, weights: Floats) -> Choices:
+    """One choice for each combination of widths: nothing else of a choice matters to its neighbours."""
+    costs = choices.resources @ weights
+    widths = np.column_stack([choices.input_widths, choices.output_widths])
+    order = np.lexsort((choices.cycles, costs))
+    _, first = np.unique(widths[order], axis=0, return_index=True)
+    return choices.take(order[np.sort(first)])
+
+
+def _prune(
+    problem: FoldingProblem, choices: list[Choices], tables: list[Floats], weights: Floats
+) -> list[np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+    """Which choices may still be part of an optimum: those whose best case is not above another one's worst case."""
+    best = [c.resources @ weights for c in choices]
+    worst = [b.copy() for b in best]
+    for link, table in zip(problem.links, tables, strict=True):
+        for group, axis in ((link.writer, 1), (link.reader, 0)):
+            best[group] = best[group] + table.min(axis=axis)
+            worst[group] = worst[group] + table.max(axis=axis)
+    return [low <= high.min() for low, high in zip(best, worst, strict=True)]

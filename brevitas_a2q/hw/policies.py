@@ -1,0 +1,131 @@
+"""Accumulator policies: which width each layer's accumulator gets, and what follows from it downstream.
+
+- ``32``: 32 bits everywhere, no silent cap: the baseline of the papers.
+- ``data-type``: the published bound of the data types.
+- ``range``: the exact bound of the data types' ranges, for any weights.
+- ``exact``: the exact range of the frozen weights over every input.
+- ``trained``: the width the network was trained for; ``exact`` where the file names none.
+- ``fixed:P``: P bits on every layer, a what-if; layers that would overflow are warned of.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from brevitas_a2q.bounds import (
+    MAX_ACCUMULATOR_BITS,
+    MIN_ACCUMULATOR_BITS,
+    IntRange,
+    data_type_bound,
+    data_type_bound_exact,
+    required_bit_width,
+)
+from brevitas_a2q.errors import A2QError
+from brevitas_a2q.hw.ir import AddStreams, Graph, Mvau, Unit, Vvau
+from brevitas_a2q.ir.datatypes import IntType
+
+__all__ = ["POLICIES", "AppliedPolicy", "accumulator_bit_width", "apply_policy", "parse_policy"]
+
+POLICIES: Final = ("32", "data-type", "range", "exact", "trained")
+_FIXED: Final = re.compile(r"fixed:(\d+)")
+
+
+@dataclass(frozen=True)
+class AppliedPolicy:
+    """A graph with the accumulator widths of a policy, and the layers that would overflow them."""
+
+    policy: str
+    graph: Graph
+    warnings: tuple[str, ...]
+
+
+def parse_policy(policy: str) -> int | None:
+    """Check a policy's name; the width of ``32`` and ``fixed:P``, None for the others.
+
+    Raises:
+        A2QError: For anything else, or a width outside 2 to 64.
+
+    Example:
+        >>> parse_policy("fixed:12"), parse_policy("exact")
+        (12, None)
+    """
+    fixed = _FIXED.fullmatch(policy)
+    if not fixed:
+        if policy not in POLICIES:
+            raise A2QError(f"found accumulator policy {policy!r}", expected=f"{', '.join(POLICIES)} or fixed:P")
+        return 32 if policy == "32" else None
+    bits = int(fixed[1])
+    if not MIN_ACCUMULATOR_BITS <= bits <= MAX_ACCUMULATOR_BITS:
+        raise A2QError(
+            f"found accumulator policy {policy!r}", expected=f"P from {MIN_ACCUMULATOR_BITS} to {MAX_ACCUMULATOR_BITS}"
+        )
+    return bits
+
+
+def accumulator_bit_width(unit: Mvau | Vvau, policy: str) -> int:
+    """The width of one layer's accumulator under a policy.
+
+    Args:
+        unit: A matrix or depthwise unit.
+        policy: One of :data:`POLICIES`, or ``fixed:P``.
+    """
+    bits = parse_policy(policy)
+    if bits is not None:
+        return bits
+    products, inputs, weights = int(unit.weights.shape[1]), unit.input_type, unit.weight_type
+    if policy == "data-type":
+        return data_type_bound(products, inputs.bit_width, weights.bit_width, inputs.signed)
+    if policy == "range":
+        return data_type_bound_exact(products, inputs.range.with_zero(), weights.range)
+    if policy == "trained" and unit.trained_accumulator_bit_width is not None:
+        return unit.trained_accumulator_bit_width
+    return _required(unit)
+
+
+def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
+    """Set every accumulator to its width under a policy, and widen or narrow the streams that carry bare sums.
+
+    Raises:
+        A2QError: For an unknown policy.
+    """
+    done: dict[str, Unit] = {}
+    warnings = []
+    for unit in graph.units:
+        if isinstance(unit, Mvau | Vvau):
+            bits, required = accumulator_bit_width(unit, policy), _required(unit)
+            if bits < required:
+                warnings.append(
+                    f"{unit.kind} {unit.name}: a {bits}-bit accumulator overflows for some input, {required} bits hold"
+                )
+            unit = replace(unit, accumulator_type=IntType.of(max(2, bits), signed=True))
+        done[unit.name] = _retyped(unit, graph, done)
+    return AppliedPolicy(policy, replace(graph, units=tuple(done.values())), tuple(warnings))
+
+
+def _required(unit: Mvau | Vvau) -> int:
+    return max(MIN_ACCUMULATOR_BITS, required_bit_width(*unit.accumulator_range))
+
+
+def _retyped(unit: Unit, before: Graph, done: dict[str, Unit]) -> Unit:
+    """The unit with the types of its streams after its producers' widths have changed."""
+    was = {u.name: u for u in before.units}
+    producers = [name for name in unit.inputs if name]
+    changed = any(done[name].output_type != was[name].output_type for name in producers)
+    if changed:
+        widest = max((done[name].output_type for name in producers), key=lambda t: t.bit_width)
+        passes_on = unit.output_type == unit.input_type
+        unit = replace(unit, input_type=widest)
+        if isinstance(unit, AddStreams):
+            return replace(unit, output_type=_sum_type([done[n].output_type for n in producers]))
+        if passes_on:
+            return replace(unit, output_type=widest)
+    if isinstance(unit, Mvau | Vvau) and unit.thresholds is None:
+        return replace(unit, output_type=unit.accumulator_type)
+    return unit
+
+
+def _sum_type(terms: list[IntType]) -> IntType:
+    ranges = [t.range for t in terms]
+    return IntType.smallest(IntRange(sum(r.lo for r in ranges), sum(r.hi for r in ranges)))
