@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 import brevitas.nn as qnn
-from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat, Uint8ActPerTensorFloatMaxInit
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerChannelFloat,
+    Uint8ActPerTensorFloat,
+    Uint8ActPerTensorFloatMaxInit,
+)
 from torch import nn
 
 from brevitas_a2q.models.spec import QuantSpec
-from brevitas_a2q.quant import (
+from brevitas_a2q.quant.quantizers import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
     Int8ProjectedA2QWeightPerChannelFloat,
@@ -69,6 +74,25 @@ class LayerFactory:
             return nn.ReLU()
         return qnn.QuantReLU(
             act_quant=Uint8ActPerTensorFloat,
+            bit_width=self.spec.activation_bit_width,
+            return_quant_tensor=True,
+        )
+
+    def average_pool(self, size: int) -> nn.Module:
+        """Average over ``size`` x ``size`` pixels, quantized again for the layer behind it."""
+        if self.spec is None:
+            return nn.AvgPool2d(size)
+        again = qnn.QuantIdentity(
+            act_quant=Uint8ActPerTensorFloat, bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
+        )
+        return nn.Sequential(nn.AvgPool2d(size), again)
+
+    def residual(self) -> nn.Module:
+        """Signed quantizer that both operands of a residual sum pass through, so that their scales are equal."""
+        if self.spec is None:
+            return nn.Identity()
+        return qnn.QuantIdentity(
+            act_quant=Int8ActPerTensorFloat,
             bit_width=self.spec.activation_bit_width,
             return_quant_tensor=True,
         )

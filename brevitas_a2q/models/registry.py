@@ -10,12 +10,19 @@ from torch import Tensor, nn
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models.digits_cnn import DigitsCnn
 from brevitas_a2q.models.layers import LayerFactory
+from brevitas_a2q.models.mobilenet import MobileNetV1
+from brevitas_a2q.models.resnet import ResNet18
 from brevitas_a2q.models.small_cnn import SmallCnn
 from brevitas_a2q.models.spec import QuantSpec
 
 __all__ = ["MODELS", "build_model", "load_float_weights"]
 
-MODELS: dict[str, Any] = {"digits-cnn": DigitsCnn, "small-cnn": SmallCnn}
+MODELS: dict[str, Any] = {
+    "digits-cnn": DigitsCnn,
+    "small-cnn": SmallCnn,
+    "mobilenet-v1": MobileNetV1,
+    "resnet18": ResNet18,
+}
 
 
 def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.Module:

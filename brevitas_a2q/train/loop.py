@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from brevitas_a2q.data.arrays import ImageData, batches
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant import a2q_penalty
+from brevitas_a2q.quant.penalty import a2q_penalty
 
 __all__ = ["EpochRecord", "History", "TrainConfig", "accuracy", "fit", "seed_everything"]
 
