@@ -40,7 +40,7 @@ def _prelu(x: Array, constants: Sequence[Array], attributes: Mapping[str, Any]) 
 
 def _hard_sigmoid(x: Array, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     alpha, beta = (np.asarray(attributes[name], x.dtype) for name in ("alpha", "beta"))
-    return np.clip(alpha * x + beta, 0, 1)
+    return np.asarray(np.clip(alpha * x + beta, 0, 1))
 
 
 def _clip(x: Array, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Array:

@@ -50,14 +50,14 @@ def _per_product(
         return bound.reshape(1, 1)
     if node.op == "MatMul":
         along = reduce(bound, axis=tuple(range(bound.ndim - 1)))
-        return np.broadcast_to(along, (x.shape[-1],)).reshape(1, -1)
+        return np.asarray(np.broadcast_to(along, (x.shape[-1],)), np.int64).reshape(1, -1)
     per_channel = reduce(bound, axis=(0, *range(2, bound.ndim)))
     if per_channel.size == 1:
         return per_channel.reshape(1, 1)
     groups, kernel = node.attributes["group"], weight_shape[2:]
     if node.op == "ConvTranspose":
         spread = np.broadcast_to(per_channel.reshape(-1, 1, *(1 for _ in kernel)), weight_shape)
-        return rows_of(node, np.ascontiguousarray(spread))
+        return rows_of(node, np.ascontiguousarray(spread, np.int64))
     grouped = np.repeat(per_channel.reshape(groups, -1), weight_shape[0] // groups, axis=0)
     return np.asarray(np.repeat(grouped, int(np.prod(kernel)), axis=1), np.int64)
 
@@ -122,7 +122,8 @@ def _bias(network: Network, node: Node, rows: int) -> IntArray | None:
     if add is None:
         return None
     before, after = network.tensors[node.output], network.tensors[add.output]
-    assert before.codes is not None and after.codes is not None
+    assert before.codes is not None
+    assert after.codes is not None
     axis = len(before.shape) - 1 if node.op == "MatMul" else 1
     offset = np.broadcast_to(after.codes.lo - before.codes.lo, after.codes.lo.shape)
     if offset.ndim and any(size > 1 for d, size in enumerate(offset.shape) if d != axis):

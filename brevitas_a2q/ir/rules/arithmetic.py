@@ -66,10 +66,10 @@ def _with_constant(call: Call, x: Tensor, constant: Tensor, shape: tuple[int, ..
 
 def _integer_offset(codes: Codes, constant: Tensor, value: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
     """The constant in units of the stream's scale, if it is integral in them."""
-    if constant.codes is not None and constant.integers is not None:
-        # A quantized bias carries the product of two scales rounded to float32, so the scales agree to that only.
-        if np.allclose(constant.codes.scale, codes.scale, rtol=2.0**-20, atol=0):
-            return align(constant.integers, value.ndim or constant.integers.ndim)
+    own = constant.codes
+    # A quantized bias carries the product of two scales rounded to float32, so the scales agree to that only.
+    if own is not None and constant.integers is not None and np.allclose(own.scale, codes.scale, rtol=2.0**-20, atol=0):
+        return align(constant.integers, value.ndim or constant.integers.ndim)
     steps = np.round(value / codes.scale)
     if (np.abs(steps) < 2.0**53).all() and (steps * codes.scale == value).all():
         return steps.astype(np.int64)
@@ -170,9 +170,7 @@ def clip(call: Call) -> Result:
     codes = x.codes
     if codes is not None and (codes.scale > 0).all():
         low, high = (np.float64(limit) / codes.scale for limit in limits)
-        if ((low % 1 == 0).all() and (codes.hi <= high).all()) or (
-            (codes.lo >= low).all() and (codes.hi <= high).all()
-        ):
+        if (codes.hi <= high).all() and ((low % 1 == 0) | (codes.lo >= low)).all():
             floor = np.where(np.isfinite(low), low, -(2.0**62)).astype(np.int64)
             lo, hi = np.maximum(codes.lo, floor), np.maximum(codes.hi, floor)
             return node, (call.of_codes(x.shape, replace(codes, lo=lo, hi=hi)),)

@@ -38,14 +38,14 @@ def _moved(call: Call, node: Node, x: Tensor, shape: tuple[int, ...], move: Call
     """The output of ``move``, applied to a constant or, spread over all elements, to each annotation."""
     call.check_shape(shape)
     if x.value is not None:
-        integers = None if x.integers is None else np.ascontiguousarray(move(x.integers))
-        codes = None
-        if x.codes is not None:
-            parts = {
-                name: move(np.broadcast_to(getattr(x.codes, name), x.shape))
-                for name in ("scale", "lo", "hi", "zero_point")
-            }
-            codes = replace(x.codes, **{name: align(part, len(shape)) for name, part in parts.items()})
+        if x.codes is None or x.integers is None:
+            return node, (Tensor.of_value(node.output, move(x.value)),)
+        integers = np.ascontiguousarray(move(x.integers))
+        scale, zero_point = (
+            a.reshape(()) if a.size == 1 else align(move(np.broadcast_to(a, x.shape)), len(shape))
+            for a in (x.codes.scale, x.codes.zero_point)
+        )
+        codes = replace(x.codes, scale=scale, zero_point=zero_point, lo=integers, hi=integers)
         return node, (Tensor.of_value(node.output, move(x.value), codes, integers),)
 
     def change(annotation: Any, reduction: Any) -> Any:
@@ -143,7 +143,7 @@ def concat(call: Call) -> Result:
         common = np.broadcast_shapes(*(tuple(1 if d == axis else n for d, n in enumerate(a.shape)) for a in full))
         spread = [
             np.broadcast_to(a, tuple(p.shape[axis] if d == axis else n for d, n in enumerate(common)))
-            for a, p in zip(full, parts)
+            for a, p in zip(full, parts, strict=True)
         ]
         return np.concatenate(spread, axis=axis)
 
@@ -205,7 +205,7 @@ def resize(call: Call) -> Result:
         raise call.error("found an unusual coordinate transformation", expected="asymmetric or half_pixel")
     sizes = call.optional(3)
     if sizes is not None and sizes.value is not None and sizes.value.size:
-        return _nearest(call, [v / n for v, n in zip(call.integers(3, "sizes"), x.shape)])
+        return _nearest(call, [v / n for v, n in zip(call.integers(3, "sizes"), x.shape, strict=False)])
     return _nearest(call, [float(v) for v in call.constant(2, "scales").reshape(-1)])
 
 
@@ -217,7 +217,7 @@ def _nearest(call: Call, factors: list[float]) -> Result:
     if len(whole) != len(x.shape) or not all(whole) or any(f != 1 for f in whole[:2]):
         raise call.error(f"found factors {factors}", expected="integer factors of the spatial dimensions")
     node = replace(call.node, op="Upsample", inputs=(x.name,), attributes={"scales": tuple(whole)})
-    shape = call.check_shape(tuple(n * f for n, f in zip(x.shape, whole)))
+    shape = call.check_shape(tuple(n * f for n, f in zip(x.shape, whole, strict=True)))
 
     def change(annotation: Any, reduction: Any) -> Any:
         if annotation.ndim == 0 or all(n == 1 for n in annotation.shape[2:]):

@@ -62,10 +62,9 @@ def average_pool(call: Call) -> Result:
             remedy="pad before",
         )
     if call.attribute("ceil_mode", 0):
-        free = [
-            n + window.pads[d] + window.pads[d + len(kernel)] - k for d, (n, k) in enumerate(zip(x.shape[2:], kernel))
-        ]
-        if any(f % s for f, s in zip(free, window.strides)):
+        rank = len(kernel)
+        free = [x.shape[2 + d] + window.pads[d] + window.pads[d + rank] - kernel[d] for d in range(rank)]
+        if any(free[d] % window.strides[d] for d in range(rank)):
             raise call.error("found ceil_mode with windows that overhang", expected="windows that fit")
     if kernel == x.shape[2:] and not padded:
         return global_average_pool(call)

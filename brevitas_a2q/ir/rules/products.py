@@ -86,7 +86,7 @@ def _product(call: Call, x: Tensor, weights: Tensor, shape: tuple[int, ...], att
     vector = (1,) * output_axis + (-1,) + (1,) * (len(shape) - 1 - output_axis)
     dtype = IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
     codes = Codes(
-        _sum_scale(replace(call, node=node), x.codes, weights.codes, shape, vector),
+        _sum_scale(replace(call, node=node), x.codes, weights, shape, vector),
         lo.reshape(vector),
         hi.reshape(vector),
         dtype,
@@ -97,7 +97,8 @@ def _product(call: Call, x: Tensor, weights: Tensor, shape: tuple[int, ...], att
 
 def _sum_range(call: Call, x: Tensor, weights: Tensor) -> tuple[IntArray, IntArray]:
     """Lowest and highest sum of every output channel, 0 being possible for every input."""
-    assert x.codes is not None and weights.integers is not None
+    assert x.codes is not None
+    assert weights.integers is not None
     largest = max(abs(x.codes.range.lo), abs(x.codes.range.hi))
     heaviest = int(np.abs(weights.integers).max(initial=0))
     if not integer_sum_fits(largest * heaviest * max(1, weights.integers.size)):
@@ -112,22 +113,22 @@ def _sum_range(call: Call, x: Tensor, weights: Tensor) -> tuple[IntArray, IntArr
     return lo, hi
 
 
-def _sum_scale(call: Call, x: Codes, w: Codes, shape: tuple[int, ...], vector: tuple[int, ...]) -> Any:
+def _sum_scale(call: Call, x: Codes, w: Tensor, shape: tuple[int, ...], vector: tuple[int, ...]) -> Any:
     """Scale of every output channel; one channel's products must all have the same."""
-    rank = len(w.lo.shape) if w.lo.ndim else 0
+    assert w.codes is not None
     axis, groups = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}[call.node.op], call.node.attributes.get("group", 1)
-    per_output = align(w.scale, rank)
+    per_output = align(w.codes.scale, len(w.shape))
     if per_output.size > 1 and per_output.size != per_output.shape[axis]:
         raise call.error("found weight scales that differ within an output channel", expected="one per output channel")
     weight_scale = per_output.reshape(-1)
     if call.node.op == "ConvTranspose" and weight_scale.size > 1:
         weight_scale = np.tile(weight_scale, groups)
-    scale = x.scale.reshape(()) if x.scale.size == 1 else None
-    if scale is None:
+    scale = x.scale.reshape(-1)
+    if scale.size > 1:
         channels = x.scale.shape[1] if call.node.op != "MatMul" and x.scale.ndim > 1 else 0
         if channels != groups or x.scale.size != channels:
             raise call.error(
                 "found input scales that differ between channels", expected="one scale for all inputs of a sum"
             )
-        scale = np.repeat(x.scale.reshape(-1), shape[1] // groups)
+        scale = np.repeat(scale, shape[1] // groups)
     return (scale * weight_scale).reshape(vector if (scale * weight_scale).size > 1 else ())
