@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from brevitas_a2q.quant.injectors import accumulator_aware as accumulator_aware
     from brevitas_a2q.quant.layers import accumulator_layers as accumulator_layers
     from brevitas_a2q.quant.penalty import a2q_penalty as a2q_penalty
+    from brevitas_a2q.quant.quantizers import Int8A2QPlusWeightPerChannelFloat as Int8A2QPlusWeightPerChannelFloat
     from brevitas_a2q.quant.quantizers import Int8A2QWeightPerChannelFloat as Int8A2QWeightPerChannelFloat
+    from brevitas_a2q.quant.quantizers import (
+        Int8ProjectedA2QWeightPerChannelFloat as Int8ProjectedA2QWeightPerChannelFloat,
+    )
 
 __version__ = "0.1.0"
 
 _MODULES = ("bounds", "hw")
 # Name -> module that defines it. Extended as features land; INTERFACE names stay put.
 _NAMES: dict[str, str] = {
+    "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "a2q_penalty": "brevitas_a2q.quant.penalty",
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +12,7 @@ from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
 __all__ = ["accumulator_layers"]
 
 
-def accumulator_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def accumulator_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Layers of ``model`` whose weight quantizer is accumulator-aware and enabled.
 
     Yields:

@@ -48,7 +48,7 @@ class WeightLayout:
         """
         if not self.transposed:
             return weight.flatten(1) if weight.dim() > 1 else weight.unsqueeze(1)
-        per_group = weight.unflatten(0, (self.groups, -1)).transpose(1, 2)
+        per_group = weight.reshape(self.groups, -1, *weight.shape[1:]).transpose(1, 2)
         return per_group.flatten(0, 1).flatten(1)
 
     def weight(self, rows: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The regularization penalty of A2Q."""
+"""The regularization penalty of A2Q (ICCV 2023, section 4.1)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.quant.tensor_quant import LearnedNormTensorQuant
 
 __all__ = ["a2q_penalty"]
 
@@ -13,19 +14,24 @@ __all__ = ["a2q_penalty"]
 def a2q_penalty(model: nn.Module, strength: float = 1e-3) -> Tensor:
     """``strength * sum over layers and channels of max(t - T, 0)``, to be added to the task's loss.
 
-    A channel whose learned log-norm ``t`` exceeds its cap ``T`` is quantized as if ``t = T`` and gets no gradient from
-    the task; the penalty draws it back (A2Q, section 4.1). Layers whose input range is not known yet, and methods that
-    learn no norm, add nothing.
+    A channel whose learned log-norm ``t`` exceeds its cap ``T`` is quantized as if ``t = T``, and the task's gradient
+    no longer reaches ``t``; the penalty draws it back. Layers whose input range is not known yet, and the projection,
+    which learns no norm, add nothing.
 
     Args:
-        model: Any model; without A2Q layers the penalty is a zero that can be backpropagated.
+        model: Any model.
         strength: Lambda of the paper.
 
     Returns:
-        A scalar.  # shape: ()
+        A scalar that can be backpropagated, also where it is zero.  # shape: ()
     """
-    terms = [term for _, layer in accumulator_layers(model) for term in layer.weight_quant.norm_excess()]
-    if not terms:
-        reference = next(model.parameters(), torch.zeros(()))
-        return torch.zeros((), device=reference.device, requires_grad=True)
-    return strength * torch.stack([term.float().clamp_min(0).sum() for term in terms]).sum()
+    first = next(model.parameters(), torch.zeros(()))
+    total = torch.zeros((), device=first.device, requires_grad=True)
+    for _, layer in accumulator_layers(model):
+        proxy = layer.weight_quant
+        quantizer = getattr(proxy.tensor_quant, "_orig_mod", proxy.tensor_quant)
+        if isinstance(quantizer, LearnedNormTensorQuant) and quantizer.norm_ready and proxy.input_range() is not None:
+            scale, budget = proxy.scale_and_budget(layer.weight)
+            column = proxy.layout.per_channel(scale, tuple(layer.weight.shape))
+            total = total + quantizer.norm_excess(column, budget).clamp_min(0).sum().float()
+    return strength * total

@@ -2,36 +2,97 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import lru_cache
+from typing import Any
+
 import torch
+from brevitas import is_dynamo_compiling
 from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.bounds import IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
+from brevitas_a2q.quant.functional import Budget, budget_from_range
+from brevitas_a2q.quant.input_range import range_of, range_tensors
+from brevitas_a2q.quant.reinit import adopt
 
 __all__ = ["AccumulatorAwareWeightQuantProxy"]
+
+Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
+
+
+@lru_cache(maxsize=1024)
+def _constant_budget(bits: int, lo: int, hi: int, device: torch.device) -> Budget:
+    with torch.inference_mode(False):
+        return budget_from_range(bits, lo, hi).to(device)
+
+
+def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
+    """Forward hook: an output that comes from the accumulator is no wider than it (upstream's width ignores P)."""
+    proxy = layer.weight_quant
+    if not isinstance(output, IntQuantTensor) or not isinstance(proxy, AccumulatorAwareWeightQuantProxy):
+        return output
+    if not proxy.is_quant_enabled or layer.output_quant.is_quant_enabled or not proxy.bounds_whole_sum:
+        return output
+    width = torch.full_like(output.bit_width, proxy.accumulator_bit_width)
+    # Upstream's width of a transposed convolution is too small (it adds kernel sides instead of multiplying them).
+    return output.set(bit_width=width if proxy.layout.transposed else torch.minimum(width, output.bit_width))
 
 
 class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     """Quantizes the weights of a layer for the integers that reach it.
 
-    The range of the input is taken from the quantized input of each call and remembered, so that the weights can be
-    asked for without an input afterwards.
+    The range of the input is taken from the quantized input of each call, or declared by keyword for a layer whose
+    input carries none. It is remembered, with the model's state, so that the weights can be asked for without an input.
+
+    Attributes:
+        input_lo: Lowest input integer, zero-point subtracted; int64.  # shape: ()
+        input_hi: Highest; equal to ``input_lo`` while the range is unknown.
+        input_scale: Scale of the input, for the budget of an integer bias; 0 while unknown.
+        target_width: P, only there so that a checkpoint of another width can be told.
+        layer_name: How messages name the layer; its type and shape unless set.
     """
 
-    def __init__(self, quant_layer: nn.Module, quant_injector: object) -> None:
-        super().__init__(quant_layer, quant_injector)
-        self.register_buffer("input_lo", torch.tensor(0))
-        self.register_buffer("input_hi", torch.tensor(0))
+    tensor_quant: Any
+    _cached_weight: Any
 
-    @property
-    def requires_quant_input(self) -> bool:
-        return True
+    def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
+        _refuse_layers_without_one_accumulator(quant_layer)
+        super().__init__(quant_layer, quant_injector)
+        declared = self._declared_range()
+        self.register_buffer("input_lo", torch.tensor(declared.lo if declared else 0))
+        self.register_buffer("input_hi", torch.tensor(declared.hi if declared else 0))
+        self.register_buffer("input_scale", torch.zeros(()))
+        self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
+        self.layer_name: str | None = None
+        self._warned = False
+        quant_layer.register_forward_hook(_narrow_output)
+
+    def _declared_range(self) -> IntRange | None:
+        given = self.quant_injector
+        if given.input_bit_width is None:
+            return None
+        if given.input_signed is None:
+            raise ModelError(
+                "weight_input_bit_width is given without weight_input_signed",
+                where=self.describe(),
+                remedy="pass weight_input_signed=True or False",
+            )
+        return input_range(
+            given.input_bit_width,
+            given.input_signed,
+            narrow_range=given.input_narrow_range,
+            zero_point=given.input_zero_point,
+        )
+
+    # --- what other packages read ---------------------------------------------------------------------------------
 
     @property
     def accumulator_bit_width(self) -> int:
-        """P: width of the accumulator, in bits."""
+        """P: width of the accumulator (of one tile's, where there are tiles), in bits."""
         return int(self.tensor_quant.accumulator_bit_width)
 
     @property
@@ -42,8 +103,29 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     @property
     def method(self) -> str:
-        """``"a2q"``, ``"a2q+"`` or ``"projected"``."""
+        """``"projected"``, ``"a2q"`` or ``"a2q+"``; what is done, where A2Q+ has no room for centring that is A2Q."""
         return str(self.tensor_quant.method)
+
+    @property
+    def layout(self) -> Any:
+        """:class:`~brevitas_a2q.quant.layout.WeightLayout` of the weights."""
+        return self.tensor_quant.layout
+
+    @property
+    def bounds_whole_sum(self) -> bool:
+        """Whether one accumulator of P bits takes the whole dot product, rather than one per tile."""
+        tile = self.accumulator_tile
+        return tile is None or tile >= self.layout.dot_product_size(tuple(self.tracked_module_list[0].weight.shape))
+
+    @property
+    def bias_covered(self) -> bool:
+        """Whether the bias, if there is one, is part of the budget.
+
+        A float bias, or an integer one at a scale of its own, is added after the accumulator and is not; neither is
+        one added outside of the tiles of a multi-stage accumulator.
+        """
+        layer = self.tracked_module_list[0]
+        return getattr(layer, "bias", None) is None or (bias_is_budgeted(layer) and self.bounds_whole_sum)
 
     def input_range(self) -> IntRange | None:
         """Integers that one input may take, zero-point subtracted; None before it is known."""
@@ -55,41 +137,179 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
         Returns:
             One row per output channel, int64.  # shape: (C, K)
+
+        Raises:
+            ModelError: The input range is not known yet.
         """
-        layer = self.tracked_module_list[0]
         with torch.no_grad():
-            weight = self(layer.weight)
-            codes = torch.round(weight.value.double() / weight.scale.double()).long()
-        rows: Tensor = self.tensor_quant.layout.rows(codes)
+            value, scale, _, _ = self._quantized(self.tracked_module_list[0].weight)
+            codes = (value.double() / scale.double()).round().to(torch.int64)
+        rows: Tensor = self.layout.rows(codes)
         return rows
 
-    def norm_excess(self) -> list[Tensor]:
-        """``t - T`` per channel, in bits, of methods that learn a norm; empty otherwise.  # shape: (C,)"""
-        if self.input_range() is None:
-            return []
-        return [self.tensor_quant.norm_excess(self.tracked_module_list[0].weight, self.input_lo, self.input_hi)]
+    def integer_bias(self) -> Tensor | None:
+        """Integer bias that is part of the budget, or None; int64.  # shape: (C,)"""
+        layer = self.tracked_module_list[0]
+        if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
+            return None
+        with torch.no_grad():
+            scale, _ = self.scale_and_budget(layer.weight)
+            return integer_bias(layer, self._column(scale, layer.weight), self._input_scale(scale))
+
+    def describe(self) -> str:
+        """The layer in messages."""
+        layer = self.tracked_module_list[0]
+        return f"layer {getattr(self, 'layer_name', None) or f'{type(layer).__name__}({layer.extra_repr()})'}"
+
+    # --- quantization ---------------------------------------------------------------------------------------------
+
+    @property
+    def requires_quant_input(self) -> bool:
+        """Brevitas hands over the input along with the weight."""
+        return True
+
+    @property
+    def requires_export_handler(self) -> bool:
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        return False
+
+    def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
+        """Initialize from the weights again; parameters keep their identity (upstream replaces them)."""
+        before = self.tensor_quant
+        super().init_tensor_quant(preserve_state_dict)
+        if before is not None:
+            self.tensor_quant = adopt(before, self.tensor_quant)
 
     def forward(self, x: Tensor, quant_input: Tensor | IntQuantTensor | None = None) -> Tensor | IntQuantTensor:
+        """Quantize weights.
+
+        Args:
+            x: Weights of the layer.
+            quant_input: Its input; anything but an ``IntQuantTensor`` means the known range.
+
+        Raises:
+            ModelError: No range is known.
+        """
         if not self.is_quant_enabled:
             return x
-        if self.export_mode:
+        if self.export_mode and self.export_handler is not None:
             out = self.export_handler(x)
-            return out[0] if self.skip_create_quant_tensor else self.create_quant_tensor(out)
-        if isinstance(quant_input, IntQuantTensor):
-            bits = quant_input.bit_width.detach().ceil().long()
-            one = torch.ones_like(bits)
-            signed = quant_input.signed_t
-            low = torch.where(signed, -(one << (bits - 1)), torch.zeros_like(one))
-            high = torch.where(signed, one << (bits - 1), one << bits) - 1
-            zero_point = quant_input.zero_point.detach()
-            self.input_lo.copy_((low - zero_point.max().ceil().long()).clamp_max(0))
-            self.input_hi.copy_((high - zero_point.min().floor().long()).clamp_min(0))
-        elif self.input_range() is None:
-            raise ModelError(
-                "its input is not quantized, so nothing bounds the sums",
-                where=f"layer {type(self.tracked_module_list[0]).__name__}",
-                expected="a quantized input",
-                remedy="set input_quant= on the layer, or return_quant_tensor=True on the activation before it",
+        else:
+            if isinstance(quant_input, IntQuantTensor):
+                self._observe(quant_input)
+            out = self._quantized(x)
+        if self.skip_create_quant_tensor:
+            return out[0]
+        weight = self.create_quant_tensor(out)
+        if not self.training and self.cache_inference_quant_weight and self._cached_weight is None:
+            self._cached_weight = self.cache_class(weight.detach(), self.cache_inference_quant_weight_metadata_only)
+        return weight
+
+    def _quantized(self, x: Tensor) -> Quantized:
+        scale, budget = self.scale_and_budget(x)
+        out: Quantized = self.tensor_quant(x, scale, budget)
+        return out
+
+    def scale_and_budget(self, x: Tensor) -> tuple[Tensor, Budget]:
+        """Weight scale in Brevitas' shape, and budget of one accumulation, for weights ``x``.
+
+        Raises:
+            ModelError: The input range, or for an integer bias the input's scale, is not known.
+        """
+        scale = self.tensor_quant.scale(x)
+        layer = self.tracked_module_list[0]
+        if not is_dynamo_compiling():
+            self._require(self.input_range() is not None, "no quantized input has reached it yet")
+        if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
+            return scale, self._budget(None)
+        if not is_dynamo_compiling():
+            self._require(bool(self.input_scale != 0), "its integer bias needs the scale of the input")
+        input_scale = self._input_scale(scale)
+        column = self._column(scale, x)
+        scale = fit_scale(layer, scale, column, input_scale, self.accumulator_bit_width)
+        return scale, self._budget(integer_bias(layer, self._column(scale, x).detach(), input_scale))
+
+    def _column(self, scale: Tensor, x: Tensor) -> Tensor:
+        column: Tensor = self.layout.per_channel(scale, tuple(x.shape))
+        return column
+
+    def _input_scale(self, like: Tensor) -> Tensor:
+        scale: Tensor = self.input_scale
+        return scale.to(like.dtype)
+
+    def _budget(self, bias: Tensor | None) -> Budget:
+        bits = self.accumulator_bit_width
+        if bias is None and not is_dynamo_compiling():
+            return _constant_budget(bits, int(self.input_lo), int(self.input_hi), self.input_lo.device)
+        return budget_from_range(bits, self.input_lo, self.input_hi, bias)
+
+    def _observe(self, quant_input: IntQuantTensor) -> None:
+        """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
+        layer = self.tracked_module_list[0]
+        with torch.no_grad():
+            if bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
+                self.input_scale.copy_(quant_input.scale.detach().reshape(()))
+            if is_dynamo_compiling():
+                lo, hi = range_tensors(layer, quant_input)
+                self.input_lo.copy_(lo)
+                self.input_hi.copy_(hi)
+                return
+            found, known = range_of(layer, quant_input), self.input_range()
+            if len(self.tracked_module_list) > 1 and known is not None:
+                found = IntRange(min(found.lo, known.lo), max(found.hi, known.hi))
+            if found != known:
+                self.input_lo.fill_(found.lo)
+                self.input_hi.fill_(found.hi)
+                self._warn_if_nothing_fits(found)
+
+    def _warn_if_nothing_fits(self, inputs: IntRange) -> None:
+        budget = two_sided_budget(self.accumulator_bit_width, inputs)
+        if not self._warned and not (budget.max_positive_sum or budget.max_negative_sum):
+            self._warned = True
+            warnings.warn(
+                f"{self.describe()}: {self.accumulator_bit_width} accumulator bits hold no weight at all for inputs in "
+                f"[{inputs.lo}, {inputs.hi}], so all of its weights are zero; use a wider accumulator or fewer "
+                f"activation bits",
+                stacklevel=2,
             )
-        out = self.tensor_quant(x, self.input_lo, self.input_hi)
-        return out[0] if self.skip_create_quant_tensor else self.create_quant_tensor(out)
+
+    def _require(self, condition: bool, problem: str) -> None:
+        if not condition:
+            raise ModelError(
+                problem,
+                where=self.describe(),
+                expected="a quantized input",
+                remedy="set input_quant= on the layer or return_quant_tensor=True on the activation before it and run "
+                "it once, or declare weight_input_bit_width= and weight_input_signed=",
+            )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str], *rest: Any
+    ) -> None:
+        name = prefix.removesuffix("weight_quant.").rstrip(".")
+        saved = state_dict.pop(prefix + "target_width", None)
+        if saved is not None and int(saved) != self.accumulator_bit_width:
+            warnings.warn(
+                f"layer {name or self.describe()}: the checkpoint was trained for a {int(saved)}-bit accumulator; "
+                f"the configured {self.accumulator_bit_width} bits are kept",
+                stacklevel=2,
+            )
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
+        # A checkpoint of the quantizer this one extends knows nothing of inputs.
+        for buffer in ("input_lo", "input_hi", "input_scale", "target_width"):
+            if prefix + buffer in missing:
+                missing.remove(prefix + buffer)
+
+
+def _refuse_layers_without_one_accumulator(layer: nn.Module) -> None:
+    kind = type(layer).__name__
+    if isinstance(layer, nn.Embedding):
+        raise ModelError("an embedding adds no products", where=f"layer {kind}", remedy="use a plain weight quantizer")
+    if kind == "GateWeight":  # Brevitas' recurrent layers ask for weights without an input, one quantizer for two sums
+        raise ModelError(
+            "recurrent layers of Brevitas sum input and hidden products in one accumulator without telling the "
+            "quantizer either range",
+            where=f"layer {kind} of a QuantRNN or QuantLSTM",
+            expected="a linear or convolutional layer",
+            remedy="use a plain weight quantizer there",
+        )

@@ -1,20 +1,65 @@
-"""Ready-made accumulator-aware weight quantizers, named in Brevitas' manner."""
+"""Ready-made accumulator-aware weight quantizers, named in Brevitas' manner.
+
+The scale is learned in each, starting at ``max|w|``: per channel or per tensor, floating-point or (``FixedPoint``) a
+power of two.
+"""
 
 from __future__ import annotations
 
+import torch
+from brevitas.inject import ExtendedInjector, value
 from brevitas.inject.enum import RestrictValueType, ScalingImplType
-from brevitas.quant.scaled_int import Int8WeightPerChannelFloat
+from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8WeightPerTensorFixedPoint
+from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
 from brevitas_a2q.quant.injectors import accumulator_aware
 
-__all__ = ["Int8A2QWeightPerChannelFloat"]
+__all__ = [
+    f"Int8{method}Weight{granularity}{scale}"
+    for method in ("A2Q", "A2QPlus", "ProjectedA2Q")
+    for granularity in ("PerChannel", "PerTensor")
+    for scale in ("Float", "FixedPoint")
+]
 
 
-class _LearnedPerChannel(Int8WeightPerChannelFloat):
-    """Per-channel scale ``s = 2^d``, learned in the log domain, from ``max|w|``."""
+class _LearnedScale(ExtendedInjector):
+    """A scale ``s = 2^d`` with ``d`` learned, as in A2Q; what is added to Brevitas' quantizers."""
 
     scaling_impl_type = ScalingImplType.PARAMETER_FROM_STATS
+
+    @value
+    def scaling_min_val(dtype):  # type: ignore[no-untyped-def]  # noqa: N805
+        # Brevitas' 1e-10 is zero in float16, and its logarithm is -inf.
+        return max(1e-10, torch.finfo(dtype).tiny)
+
+
+class _PerChannelFloat(_LearnedScale, Int8WeightPerChannelFloat):
     restrict_scaling_type = RestrictValueType.LOG_FP
 
 
-Int8A2QWeightPerChannelFloat = accumulator_aware(_LearnedPerChannel, "a2q")
+class _PerTensorFloat(_LearnedScale, Int8WeightPerTensorFloat):
+    restrict_scaling_type = RestrictValueType.LOG_FP
+
+
+class _PerChannelFixedPoint(_LearnedScale, Int8WeightPerChannelFixedPoint):
+    pass
+
+
+class _PerTensorFixedPoint(_LearnedScale, Int8WeightPerTensorFixedPoint):
+    pass
+
+
+Int8A2QWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "a2q")
+Int8A2QWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "a2q")
+Int8A2QWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "a2q")
+Int8A2QWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "a2q")
+
+Int8A2QPlusWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "a2q+")
+Int8A2QPlusWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "a2q+")
+Int8A2QPlusWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "a2q+")
+Int8A2QPlusWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "a2q+")
+
+Int8ProjectedA2QWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "projected")
+Int8ProjectedA2QWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "projected")
+Int8ProjectedA2QWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "projected")
+Int8ProjectedA2QWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "projected")

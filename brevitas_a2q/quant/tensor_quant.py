@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from brevitas_a2q.bounds import weight_range
+from brevitas_a2q.quant.functional import (
+    Budget,
+    a2q_plus_quantize,
+    a2q_quantize,
+    log2_norm_cap,
+    projected_quantize,
+)
+from brevitas_a2q.quant.functional.tiling import tile_count
 from brevitas_a2q.quant.layout import WeightLayout
 
-__all__ = ["AccumulatorAwareTensorQuant"]
+__all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant"]
 
 
 class AccumulatorAwareTensorQuant(nn.Module):
-    """Quantize weights so that no dot product leaves its accumulator.
+    """Quantize weights by projection onto the budget of their accumulator.
 
-    It keeps the sub-modules of the quantizer it extends under the same names, so checkpoints of the two agree, and
-    uses its one scale ``s`` throughout (upstream's A2Q learns two that drift apart).
+    It keeps the sub-modules of the quantizer it extends under the same names, so that checkpoints of the two agree, and
+    uses one scale ``s`` throughout (upstream's A2Q learns two copies that drift apart).
+
+    Args:
+        int_quant: Kept for what Brevitas reads off it; the rounding is done here.
+        scaling_impl: Computes the scale from the weights.
+        int_scaling_impl: Computes what the scale is divided by.
+        zero_point_impl: Zero.
+        bit_width_impl: Weight bit width M.
+        signed: Whether weights are signed.
+        narrow_range: Whether they leave out the lowest code.
+        accumulator_method: ``"projected"``, ``"a2q"`` or ``"a2q+"``.
+        accumulator_bit_width: P.
+        accumulator_tile: Weights per tile of a multi-stage accumulator.
+        weight_layout: Which weights form a dot product.
+        tracked_parameter_list: The weights themselves.
     """
 
     def __init__(
@@ -24,6 +49,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         int_scaling_impl: nn.Module,
         zero_point_impl: nn.Module,
         bit_width_impl: nn.Module,
+        signed: bool,
         narrow_range: bool,
         accumulator_method: str,
         accumulator_bit_width: int,
@@ -38,39 +64,120 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.zero_point_impl = zero_point_impl
         self.msb_clamp_bit_width_impl = bit_width_impl
         self.observer_only = False
-        self.narrow_range = narrow_range
+        self.signed, self.narrow_range = bool(signed), bool(narrow_range)
         self.method = accumulator_method
         self.accumulator_bit_width = accumulator_bit_width
         self.accumulator_tile = accumulator_tile
         self.layout = weight_layout
-        rows = weight_layout.rows(tracked_parameter_list[0].detach())
-        norm = rows.float().abs().sum(1).clamp_min(torch.finfo(rows.dtype).tiny)
-        self.log_norm = nn.Parameter(norm.log2().to(rows.dtype))  # t of the paper. shape: (C,)
+        learned_width = any(True for _ in bit_width_impl.parameters())
+        self._constant_code_range = None if learned_width else self._read_code_range()
+        self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
 
-    def forward(self, x: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Quantize ``x`` for integer inputs in ``[lo, hi]``.
+    def _prepare(self, rows: Tensor) -> None:
+        """Hook for methods with parameters of their own."""
+
+    def _read_code_range(self) -> tuple[int, int]:
+        bits = int(self.msb_clamp_bit_width_impl())
+        codes = weight_range(bits, narrow_range=self.narrow_range, signed=self.signed)
+        return codes.lo, codes.hi
+
+    @property
+    def code_range(self) -> tuple[int, int]:
+        """Lowest and highest integer weight; a learned bit width gets no gradient through it."""
+        return self._constant_code_range or self._read_code_range()
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
+        scale: Tensor = self.scaling_impl(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
+        limits = torch.finfo(scale.dtype)
+        largest_code = max(self.code_range[1], -self.code_range[0], 1)
+        return scale.clamp(limits.tiny, limits.max / (2 * largest_code))
+
+    def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
+        """Dequantized weights within the budget.
+
+        Args:
+            rows: Weights, one row per dot product.  # shape: (C, K)
+            scale: ``s``.  # shape: (C, 1) or (1, 1)
+            budget: Of one accumulation.
+
+        Returns:
+            ``q * s``.  # shape: (C, K)
+        """
+        return projected_quantize(rows, scale, budget, *self.code_range, tile=self.accumulator_tile)
+
+    def forward(self, x: Tensor, scale: Tensor, budget: Budget) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Quantize a weight tensor.
+
+        Args:
+            x: Weights as the layer stores them.
+            scale: From :meth:`scale`.
+            budget: Of one accumulation.
 
         Returns:
             Dequantized weight, scale, zero-point, bit width: what an ordinary ``IntQuantTensor`` is made of.
         """
         bit_width = self.msb_clamp_bit_width_impl()
-        scale = self.scaling_impl(x, self.int_scaling_impl(bit_width))
         zero_point = self.zero_point_impl(x, scale, bit_width)
-        rows = self.layout.rows(x)
-        s = self.layout.per_channel(scale, tuple(x.shape))
-        top = 2 ** (self.accumulator_bit_width - 1) - 1
-        cap = torch.div(torch.full_like(hi, top), torch.maximum(hi, -lo), rounding_mode="floor").to(rows.dtype)
-        norm = rows.abs().sum(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-        g = torch.minimum(torch.exp2(self.log_norm).unsqueeze(1) / s, cap)
-        u = rows / norm * g
-        q_max = 2 ** (bit_width - 1) - 1
-        q = (u + (u.detach().trunc() - u.detach())).clamp(-q_max, q_max)
-        return self.layout.weight(q * s, tuple(x.shape)), scale, zero_point, bit_width
+        if self.observer_only:
+            return x, scale, zero_point, bit_width
+        shape = tuple(x.shape)
+        y = self.quantize(self.layout.rows(x), self.layout.per_channel(scale, shape), budget)
+        return self.layout.weight(y, shape), scale, zero_point, bit_width
 
-    def norm_excess(self, x: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
-        """``t - T``: by how many bits each channel's learned norm exceeds its cap.  # shape: (C,)"""
-        scale = self.scaling_impl(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
-        s = self.layout.per_channel(scale, tuple(x.shape)).flatten()
-        top = 2 ** (self.accumulator_bit_width - 1) - 1
-        cap = torch.div(torch.full_like(hi, top), torch.maximum(hi, -lo), rounding_mode="floor").to(x.dtype)
-        return self.log_norm - torch.log2(s * cap)
+
+class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
+    """A2Q and A2Q+: ``w = g * v / ||v||_1`` with ``g = 2^min(t, T)``, ``t`` learned per channel (and tile).
+
+    ``t`` starts at the norm of the weights, when they are first quantized.
+    """
+
+    def _prepare(self, rows: Tensor) -> None:
+        tiles = tile_count(rows.shape[1], self.accumulator_tile)
+        self.log_norm = nn.Parameter(torch.zeros(rows.shape[0], tiles, dtype=rows.dtype, device=rows.device))
+        self.norm_ready = False
+
+    @property
+    def centred(self) -> bool:
+        """Whether weights are zero-centred (A2Q+)."""
+        return self.method == "a2q+"
+
+    @torch.no_grad()
+    def set_norm(self, rows: Tensor) -> None:
+        """Set ``t`` to the norm of these rows, in place.  # shape: (C, K)"""
+        size = self.accumulator_tile or rows.shape[1]
+        parts = torch.split(rows.detach().double(), min(size, rows.shape[1]), dim=1)
+        if self.centred:
+            parts = tuple(part - part.mean(1, keepdim=True) for part in parts)
+        norm = torch.cat([part.abs().sum(1, keepdim=True) for part in parts], 1)
+        self.log_norm.copy_(norm.clamp_min(torch.finfo(self.log_norm.dtype).tiny).log2())
+        self.norm_ready = True
+
+    def norm_excess(self, scale: Tensor, budget: Budget) -> Tensor:
+        """``t - T`` in bits.
+
+        Args:
+            scale: ``s``.  # shape: (C, 1) or (1, 1)
+            budget: Of one accumulation.
+
+        Returns:
+            Positive where the cap binds; 0 where no weight fits at all, since no ``t`` could help.  # shape: (C, tiles)
+        """
+        excess = self.log_norm - log2_norm_cap(scale, budget, self.centred)
+        return torch.where(torch.isfinite(excess), excess, torch.zeros_like(excess))
+
+    def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
+        """See the base class; ``rows`` give the direction of the weights only."""
+        if not self.norm_ready:
+            self.set_norm(rows)
+        method = a2q_plus_quantize if self.centred else a2q_quantize
+        return method(rows, scale, self.log_norm, budget, *self.code_range, tile=self.accumulator_tile)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not self.norm_ready:  # as Brevitas does with a scale that is still to be initialized
+            del destination[prefix + "log_norm"]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.norm_ready = prefix + "log_norm" in state_dict

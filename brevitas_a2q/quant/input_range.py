@@ -1,0 +1,83 @@
+"""The integers that reach a layer, from the metadata of its quantized input.
+
+Metadata that comes straight from an activation quantizer is exact. Metadata that went through arithmetic need not be:
+Brevitas claims as many bits for ``-x`` as for ``x``, one bit less for ``abs(x)``, and ``ceil(log2(max))`` bits for sums
+and average pools, so the code ``2^N`` of an N-bit type does occur. Such inputs are bounded by ``|x| <= 2^N``
+(``2^(N-1)`` signed) instead, which holds for all of these. What no static bound covers is dropout between quantizer and
+layer while training: it scales the codes up, until evaluation turns it off.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor, nn
+
+from brevitas_a2q.bounds import IntRange
+
+__all__ = ["exact_codes", "range_of", "range_tensors"]
+
+
+def exact_codes(layer: nn.Module, quant_input: IntQuantTensor) -> bool:
+    """Whether the input's metadata is an activation quantizer's own, so that its type bounds its codes exactly.
+
+    A quantizer's bit width is a constant whose storage it shares with what it hands out; the result of arithmetic owns
+    its storage alone. Signed inputs are trusted from the layer's own input quantizer only, because ``-x`` hands on the
+    bit width of ``x``.
+    """
+    if _quantizes_own_input(layer):
+        return True
+    if bool(quant_input.signed_t):
+        return False
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    # One use by the tensor, one by the handle taken here.
+    return count is not None and count(quant_input.bit_width.untyped_storage()._cdata) > 2
+
+
+def _quantizes_own_input(layer: nn.Module) -> bool:
+    proxy = getattr(layer, "input_quant", None)
+    return bool(getattr(proxy, "is_quant_enabled", False))
+
+
+def _is_narrow(layer: nn.Module) -> bool:
+    return _quantizes_own_input(layer) and bool(getattr(layer.input_quant, "is_narrow_range", False))
+
+
+def range_of(layer: nn.Module, quant_input: IntQuantTensor) -> IntRange:
+    """Integers that one input may take, zero-point subtracted and 0 included.
+
+    Args:
+        layer: The layer the input goes to.
+        quant_input: Its quantized input; only metadata is read.
+    """
+    bits = math.ceil(float(quant_input.bit_width.max()))
+    exact, narrow = exact_codes(layer, quant_input), _is_narrow(layer)
+    if bool(quant_input.signed_t):
+        lo, hi = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - exact
+    else:
+        lo, hi = 0, (1 << bits) - exact - narrow
+    zero_point = quant_input.zero_point
+    if zero_point.numel() == 1:
+        low_zero = high_zero = float(zero_point)
+    else:
+        low_zero, high_zero = float(zero_point.min()), float(zero_point.max())
+    return IntRange(lo - math.ceil(high_zero), hi - math.floor(low_zero)).with_zero()
+
+
+def range_tensors(layer: nn.Module, quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
+    """:func:`range_of` as int64 tensors, without reading a value: for ``torch.compile``.
+
+    Only the layer's own input quantizer counts as exact here, because storage cannot be looked at in a graph.
+    """
+    one = torch.ones((), dtype=torch.int64, device=quant_input.bit_width.device)
+    bits = quant_input.bit_width.detach().max().ceil().to(torch.int64)
+    exact, narrow = _quantizes_own_input(layer), _is_narrow(layer)
+    top = torch.where(quant_input.signed_t, one << (bits - 1), one << bits)
+    lo = torch.where(quant_input.signed_t, -top + int(narrow), torch.zeros_like(top))
+    hi = top - int(exact) - torch.where(quant_input.signed_t, 0, int(narrow))
+    zero_point = quant_input.zero_point.detach()
+    lo = lo - zero_point.max().ceil().to(torch.int64)
+    hi = hi - zero_point.min().floor().to(torch.int64)
+    return lo.clamp_max(0), hi.clamp_min(0)
