@@ -32,7 +32,7 @@ class IntegerLayer:
     weights: Tensor  # int64, shape of layer.weight
     bias: Tensor | None  # int64 at the scale of the sums, shape: (out_channels,)
     float_bias: Tensor | None  # added after the accumulator, shape: (out_channels,)
-    weight_scale: Tensor  # shape: broadcastable to layer.weight, one value per output channel at most
+    weight_scale: Tensor  # shape: (out_channels,) or (1,)
     weight_bit_width: int
 
     @property
@@ -83,9 +83,10 @@ class IntegerLayer:
                 expected="one scale per layer or per output channel, so that an output's products share it",
             )
         codes = integers(weight.value, scale, f"{where}, weight")
-        out_scale = x_scale.flatten()[0] * scale.flatten()
-        integer_bias, float_bias = _bias(bias, out_scale, where)
-        return cls(name, layer, codes, integer_bias, float_bias, scale, int(weight.bit_width.max()))
+        channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+        per_output = scale.flatten().repeat(channels // scale.numel()) if scale.numel() > 1 else scale.flatten()
+        integer_bias, float_bias = _bias(bias, x_scale.flatten()[0] * per_output, where)
+        return cls(name, layer, codes, integer_bias, float_bias, per_output, int(weight.bit_width.max()))
 
 
 def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:

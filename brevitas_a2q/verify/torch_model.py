@@ -15,7 +15,7 @@ from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
 from brevitas_a2q.verify.code_ranges import CodeRange, CodeRanges, unpack
 from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, integers, intercepted, quantized_layers, run
 
-__all__ = ["dot_product_layer", "float_layers", "layers_of"]
+__all__ = ["bounded", "dot_product_layer", "float_layers", "layers_of"]
 
 _FLOAT_LAYERS = (
     nn.Linear,
@@ -51,11 +51,9 @@ def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, .
     ranges = CodeRanges(model)
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        codes = ranges.of(x)
-        if codes is None:
-            raise _unbounded(name)
+        codes = bounded(name, layer, x, ranges)
         whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
-        _check_input(name, whole, codes, unpack(x))
+        _check_codes(name, codes, unpack(x))
         seen = dot_product_layer(whole, codes)
         found[name] = _union(found[name], seen) if name in found else seen
         return original(x, weight, bias)
@@ -100,21 +98,39 @@ def dot_product_layer(whole: IntegerLayer, codes: CodeRange) -> DotProductLayer:
     )
 
 
-def _check_input(name: str, whole: IntegerLayer, codes: CodeRange, value: Tensor) -> None:
-    """Products of one output share a scale, and the example's integers lie in the range that was traced."""
-    layer, scale = whole.layer, codes.scale.detach()
-    shape = (*[1] * (value.dim() - scale.dim()), *scale.shape)
-    axis = value.dim() - 1 if isinstance(layer, nn.Linear) else 1
-    depthwise = getattr(layer, "groups", 1) == value.shape[axis] > 1
-    shared = [axis] if isinstance(layer, nn.Linear) else list(range(1 + depthwise, value.dim()))
-    if scale.numel() > 1 and any(shape[dim] > 1 for dim in shared):
+def bounded(name: str, layer: Any, x: Any, ranges: CodeRanges) -> CodeRange:
+    """The integer range of a layer's input, whose products share a scale in every output.
+
+    Raises:
+        ModelError: Names the layer whose input no quantizer bounds, or whose scales differ within a sum.
+    """
+    codes, value = ranges.of(x), unpack(x)
+    if codes is None:
         raise ModelError(
-            f"found input scales of shape {tuple(scale.shape)}",
+            "found an input whose integers cannot be bounded",
+            where=f"layer {name}",
+            expected="the output of a quantizer, or of one followed by pooling, ReLU, reshaping, concatenation or sum",
+            remedy="set input_quant= on the layer, or put a brevitas.nn.QuantIdentity before it",
+        )
+    shape = (*[1] * (value.dim() - codes.scale.dim()), *codes.scale.shape)
+    if isinstance(layer, nn.Linear):
+        summed = [value.dim() - 1]
+    else:
+        depthwise = layer.groups == layer.in_channels
+        summed = list(range(value.dim() - len(layer.kernel_size) - (not depthwise), value.dim()))
+    if codes.scale.numel() > 1 and any(shape[axis] > 1 for axis in summed):
+        raise ModelError(
+            f"found input scales of shape {tuple(codes.scale.shape)}",
             where=f"layer {name}",
             expected="one scale for all inputs of an output",
             remedy="quantize its input per tensor",
         )
-    seen = integers(value, scale, f"layer {name}, input")
+    return codes
+
+
+def _check_codes(name: str, codes: CodeRange, value: Tensor) -> None:
+    """What the example brought lies in the range that was traced."""
+    seen = integers(value, codes.scale, f"layer {name}, input")
     low, high = int(seen.min()), int(seen.max())
     if low not in codes.values or high not in codes.values:
         raise ModelError(
@@ -145,15 +161,6 @@ def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
         x_hi=np.maximum(first.x_hi, second.x_hi),
         input_signed=first.input_signed or second.input_signed,
         range_source=" and ".join(sources),
-    )
-
-
-def _unbounded(name: str) -> ModelError:
-    return ModelError(
-        "found an input whose integers cannot be bounded",
-        where=f"layer {name}",
-        expected="the output of a quantizer, or of one followed by pooling, ReLU, reshaping, concatenation or addition",
-        remedy="set input_quant= on the layer, or put a brevitas.nn.QuantIdentity before it",
     )
 
 

@@ -1,0 +1,85 @@
+"""A Brevitas model run with P-bit accumulators: the product of every layer replaced by its integer sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from brevitas.quant_tensor import QuantTensor
+from torch import Tensor, nn
+
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.verify.code_ranges import CodeRanges, unpack
+from brevitas_a2q.verify.products import Products
+from brevitas_a2q.verify.simulation import Settings, Simulation, Tally
+from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, intercepted, run
+from brevitas_a2q.verify.torch_model import bounded, dot_product_layer
+
+__all__ = ["simulate_model"]
+
+
+def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulation:
+    """Run a model once, in evaluation mode; see :func:`brevitas_a2q.verify.simulate.simulate`."""
+    tally = Tally(settings)
+    ranges = CodeRanges(model)
+
+    def integer_product(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        codes = bounded(name, layer, x, ranges)
+        whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
+        value, scale = unpack(x).detach(), codes.scale.detach()
+        integers = torch.round(value.float() / scale.float())
+        products, shaped = _products(whole, integers)
+        sums = tally.sums(dot_product_layer(whole, codes), products, shaped, whole.bias)
+        output = _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
+        if not (layer.return_quant_tensor or layer.output_quant.is_quant_enabled):
+            return output
+        typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
+        return typed.set(value=output) if isinstance(typed, QuantTensor) else output
+
+    with evaluating(model), intercepted(model, integer_product), ranges.tracing():
+        outputs = run(model, inputs)
+    return tally.result(outputs)
+
+
+def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
+    """The layer's geometry, and its input with exactly one batch axis."""
+    layer = whole.layer
+    if isinstance(layer, nn.Linear):
+        return Products(whole.weights), x.reshape(-1, x.shape[-1])
+    x = x if x.dim() == 2 + len(layer.kernel_size) else x[None]
+    if layer.padding_mode != "zeros":
+        raise ModelError(f"found padding_mode {layer.padding_mode!r}", where=f"layer {whole.name}", expected="'zeros'")
+    if whole.transposed:
+        extra = layer.compute_output_padding(x, layer._output_size)
+        layer._output_size = None
+        pads = [(pad, pad) for pad in layer.padding]
+        return Products.transposed(whole.weights, layer.groups, layer.stride, layer.dilation, pads, extra), x
+    return Products(whole.weights, layer.groups, layer.stride, layer.dilation, _padding(layer, x)), x
+
+
+def _padding(layer: Any, x: Tensor) -> tuple[tuple[int, int], ...]:
+    """Zeros before and after the image, along each spatial axis."""
+    if not layer.is_same_padded_strided and not isinstance(layer.padding, str):
+        return tuple((pad, pad) for pad in layer.padding)
+    if layer.padding == "valid":
+        return ((0, 0),) * len(layer.kernel_size)
+    totals = [
+        max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+        for size, stride, kernel, dilation in zip(
+            x.shape[2:], layer.stride, layer.kernel_size, layer.dilation, strict=True
+        )
+    ]
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+def _unshaped(whole: IntegerLayer, sums: Tensor, value: Tensor) -> Tensor:
+    if isinstance(whole.layer, nn.Linear):
+        return sums.reshape(*value.shape[:-1], -1)
+    return sums if value.dim() == sums.dim() else sums[0]
+
+
+def _real(whole: IntegerLayer, sums: Tensor, scale: Tensor) -> Tensor:
+    """Sums at their scale, with a bias that is not integer added after the accumulator."""
+    trailing = () if isinstance(whole.layer, nn.Linear) else (1,) * len(whole.layer.kernel_size)
+    output = sums * (scale * whole.weight_scale.reshape(-1, *trailing))
+    return output if whole.float_bias is None else output + whole.float_bias.reshape(-1, *trailing)
