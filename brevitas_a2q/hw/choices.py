@@ -6,22 +6,23 @@ SIMD is the reader's PE and its window is parallel where the reader's SIMD is ab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q.hw.cost.result import UnitCost
+from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Compute, Folding, Graph, MemoryStyle, Mvau, Pool, SlidingWindow, Thresholding, Unit, Vvau
+from brevitas_a2q.hw.ir import Compute, Folding, Graph, Mvau, Pool, SlidingWindow, Unit, Vvau
+from brevitas_a2q.hw.prices import Price, Prices
 from brevitas_a2q.hw.streams import input_width, output_width
 
-__all__ = ["Choices", "CostModel", "choices_of", "divisors", "groups"]
+__all__ = ["Choices", "choices_of", "divisors", "groups"]
 
-CostModel: TypeAlias = Callable[[Unit, Folding, Part], UnitCost]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -69,83 +70,71 @@ def divisors(number: int) -> tuple[int, ...]:
 
 def groups(graph: Graph) -> list[tuple[Unit, ...]]:
     """Units that are folded together: depthwise pairs, and every other unit alone, in graph order."""
-    window = {u.name: u for u in graph.units if isinstance(u, SlidingWindow) and u.depthwise}
-    paired = {u.inputs[0]: u for u in graph.units if isinstance(u, Vvau | Pool) and u.inputs[0] in window}
+    windows = {u.name for u in graph.units if isinstance(u, SlidingWindow) and u.depthwise}
+    paired = {u.inputs[0]: u for u in graph.units if isinstance(u, Vvau | Pool) and u.inputs[0] in windows}
     readers = {u.name for u in paired.values()}
     return [(u, paired[u.name]) if u.name in paired else (u,) for u in graph.units if u.name not in readers]
 
 
-def choices_of(units: tuple[Unit, ...], part: Part, cost: CostModel) -> Choices:
+def choices_of(
+    units: tuple[Unit, ...],
+    part: Part,
+    model: CostModel,
+    max_cycles: int | None = None,
+    weights: Price | None = None,
+) -> Choices:
     """Every legal folding of one group of :func:`groups`, costed.
 
     Args:
         units: One unit, or a depthwise window and its reader.
         part: Part in force; UltraRAM is offered only where it has some.
-        cost: Cost model.
+        model: Cost model.
+        max_cycles: Leave out foldings slower than this, unless there is no faster one.
+        weights: Keep only the cheapest memory styles by these weights; see :class:`Prices`.
     """
-    rows = list(_foldings(units, part))
-    costs = [[cost(u, f, part) for u, f in zip(units, row, strict=True)] for row in rows]
+    plain = list(_foldings(units))
+    cycles = np.array([max(model.cycles(u, f) for u, f in zip(units, row, strict=True)) for row in plain])
+    if max_cycles is not None and cycles.min() <= max_cycles:
+        plain = [row for row, needed in zip(plain, cycles, strict=True) if needed <= max_cycles]
+        cycles = cycles[cycles <= max_cycles]
+    prices = [Prices(unit, part, model, weights) for unit in units]
+    foldings, resources, origin = [], [], []
+    for index, row in enumerate(plain):
+        for combination in product(*(p.variants(f) for p, f in zip(prices, row, strict=True))):
+            foldings.append(tuple(f for f, _ in combination))
+            resources.append([sum(column) for column in zip(*(p for _, p in combination), strict=True)])
+            origin.append(index)
     ports = range(len(units[0].inputs))
+    widths = [[input_width(units[0], row[0], port) for port in ports] for row in plain]
     return Choices(
         units,
-        tuple(rows),
-        _integers([_sum(row) for row in costs], 4),
-        _integers([max(c.cycles for c in row) for row in costs]),
-        _integers([[input_width(units[0], row[0], port) for port in ports] for row in rows], len(ports)),
-        _integers([output_width(units[-1], row[-1]) for row in rows]),
+        tuple(foldings),
+        np.array(resources).astype(np.int64),
+        cycles[origin].astype(np.int64),
+        np.array(widths, dtype=np.int64).reshape(len(plain), len(ports))[origin],
+        np.array([output_width(units[-1], row[-1]) for row in plain], dtype=np.int64)[origin],
     )
 
 
-def _integers(values: Sequence[object], columns: int | None = None) -> Ints:
-    array = np.array(values, dtype=np.int64)
-    return array if columns is None else array.reshape(len(values), columns)
-
-
-def _sum(costs: Sequence[UnitCost]) -> tuple[int, int, int, int]:
-    r = [c.resources for c in costs]
-    return sum(c.lut for c in r), sum(c.bram18 for c in r), sum(c.uram for c in r), sum(c.dsp for c in r)
-
-
-def _foldings(units: tuple[Unit, ...], part: Part) -> Iterator[tuple[Folding, ...]]:
-    if len(units) == 1:
-        for folding in _single(units[0], part):
+def _foldings(units: tuple[Unit, ...]) -> Iterator[tuple[Folding, ...]]:
+    """Legal foldings that differ in parallelism or multipliers, not in memory styles."""
+    for folding in _single(units[-1]):
+        if len(units) == 1:
             yield (folding,)
-        return
-    for reader in _single(units[1], part):
-        for style in _styles(part):
-            yield Folding(simd=reader.pe, parallel_window=reader.simd > 1, ram_style=style), reader
+        else:
+            yield Folding(simd=folding.pe, parallel_window=folding.simd > 1), folding
 
 
-def _single(unit: Unit, part: Part) -> Iterator[Folding]:
+def _single(unit: Unit) -> Iterator[Folding]:
+    computes: tuple[Compute, ...] = ("lut", "dsp") if isinstance(unit, Mvau | Vvau) else ("auto",)
+    for pe, simd in product(divisors(unit.pe_limit), divisors(unit.simd_limit)):
+        if isinstance(unit, Vvau) and simd > 1 and pe != unit.channels:
+            continue
+        for compute in computes:
+            yield Folding(pe, simd, compute)
     if isinstance(unit, Mvau | Vvau):
-        yield from _matrix(unit, part)
+        yield Folding(unit.pe_limit, unit.simd_limit, "unrolled")
     elif isinstance(unit, SlidingWindow):
-        for simd in divisors(unit.simd_limit):
-            for parallel in (False, True) if simd == unit.channels or unit.depthwise else (False,):
-                for style in _styles(part):
-                    yield Folding(simd=simd, parallel_window=parallel, ram_style=style)
-    elif isinstance(unit, Thresholding):
-        for pe in divisors(unit.pe_limit):
-            for style in _styles(part):
-                yield Folding(pe=pe, ram_style=style, ram_style_thresholds=style)
-    else:
-        for pe in divisors(unit.pe_limit):
-            for simd in divisors(unit.simd_limit):
-                yield Folding(pe=pe, simd=simd)
-
-
-def _matrix(unit: Mvau | Vvau, part: Part) -> Iterator[Folding]:
-    computes: tuple[Compute, ...] = ("lut", "dsp") if part.dsp else ("lut",)
-    for pe in divisors(unit.pe_limit):
-        for simd in divisors(unit.simd_limit):
-            if isinstance(unit, Vvau) and simd > 1 and pe != unit.channels:
-                continue
-            for compute in computes:
-                for weights in _styles(part):
-                    for thresholds in _styles(part) if unit.thresholds is not None else ("auto",):
-                        yield Folding(pe, simd, compute, weights, thresholds)
-    yield Folding(unit.pe_limit, unit.simd_limit, "unrolled")
-
-
-def _styles(part: Part) -> tuple[MemoryStyle, ...]:
-    return ("distributed", "block", "ultra") if part.uram else ("distributed", "block")
+        # A parallel window needs all channels in a word, or channels that do not meet (depthwise).
+        for simd in divisors(unit.simd_limit) if unit.depthwise else (unit.channels,):
+            yield Folding(simd=simd, parallel_window=True)

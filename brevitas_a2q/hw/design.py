@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw.choices import CostModel
+from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.folding_problem import LEAST_FIFO_DEPTH
@@ -59,16 +59,17 @@ def check_foldings(graph: Graph, foldings: Mapping[str, Folding]) -> None:
         unit.check(foldings[unit.name])
 
 
-def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, cost: CostModel) -> Design:
+def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, model: CostModel) -> Design:
     """Cost and time a folded graph.
 
     Args:
         graph: The network, with the accumulator widths in force.
         foldings: Folding of each unit; must be legal.
         part: Part in force.
-        cost: Cost model, of units, width converters and FIFOs.
+        model: Cost model, of units, width converters and FIFOs.
     """
     check_foldings(graph, foldings)
+    cost = model.cost
     costs = {u.name: cost(u, foldings[u.name], part) for u in graph.units}
     timing = performance(graph, foldings, {name: c.cycles for name, c in costs.items()})
     units = {u.name: u for u in graph.units}
@@ -84,8 +85,8 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, cost
         label = edge.consumer if len(consumer.inputs) == 1 else f"{edge.consumer}:{edge.port}"
         found = rows[edge.consumer]
         if written != read:
-            unit = converter(f"{label}/dwc", edge.producer, written, read)
-            found.append(_between(unit, cost(unit, Folding(), part)))
+            gearbox = converter(f"{label}/dwc", edge.producer, written, read)
+            found.append(_between(gearbox, cost(gearbox, Folding(), part)))
         buffer = fifo(f"{label}/fifo", edge.producer, narrow, depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from brevitas_a2q.errors import A2QError, FoldingError
+from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.design import Row, build_design
 from brevitas_a2q.hw.devices import Part, find_part
@@ -168,13 +169,12 @@ def estimate_graph(
     foldings: Mapping[str, Folding] | None = None,
 ) -> Estimate:
     """The same for a dataflow graph that is already in memory."""
-    from brevitas_a2q.hw.cost.synthesis import cost
-
+    costing = synthesis_model()
     max_cycles = max_cycles_for(target_fps, clock_mhz)
     applied = apply_policy(graph, accumulator)
     if foldings is None:
-        foldings = least_cost(FoldingProblem(applied.graph, part, cost), max_cycles).foldings
-    design = build_design(applied.graph, foldings, part, cost)
+        foldings = least_cost(FoldingProblem(applied.graph, part, costing, max_cycles), max_cycles).foldings
+    design = build_design(applied.graph, foldings, part, costing)
     return Estimate(
         network=graph.name,
         part=part,

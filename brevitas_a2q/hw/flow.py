@@ -27,9 +27,7 @@ from brevitas_a2q.hw.ir import (
 
 __all__ = ["Flow", "flow_of", "input_pixels"]
 
-_SPATIAL = (
-    DepthToSpace, DownSampler, GlobalAccPool, MaxPool, Padding, PixelPadding, SlidingWindow, Upsample
-)
+_SPATIAL = (DepthToSpace, DownSampler, GlobalAccPool, MaxPool, Padding, PixelPadding, SlidingWindow, Upsample)
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw.choices import Choices, CostModel, choices_of, groups
+from brevitas_a2q.hw.choices import Choices, choices_of, groups
+from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.hw.prices import Price
 from brevitas_a2q.hw.streams import converter, edges, fifo
 
 __all__ = ["LEAST_FIFO_DEPTH", "FoldingProblem", "Link", "LutEquivalent"]
 
 LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class LutEquivalent:
         return cls(*(part.lut / have if have else 0.0 for have in (part.bram18, part.uram, part.dsp)))
 
     @property
-    def vector(self) -> Floats:
+    def price(self) -> Price:
         """Weights of (LUT, BRAM18, URAM, DSP)."""
-        return np.array([1.0, self.bram18, self.uram, self.dsp])
+        return 1.0, self.bram18, self.uram, self.dsp
 
     def __call__(self, used: Resources) -> float:
         """The LUT-equivalent of these resources."""
@@ -70,16 +70,22 @@ class FoldingProblem:
     Args:
         graph: What to fold, with the accumulator widths in force.
         part: Part in force.
-        cost: Cost model.
+        model: Cost model.
+        max_cycles: Leave out foldings slower than this.
+        all_styles: Keep every memory style worth having, as a budget needs them; otherwise only the cheapest one.
     """
 
-    def __init__(self, graph: Graph, part: Part, cost: CostModel) -> None:
-        self.graph, self.part = graph, part
-        self._cost = cost
+    def __init__(
+        self, graph: Graph, part: Part, model: CostModel, max_cycles: int | None = None, all_styles: bool = False
+    ) -> None:
+        self.graph, self.part, self.model = graph, part, model
         self._streams: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.weights = LutEquivalent.of(part)
         members = groups(graph)
-        self.choices: list[Choices] = [_efficient(choices_of(units, part, cost)) for units in members]
+        self.choices: list[Choices] = [
+            _efficient(choices_of(units, part, model, max_cycles, None if all_styles else self.weights.price))
+            for units in members
+        ]
         place = {unit.name: index for index, units in enumerate(members) for unit in units}
         self.links = [
             Link(place[e.producer], place[e.consumer], e.port)
@@ -87,12 +93,14 @@ class FoldingProblem:
             if e.producer and place[e.producer] != place[e.consumer]
         ]
 
-    def within(self, max_cycles: int) -> list[Choices]:
-        """The choices that need at most this many cycles per image.
+    def within(self, max_cycles: int | None) -> list[Choices]:
+        """The choices that need at most this many cycles per image (None: all).
 
         Raises:
             FoldingError: If a unit has none; the slowest such unit binds.
         """
+        if max_cycles is None:
+            return self.choices
         slowest = max(self.choices, key=lambda c: int(c.cycles.min()))
         if slowest.cycles.min() > max_cycles:
             unit, least = slowest.units[-1], int(slowest.cycles.min())
@@ -110,9 +118,9 @@ class FoldingProblem:
         """
         key = (written, read)
         if key not in self._streams:
-            used = self._cost(fifo("", "", min(key), LEAST_FIFO_DEPTH), Folding(), self.part).resources
+            used = self.model.cost(fifo("", "", min(key), LEAST_FIFO_DEPTH), Folding(), self.part).resources
             if written != read:
-                used += self._cost(converter("", "", written, read), Folding(), self.part).resources
+                used += self.model.cost(converter("", "", written, read), Folding(), self.part).resources
             self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
         return self._streams[key]
 

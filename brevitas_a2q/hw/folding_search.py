@@ -1,4 +1,4 @@
-"""Exact optima of a folding problem: the least cost for a rate, the highest rate within a budget, and the curve between.
+"""Exact optima of a folding problem: least cost for a rate, highest rate within a budget, and the curve between.
 
 Without a budget that binds, the problem is a sum over units and streams and is solved exactly by elimination
 (:mod:`brevitas_a2q.hw.min_sum`); where a budget binds, by an integer programme (:mod:`brevitas_a2q.hw.folding_budget`).
@@ -13,9 +13,9 @@ import numpy as np
 
 from brevitas_a2q.hw.choices import Choices
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.folding_problem import Floats, FoldingProblem
+from brevitas_a2q.hw.folding_problem import FoldingProblem
 from brevitas_a2q.hw.ir import Folding
-from brevitas_a2q.hw.min_sum import Factor, minimise
+from brevitas_a2q.hw.min_sum import Factor, Floats, minimise
 
 __all__ = ["FoldingPlan", "least_cost", "pareto"]
 
@@ -36,8 +36,8 @@ def least_cost(problem: FoldingProblem, max_cycles: int | None = None) -> Foldin
     Raises:
         FoldingError: If no folding is that fast; the message names the unit that binds.
     """
-    weights = problem.weights.vector
-    choices = [_cheapest_by_width(c, weights) for c in (problem.choices if max_cycles is None else problem.within(max_cycles))]
+    weights = np.array(problem.weights.price)
+    choices = [_cheapest_by_width(c, weights) for c in problem.within(max_cycles)]
     tables = [problem.link_table(link, choices[link.writer], choices[link.reader]) @ weights for link in problem.links]
     kept = _prune(problem, choices, tables, weights)
     choices = [c.take(k) for c, k in zip(choices, kept, strict=True)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from brevitas_a2q.hw.ir import (
     Concat,
@@ -109,22 +110,21 @@ def words_per_pixel(unit: Unit, folding: Folding) -> int:
 
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:
     """A FIFO of ``depth`` words of ``width`` bits behind the unit ``reads``."""
-    bits = IntType("BINARY")
-    return Fifo(
-        name=name, inputs=(reads,), input_type=bits, output_type=bits, pixels=1, channels=width, width=width, depth=depth
-    )
+    return Fifo(**_wires(name, reads, width), width=width, depth=depth)
 
 
 def converter(name: str, reads: str, written: int, read: int) -> DataWidthConverter:
     """A converter from words of ``written`` bits to words of ``read`` bits behind the unit ``reads``."""
+    return DataWidthConverter(**_wires(name, reads, read), input_width=written, output_width=read)
+
+
+def _wires(name: str, reads: str, width: int) -> dict[str, Any]:
     bits = IntType("BINARY")
-    return DataWidthConverter(
-        name=name,
-        inputs=(reads,),
-        input_type=bits,
-        output_type=bits,
-        pixels=1,
-        channels=read,
-        input_width=written,
-        output_width=read,
-    )
+    return {
+        "name": name,
+        "inputs": (reads,),
+        "input_type": bits,
+        "output_type": bits,
+        "pixels": 1,
+        "channels": width,
+    }

@@ -116,7 +116,9 @@ class Builder:
         self.size = tuple(s // kernel for s in before)
         return self.add(MaxPool(**self.common(name), input_dim=before, kernel=(kernel, kernel)))
 
-    def conv(self, name: str, outputs: int, kernel: int = 3, *, stride: int = 1, pad: int = 1, seed: int = 0) -> Builder:
+    def conv(
+        self, name: str, outputs: int, kernel: int = 3, *, stride: int = 1, pad: int = 1, seed: int = 0
+    ) -> Builder:
         products = self.channels * kernel * kernel
         if pad:
             self.pad(f"{name}_pad", pad)

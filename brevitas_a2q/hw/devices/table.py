@@ -45,7 +45,7 @@ def parts() -> dict[str, Part]:
         53200
     """
     return {
-        name: Part(name, family, *counts, dsp_block=rows["dsp_block"])
+        name: Part(name, family, **dict(zip(_COUNTS, counts, strict=True)), dsp_block=rows["dsp_block"])
         for family, rows in _table()["families"].items()
         for name, counts in rows["parts"].items()
     }
