@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brevitas_a2q import bounds as bounds
     from brevitas_a2q import hw as hw
+    from brevitas_a2q.export.qonnx import export_qonnx as export_qonnx
     from brevitas_a2q.quant.injectors import accumulator_aware as accumulator_aware
     from brevitas_a2q.quant.layers import accumulator_layers as accumulator_layers
     from brevitas_a2q.quant.penalty import a2q_penalty as a2q_penalty
@@ -25,13 +26,14 @@ __version__ = "0.1.0"
 _MODULES = ("bounds", "hw")
 # Name -> module that defines it. Extended as features land; INTERFACE names stay put.
 _NAMES: dict[str, str] = {
-    "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
-    "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
-    "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "a2q_penalty": "brevitas_a2q.quant.penalty",
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",
     "certify": "brevitas_a2q.verify.certify",
+    "export_qonnx": "brevitas_a2q.export.qonnx",
+    "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "simulate": "brevitas_a2q.verify.simulate",
 }
 

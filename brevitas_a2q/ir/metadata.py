@@ -12,7 +12,7 @@ Node properties (``NodeProto.metadata_props``) of a layer's Conv, ConvTranspose,
 Model properties (``ModelProto.metadata_props``):
 
 - ``a2q.input_range``: ``"lo,hi"``, the declared range of the network's real-valued input.
-- ``a2q.certificate_sha256``: SHA-256 of the JSON text of the file's certificate.
+- ``a2q.certificate_sha256``: SHA-256 of the file's certificate as JSON with sorted keys and no spaces.
 
 Where a layer has no such property, ``INT<P>`` as QONNX's tensor data type of its output counts as its width.
 """

@@ -1,0 +1,195 @@
+"""Does the exported file compute the model's integers? Checked at every quantizer, layer by layer.
+
+Each layer of the file is given what the PyTorch model's layer was given: after a quantizer's output was compared, the
+PyTorch value takes its place. A difference is thus found where it arises and named there, and equality at every
+quantizer is, by induction over the layers, equality of the networks.
+
+Both sides sum floats, in different orders. Where a sum lies on the boundary between two codes to within float32's
+precision, either code is right, and the two sides may differ by one code without any defect of the file. Such a
+difference is accepted only if the file itself gives the PyTorch code for an input moved by at most
+:data:`TOLERANCE` of the quantizer's range, and it is counted, never hidden: see ``rounding_ties``. Weights, biases
+and network inputs have no sums before them and are allowed no tie. The network's float outputs, behind the last
+quantizer, must agree to the same tolerance of their largest value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_node
+from torch import nn
+
+from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export.recording import Args, QuantizerCall, Recording, codes_of, record
+from brevitas_a2q.export.stimuli import stimuli
+from brevitas_a2q.export.tracing import QUANTIZER, get_property
+
+__all__ = ["TOLERANCE", "Execution", "RoundTrip", "expectations", "round_trip"]
+
+TOLERANCE: Final = 2.0**-16
+"""Largest distance from a rounding boundary, as a share of the quantizer's range (256 times float32's precision)."""
+
+_REPORT: Final = "no file was written; please report this with the model"
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """What was compared. ``rounding_ties`` counts activations that lie on a rounding boundary; see the module."""
+
+    inputs: tuple[str, ...]
+    quantizers: int
+    codes: int
+    rounding_ties: int
+
+
+def expectations(model: nn.Module, args: Args) -> list[tuple[str, Args, Recording]]:
+    """What the model gives for the example, random and extreme inputs: name, inputs, recording.
+
+    Recorded before any exporter has touched the model.
+    """
+    calls = record(model, args).calls
+    return [(name, inputs, record(model, inputs)) for name, inputs in stimuli(args, calls)]
+
+
+def round_trip(file: Any, expected: Sequence[tuple[str, Args, Recording]]) -> RoundTrip:
+    """Compare an exported file with what its model gave.
+
+    Args:
+        file: ``onnx.ModelProto`` with named quantizers and inferred shapes.
+        expected: As :func:`expectations` returns it.
+
+    Raises:
+        ExportError: Naming the first quantizer whose integers differ.
+    """
+    executions = [Execution(file, recording, name) for name, _, recording in expected]
+    for execution, (_, inputs, _) in zip(executions, expected, strict=True):
+        execution.run(inputs)
+    return RoundTrip(
+        inputs=tuple(execution.name for execution in executions),
+        quantizers=len(executions[0].seen),
+        codes=sum(execution.codes for execution in executions),
+        rounding_ties=sum(execution.rounding_ties for execution in executions),
+    )
+
+
+@dataclass
+class Execution:
+    """One run of the file, node by node, beside what PyTorch recorded for the same input."""
+
+    file: Any  # onnx.ModelProto
+    recording: Recording
+    name: str  # of the input
+    codes: int = 0
+    rounding_ties: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.wrapper = ModelWrapper(self.file)
+        self.opsets = self.wrapper.get_opset_imports()
+        self.producers = {output: node for node in self.wrapper.graph.node for output in node.output}
+
+    def run(self, args: Args) -> None:
+        """Execute and compare.
+
+        Raises:
+            ExportError: Naming the first quantizer whose integers differ.
+        """
+        context = self._context(args)
+        for node in self.wrapper.graph.node:
+            self._execute(node, context)
+            quantizer = get_property(node, QUANTIZER)
+            if quantizer is not None:
+                call = self._next_call(quantizer)
+                self._compare(node, context, call)
+                context[node.output[0]] = call.value
+        missing = sorted(set(self.recording.calls) - set(self.seen))
+        if missing:
+            raise ExportError("is not in the file", where=f"quantizer {missing[0]}", remedy=_REPORT)
+        self._compare_outputs(context)
+
+    def _context(self, args: Args) -> dict[str, Any]:
+        context: dict[str, Any] = self.wrapper.make_empty_exec_context()
+        constants = {tensor.name for tensor in self.wrapper.graph.initializer}
+        self.inputs = [value.name for value in self.wrapper.graph.input if value.name not in constants]
+        if len(self.inputs) != len(args):
+            raise ExportError(
+                f"found {len(self.inputs)} inputs in the file", expected=f"{len(args)}, as many as args", remedy=_REPORT
+            )
+        return context | {name: value.detach().numpy() for name, value in zip(self.inputs, args, strict=True)}
+
+    def _execute(self, node: Any, context: dict[str, Any]) -> None:
+        execute_node(node, context, self.wrapper.graph, self.opsets[node.domain])
+
+    def _next_call(self, quantizer: str) -> QuantizerCall:
+        several = self.recording.calls.get(quantizer, ())
+        if not several:
+            raise ExportError("is in the file, but the model does not call it", where=f"quantizer {quantizer}")
+        index = self.seen[quantizer]
+        self.seen[quantizer] += 1
+        # A parameter is recorded once, and equal calls of a quantizer share one node.
+        return several[min(index, len(several) - 1)]
+
+    def _compare(self, node: Any, context: Mapping[str, Any], call: QuantizerCall) -> None:
+        """Count the codes and the ties among them; raises if anything else differs."""
+        given, where = context[node.output[0]], f"quantizer {call.name}"
+        if given.shape != call.value.shape:
+            raise ExportError(
+                f"found shape {given.shape} in the file", where=where, expected=str(call.value.shape), remedy=_REPORT
+            )
+        self.codes += given.size
+        if np.array_equal(given, call.value):
+            return
+        codes, expected = codes_of(given, call.scale, call.zero_point), call.codes
+        differ = codes != expected
+        if not differ.any():
+            raise ExportError("has another scale or zero-point in the file", where=where, remedy=_REPORT)
+        wrong = differ & ~self._ties(node, context, call)
+        if wrong.any():
+            first = tuple(int(index[0]) for index in np.nonzero(wrong))
+            raise ExportError(
+                f"{int(wrong.sum())} of {wrong.size} integers differ between PyTorch and the file on {self.name} "
+                f"inputs, first at {first}: {int(codes[first])}",
+                where=where,
+                expected=str(int(expected[first])),
+                remedy=_REPORT,
+            )
+        self.rounding_ties += int(differ.sum())
+
+    def _ties(self, node: Any, context: Mapping[str, Any], call: QuantizerCall) -> npt.NDArray[np.bool_]:
+        """Where the file gives PyTorch's code for an input moved by no more than the tolerance."""
+        chain = [node]
+        while chain[0].op_type in ("DequantizeLinear", "Clip") and chain[0].input[0] in self.producers:
+            chain.insert(0, self.producers[chain[0].input[0]])
+        source, found = chain[0].input[0], np.zeros(call.value.shape, np.bool_)
+        if call.is_parameter or source in self.inputs:
+            return found
+        reach = TOLERANCE * call.scale * (1 << call.bit_width)
+        for direction in (-reach, reach):
+            moved = dict(context)
+            moved[source] = (context[source] + direction).astype(np.float32)
+            for part in chain:
+                self._execute(part, moved)
+            found |= codes_of(moved[node.output[0]], call.scale, call.zero_point) == call.codes
+        return found
+
+    def _compare_outputs(self, context: Mapping[str, Any]) -> None:
+        names = [value.name for value in self.wrapper.graph.output]
+        for name, expected in zip(names, self.recording.outputs, strict=True):
+            found = context[name]
+            if found.shape != expected.shape:
+                raise ExportError(f"found shape {found.shape}", where=f"output {name}", expected=str(expected.shape))
+            reach = TOLERANCE * float(np.abs(expected).max(initial=0.0))
+            distance = float(np.abs(found - expected).max(initial=0.0))
+            if distance > reach:
+                raise ExportError(
+                    f"differs by {distance} between PyTorch and the file on {self.name} inputs",
+                    where=f"output {name}",
+                    expected=f"at most {reach}",
+                    remedy=_REPORT,
+                )

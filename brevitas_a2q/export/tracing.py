@@ -1,0 +1,174 @@
+"""Brevitas' own exporters, run on a model whose quantizers mark what they write, so that every node has a name.
+
+Both exporters lose the names of the modules in what follows (clean-up renames all nodes), so each ``Quant`` gets its
+quantizer's qualified name as a node property, :data:`QUANTIZER`:
+
+- the TorchScript exporter writes a ``DebugMarker`` behind every quantizer that has a debug name; the marker's name
+  moves to the node before it, and the marker goes;
+- the ``torch.export`` ("dynamo") exporter keeps each node's module scopes.
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import onnx
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from torch import nn
+
+from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export.recording import Args, quantizer_names, quantizers
+
+__all__ = ["QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
+
+Exporter = Literal["torchscript", "dynamo"]
+QUANTIZER: Final = "a2q.quantizer"
+_MARKER: Final = "DebugMarker"
+_SUFFIX: Final = ".output"
+# FINN reads opset 11 to 18; 13 is what its own flows use. The dynamo exporter starts at 18.
+_OPSET: Final[dict[Exporter, int]] = {"torchscript": 13, "dynamo": 18}
+_FIRST_IR_WITH_NODE_PROPERTIES: Final = 10
+
+
+def trace_qonnx(model: nn.Module, args: Args, exporter: Exporter = "torchscript") -> Any:
+    """The raw QONNX model of a Brevitas model in evaluation mode, its quantizers named.
+
+    Args:
+        model: Changed by the exporter; pass a copy.
+        args: Example inputs.
+        exporter: Which of Brevitas' exporters to use.
+
+    Returns:
+        ``onnx.ModelProto``.
+
+    Raises:
+        ExportError: The exporter failed.
+    """
+    from brevitas.export import export_qonnx
+    from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
+
+    manager = QONNXManager if exporter == "torchscript" else QONNXDynamoManager
+    return _trace(model, args, exporter, export_qonnx, manager)
+
+
+def trace_qcdq(model: nn.Module, args: Args) -> Any:
+    """The same for Brevitas' QCDQ exporter, with standard ONNX operators.
+
+    Only through TorchScript: with dynamo Brevitas refuses integer weights, quantized biases and quantizers that look
+    at the input (UPSTREAM: it raises before tracing).
+    """
+    from brevitas.export import export_onnx_qcdq
+    from brevitas.export.onnx.standard.qcdq.manager import StdQCDQONNXManager
+
+    return _trace(model, args, "torchscript", export_onnx_qcdq, StdQCDQONNXManager)
+
+
+def get_property(node: Any, key: str) -> str | None:
+    """A node's property, or None."""
+    return next((str(pair.value) for pair in node.metadata_props if pair.key == key), None)
+
+
+def set_property(holder: Any, key: str, value: object) -> None:
+    """Set a property of a node or model, in place of one of the same key."""
+    for pair in holder.metadata_props:
+        if pair.key == key:
+            pair.value = str(value)
+            return
+    holder.metadata_props.add(key=key, value=str(value))
+
+
+def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..., Any], manager: Any) -> Any:
+    for proxy in quantizers(model).values():
+        proxy.export_handler = _handler(proxy, manager)
+        proxy.export_debug_name, proxy.export_output_debug = "", exporter == "torchscript"
+    options: dict[str, Any] = {
+        "opset_version": _OPSET[exporter],
+        "dynamo": exporter == "dynamo",
+        "keep_initializers_as_inputs": False,
+    }
+    if exporter == "dynamo":
+        options |= {"optimize": True, "verbose": False, "external_data": False}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quantizer_names(model) as names:
+        if exporter == "torchscript":
+            for proxy in names:
+                proxy.register_forward_pre_hook(lambda m, _: _name_marker(m, names[m]))
+        warnings.simplefilter("ignore")  # both exporters warn about themselves: deprecated, experimental
+        path = str(Path(folder) / "model.onnx")
+        try:
+            export(model, args=args, export_path=path, **options)
+        except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError, KeyError) as error:
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ExportError(
+                f"Brevitas' {exporter} exporter failed: {reason}", where=f"model {type(model).__name__}"
+            ) from error
+        traced = onnx.load(path)
+    traced.ir_version = max(traced.ir_version, _FIRST_IR_WITH_NODE_PROPERTIES)
+    if exporter == "torchscript":
+        _markers_to_properties(traced.graph)
+    else:
+        _scopes_to_properties(traced, quantizers(model))
+    return traced
+
+
+def _handler(proxy: QuantProxyFromInjector, manager: Any) -> Any:
+    # Brevitas finds handlers by the exact type of the proxy, so a subclass would be skipped with a warning; take the
+    # handler of the nearest base class.
+    for base in type(proxy).__mro__:
+        for handler in manager.handlers:
+            if handler.handled_layer is base:
+                return handler()
+    raise ExportError(f"found a quantizer without an export handler, {type(proxy).__name__}")
+
+
+def _name_marker(proxy: Any, name: str) -> None:
+    if proxy.export_handler is not None:
+        proxy.export_handler.export_debug_name = name
+
+
+def _markers_to_properties(graph: Any) -> None:
+    producers = {output: node for node in graph.node for output in node.output}
+    replaced: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        node.input[:] = [replaced.get(name, name) for name in node.input]
+        if node.op_type != _MARKER:
+            kept.append(node)
+            continue
+        name = next(a.s.decode() for a in node.attribute if a.name == "export_debug_name")
+        set_property(producers[node.input[0]], QUANTIZER, name.removesuffix(_SUFFIX))
+        replaced[node.output[0]] = node.input[0]
+    _replace_nodes(graph, kept)
+    for output in graph.output:
+        if output.name in replaced:  # keep the network's output under the name it has
+            _rename(graph.node, replaced[output.name], output.name)
+
+
+def _rename(nodes: Iterable[Any], old: str, new: str) -> None:
+    for node in nodes:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _replace_nodes(graph: Any, nodes: list[Any]) -> None:
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _scopes_to_properties(traced: Any, names: Iterable[str]) -> None:
+    known = set(names)
+    for node in traced.graph.node:
+        scopes = ast.literal_eval(get_property(node, "pkg.torch.onnx.name_scopes") or "[]")
+        # Stack traces with this machine's paths are nobody's business.
+        del node.metadata_props[:]
+        quantizer = [scope for scope in scopes if scope in known]
+        if quantizer and node.op_type in ("Quant", "BipolarQuant", "Trunc"):
+            set_property(node, QUANTIZER, quantizer[-1])
+    for value in (*traced.graph.value_info, *traced.graph.input, *traced.graph.output):
+        del value.metadata_props[:]
+    del traced.graph.metadata_props[:], traced.metadata_props[:]
