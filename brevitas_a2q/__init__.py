@@ -26,14 +26,14 @@ __version__ = "0.1.0"
 _MODULES = ("bounds", "hw")
 # Name -> module that defines it. Extended as features land; INTERFACE names stay put.
 _NAMES: dict[str, str] = {
+    "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "a2q_penalty": "brevitas_a2q.quant.penalty",
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",
     "certify": "brevitas_a2q.verify.certify",
     "export_qonnx": "brevitas_a2q.export.qonnx",
-    "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
-    "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
-    "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "simulate": "brevitas_a2q.verify.simulate",
 }
 

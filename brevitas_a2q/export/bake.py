@@ -32,10 +32,10 @@ def bake(model: Any, calls: Mapping[str, Sequence[QuantizerCall]]) -> None:
         ExportError: A scale is not a positive number in float32.
     """
     for node in model.graph.node:
-        name = get_property(node, QUANTIZER)
-        call = calls[name][0] if name in calls else None
-        if call is None or not call.is_parameter:
+        name = get_property(node, QUANTIZER) or ""
+        if name not in calls or not calls[name][0].is_parameter:
             continue
+        call = calls[name][0]
         scale = call.scale.astype(np.float32)
         if not (np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)).all():
             raise ExportError(
