@@ -13,6 +13,7 @@ from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8Weigh
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
 from brevitas_a2q.quant.injectors import accumulator_aware
+from brevitas_a2q.quant.restrict import BoundedLogFloatRestrictValue, BoundedPowerOfTwoRestrictValue
 
 __all__ = [
     f"Int8{method}Weight{granularity}{scale}"
@@ -33,19 +34,28 @@ class _LearnedScale(ExtendedInjector):
         return max(1e-10, torch.finfo(dtype).tiny)
 
 
-class _PerChannelFloat(_LearnedScale, Int8WeightPerChannelFloat):
+class _LearnedFloat(_LearnedScale):
     restrict_scaling_type = RestrictValueType.LOG_FP
+    restrict_scaling_impl = BoundedLogFloatRestrictValue
 
 
-class _PerTensorFloat(_LearnedScale, Int8WeightPerTensorFloat):
-    restrict_scaling_type = RestrictValueType.LOG_FP
+class _LearnedFixedPoint(_LearnedScale):
+    restrict_scaling_impl = BoundedPowerOfTwoRestrictValue
 
 
-class _PerChannelFixedPoint(_LearnedScale, Int8WeightPerChannelFixedPoint):
+class _PerChannelFloat(_LearnedFloat, Int8WeightPerChannelFloat):
     pass
 
 
-class _PerTensorFixedPoint(_LearnedScale, Int8WeightPerTensorFixedPoint):
+class _PerTensorFloat(_LearnedFloat, Int8WeightPerTensorFloat):
+    pass
+
+
+class _PerChannelFixedPoint(_LearnedFixedPoint, Int8WeightPerChannelFixedPoint):
+    pass
+
+
+class _PerTensorFixedPoint(_LearnedFixedPoint, Int8WeightPerTensorFixedPoint):
     pass
 
 

@@ -89,9 +89,10 @@ class AccumulatorAwareTensorQuant(nn.Module):
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
         scale: Tensor = self.scaling_impl(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
-        limits = torch.finfo(scale.dtype)
+        # Weights and their scale may be of different types, and the products of both need to be finite.
+        narrow, wide = torch.finfo(x.dtype), torch.finfo(scale.dtype)
         largest_code = max(self.code_range[1], -self.code_range[0], 1)
-        return scale.clamp(limits.tiny, limits.max / (2 * largest_code))
+        return scale.clamp(max(narrow.tiny, wide.tiny), min(narrow.max, wide.max) / (2 * largest_code))
 
     def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
         """Dequantized weights within the budget.
