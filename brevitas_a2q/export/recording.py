@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class QuantizerCall:
             value = _float64(output.value).astype(np.float32)
         bit_width = round(float(output.bit_width))
         return cls(name, value, scale.astype(np.float64), zero_point, bit_width, bool(output.signed), is_parameter)
+
+    def transposed(self) -> QuantizerCall:
+        """The same for a matrix that is stored the other way round."""
+        scale, zero_point = (part.T if part.ndim == 2 else part for part in (self.scale, self.zero_point))
+        return replace(self, value=self.value.T, scale=scale, zero_point=zero_point)
 
     @property
     def codes(self) -> IntArray:

@@ -92,6 +92,8 @@ class Execution:
     def __post_init__(self) -> None:
         self.wrapper = ModelWrapper(self.file)
         self.opsets = self.wrapper.get_opset_imports()
+        # A linear layer's weights, which clean-up stores transposed: MatMul has no transB.
+        self.matrices = {node.input[1] for node in self.wrapper.graph.node if node.op_type == "MatMul"}
         self.producers = {output: node for node in self.wrapper.graph.node for output in node.output}
 
     def run(self, args: Args) -> None:
@@ -106,6 +108,8 @@ class Execution:
             quantizer = get_property(node, QUANTIZER)
             if quantizer is not None:
                 call = self._next_call(quantizer)
+                if node.output[0] in self.matrices and np.array_equal(context[node.output[0]], call.value.T):
+                    call = call.transposed()
                 self._compare(node, context, call)
                 context[node.output[0]] = call.value
         missing = sorted(set(self.recording.calls) - set(self.seen))
