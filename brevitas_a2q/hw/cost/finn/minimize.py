@@ -30,7 +30,13 @@ from brevitas_a2q.hw.cost.finn.data_types import DataType, data_type, smallest_p
 from brevitas_a2q.hw.cost.finn.unit import Version
 from brevitas_a2q.ir.dot_product import IntArray
 
-__all__ = ["MinimizedAccumulator", "minimize_accumulator", "minimize_thresholds", "minimize_weights"]
+__all__ = [
+    "MinimizedAccumulator",
+    "minimize_accumulator",
+    "minimize_thresholds",
+    "minimize_weights",
+    "with_accumulator",
+]
 
 
 def _span_type(lo: int, hi: int, *, signed: bool = False) -> DataType:
@@ -149,13 +155,24 @@ def minimize_accumulator(
     if thresholds is not None and version == "main":
         _check_bipolar(node, thresholds)
         thresholds = np.clip(thresholds, lo, hi)
-    accumulator = _accumulator_type(lo, hi)
-    changed = {**attributes}
-    if node.flag("noActivation"):
-        accumulator = _whole_bytes(accumulator, op_type) if is_last else accumulator
-        changed["outputDataType"] = accumulator.name
-    changed["accDataType"] = accumulator.name
-    return MinimizedAccumulator(changed, thresholds)
+    return MinimizedAccumulator(with_accumulator(op_type, attributes, _accumulator_type(lo, hi), is_last), thresholds)
+
+
+def with_accumulator(
+    op_type: str, attributes: Mapping[str, Any], accumulator: DataType, is_last: bool
+) -> dict[str, Any]:
+    """The attributes with this accumulator, which is the output where there are no thresholds.
+
+    Args:
+        op_type: FINN's name of the node's kind.
+        attributes: FINN's node attributes.
+        accumulator: The accumulator's type.
+        is_last: Whether nothing reads the node's output: a bare sum is then rounded up to whole bytes.
+    """
+    if not Attributes(op_type, attributes).flag("noActivation"):
+        return {**attributes, "accDataType": accumulator.name}
+    name = (_whole_bytes(accumulator, op_type) if is_last else accumulator).name
+    return {**attributes, "accDataType": name, "outputDataType": name}
 
 
 def _check_bipolar(node: Attributes, thresholds: IntArray) -> None:

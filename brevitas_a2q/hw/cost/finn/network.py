@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from brevitas_a2q.hw.cost.finn.node import finn_unit
 from brevitas_a2q.hw.cost.finn.unit import FinnUnit, Version
+from brevitas_a2q.ir.dot_product import IntArray
 
 __all__ = ["FinnLayer", "Performance", "by_level", "named", "performance", "with_width_converters"]
 
@@ -25,6 +27,9 @@ class FinnLayer:
     op_type: str
     attributes: Mapping[str, Any]
     inputs: tuple[str, ...]
+    weights: IntArray | None = None  # shape: (output channels, products per output)
+    thresholds: IntArray | None = None  # shape: (channels or 1, steps)
+    source: str = ""  # unit of the dataflow graph that the node is part of
 
     def unit(self, version: Version) -> FinnUnit:
         """The node's estimates."""
@@ -77,7 +82,7 @@ def performance(layers: Sequence[FinnLayer], version: Version) -> Performance:
 
 
 def by_level(layers: Sequence[FinnLayer]) -> tuple[FinnLayer, ...]:
-    """The layers in the order of qonnx' ``SortGraph``: by distance from the input, ties as they stand.
+    """The layers in FINN's order: by distance from the input (qonnx' ``SortGraph``), then by their producers' order.
 
     Args:
         layers: Layers in any topological order.
@@ -85,7 +90,11 @@ def by_level(layers: Sequence[FinnLayer]) -> tuple[FinnLayer, ...]:
     level = {"": 0}
     for layer in layers:
         level[layer.name] = 1 + max(level[name] for name in layer.inputs)
-    return tuple(sorted(layers, key=lambda layer: level[layer.name]))
+    place = {"": 0}
+    for _, row in groupby(sorted(layers, key=lambda x: level[x.name]), key=lambda x: level[x.name]):
+        for layer in sorted(row, key=lambda x: max(place[name] for name in x.inputs)):
+            place[layer.name] = len(place)
+    return tuple(sorted(layers, key=lambda x: place[x.name]))
 
 
 def with_width_converters(layers: Sequence[FinnLayer], version: Version) -> tuple[FinnLayer, ...]:

@@ -1,0 +1,132 @@
+"""From units of the dataflow graph to FINN nodes, before FINN chooses HLS or RTL and folds.
+
+Source: FINN ``transformation/fpgadataflow/convert_to_hw_layers.py``.
+"""
+
+from __future__ import annotations
+
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw import ir
+from brevitas_a2q.hw.cost.finn.conversion import (
+    ACCUMULATOR,
+    Attributes,
+    Node,
+    nodes_of,
+    output_side,
+    padded_side,
+    thresholding,
+)
+from brevitas_a2q.hw.cost.finn.network import FinnLayer, by_level
+from brevitas_a2q.hw.cost.finn.unit import Version
+
+__all__ = ["finn_layers"]
+
+
+class _Mapper:
+    """Maps one graph; remembers the stream shapes on the way."""
+
+    def __init__(self, graph: ir.Graph, version: Version, standalone_thresholds: bool) -> None:
+        self.units = {unit.name: unit for unit in graph.units}
+        self.version = version
+        self.standalone = standalone_thresholds
+        self.vectors: dict[str, list[int]] = {}  # unit -> FINN's numInputVectors of what it emits
+        self.last: dict[str, str] = {"": ""}  # unit -> the layer that emits its output
+        self.layers: list[FinnLayer] = []
+
+    def add(self, unit: ir.Unit) -> None:
+        """Append the node or nodes of one unit."""
+        self.vectors[unit.name] = self._vectors(unit)
+        inputs = tuple(self.last[name] for name in unit.inputs)
+        for index, (op_type, attributes) in enumerate(self._nodes(unit)):
+            name = f"{unit.name}:{index}"
+            weights = unit.weights if isinstance(unit, ir.Mvau | ir.Vvau) and index == 0 else None
+            thresholds = None
+            if isinstance(unit, ir.Mvau | ir.Vvau | ir.Thresholding) and not attributes.get("noActivation"):
+                thresholds = unit.thresholds
+            self.layers.append(FinnLayer(name, op_type, attributes, inputs, weights, thresholds, unit.name))
+            inputs = (name,)
+        self.last[unit.name] = inputs[0]
+
+    def _vectors(self, unit: ir.Unit) -> list[int]:
+        """``[1, height, width]`` of an image, ``[1]`` of a vector."""
+        if isinstance(unit, ir.SlidingWindow | ir.Pool | ir.Vvau):
+            return [1, *unit.output_dim]
+        if isinstance(unit, ir.Padding):
+            return [1, *padded_side(unit)]
+        producer = self.units.get(unit.inputs[0])
+        if isinstance(producer, ir.SlidingWindow):
+            return [1, *producer.output_dim]
+        if isinstance(unit, ir.Mvau) and unit.pixels == 1:
+            return [1]
+        side = output_side(unit)
+        if side is not None:
+            return [1, *side]
+        if producer is not None and producer.pixels == unit.pixels:
+            return self.vectors[producer.name]
+        return [1, 1, unit.pixels] if unit.pixels > 1 else [1]
+
+    def _nodes(self, unit: ir.Unit) -> list[Node]:
+        vectors = self.vectors[unit.name]
+        if isinstance(unit, ir.Mvau | ir.Vvau):
+            return self._matrix(unit)
+        nodes = nodes_of(unit, vectors, self.version)
+        producer = self.units.get(unit.inputs[0])
+        if isinstance(unit, ir.SlidingWindow) and isinstance(producer, ir.Padding):
+            nodes[0][1]["is1D"] = int(1 in producer.input_dim)  # FINN looks at the image before padding
+        return nodes
+
+    def _matrix(self, unit: ir.Mvau | ir.Vvau) -> list[Node]:
+        fused = unit.thresholds is not None and not self.standalone
+        attributes: Attributes = {
+            "PE": 1,
+            "SIMD": 1,
+            "inputDataType": unit.input_type.name,
+            "weightDataType": unit.weight_type.name,
+            "outputDataType": unit.output_type.name if fused else ACCUMULATOR,
+            "accDataType": ACCUMULATOR,
+            "noActivation": int(not fused),
+            "binaryXnorMode": 0,
+            "ActVal": unit.activation_bias if fused else 0,
+            "mem_mode": "internal_decoupled",
+            "ram_style": "auto",
+            "resType": "auto",
+            "runtime_writeable_weights": 0,
+        }
+        if isinstance(unit, ir.Vvau):
+            attributes |= {"Channels": unit.channels, "Kernel": list(unit.kernel), "Dim": list(unit.output_dim)}
+            nodes: list[Node] = [("VVAU", attributes)]
+        else:
+            if unit.groups > 1:
+                raise ConfigError(f"found {unit.groups} groups", where=unit.name, expected="1 or depthwise, as in FINN")
+            attributes |= {
+                "MW": unit.matrix_width,
+                "MH": unit.matrix_height,
+                "numInputVectors": self.vectors[unit.name],
+                "ram_style_thresholds": "auto",
+            }
+            nodes = [("MVAU", attributes)]
+        if unit.thresholds is not None and self.standalone:
+            nodes.append(thresholding(unit, self.vectors[unit.name], self.version))
+        return nodes
+
+
+def finn_layers(
+    graph: ir.Graph, version: Version = "main", *, standalone_thresholds: bool = False
+) -> tuple[FinnLayer, ...]:
+    """The FINN nodes of a dataflow graph, with general op types and nothing folded.
+
+    Args:
+        graph: Units in topological order.
+        version: FINN branch.
+        standalone_thresholds: FINN's build option: thresholds behind a matrix unit instead of inside it.
+
+    Returns:
+        Layers in FINN's order; ``source`` names the unit each comes from.
+
+    Raises:
+        ConfigError: Naming a unit that this branch of FINN has no node for.
+    """
+    mapper = _Mapper(graph, version, standalone_thresholds)
+    for unit in graph.units:
+        mapper.add(unit)
+    return by_level(mapper.layers)
