@@ -97,10 +97,11 @@ class _MatrixUnit(Unit):
     weight_type: IntType
     weights: IntArray  # shape: (output channels, products per output)
     accumulator_type: IntType  # as the policy in force sets it
-    accumulator_range: tuple[int, int]  # exact lowest and highest sum of the frozen weights
+    accumulator_range: tuple[int, int]  # exact lowest and highest sum of the frozen weights over the input's type
     trained_accumulator_bit_width: int | None  # P the network was trained for, if the file says so
     thresholds: IntArray | None = None  # shape: (channels or 1, steps); None: the sum itself leaves the unit
     activation_bias: int = 0  # FINN's ActVal: output code below the first threshold
+    analysed_range: tuple[int, int] | None = None  # the same over the inputs that range analysis leaves
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -266,6 +267,7 @@ class ChannelwiseOp(Unit):
     kind: ClassVar[str] = "ChannelwiseOp"
     function: Literal["add", "mul", "cmp_le", "cmp_ge"]
     parameter_type: IntType
+    parameters: IntArray | None = None  # shape: (channels,); None: not known
 
     @property
     def pe_limit(self) -> int:

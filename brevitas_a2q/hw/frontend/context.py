@@ -1,0 +1,154 @@
+"""What the walk over a network has built so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.hw.frontend.stream import Broken, Stream
+from brevitas_a2q.hw.ir import Unit
+from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.ir.dot_product import IntArray
+from brevitas_a2q.ir.network import Network, Node
+from brevitas_a2q.ir.tensor import Codes, Tensor
+
+__all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of", "wire_type"]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelRanges:
+    """Lowest and highest sum of every channel; shapes (channels,)."""
+
+    lo: IntArray
+    hi: IntArray
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Over all channels."""
+        return int(self.lo.min()), int(self.hi.max())
+
+    def turned(self, mirrored: npt.NDArray[np.bool_]) -> ChannelRanges:
+        """The ranges after the weights of some channels were negated."""
+        return ChannelRanges(np.where(mirrored, -self.hi, self.lo), np.where(mirrored, -self.lo, self.hi))
+
+
+# Operations that change the value of an integer's step and leave the integers as they are.
+_SCALING = ("Mul", "Div", "Neg", "Identity", "Reshape")
+
+
+def wire_type(codes: Codes) -> IntType:
+    """The type of the integers on the wire: the codes' own, or the smallest that holds them less the zero-point."""
+    if not codes.zero_point.any():
+        return codes.dtype
+    lo, hi = codes.type_range()
+    return IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
+
+
+def channel_axis_of(tensor: Tensor, last: bool = False) -> int:
+    """Axis of the channels: the second of images, the last of products of matrices."""
+    return len(tensor.shape) - 1 if last or len(tensor.shape) < 3 else 1
+
+
+def image_of(node: Node, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(height, width) of a tensor of shape (batch, channels, ...); one-dimensional images have width 1."""
+    if not 3 <= len(shape) <= 4:
+        raise node.error(f"found an image of shape {shape}", expected="(batch, channels, height[, width])")
+    return (shape[2], shape[3] if len(shape) == 4 else 1)
+
+
+@dataclass
+class Context:
+    """Units by name in the order they were made, and the stream behind every tensor."""
+
+    network: Network
+    standalone_thresholds: bool
+    units: dict[str, Unit] = field(default_factory=dict)
+    streams: dict[str, Stream | Broken] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    input_quantizer: Node | None = None
+    exact_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: over all of the input's type
+    analysed_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: by range analysis
+
+    def __post_init__(self) -> None:
+        for name in self.network.inputs:
+            tensor = self.network.tensors[name]
+            if tensor.codes is not None:
+                self.streams[name] = Stream("", tensor, channel_axis_of(tensor))
+
+    def place(self, node: Node, stream: Stream | Broken) -> None:
+        """Record the stream of a node's outputs."""
+        for output in node.outputs:
+            self.streams[output] = stream
+
+    def stream_inputs(self, node: Node) -> list[str]:
+        """Inputs of a node that are not constants."""
+        return [name for name in node.inputs if name and self.network.tensors[name].value is None]
+
+    def broken(self, node: Node) -> Iterator[Broken]:
+        """Inputs of a node that cannot be built."""
+        for name in self.stream_inputs(node):
+            stream = self.streams.get(name)
+            if isinstance(stream, Broken):
+                yield stream
+
+    def stream(self, node: Node, tensor: str) -> Stream:
+        """The stream behind a tensor."""
+        stream = self.streams.get(tensor)
+        if not isinstance(stream, Stream):
+            raise node.error(
+                "reads the network's real-valued input", expected="integers", remedy="put a quantizer in front"
+            )
+        return stream
+
+    def wire(self, stream: Stream) -> IntType:
+        """The type of the integers on a stream's wire."""
+        return self.units[stream.unit].output_type if stream.unit else wire_type(stream.codes)
+
+    def only_reader(self, stream: Stream) -> bool:
+        """Whether nothing but the stream itself reads the integers it starts from."""
+        names = [stream.start.name, *(n.output for n in (*stream.chain, *stream.moves))]
+        return all(len(self.network.consumers(n)) == 1 and n not in self.network.outputs for n in names)
+
+    def add(self, unit: Unit) -> str:
+        """Add a unit; its name is made unique."""
+        name, number = unit.name, 1
+        while name in self.units or not name:
+            number += 1
+            name = f"{unit.name}/{number}"
+        self.units[name] = replace(unit, name=name)
+        return name
+
+    def integers(self, node: Node, tensor: str) -> Stream:
+        """The stream behind a tensor with nothing left to do but scaling: what leaves the unit are its integers.
+
+        Raises:
+            OnnxFileError: Where operations are waiting for a quantizer that does not come.
+        """
+        stream = self.finished(self.stream(node, tensor))
+        found = self.network.tensors[tensor]
+        waiting = [n.name for n in stream.chain if n.op not in _SCALING]
+        if found.codes is None or waiting:
+            raise node.error(
+                f"reads real values ({', '.join(waiting) or tensor})",
+                expected="integers",
+                remedy="put a quantizer (QuantIdentity, QuantReLU) in front, shared between streams that are added",
+            )
+        axis = stream.channel_axis if len(found.shape) == len(stream.start.shape) else channel_axis_of(found)
+        codes = replace(found.codes, dtype=self.wire(stream), zero_point=np.zeros((), np.int64))
+        start = replace(found, codes=codes)
+        return Stream(stream.unit, start, axis, image=stream.image)
+
+    def finished(self, stream: Stream) -> Stream:
+        """The stream with its moves built, on the integers as they are now."""
+        from brevitas_a2q.hw.frontend.pools import build_moves
+
+        return build_moves(self, stream) if stream.moves else stream
+
+    def error(self, message: str) -> OnnxFileError:
+        """An error that names the file."""
+        return OnnxFileError(message, where=self.network.file)

@@ -1,0 +1,160 @@
+"""Quantizers as thresholds, sums of streams, concatenation, and the choice of labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.hw.frontend.context import Context, channel_axis_of, wire_type
+from brevitas_a2q.hw.frontend.activation import with_thresholds
+from brevitas_a2q.hw.frontend.pools import build_moves
+from brevitas_a2q.hw.frontend.stream import Stream
+from brevitas_a2q.hw.frontend.thresholds import Thresholds, chain_direction, thresholds_of
+from brevitas_a2q.hw.ir import AddStreams, Concat, LabelSelect
+from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.ir.network import Node
+from brevitas_a2q.ir.tensor import Codes
+
+__all__ = ["concat", "elementwise", "label_select", "quantizer", "two_streams"]
+
+
+def elementwise(context: Context, node: Node) -> Stream:
+    """Held back for the next quantizer; in front of the network's first quantizer, left to software."""
+    return context.stream(node, node.inputs[0]).then(node)
+
+
+def quantizer(context: Context, node: Node) -> Stream:
+    """Thresholds, in the matrix unit in front or on their own."""
+    output = context.network.tensors[node.output]
+    source = context.streams.get(node.inputs[0])
+    if source is None:
+        return _input_quantizer(context, node)
+    stream = context.stream(node, node.inputs[0])
+    table = thresholds_of(context.network, stream, node)
+    _check_moves(context, stream, node, table)
+    assert output.codes is not None
+    source_nodes = (*(n.name for n in stream.chain), node.name)
+    unit = with_thresholds(context, stream, table, wire_type(output.codes), source_nodes)
+    start = replace(stream.start, codes=_codes_before_moves(output.codes), shape=stream.start.shape)
+    moved = Stream(unit, start, stream.channel_axis, moves=stream.moves, image=stream.image)
+    done = build_moves(context, moved)
+    return replace(done, start=output)
+
+
+def _codes_before_moves(codes: Codes) -> Codes:
+    """Annotations that hold before a move too: one range for all channels."""
+    return replace(codes, lo=np.asarray(codes.range.lo), hi=np.asarray(codes.range.hi), scale=codes.scale.flat[:1][0])
+
+
+def _input_quantizer(context: Context, node: Node) -> Stream:
+    first = context.input_quantizer
+    if first is not None and first.inputs[1:] != node.inputs[1:]:
+        raise node.error(
+            f"quantizes the network's input a second time, otherwise than node {first.name}",
+            expected="one quantizer of the input",
+            remedy="share the quantizer, or pass the output of the first one on",
+        )
+    context.input_quantizer = node
+    output = context.network.tensors[node.output]
+
+    return Stream("", output, channel_axis_of(output))
+
+
+def _check_moves(context: Context, stream: Stream, node: Node, table: Thresholds) -> None:
+    """A maximum commutes with what follows it only if that does not fall."""
+    if not any(move.op == "MaxPool" for move in stream.moves):
+        return
+    early = stream.chain[: stream.chain_before_moves]
+    if (chain_direction(context.network, stream, early) != np.where(table.mirrored, -1, 1)).any():
+        raise node.error("follows a max pool with a factor below zero", expected="factors above zero after the pool")
+
+
+def two_streams(context: Context, node: Node) -> Stream:
+    """The sum of two streams of equal scale."""
+    output = context.network.tensors[node.output]
+    if node.op != "Add" or output.codes is None:
+        scales = [context.network.tensors[name].codes for name in node.inputs]
+        found = " and ".join("none" if c is None else f"{float(c.scale.flat[0]):.6g}" for c in scales)
+        raise node.error(
+            f"found streams of scales {found}" if node.op == "Add" else "found a difference of streams",
+            expected="a sum of integers of one scale",
+            remedy="let one quantizer (QuantIdentity) serve both inputs of the addition",
+        )
+    streams = [context.integers(node, name) for name in node.inputs]
+    types = [context.wire(stream) for stream in streams]
+    widest = max(types, key=lambda t: (t.bit_width, t.signed))
+    if len({t.signed for t in types}) > 1:
+        widest = IntType.smallest(IntRange(min(t.range.lo for t in types), max(t.range.hi for t in types)))
+    total = IntType.smallest(IntRange(sum(t.range.lo for t in types), sum(t.range.hi for t in types)))
+    shapes = {context.network.tensors[name].shape for name in node.inputs}
+    if len(shapes) > 1:
+        raise node.error(f"found streams of shapes {sorted(shapes)}", expected="equal shapes")
+    unit = context.add(
+        AddStreams(
+            name=node.name,
+            inputs=tuple(stream.unit for stream in streams),
+            input_type=widest,
+            output_type=total,
+            pixels=streams[0].pixels,
+            channels=streams[0].channels,
+            source=(node.name,),
+        )
+    )
+    codes = replace(output.codes, dtype=total)
+    return Stream(unit, replace(output, codes=codes), streams[0].channel_axis)
+
+
+def concat(context: Context, node: Node) -> Stream:
+    """Channels of several streams behind each other."""
+    output = context.network.tensors[node.output]
+    names = context.stream_inputs(node)
+    if len(names) != len(node.inputs):
+        raise node.error("found a constant among the streams", expected="streams only")
+    streams = [context.integers(node, name) for name in names]
+    axis = streams[0].channel_axis
+    if node.attributes["axis"] != axis or output.codes is None or output.codes.uniform_scale is None:
+        raise node.error(
+            "found streams of different scales, or another axis than the channels'",
+            expected="channels of one scale",
+            remedy="let one quantizer serve all inputs of the concatenation",
+        )
+    types = {context.wire(stream) for stream in streams}
+    dtype = types.pop() if len(types) == 1 else wire_type(output.codes)
+    unit = context.add(
+        Concat(
+            name=node.name,
+            inputs=tuple(stream.unit for stream in streams),
+            input_type=dtype,
+            output_type=dtype,
+            pixels=streams[0].pixels,
+            channels=output.shape[axis],
+            source=(node.name,),
+            input_channels=tuple(stream.channels for stream in streams),
+        )
+    )
+    return Stream(unit, replace(output, codes=replace(output.codes, dtype=dtype)), axis)
+
+
+def label_select(context: Context, node: Node) -> Stream:
+    """Indices of the highest integers, where all of them have one scale and nothing is added to them."""
+    stream = context.integers(node, node.inputs[0])
+    if stream.codes.uniform_scale is None or stream.codes.uniform_scale < 0:
+        raise node.error("compares integers of different scales", expected="one positive scale for all labels")
+    output = context.network.tensors[node.outputs[-1]]
+    assert output.codes is not None
+    unit = context.add(
+        LabelSelect(
+            name=node.name,
+            inputs=(stream.unit,),
+            input_type=context.wire(stream),
+            output_type=output.codes.dtype,
+            pixels=1,
+            channels=node.attributes["k"],
+            source=(node.name,),
+            labels=stream.channels,
+            k=node.attributes["k"],
+        )
+    )
+    return Stream(unit, output, channel_axis_of(output))
