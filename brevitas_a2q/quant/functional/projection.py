@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from brevitas_a2q.quant.functional.allocate import allocate
 from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.numeric import (
     code_limits,
@@ -27,41 +28,20 @@ from brevitas_a2q.quant.functional.numeric import (
     scaled_weight,
 )
 from brevitas_a2q.quant.functional.repair import enforce, exact_sign_sums
-from brevitas_a2q.quant.functional.threshold import Levels, search
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
 __all__ = ["projected_codes", "projected_quantize"]
 
-
-def _fill(u: Tensor, codes: Tensor, more: Tensor, spare: Tensor) -> Tensor:
-    """Raise ``spare`` of the codes that ``more`` raises, those with the largest residual ``|u| - |q|`` first."""
-    gain = torch.where(more != codes, (u - codes).abs(), -1.0)
-    order = gain.argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(u.shape[1], device=u.device).expand_as(order))
-    return torch.where(rank < spare, more, codes)
+_BLOCK = 1 << 18  # elements that are projected at a time
 
 
 def _separate(u: Tensor, caps: tuple[Tensor, Tensor], q_min: int, q_max: int) -> Tensor:
-    """Projection of rows onto a cap of each sign's sum."""
-    levels = Levels(u, q_min, q_max)
-    zero = torch.zeros_like(u[:, :1])
-    cap = torch.cat(caps, 1)
-
-    def load(theta: Tensor) -> Tensor:
-        return torch.cat(levels.sums(theta[:, :1], theta[:, 1:]), 1)
-
-    top = u.abs().amax(1, keepdim=True).expand_as(cap)
-    low, high = search(load, torch.cat(levels.sums(zero, zero), 1), cap, top)
-    codes = levels.codes(high[:, :1], high[:, 1:], torch.empty_like(u))
-    more = levels.codes(low[:, :1], low[:, 1:])
-    spare = cap - torch.cat([codes.clamp_min(0).sum(1, keepdim=True), codes.clamp_max(0).sum(1, keepdim=True).neg()], 1)
-    rest = ((spare > 0) & (low < high)).any(1).nonzero().squeeze(1)
-    if rest.numel():
-        uu, base, raised, left = u[rest], codes[rest], more[rest], spare[rest]
-        upper = _fill(uu.clamp_min(0), base.clamp_min(0), raised.clamp_min(0), left[:, :1])
-        lower = _fill(uu.clamp_max(0), base.clamp_max(0), raised.clamp_max(0), left[:, 1:])
-        codes[rest] = upper + lower
-    return codes
+    """Projection of rows onto a cap of each sign's sum, in blocks of rows that stay in the cache."""
+    positive, negative = u.clamp_min(0), u.neg().clamp_min_(0)
+    if q_max != -q_min:
+        return allocate(positive, caps[0], q_max) - allocate(negative, caps[1], -q_min)
+    codes = allocate(torch.cat([positive, negative]), torch.cat(caps), q_max)
+    return codes[: len(u)] - codes[len(u) :]
 
 
 def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
@@ -71,15 +51,15 @@ def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
     fits = budget.holds(positive, negative)
     if bool(fits.all()):
         return codes
-    rows = (~fits).squeeze(1).nonzero().squeeze(1)
-    x_lo, x_hi, upper, lower = (limit.expand(codes.shape[0], 1)[rows] for limit in budget)
+    x_lo, x_hi, upper, lower = (limit.expand(fits.shape) for limit in budget)
     size = torch.maximum(x_hi, -x_lo).clamp_min(1)
     # FIRST VERSION: signed inputs use the symmetric part of the budget
     coupled = x_lo < 0
     half = torch.minimum(upper, lower).clamp_min(0) // (x_hi - x_lo).clamp_min(1)
     cap_p = torch.where(coupled, half, upper.clamp_min(0) // size).to(u.dtype)
     cap_n = torch.where(coupled, half, lower.clamp_min(0) // size).to(u.dtype)
-    codes[rows] = _separate(u[rows], (cap_p, cap_n), q_min, q_max)
+    for rows in (~fits).squeeze(1).nonzero().squeeze(1).split(max(1, _BLOCK // u.shape[1])):
+        codes.index_copy_(0, rows, _separate(u[rows], (cap_p[rows], cap_n[rows]), q_min, q_max))
     return codes
 
 
