@@ -49,6 +49,7 @@ _ONLY: dict[Version, tuple[type[FinnUnit], ...]] = {
         streams.StreamingEltwise,
         concat.ConcatMain,
         pooling.StreamingMaxPool,
+        resampling.PaddingHls,
         resampling.UpsampleMain,
         resampling.DownSampler,
         links.FifoMain,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
 from brevitas_a2q.hw.cost.finn.unit import FinnUnit
 
-__all__ = ["DownSampler", "Padding", "PixelPadding", "UpsampleDev", "UpsampleMain"]
+__all__ = ["DownSampler", "Padding", "PaddingHls", "PixelPadding", "UpsampleDev", "UpsampleMain"]
 
 
 class _Spatial(FinnUnit):
@@ -26,9 +26,9 @@ class _Spatial(FinnUnit):
 
 
 class Padding(_Spatial):
-    """``FMPadding_rtl`` and ``FMPadding_hls``; ``Padding`` is (top, left, bottom, right)."""
+    """``FMPadding_rtl``; ``Padding`` is (top, left, bottom, right)."""
 
-    op_types = ("FMPadding_rtl", "FMPadding_hls")
+    op_types = ("FMPadding_rtl",)
 
     def __init__(self, node: Attributes) -> None:
         super().__init__(node)
@@ -36,6 +36,12 @@ class Padding(_Spatial):
         top, left, bottom, right = node.integers("Padding", (1, 1, 1, 1), length=4)
         batch = node.integer("numInputVectors", 1, minimum=1)
         self.output_shape = (batch, height + top + bottom, width + left + right, self.channels)
+
+
+class PaddingHls(Padding):
+    """``FMPadding_hls`` (main)."""
+
+    op_types = ("FMPadding_hls",)
 
 
 class PixelPadding(_Spatial):
