@@ -1,12 +1,13 @@
-"""Certificates as a table for people."""
+"""Certificates and simulations as tables for people."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
 from brevitas_a2q.verify.certificate import Certificate, LayerCertificate
+from brevitas_a2q.verify.simulation import Settings, Simulation
 
-__all__ = ["certificate_table"]
+__all__ = ["certificate_table", "simulation_table"]
 
 
 def certificate_table(certificate: Certificate) -> Table:
@@ -20,6 +21,20 @@ def certificate_table(certificate: Certificate) -> Table:
         table.add_row(*_row(layer))
     for name in certificate.uncovered:
         table.add_row(name, *[""] * 8, "not an integer layer", style="dim")
+    return table
+
+
+def simulation_table(simulation: Simulation, settings: Settings) -> Table:
+    """One row per layer: how much was computed, and what overflowed."""
+    width = settings.accumulator_bit_width
+    wide = "each layer's own width" if width is None else f"{width} bits"
+    table = Table(title=f"Accumulators of {wide}, {settings.overflow}", title_justify="left")
+    table.add_column("layer")
+    for column in ("dot products", "overflows", "per dot product"):
+        table.add_column(column, justify="right")
+    for name, count in simulation.overflows.items():
+        outputs = simulation.dot_products[name]
+        table.add_row(name, f"{outputs:,}", f"{count:,}", f"{count / outputs:.4g}")
     return table
 
 
