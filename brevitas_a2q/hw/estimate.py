@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from brevitas_a2q.errors import A2QError, FoldingError
 from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.design import Row, build_design
+from brevitas_a2q.hw.design import Design, Row, build_design
 from brevitas_a2q.hw.devices import Part, find_part
-from brevitas_a2q.hw.folding_problem import FoldingProblem
-from brevitas_a2q.hw.folding_search import least_cost
+from brevitas_a2q.hw.folding import cheapest
 from brevitas_a2q.hw.ir import Folding, Graph
-from brevitas_a2q.hw.policies import apply_policy
+from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
 
-__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "max_cycles_for"]
+__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for"]
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.cost.finn.unit import Version
 
 ModelName: TypeAlias = Literal["synthesis", "finn-main", "finn-dev"]
 _RESOURCES = ("lut", "bram18", "uram", "dsp")
@@ -169,22 +171,75 @@ def estimate_graph(
     foldings: Mapping[str, Folding] | None = None,
 ) -> Estimate:
     """The same for a dataflow graph that is already in memory."""
-    costing = synthesis_model()
     max_cycles = max_cycles_for(target_fps, clock_mhz)
+    if model != "synthesis":
+        return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings)
     applied = apply_policy(graph, accumulator)
     if foldings is None:
-        foldings = least_cost(FoldingProblem(applied.graph, part, costing, max_cycles), max_cycles).foldings
-    design = build_design(applied.graph, foldings, part, costing)
+        design = cheapest(applied.graph, part, synthesis_model(), max_cycles, clock_mhz=clock_mhz)
+    else:
+        design = build_design(applied.graph, foldings, part, synthesis_model())
+    return estimate_of(design, applied, part, clock_mhz)
+
+
+def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: float) -> Estimate:
+    """The estimate of a design by our model."""
+    return Estimate(
+        network=applied.graph.name,
+        part=part,
+        clock_mhz=clock_mhz,
+        model="synthesis",
+        accumulator=applied.policy,
+        rows=design.rows,
+        max_cycles=design.performance.max_cycles,
+        latency_cycles=design.performance.latency_cycles,
+        bottleneck=design.performance.bottleneck,
+        warnings=applied.warnings,
+        notes=applied.graph.notes,
+    )
+
+
+def _as_finn_does(
+    graph: Graph,
+    part: Part,
+    target_fps: float | None,
+    clock_mhz: float,
+    model: str,
+    accumulator: str,
+    foldings: Mapping[str, Folding] | None,
+) -> Estimate:
+    """FINN's own report: its nodes under its names; width converters and FIFOs are not in it, latency is a sum."""
+    from brevitas_a2q.hw.cost.finn.data_types import data_type
+    from brevitas_a2q.hw.cost.finn.flow import finn_estimate
+
+    versions: dict[str, Version] = {"finn-main": "main", "finn-dev": "dev"}
+    if model not in versions:
+        raise A2QError(f"found model {model!r}", expected="synthesis, finn-main or finn-dev")
+    found = finn_estimate(graph, part, target_fps, clock_mhz, versions[model], accumulator, foldings)
+    rows = tuple(
+        Row(
+            name=layer.name,
+            op=layer.op_type,
+            pe=layer.attributes.get("PE"),
+            simd=layer.attributes.get("SIMD"),
+            accumulator_bit_width=data_type(layer.attributes["accDataType"]).bits
+            if layer.weights is not None
+            else None,
+            resources=node.resources,
+            cycles=node.cycles,
+        )
+        for layer, node in zip(found.layers, found.nodes, strict=True)
+    )
     return Estimate(
         network=graph.name,
         part=part,
         clock_mhz=clock_mhz,
         model=model,
         accumulator=accumulator,
-        rows=design.rows,
-        max_cycles=design.performance.max_cycles,
-        latency_cycles=design.performance.latency_cycles,
-        bottleneck=design.performance.bottleneck,
-        warnings=applied.warnings,
-        notes=graph.notes,
+        rows=rows,
+        max_cycles=found.performance.max_cycles,
+        latency_cycles=found.performance.critical_path_cycles,
+        bottleneck=found.performance.max_cycles_node_name,
+        warnings=apply_policy(graph, accumulator).warnings,
+        notes=(*graph.notes, "as in FINN's report, width converters and FIFOs are not counted"),
     )

@@ -99,17 +99,11 @@ def _need(unit: Unit, inputs: int) -> Ints:
 def _places(unit: Unit) -> tuple[Ints, Ints, int] | None:
     """Input row needed by each output row, input column by each output column, and the input's width."""
     if isinstance(unit, SlidingWindow):
-        sides = zip(unit.input_dim, unit.output_dim, unit.kernel, unit.stride, unit.dilation, strict=True)
-        rows, columns = (np.minimum(np.arange(o) * s + (k - 1) * d, i - 1) for i, o, k, s, d in sides)
+        rows, columns = (_strided(unit, axis) for axis in (0, 1))
     elif isinstance(unit, MaxPool):
-        sides = zip(unit.input_dim, unit.kernel, strict=True)
-        rows, columns = (
-            np.minimum((np.arange(-(-i // k) if unit.ceil_mode else i // k) + 1) * k, i) - 1 for i, k in sides
-        )
+        rows, columns = (_pooled(unit, axis) for axis in (0, 1))
     elif isinstance(unit, Padding):
-        before, after = unit.pads[:2], unit.pads[2:]
-        sides = zip(unit.input_dim, before, after, strict=True)
-        rows, columns = (np.clip(np.arange(i + b + a) - b, 0, i - 1) for i, b, a in sides)
+        rows, columns = (_padded(unit, axis) for axis in (0, 1))
     elif isinstance(unit, PixelPadding):
         rows, columns = (np.arange((i - 1) * s + 1) // s for i, s in zip(unit.input_dim, unit.stride, strict=True))
     elif isinstance(unit, Upsample):
@@ -121,3 +115,20 @@ def _places(unit: Unit) -> tuple[Ints, Ints, int] | None:
     else:
         return None
     return rows, columns, unit.input_dim[1]
+
+
+def _strided(unit: SlidingWindow, axis: int) -> Ints:
+    reach = (unit.kernel[axis] - 1) * unit.dilation[axis]
+    last = np.arange(unit.output_dim[axis], dtype=np.int64) * unit.stride[axis] + reach
+    return np.minimum(last, unit.input_dim[axis] - 1)
+
+
+def _pooled(unit: MaxPool, axis: int) -> Ints:
+    size, kernel = unit.input_dim[axis], unit.kernel[axis]
+    outputs = -(-size // kernel) if unit.ceil_mode else size // kernel
+    return np.minimum((np.arange(outputs, dtype=np.int64) + 1) * kernel, size) - 1
+
+
+def _padded(unit: Padding, axis: int) -> Ints:
+    before, size, after = unit.pads[axis], unit.input_dim[axis], unit.pads[axis + 2]
+    return np.clip(np.arange(before + size + after, dtype=np.int64) - before, 0, size - 1)

@@ -6,7 +6,8 @@ widths at the two ends only, which is what couples one unit's folding to the nex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from brevitas_a2q.hw.ir import Folding, Graph
 from brevitas_a2q.hw.prices import Price
 from brevitas_a2q.hw.streams import converter, edges, fifo
 
-__all__ = ["LEAST_FIFO_DEPTH", "FoldingProblem", "Link", "LutEquivalent"]
+__all__ = ["LEAST_FIFO_DEPTH", "FoldingPlan", "FoldingProblem", "Link", "LutEquivalent", "plan_of", "rounded_down"]
 
 LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
 
@@ -64,6 +65,16 @@ class Link:
     port: int
 
 
+@dataclass(frozen=True)
+class FoldingPlan:
+    """A folding of every unit, with FIFOs of the least depth between them."""
+
+    foldings: Mapping[str, Folding]
+    resources: Resources
+    max_cycles: int  # cycles per image of the slowest unit
+    lut_equivalent: float
+
+
 class FoldingProblem:
     """Choices of every unit of a graph on a part, under one cost model.
 
@@ -73,12 +84,20 @@ class FoldingProblem:
         model: Cost model.
         max_cycles: Leave out foldings slower than this.
         all_styles: Keep every memory style worth having, as a budget needs them; otherwise only the cheapest one.
+        clock_mhz: Clock, to say in frames per second what is out of reach.
     """
 
     def __init__(
-        self, graph: Graph, part: Part, model: CostModel, max_cycles: int | None = None, all_styles: bool = False
+        self,
+        graph: Graph,
+        part: Part,
+        model: CostModel,
+        *,
+        max_cycles: int | None = None,
+        all_styles: bool = False,
+        clock_mhz: float = 200.0,
     ) -> None:
-        self.graph, self.part, self.model = graph, part, model
+        self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz
         self._streams: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.weights = LutEquivalent.of(part)
         members = groups(graph)
@@ -105,9 +124,10 @@ class FoldingProblem:
         if slowest.cycles.min() > max_cycles:
             unit, least = slowest.units[-1], int(slowest.cycles.min())
             raise FoldingError(
-                f"needs {least:,} cycles per image at its widest folding, more than the {max_cycles:,} allowed",
+                f"needs {least:,} cycles per image at its widest folding, which is more than {max_cycles:,}",
                 where=f"{unit.kind} {unit.name}",
-                expected=f"a target of at most 1 frame per {least:,} cycles, which this layer binds",
+                expected=f"a target of at most {rounded_down(self.clock_mhz * 1e6 / least):g} frames per second",
+                remedy="this layer binds",
             )
         return [c.take(c.cycles <= max_cycles) for c in self.choices]
 
@@ -140,6 +160,14 @@ class FoldingProblem:
         return Resources(*used.tolist())
 
 
+def plan_of(problem: FoldingProblem, choices: Sequence[Choices], rows: Sequence[int]) -> FoldingPlan:
+    """The plan that takes one row of each group's choices."""
+    foldings = {name: f for c, row in zip(choices, rows, strict=True) for name, f in c.named(row).items()}
+    used = problem.total(rows, choices)
+    cycles = max(int(c.cycles[row]) for c, row in zip(choices, rows, strict=True))
+    return FoldingPlan(foldings, used, cycles, problem.weights(used))
+
+
 def _efficient(choices: Choices) -> Choices:
     """Without choices that another one of the same widths beats or equals in every resource and in cycles."""
     values = np.column_stack([choices.resources, choices.cycles])
@@ -154,3 +182,9 @@ def _efficient(choices: Choices) -> Choices:
         earlier = np.triu(np.ones_like(equal), 1)
         keep[rows] = ~((no_worse & ~equal) | (equal & earlier)).any(axis=0)
     return choices.take(keep)
+
+
+def rounded_down(value: float) -> float:
+    """To six digits, so that the printed target is one that can be met."""
+    step: float = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return math.floor(value / step) * step

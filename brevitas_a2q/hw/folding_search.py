@@ -6,28 +6,15 @@ Without a budget that binds, the problem is a sum over units and streams and is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from brevitas_a2q.hw.choices import Choices
-from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.folding_problem import FoldingProblem
-from brevitas_a2q.hw.ir import Folding
+from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, plan_of
 from brevitas_a2q.hw.min_sum import Factor, Floats, minimise
 
-__all__ = ["FoldingPlan", "least_cost", "pareto"]
-
-
-@dataclass(frozen=True)
-class FoldingPlan:
-    """A folding of every unit, with FIFOs of the least depth between them."""
-
-    foldings: Mapping[str, Folding]
-    resources: Resources
-    max_cycles: int  # cycles per image of the slowest unit
-    lut_equivalent: float
+__all__ = ["least_cost", "pareto"]
 
 
 def least_cost(problem: FoldingProblem, max_cycles: int | None = None) -> FoldingPlan:
@@ -47,14 +34,6 @@ def least_cost(problem: FoldingProblem, max_cycles: int | None = None) -> Foldin
         factors.append(Factor((link.writer, link.reader), reduced))
     _, rows = minimise([len(c) for c in choices], factors)
     return plan_of(problem, choices, rows)
-
-
-def plan_of(problem: FoldingProblem, choices: list[Choices], rows: list[int]) -> FoldingPlan:
-    """The plan that takes one row of each group's choices."""
-    foldings = {name: f for c, row in zip(choices, rows, strict=True) for name, f in c.named(row).items()}
-    used = problem.total(rows, choices)
-    cycles = max(int(c.cycles[row]) for c, row in zip(choices, rows, strict=True))
-    return FoldingPlan(foldings, used, cycles, problem.weights(used))
 
 
 def pareto(problem: FoldingProblem) -> Iterator[FoldingPlan]:

@@ -80,4 +80,5 @@ def _spread(factor: Factor, axes: tuple[int, ...]) -> Floats:
     order = sorted(range(len(factor.variables)), key=lambda i: axes.index(factor.variables[i]))
     lengths = iter(factor.table.transpose(order).shape)
     shape = [next(lengths) if v in factor.variables else 1 for v in axes]
-    return factor.table.transpose(order).reshape(shape)
+    spread: Floats = factor.table.transpose(order).reshape(shape)
+    return spread

@@ -89,7 +89,7 @@ def _schedule(graph: Graph, flows: Mapping[str, Flow], images: int, period: floa
 
 
 def _source(pixels: int, spacing: float) -> Floats:
-    return (np.arange(pixels) + 1) * spacing
+    return (np.arange(pixels, dtype=np.float64) + 1.0) * spacing
 
 
 def _trace(flow: Flow, arrivals: list[Floats], images: int) -> _Trace:
