@@ -19,13 +19,16 @@ _PATH = click.Path(path_type=Path)
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--against", metavar="CERT.json", type=_PATH, help="Check that this certificate holds for the file.")
 @click.option("--output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
+@click.option("--input-range", type=(float, float), help="Lowest and highest value that the network's input can have.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON instead of a table.")
-def command(network: Path, against: Path | None, output: Path | None, as_json: bool) -> int:
+def command(
+    network: Path, against: Path | None, output: Path | None, input_range: tuple[float, float] | None, as_json: bool
+) -> int:
     """Prove that no layer of a QONNX file can overflow its accumulator.
 
-    For every layer: the exact lowest and highest sum over all inputs and all orders of additions, the width that this
-    requires, and the width that its data types alone would require. Layers without a target width are listed, but only
-    layers with one decide.
+    For every layer: the exact lowest and highest sum over all inputs and all orders of additions, and the width that
+    this requires, beside the widths that follow from its data types and from its weights alone. Layers without a target
+    width are listed, but only layers with one decide.
 
     Exit status: 0 if every target holds (and --against agrees), 1 if not, 2 on bad input.
     """
@@ -34,7 +37,7 @@ def command(network: Path, against: Path | None, output: Path | None, as_json: b
     from brevitas_a2q.verify.table import certificate_table
 
     claimed = None if against is None else read_certificate(_text(against))
-    certificate = certify(network)
+    certificate = certify(network, input_range=input_range)
     broken = () if claimed is None else differences(claimed, certificate)
     if output is not None:
         write_atomically(output, certificate_json(certificate))

@@ -13,10 +13,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from brevitas_a2q.bounds import data_type_bound
+from brevitas_a2q.bounds import data_type_bound, weight_bound
 from brevitas_a2q.errors import CertificateError, ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
-from brevitas_a2q.verify.sums import End, SumRange, layer_sum, tile_sums, witness
+from brevitas_a2q.verify.sums import End, SumRange, fits_int64, layer_sum, tile_sums, tiled, witness
 
 __all__ = ["Certificate", "ChannelCertificate", "InputRange", "LayerCertificate", "Layers", "certify_layers"]
 
@@ -73,7 +73,8 @@ class LayerCertificate:
     tile: int | None
     sums: SumRange
     outer: SumRange | None  # the sum of tiles and bias; its target is None where it may be as wide as required
-    data_type_bit_width: int  # what suffices for any weights and inputs of these types
+    data_type_bit_width: int  # suffices for any weights and inputs of these types, as published
+    weights_bit_width: int  # suffices for these weights and any input of the type, as published
     input_range: InputRange
     weight_bit_width: int
     weights_sha256: str
@@ -240,20 +241,21 @@ def sha256(*arrays: IntArray) -> str:
 
 
 def _certify(layer: DotProductLayer) -> LayerCertificate:
-    split = layer.tile is not None and layer.tile < layer.dot_product_size
-    whole = layer_sum(layer, layer.outer_accumulator_bit_width if split else layer.accumulator_bit_width)
-    sums = tile_sums(layer) if split else whole
+    tile = layer.tile if layer.tile is not None and layer.tile < layer.dot_product_size else None
+    whole = layer_sum(layer, layer.outer_accumulator_bit_width if tile else layer.accumulator_bit_width)
+    sums = tile_sums(layer) if tile else whole
     ends: tuple[End, End] = ("lower", "upper")
     return LayerCertificate(
         name=layer.name,
         op=layer.op,
         inputs=layer.dot_product_size,
-        tile=layer.tile if split else None,
+        tile=tile,
         sums=sums,
-        outer=whole if split else None,
+        outer=whole if tile else None,
         data_type_bit_width=data_type_bound(
-            layer.dot_product_size, layer.input_bit_width, layer.weight_bit_width, layer.input_signed
+            tile or layer.dot_product_size, layer.input_bit_width, layer.weight_bit_width, layer.input_signed
         ),
+        weights_bit_width=weight_bound(_largest_norm(layer, tile), layer.input_bit_width, layer.input_signed),
         input_range=InputRange.of(layer),
         weight_bit_width=layer.weight_bit_width,
         weights_sha256=sha256(layer.weights),
@@ -262,6 +264,12 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
         notes=layer.notes,
         layer=layer,
     )
+
+
+def _largest_norm(layer: DotProductLayer, tile: int | None) -> int:
+    """Largest sum of magnitudes of the weights that one accumulator sees."""
+    exact = layer.weights if fits_int64(layer) else layer.weights.astype(object)
+    return int(tiled(np.abs(exact), tile).sum(axis=-1).max())
 
 
 def _integers(values: IntArray) -> tuple[int, ...]:

@@ -11,12 +11,16 @@ from brevitas_a2q.verify.certificate import Certificate, certify_layers
 __all__ = ["certify"]
 
 
-def certify(model_or_path: Any, example_inputs: Any = None) -> Certificate:
+def certify(
+    model_or_path: Any, example_inputs: Any = None, *, input_range: tuple[float, float] | None = None
+) -> Certificate:
     """Prove, from integers alone, what every accumulator can hold over all inputs and all orders of additions.
 
     Args:
         model_or_path: A PyTorch model with Brevitas layers, or the path of a QONNX file.
         example_inputs: For a model, inputs to run it once: one tensor or array, or a tuple of positional arguments.
+        input_range: For a file, lowest and highest real value of the network's input, where the data are known to be
+            narrower than its quantizer's type.
 
     Returns:
         The certificate; ``holds`` is true if no layer with a target width can leave it.
@@ -28,7 +32,7 @@ def certify(model_or_path: Any, example_inputs: Any = None) -> Certificate:
     if isinstance(model_or_path, (str, Path)):
         from brevitas_a2q.ir.reader import read_network
 
-        return certify_layers(read_network(model_or_path).dot_product_layers())
+        return certify_layers(read_network(model_or_path, input_range=input_range).dot_product_layers())
     if example_inputs is None:
         raise ModelError(
             "found no example inputs",

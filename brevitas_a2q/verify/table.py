@@ -14,13 +14,13 @@ def certificate_table(certificate: Certificate) -> Table:
     """One row per layer, its worst channel and what that needs; print it with a :class:`rich.console.Console`."""
     table = Table(title="Certificate: worst case over all inputs", title_justify="left")
     table.add_column("layer")
-    for column in ("K", "inputs", "lowest sum", "highest sum", "by data type", "required", "target", "margin"):
+    for column in ("K", "inputs", "lowest sum", "highest sum", "by type", "by weights", "required", "target", "margin"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("holds")
     for layer in certificate.layers:
         table.add_row(*_row(layer))
     for name in certificate.uncovered:
-        table.add_row(name, *[""] * 8, "not an integer layer", style="dim")
+        table.add_row(name, *[""] * 9, "not an integer layer", style="dim")
     return table
 
 
@@ -52,6 +52,7 @@ def _row(layer: LayerCertificate) -> tuple[str, ...]:
         f"{layer.lower:,}",
         f"{layer.upper:,}",
         str(layer.data_type_bit_width),
+        str(layer.weights_bit_width),
         required,
         "" if target is None else str(target),
         "" if layer.margin_bits is None else f"{layer.margin_bits:+d}",
