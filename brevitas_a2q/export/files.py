@@ -25,13 +25,15 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
     Raises:
         ExportError: Nothing can be written there.
     """
-    target = Path(path).resolve()
     where = f"file {path}"
-    if target.is_dir():
-        raise ExportError("found a folder", where=where, expected="the path of a file", remedy="add a file name")
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise ExportError("found a folder", where=where, expected="the path of a file", remedy="add a file name")
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         temporary.touch()
+    except ExportError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ExportError(

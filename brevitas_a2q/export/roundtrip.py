@@ -14,7 +14,6 @@ quantizer, must agree to the same tolerance of their largest value.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,7 +27,7 @@ from torch import nn
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.recording import Args, QuantizerCall, Recording, codes_of, record
 from brevitas_a2q.export.stimuli import stimuli
-from brevitas_a2q.export.tracing import QUANTIZER, get_property
+from brevitas_a2q.export.tracing import CALL, QUANTIZER, get_property
 
 __all__ = ["TOLERANCE", "Execution", "RoundTrip", "expectations", "round_trip"]
 
@@ -87,7 +86,7 @@ class Execution:
     name: str  # of the input
     codes: int = 0
     rounding_ties: int = 0
-    seen: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.wrapper = ModelWrapper(self.file)
@@ -107,12 +106,12 @@ class Execution:
             self._execute(node, context)
             quantizer = get_property(node, QUANTIZER)
             if quantizer is not None:
-                call = self._next_call(quantizer)
+                call = self._call(quantizer, int(get_property(node, CALL) or 0))
                 if node.output[0] in self.matrices and np.array_equal(context[node.output[0]], call.value.T):
                     call = call.transposed()
                 self._compare(node, context, call)
                 context[node.output[0]] = call.value
-        missing = sorted(set(self.recording.calls) - set(self.seen))
+        missing = sorted(set(self.recording.calls) - self.seen)
         if missing:
             raise ExportError("is not in the file", where=f"quantizer {missing[0]}", remedy=_REPORT)
         self._compare_outputs(context)
@@ -130,12 +129,11 @@ class Execution:
     def _execute(self, node: Any, context: dict[str, Any]) -> None:
         execute_node(node, context, self.wrapper.graph, self.opsets[node.domain])
 
-    def _next_call(self, quantizer: str) -> QuantizerCall:
+    def _call(self, quantizer: str, index: int) -> QuantizerCall:
         several = self.recording.calls.get(quantizer, ())
         if not several:
             raise ExportError("is in the file, but the model does not call it", where=f"quantizer {quantizer}")
-        index = self.seen[quantizer]
-        self.seen[quantizer] += 1
+        self.seen.add(quantizer)
         # A parameter is recorded once, and equal calls of a quantizer share one node.
         return several[min(index, len(several) - 1)]
 

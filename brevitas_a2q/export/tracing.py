@@ -1,18 +1,20 @@
 """Brevitas' own exporters, run on a model whose quantizers mark what they write, so that every node has a name.
 
 Both exporters lose the names of the modules in what follows (clean-up renames all nodes), so each ``Quant`` gets its
-quantizer's qualified name as a node property, :data:`QUANTIZER`:
+quantizer's qualified name, and which of its calls it is, as node properties, :data:`QUANTIZER` and :data:`CALL`:
 
 - the TorchScript exporter writes a ``DebugMarker`` behind every quantizer that has a debug name; the marker's name
   moves to the node before it, and the marker goes;
-- the ``torch.export`` ("dynamo") exporter keeps each node's module scopes.
+- the ``torch.export`` ("dynamo") exporter keeps each node's module scopes, and the order of calls.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,12 +26,12 @@ from torch import nn
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.recording import Args, quantizer_names, quantizers
 
-__all__ = ["QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
+__all__ = ["CALL", "QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
 
 Exporter = Literal["torchscript", "dynamo"]
 QUANTIZER: Final = "a2q.quantizer"
+CALL: Final = "a2q.call"
 _MARKER: Final = "DebugMarker"
-_SUFFIX: Final = ".output"
 # FINN reads opset 11 to 18; 13 is what its own flows use. The dynamo exporter starts at 18.
 _OPSET: Final[dict[Exporter, int]] = {"torchscript": 13, "dynamo": 18}
 _FIRST_IR_WITH_NODE_PROPERTIES: Final = 10
@@ -49,9 +51,10 @@ def trace_qonnx(model: nn.Module, args: Args, exporter: Exporter = "torchscript"
     Raises:
         ExportError: The exporter failed.
     """
-    from brevitas.export import export_qonnx
-    from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about an optional kernel that no export needs
+        from brevitas.export import export_qonnx
+        from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
     manager = QONNXManager if exporter == "torchscript" else QONNXDynamoManager
     return _trace(model, args, exporter, export_qonnx, manager)
 
@@ -62,9 +65,10 @@ def trace_qcdq(model: nn.Module, args: Args) -> Any:
     Only through TorchScript: with dynamo Brevitas refuses integer weights, quantized biases and quantizers that look
     at the input (UPSTREAM: it raises before tracing).
     """
-    from brevitas.export import export_onnx_qcdq
-    from brevitas.export.onnx.standard.qcdq.manager import StdQCDQONNXManager
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from brevitas.export import export_onnx_qcdq
+        from brevitas.export.onnx.standard.qcdq.manager import StdQCDQONNXManager
     return _trace(model, args, "torchscript", export_onnx_qcdq, StdQCDQONNXManager)
 
 
@@ -95,8 +99,9 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         options |= {"optimize": True, "verbose": False, "external_data": False}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quantizer_names(model) as names:
         if exporter == "torchscript":
+            serial = itertools.count()
             for proxy in names:
-                proxy.register_forward_pre_hook(lambda m, _: _name_marker(m, names[m]))
+                proxy.register_forward_pre_hook(lambda m, _: _name_marker(m, f"{next(serial)} {names[m]} "))
         warnings.simplefilter("ignore")  # both exporters warn about themselves: deprecated, experimental
         path = str(Path(folder) / "model.onnx")
         try:
@@ -133,19 +138,30 @@ def _name_marker(proxy: Any, name: str) -> None:
 def _markers_to_properties(graph: Any) -> None:
     producers = {output: node for node in graph.node for output in node.output}
     replaced: dict[str, str] = {}
+    marked: list[tuple[int, str, Any]] = []
     kept = []
     for node in graph.node:
         node.input[:] = [replaced.get(name, name) for name in node.input]
         if node.op_type != _MARKER:
             kept.append(node)
             continue
-        name = next(a.s.decode() for a in node.attribute if a.name == "export_debug_name")
-        set_property(producers[node.input[0]], QUANTIZER, name.removesuffix(_SUFFIX))
+        serial, name, _ = next(a.s.decode() for a in node.attribute if a.name == "export_debug_name").split(" ")
+        marked.append((int(serial), name, producers[node.input[0]]))
         replaced[node.output[0]] = node.input[0]
+    # The exporter may move nodes; the serial numbers keep the order in which the model called its quantizers.
+    _set_calls((name, node) for _, name, node in sorted(marked, key=lambda mark: mark[0]))
     _replace_nodes(graph, kept)
     for output in graph.output:
         if output.name in replaced:  # keep the network's output under the name it has
             _rename(graph.node, replaced[output.name], output.name)
+
+
+def _set_calls(named: Iterable[tuple[str, Any]]) -> None:
+    count: Counter[str] = Counter()
+    for name, node in named:
+        set_property(node, QUANTIZER, name)
+        set_property(node, CALL, count[name])
+        count[name] += 1
 
 
 def _rename(nodes: Iterable[Any], old: str, new: str) -> None:
@@ -162,13 +178,15 @@ def _replace_nodes(graph: Any, nodes: list[Any]) -> None:
 
 def _scopes_to_properties(traced: Any, names: Iterable[str]) -> None:
     known = set(names)
+    named: list[tuple[str, Any]] = []
     for node in traced.graph.node:
         scopes = ast.literal_eval(get_property(node, "pkg.torch.onnx.name_scopes") or "[]")
         # Stack traces with this machine's paths are nobody's business.
         del node.metadata_props[:]
         quantizer = [scope for scope in scopes if scope in known]
         if quantizer and node.op_type in ("Quant", "BipolarQuant", "Trunc"):
-            set_property(node, QUANTIZER, quantizer[-1])
+            named.append((quantizer[-1], node))
+    _set_calls(named)
     for value in (*traced.graph.value_info, *traced.graph.input, *traced.graph.output):
         del value.metadata_props[:]
     del traced.graph.metadata_props[:], traced.metadata_props[:]
