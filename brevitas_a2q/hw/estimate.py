@@ -16,7 +16,7 @@ from brevitas_a2q.hw.folding import cheapest
 from brevitas_a2q.hw.ir import Folding, Graph
 from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
 
-__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for"]
+__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for", "resources_json"]
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.cost.finn.unit import Version
@@ -82,7 +82,7 @@ class Estimate:
         """The JSON object of ``brevitas-a2q estimate --json``."""
         return {
             "layers": [_row_json(row) for row in self.rows],
-            "total": _resources_json(self.total),
+            "total": resources_json(self.total),
             "fps": self.fps,
             "max_cycles": self.max_cycles,
             "latency_cycles": self.latency_cycles,
@@ -97,7 +97,8 @@ class Estimate:
         }
 
 
-def _resources_json(resources: Resources) -> dict[str, int]:
+def resources_json(resources: Resources) -> dict[str, int]:
+    """LUT, BRAM18, URAM and DSP under the names that JSON uses."""
     return {name: getattr(resources, name) for name in _RESOURCES}
 
 
@@ -108,7 +109,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "pe": row.pe,
         "simd": row.simd,
         "accumulator_bit_width": row.accumulator_bit_width,
-        **_resources_json(row.resources),
+        **resources_json(row.resources),
         "cycles": row.cycles,
     }
 
