@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["code_limits", "compute_dtype", "dequantize", "recover_codes", "representable", "scaled_weight"]
+__all__ = ["code_limits", "compute_dtype", "dequantize", "recover_codes", "representable", "row_blocks", "rows_of"]
 
-_LARGEST_RATIO = 2.0**40
+_BLOCK = 1 << 17  # elements
 
 
 def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> torch.dtype:
@@ -23,12 +23,18 @@ def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> tor
     return torch.float32 if exact_in_float32 and dtype != torch.float64 else torch.float64
 
 
-def scaled_weight(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """``w / s`` as Brevitas divides it, in ``dtype``; finite for every finite weight, whatever the scale."""
-    ratio = (weight / scale).to(dtype)
-    if ratio.data_ptr() == weight.data_ptr():  # pragma: no cover - division never aliases
-        ratio = ratio.clone()
-    return torch.nan_to_num_(ratio, nan=0.0).clamp_(-_LARGEST_RATIO, _LARGEST_RATIO)
+def row_blocks(weight: Tensor) -> list[slice]:
+    """Slices of rows that fit a processor's cache, so that a chain of operations does not travel to memory and back."""
+    rows, columns = weight.shape
+    if weight.device.type != "cpu" or weight.numel() <= 2 * _BLOCK or torch.compiler.is_compiling():
+        return [slice(0, rows)]
+    step = max(1, _BLOCK // columns)
+    return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def rows_of(value: Tensor, block: slice) -> Tensor:
+    """Rows of a tensor of shape ``(C, n)``; tensors that all channels share are returned as they are."""
+    return value[block] if value.dim() == 2 and value.shape[0] > 1 else value
 
 
 def code_limits(scale: Tensor, dtype: torch.dtype, q_min: int, q_max: int) -> tuple[Tensor, Tensor] | None:

@@ -1,0 +1,146 @@
+"""Projection where both signs draw on both limits: signed inputs, or unsigned ones with a zero-point.
+
+With ``a = x_hi > 0`` and ``b = |x_lo| > 0`` the constraints are ``a S+ + b S- <= U`` and ``b S+ + a S- <= L``. Their
+multipliers ``l1`` and ``l2`` give the thresholds ``a l1 + b l2`` and ``b l1 + a l2``; at the optimum over the reals one
+constraint is tight, or both are at the corner of the set. The integer optimum lies near it: all pairs ``(S+, S-)``
+within a window of units are compared, each at the cost of its best units, and the best pair is taken. The window spans
+a period ``a + b`` of the constraints' integer points up to :data:`WINDOW` units; beyond, with inputs of more than 7
+bits, what is lost against the optimum is less than one unit's gain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brevitas_a2q.quant.functional.search import find_threshold, units
+
+__all__ = ["WINDOW", "Coupling", "project_coupled"]
+
+WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """Constraints of ``R`` rows in float64 (their integers are exact there); shape ``(R, 1)``."""
+
+    a: Tensor
+    b: Tensor
+    upper: Tensor
+    lower: Tensor
+
+    def corner(self) -> tuple[Tensor, Tensor]:
+        """``S+`` and ``S-`` where both constraints are tight; infinite or NaN where ``a = b``."""
+        det = self.a * self.a - self.b * self.b
+        return (self.upper * self.a - self.lower * self.b) / det, (self.lower * self.a - self.upper * self.b) / det
+
+    def affordable(self, positive: Tensor) -> Tensor:
+        """Largest ``S-`` beside these ``S+``; negative where there is none."""
+        return torch.minimum(
+            ((self.upper - self.a * positive) / self.b).floor(), ((self.lower - self.b * positive) / self.a).floor()
+        )
+
+
+def project_coupled(parts: Tensor, limits: tuple[int, int], coupling: Coupling) -> tuple[Tensor, Tensor]:
+    """Nearest integers to the positive and negative parts of rows within the coupled budget.
+
+    Args:
+        parts: ``max(u, 0)`` and ``max(-u, 0)``, shape ``(2, R, K)``.
+        limits: Largest code of either part.
+        coupling: The budget.
+
+    Returns:
+        Codes of both parts ``(2, R, K)``, and the normals of the active constraints ``(2, 2, R, 1)``: for each of up to
+        two constraints, the coefficients of ``S+`` and ``S-``, zero where the constraint is not there.
+    """
+    limit = max(limits)
+    slant, cap, cornered, theta = _active_constraint(parts, limit, coupling)
+    shared = find_threshold(parts, cap.to(parts.dtype), limit, 0.0, slant.to(parts.dtype)) * slant.to(parts.dtype)
+    theta = torch.where(cornered, theta, shared)
+    codes = torch.stack([units(parts[side], theta[side], limits[side]) for side in (0, 1)])
+    _best_pair(parts, codes, limits, coupling)
+    zero = torch.zeros_like(slant[0])
+    first = torch.stack([torch.where(cornered, 1.0, slant[0]), torch.where(cornered, zero, slant[1])])
+    second = torch.stack([zero, torch.where(cornered, 1.0, zero)])
+    return codes, torch.stack([first, second])
+
+
+def _active_constraint(parts: Tensor, limit: int, c: Coupling) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Which constraints bind at the optimum over the reals.
+
+    Returns:
+        Direction ``(2, R, 1)`` and cap ``(R, 1)`` of the tight constraint; whether both are tight; thresholds then.
+    """
+    plus, minus = c.corner()
+    exists = (plus >= 0) & (minus >= 0) & (c.a != c.b)
+    caps = torch.stack([torch.where(exists, plus, 0.0), torch.where(exists, minus, 0.0)]).floor()
+    rows = parts.shape[1]
+    flat = find_threshold(parts.flatten(0, 1), caps.flatten(0, 1).to(parts.dtype), limit, 0.0)
+    theta = flat.unflatten(0, (2, rows))
+    # Multipliers at the corner, up to the sign of a - b: a constraint with a negative one is not tight.
+    sign = (c.a - c.b).sign()
+    first = sign * (c.a * theta[0] - c.b * theta[1])
+    second = sign * (c.a * theta[1] - c.b * theta[0])
+    cornered = exists & (first >= 0) & (second >= 0)
+    # Without a corner, the constraint that is lower over the quadrant binds.
+    use_second = torch.where(exists, first < 0, torch.where(c.a == c.b, c.lower < c.upper, (plus < 0) ^ (c.a > c.b)))
+    big = torch.maximum(c.a, c.b)
+    slant = torch.stack([torch.where(use_second, c.b, c.a), torch.where(use_second, c.a, c.b)]) / big
+    cap = torch.where(use_second, c.lower, c.upper) / big
+    return slant, cap, cornered, theta
+
+
+def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling) -> None:
+    """Change the sums by up to a window of units each, to the pair that is nearest to the weights; in place."""
+    most = int(torch.clamp((c.a + c.b).amax(), max=min(WINDOW, max(limits) * parts.shape[2])))
+    lists = [_moves(parts[side], codes[side], limits[side], most) for side in (0, 1)]
+    gains = [
+        torch.cat([-drop.cumsum(1).flip(1), torch.zeros_like(drop[:, :1]), add.cumsum(1)], 1)
+        for (add, _), (drop, _) in lists
+    ]
+    sums = codes.double().sum(2, keepdim=True)
+    shift = torch.arange(-most, most + 1, device=codes.device, dtype=torch.float64)
+    other = (c.affordable(sums[0] + shift) - sums[1]).clamp(max=most)
+    reachable = other >= -most
+    index = (other + most).clamp_min(0).long()
+    value = torch.where(reachable, gains[0] + gains[1].gather(1, index), -torch.inf)
+    best = value.argmax(1, keepdim=True)
+    for side, moved in ((0, best - most), (1, index.gather(1, best) - most)):
+        (add, add_at), (drop, drop_at) = lists[side]
+        rank = torch.arange(most, device=codes.device)
+        codes[side].scatter_add_(1, add_at, ((rank < moved) & (add > 0)).to(codes.dtype))
+        codes[side].scatter_add_(1, drop_at, -(rank < -moved).to(codes.dtype))
+
+
+Moves = tuple[Tensor, Tensor]
+
+
+def _moves(magnitude: Tensor, codes: Tensor, limit: int, most: int) -> tuple[Moves, Moves]:
+    """The ``most`` best units to add, with their gains, and the ``most`` cheapest to drop, with their losses.
+
+    Returns:
+        Twice a pair of values (float64) and columns, shape ``(R, most)``: gains are 0 where no unit is worth adding,
+        losses infinite where there is none to drop.
+    """
+    depth = 2
+    while True:
+        step = torch.arange(depth, device=codes.device, dtype=torch.float64)
+        base, residual = codes.double().unsqueeze(2), (magnitude.double() - codes).unsqueeze(2)
+        gain = torch.where(base + step < limit, residual - step - 0.5, 0.0).clamp_min_(0)
+        loss = torch.where(base > step, residual + step + 0.5, torch.inf)
+        count = min(most, gain.shape[1] * depth)
+        add, add_at = gain.flatten(1).topk(count, dim=1)
+        drop, drop_at = loss.flatten(1).topk(count, dim=1, largest=False)
+        # Units deeper than these might have been better: look deeper where one could.
+        deeper_gain, deeper_loss = gain[:, :, -1].amax(1, keepdim=True) - 1, loss[:, :, -1].amin(1, keepdim=True) + 1
+        enough = (deeper_gain <= add[:, -1:].clamp_min(0)) & (deeper_loss >= drop[:, -1:])
+        enough &= (count == most) | ((deeper_gain <= 0) & deeper_loss.isinf())
+        if bool(enough.all()) or depth >= limit:
+            break
+        depth *= 2
+    pad = (0, most - count)
+    fill = torch.nn.functional.pad
+    add_moves = fill(add, pad), fill(add_at.div(depth, rounding_mode="floor"), pad)
+    return add_moves, (fill(drop, pad, value=torch.inf), fill(drop_at.div(depth, rounding_mode="floor"), pad))
