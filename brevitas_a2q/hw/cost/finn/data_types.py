@@ -12,7 +12,7 @@ from typing import NamedTuple
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.ir.datatypes import IntType
 
-__all__ = ["DataType", "data_type", "smallest_possible"]
+__all__ = ["DataType", "data_type", "smallest_possible", "whole_bytes"]
 
 _WIDEST = 64  # FINN has no candidate above it
 
@@ -66,3 +66,13 @@ def smallest_possible(value: int) -> DataType:
     if bits > _WIDEST:
         raise ConfigError(f"found the value {value}", expected=f"one that a type of {_WIDEST} bits holds")
     return data_type(f"{'INT' if value < 0 else 'UINT'}{bits}")
+
+
+def whole_bytes(kind: DataType) -> DataType:
+    """The type rounded up to a multiple of 8 bits by editing the digits in its name, as FINN does.
+
+    Example:
+        >>> whole_bytes(data_type("INT12")).name, whole_bytes(data_type("BINARY")).name  # which has no digits
+        ('INT16', 'BINARY')
+    """
+    return data_type(kind.name.replace(str(kind.bits), str(-(-kind.bits // 8) * 8)))

@@ -69,6 +69,12 @@ class FinnEstimate:
         return sum((node.resources for node in self.converter_nodes), self.total)
 
     @property
+    def accumulator_bit_widths(self) -> dict[str, int]:
+        """Accumulator bits of each layer that has an accumulator, by FINN's name."""
+        types = {layer.name: layer.attributes.get("accDataType") for layer in self.layers}
+        return {name: data_type(kind).bits for name, kind in types.items() if kind is not None}
+
+    @property
     def costs(self) -> dict[str, UnitCost]:
         """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower."""
         found: dict[str, UnitCost] = {}
@@ -101,13 +107,15 @@ def _folding(layer: FinnLayer) -> Folding:
     )
 
 
-def _folded(layers: Sequence[FinnLayer], foldings: Mapping[str, Folding]) -> tuple[FinnLayer, ...]:
+def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Folding]) -> tuple[FinnLayer, ...]:
     """The layers with the parallelism and memory styles that the user gives."""
+    for unit in graph.units:
+        if unit.name not in foldings:
+            raise FoldingError("found no folding", where=f"{unit.kind} {unit.name}", expected="one for every unit")
+        unit.check(foldings[unit.name])
     done = []
     for layer in layers:
-        folding = foldings.get(layer.source)
-        if folding is None:
-            raise FoldingError("found no folding", where=layer.source, expected="one for every unit")
+        folding = foldings[layer.source]
         given: dict[str, int | str] = {
             "PE": folding.pe,
             "SIMD": folding.simd,
@@ -213,7 +221,7 @@ def finn_estimate(
         target = int(1e9 / (1e3 / clock_mhz) / target_fps) if target_fps else _UNLIMITED_CYCLES
         layers = set_folding(layers, target, version)
     else:
-        layers = _folded(layers, foldings)
+        layers = _folded(layers, graph, foldings)
     layers = _narrowed(layers, graph, accumulator, version)
     named_layers = named(layers)
     joined = with_width_converters(named_layers, version)

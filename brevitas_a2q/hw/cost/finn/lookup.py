@@ -12,7 +12,7 @@ from math import prod
 
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
-from brevitas_a2q.hw.cost.finn.data_types import DataType, data_type, smallest_possible
+from brevitas_a2q.hw.cost.finn.data_types import DataType, data_type, smallest_possible, whole_bytes
 from brevitas_a2q.hw.cost.finn.memory import BRAM18_BITS
 from brevitas_a2q.hw.cost.finn.unit import FinnUnit, ceil_div
 
@@ -72,8 +72,8 @@ class LabelSelect(FinnUnit):
         self.labels = node.integer("Labels", minimum=1)
         self.pe = node.parallelism("PE", self.labels)
         self.inputs = node.data_type("inputDataType")
-        whole_bytes = 8 * ceil_div(smallest_possible(self.labels - 1).bits, 8)
-        self.output_type = data_type(str(node.values.get("outputDataType") or f"UINT{whole_bytes}"))
+        given = node.values.get("outputDataType")
+        self.output_type = data_type(str(given)) if given else whole_bytes(smallest_possible(self.labels - 1))
         self.output_elements = 1
         self.output_shape = (*node.integers("numInputVectors", (1,)), node.integer("K", minimum=1))
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
-from brevitas_a2q.hw.cost.finn.data_types import DataType, data_type, smallest_possible
+from brevitas_a2q.hw.cost.finn.data_types import DataType, data_type, smallest_possible, whole_bytes
 from brevitas_a2q.hw.cost.finn.unit import Version
 from brevitas_a2q.ir.dot_product import IntArray
 
@@ -103,15 +103,15 @@ def _accumulator_type(lo: int, hi: int) -> DataType:
     return data_type(f"INT{max(-lo - 1, hi).bit_length() + 1}")
 
 
-def _whole_bytes(kind: DataType, op_type: str) -> DataType:
-    """The last node's output rounded up to a multiple of 8 bits, by editing the type's name as FINN does."""
+def _last(kind: DataType, op_type: str) -> DataType:
+    """The last node's output in whole bytes."""
     if kind.bits == 0:
         raise ConfigError(
             "found an all-zero layer at the end of the network",
             where=op_type,
             expected="an accumulator of at least one bit, for FINN cannot round none up to whole bytes",
         )
-    return data_type(kind.name.replace(str(kind.bits), str(-(-kind.bits // 8) * 8)))  # BINARY has no digits and stays
+    return whole_bytes(kind)
 
 
 def minimize_accumulator(
@@ -171,7 +171,7 @@ def with_accumulator(
     """
     if not Attributes(op_type, attributes).flag("noActivation"):
         return {**attributes, "accDataType": accumulator.name}
-    name = (_whole_bytes(accumulator, op_type) if is_last else accumulator).name
+    name = (_last(accumulator, op_type) if is_last else accumulator).name
     return {**attributes, "accDataType": name, "outputDataType": name}
 
 
