@@ -23,19 +23,19 @@ def integer_bias(layer: Any, scale: Tensor, input_scale: Tensor) -> Tensor:
 
     Args:
         layer: A layer whose bias is budgeted.
-        scale: ``s_w`` per channel.  # shape: (C,) or (1,)
+        scale: ``s_w``, C values or one.
         input_scale: ``s_x``.  # shape: ()
 
     Returns:
         int64; a bias that is not finite counts as the largest code.  # shape: (C,)
     """
-    bias_scale = (scale * input_scale).reshape(-1)
+    bias_scale = (scale.detach() * input_scale).reshape(-1)
     value, at, _, _ = layer.bias_quant.tensor_quant(layer.bias.detach(), bias_scale)
     codes: Tensor = (value.double() / at.double()).nan_to_num(nan=0.0, posinf=2.0**62, neginf=-(2.0**62)).round()
     return codes.clamp(-(2.0**62), 2.0**62).to(torch.int64)
 
 
-def fit_scale(layer: Any, scale: Tensor, column: Tensor, input_scale: Tensor, accumulator_bit_width: int) -> Tensor:
+def fit_scale(layer: Any, scale: Tensor, input_scale: Tensor, accumulator_bit_width: int) -> Tensor:
     """A scale at which the bias takes at most half of the accumulator.
 
     A small weight scale makes a bias large in units of ``s_w * s_x``, up to one that overflows with no weights at all.
@@ -44,8 +44,7 @@ def fit_scale(layer: Any, scale: Tensor, column: Tensor, input_scale: Tensor, ac
 
     Args:
         layer: A layer whose bias is budgeted.
-        scale: Weight scale as the quantizer computed it.
-        column: The same, one entry per channel.  # shape: (C, 1) or (1, 1)
+        scale: Weight scale as the quantizer computed it, C values or one.
         input_scale: ``s_x``.  # shape: ()
         accumulator_bit_width: P.
 
@@ -53,12 +52,10 @@ def fit_scale(layer: Any, scale: Tensor, column: Tensor, input_scale: Tensor, ac
         Scale of the same shape; the same tensor's gradient flows through.
     """
     limit = max(1, ((1 << (accumulator_bit_width - 1)) - 1) // 2)
-    codes = integer_bias(layer, column.detach(), input_scale)
-    needed = layer.bias.detach().double().abs() / (column.detach().double() * input_scale.double()).reshape(-1)
+    codes = integer_bias(layer, scale, input_scale)
+    needed = layer.bias.detach().double().abs() / (scale.detach().double() * input_scale.double()).reshape(-1)
     excess = (needed / limit).clamp(1.0, 2.0**100).nan_to_num(nan=1.0)
     steps = torch.where(codes.abs() > limit, excess.log2().ceil(), 0.0)
     if scale.numel() == 1:
         steps = steps.amax()
-    elif steps.numel() != scale.numel():  # channels of different groups that share a scale
-        steps = steps.reshape(-1, scale.numel()).amax(0)
     return scale * torch.exp2(steps).reshape(scale.shape).to(scale.dtype)

@@ -61,12 +61,6 @@ class AccumulatorAware(ExtendedInjector):
     def weight_layout(module):  # type: ignore[no-untyped-def]  # noqa: N805
         return WeightLayout.of(_first(module))
 
-    @value
-    def scaling_per_output_channel_shape(module, output_channel_dim):  # type: ignore[no-untyped-def]  # noqa: N805
-        # Upstream takes the layer's number of channels, which a grouped transposed weight has no dimension for.
-        shape = tuple(_first(module).weight.shape)  # type: ignore[arg-type]
-        return tuple(size if dim == output_channel_dim else 1 for dim, size in enumerate(shape))
-
 
 def _check_base(base: Any) -> None:
     """Refuse quantizers whose weights are not integers times one scale per channel or tensor."""

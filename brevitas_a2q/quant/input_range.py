@@ -45,15 +45,16 @@ def _is_narrow(layer: nn.Module) -> bool:
     return _quantizes_own_input(layer) and bool(getattr(layer.input_quant, "is_narrow_range", False))
 
 
-def range_of(layer: nn.Module, quant_input: IntQuantTensor) -> IntRange:
+def range_of(layer: nn.Module, quant_input: IntQuantTensor, exact: bool) -> IntRange:
     """Integers that one input may take, zero-point subtracted and 0 included.
 
     Args:
         layer: The layer the input goes to.
         quant_input: Its quantized input; only metadata is read.
+        exact: From :func:`exact_codes`.
     """
     bits = math.ceil(float(quant_input.bit_width.max()))
-    exact, narrow = exact_codes(layer, quant_input), _is_narrow(layer)
+    narrow = _is_narrow(layer)
     if bool(quant_input.signed_t):
         lo, hi = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - exact
     else:
@@ -66,14 +67,17 @@ def range_of(layer: nn.Module, quant_input: IntQuantTensor) -> IntRange:
     return IntRange(lo - math.ceil(high_zero), hi - math.floor(low_zero)).with_zero()
 
 
-def range_tensors(layer: nn.Module, quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
+def range_tensors(layer: nn.Module, quant_input: IntQuantTensor, exact: bool) -> tuple[Tensor, Tensor]:
     """:func:`range_of` as int64 tensors, without reading a value: for ``torch.compile``.
 
-    Only the layer's own input quantizer counts as exact here, because storage cannot be looked at in a graph.
+    Args:
+        layer: The layer the input goes to.
+        quant_input: Its quantized input.
+        exact: What :func:`exact_codes` found outside of the graph, where storage can be looked at.
     """
     one = torch.ones((), dtype=torch.int64, device=quant_input.bit_width.device)
     bits = quant_input.bit_width.detach().max().ceil().to(torch.int64)
-    exact, narrow = _quantizes_own_input(layer), _is_narrow(layer)
+    narrow = _is_narrow(layer)
     top = torch.where(quant_input.signed_t, one << (bits - 1), one << bits)
     lo = torch.where(quant_input.signed_t, -top + int(narrow), torch.zeros_like(top))
     hi = top - int(exact) - torch.where(quant_input.signed_t, 0, int(narrow))

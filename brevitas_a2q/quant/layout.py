@@ -59,17 +59,14 @@ class WeightLayout:
         per_group = rows.reshape(self.groups, outputs, inputs // self.groups, *kernel)
         return per_group.transpose(1, 2).reshape(shape)
 
-    def per_channel(self, scale: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """A Brevitas scale (one value, or one per entry of the output-channel dimension) as a column.
+    @staticmethod
+    def per_channel(scale: Tensor) -> Tensor:
+        """A Brevitas scale (one value, or one per output channel) as a column.
 
         Returns:
             # shape: (1, 1) or (C, 1)
         """
-        if scale.numel() == 1:
-            return scale.reshape(1, 1)
-        column = scale.reshape(-1, 1)
-        # Channels of the same index in different groups share a scale: the weight has no separate dimension for them.
-        return column.repeat(self.groups, 1) if self.transposed and self.groups > 1 else column
+        return scale.reshape(-1, 1)
 
     def channels(self, shape: tuple[int, ...]) -> int:
         """C: output channels of a weight of this shape."""

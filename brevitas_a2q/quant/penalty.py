@@ -32,6 +32,6 @@ def a2q_penalty(model: nn.Module, strength: float = 1e-3) -> Tensor:
         quantizer = getattr(proxy.tensor_quant, "_orig_mod", proxy.tensor_quant)
         if isinstance(quantizer, LearnedNormTensorQuant) and quantizer.norm_ready and proxy.input_range() is not None:
             scale, budget = proxy.scale_and_budget(layer.weight)
-            column = proxy.layout.per_channel(scale, tuple(layer.weight.shape))
+            column = proxy.layout.per_channel(scale)
             total = total + quantizer.norm_excess(column, budget).clamp_min(0).sum().float()
     return strength * total

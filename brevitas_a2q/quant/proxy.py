@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from brevitas import is_dynamo_compiling
+from brevitas.inject.enum import ScalingPerOutputType
 from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from brevitas_a2q.bounds import IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
 from brevitas_a2q.quant.functional import Budget, budget_from_range
-from brevitas_a2q.quant.input_range import range_of, range_tensors
+from brevitas_a2q.quant.input_range import exact_codes, range_of, range_tensors
+from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.reinit import adopt
 
 __all__ = ["AccumulatorAwareWeightQuantProxy"]
@@ -61,6 +63,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
         _refuse_layers_without_one_accumulator(quant_layer)
+        layout = WeightLayout.of(quant_layer)
+        if layout.transposed and layout.groups > 1:
+            # Its weight has no dimension of C entries, so that a scale per channel could not be told to Brevitas.
+            quant_injector = quant_injector.let(scaling_per_output=ScalingPerOutputType.TENSOR)
         super().__init__(quant_layer, quant_injector)
         declared = self._declared_range()
         self.register_buffer("input_lo", torch.tensor(declared.lo if declared else 0))
@@ -69,6 +75,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
         self.layer_name: str | None = None
         self._warned = False
+        self._exact_input = False  # of the last input seen outside of a compiled graph
         quant_layer.register_forward_hook(_narrow_output)
 
     def _declared_range(self) -> IntRange | None:
@@ -107,9 +114,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return str(self.tensor_quant.method)
 
     @property
-    def layout(self) -> Any:
-        """:class:`~brevitas_a2q.quant.layout.WeightLayout` of the weights."""
-        return self.tensor_quant.layout
+    def layout(self) -> WeightLayout:
+        """Which weights form a dot product."""
+        layout: WeightLayout = self.tensor_quant.layout
+        return layout
 
     @property
     def bounds_whole_sum(self) -> bool:
@@ -144,8 +152,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         with torch.no_grad():
             value, scale, _, _ = self._quantized(self.tracked_module_list[0].weight)
             codes = (value.double() / scale.double()).round().to(torch.int64)
-        rows: Tensor = self.layout.rows(codes)
-        return rows
+        return self.layout.rows(codes)
 
     def integer_bias(self) -> Tensor | None:
         """Integer bias that is part of the budget, or None; int64.  # shape: (C,)"""
@@ -154,7 +161,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             return None
         with torch.no_grad():
             scale, _ = self.scale_and_budget(layer.weight)
-            return integer_bias(layer, self._column(scale, layer.weight), self._input_scale(scale))
+            return integer_bias(layer, scale, self._input_scale(scale))
 
     def describe(self) -> str:
         """The layer in messages."""
@@ -225,13 +232,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         if not is_dynamo_compiling():
             self._require(bool(self.input_scale != 0), "its integer bias needs the scale of the input")
         input_scale = self._input_scale(scale)
-        column = self._column(scale, x)
-        scale = fit_scale(layer, scale, column, input_scale, self.accumulator_bit_width)
-        return scale, self._budget(integer_bias(layer, self._column(scale, x).detach(), input_scale))
-
-    def _column(self, scale: Tensor, x: Tensor) -> Tensor:
-        column: Tensor = self.layout.per_channel(scale, tuple(x.shape))
-        return column
+        scale = fit_scale(layer, scale, input_scale, self.accumulator_bit_width)
+        return scale, self._budget(integer_bias(layer, scale, input_scale))
 
     def _input_scale(self, like: Tensor) -> Tensor:
         scale: Tensor = self.input_scale
@@ -250,11 +252,12 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             if bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
                 self.input_scale.copy_(quant_input.scale.detach().reshape(()))
             if is_dynamo_compiling():
-                lo, hi = range_tensors(layer, quant_input)
+                lo, hi = range_tensors(layer, quant_input, self._exact_input)
                 self.input_lo.copy_(lo)
                 self.input_hi.copy_(hi)
                 return
-            found, known = range_of(layer, quant_input), self.input_range()
+            self._exact_input = exact_codes(layer, quant_input)
+            found, known = range_of(layer, quant_input, self._exact_input), self.input_range()
             if len(self.tracked_module_list) > 1 and known is not None:
                 found = IntRange(min(found.lo, known.lo), max(found.hi, known.hi))
             if found != known:

@@ -13,7 +13,7 @@ from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8Weigh
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
 from brevitas_a2q.quant.injectors import accumulator_aware
-from brevitas_a2q.quant.restrict import BoundedLogFloatRestrictValue, BoundedPowerOfTwoRestrictValue
+from brevitas_a2q.quant.scaling import LearnedScaling
 
 __all__ = [
     f"Int8{method}Weight{granularity}{scale}"
@@ -27,6 +27,7 @@ class _LearnedScale(ExtendedInjector):
     """A scale ``s = 2^d`` with ``d`` learned, as in A2Q; what is added to Brevitas' quantizers."""
 
     scaling_impl_type = ScalingImplType.PARAMETER_FROM_STATS
+    scaling_impl = LearnedScaling
 
     @value
     def scaling_min_val(dtype):  # type: ignore[no-untyped-def]  # noqa: N805
@@ -34,28 +35,19 @@ class _LearnedScale(ExtendedInjector):
         return max(1e-10, torch.finfo(dtype).tiny)
 
 
-class _LearnedFloat(_LearnedScale):
+class _PerChannelFloat(_LearnedScale, Int8WeightPerChannelFloat):
     restrict_scaling_type = RestrictValueType.LOG_FP
-    restrict_scaling_impl = BoundedLogFloatRestrictValue
 
 
-class _LearnedFixedPoint(_LearnedScale):
-    restrict_scaling_impl = BoundedPowerOfTwoRestrictValue
+class _PerTensorFloat(_LearnedScale, Int8WeightPerTensorFloat):
+    restrict_scaling_type = RestrictValueType.LOG_FP
 
 
-class _PerChannelFloat(_LearnedFloat, Int8WeightPerChannelFloat):
+class _PerChannelFixedPoint(_LearnedScale, Int8WeightPerChannelFixedPoint):
     pass
 
 
-class _PerTensorFloat(_LearnedFloat, Int8WeightPerTensorFloat):
-    pass
-
-
-class _PerChannelFixedPoint(_LearnedFixedPoint, Int8WeightPerChannelFixedPoint):
-    pass
-
-
-class _PerTensorFixedPoint(_LearnedFixedPoint, Int8WeightPerTensorFixedPoint):
+class _PerTensorFixedPoint(_LearnedScale, Int8WeightPerTensorFixedPoint):
     pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from brevitas import config
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import weight_range
@@ -123,7 +124,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         if self.observer_only:
             return x, scale, zero_point, bit_width
         shape = tuple(x.shape)
-        y = self.quantize(self.layout.rows(x), self.layout.per_channel(scale, shape), budget)
+        y = self.quantize(self.layout.rows(x), self.layout.per_channel(scale), budget)
         return self.layout.weight(y, shape), scale, zero_point, bit_width
 
 
@@ -179,6 +180,10 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
         if not self.norm_ready:  # as Brevitas does with a scale that is still to be initialized
             del destination[prefix + "log_norm"]
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str], *rest: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
         self.norm_ready = prefix + "log_norm" in state_dict
+        if config.IGNORE_MISSING_KEYS and not self.norm_ready:
+            missing.remove(prefix + "log_norm")

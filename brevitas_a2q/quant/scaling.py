@@ -1,0 +1,38 @@
+"""The learned scale ``s = 2^d`` of the ready-made quantizers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from brevitas.core.restrict_val import PowerOfTwoRestrictValue
+from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
+from torch import Tensor
+
+__all__ = ["LearnedScaling"]
+
+
+class LearnedScaling(ParameterFromStatsFromParameterScaling):
+    """Brevitas' learned scale with its exponent kept where ``2^d`` is neither zero nor infinite.
+
+    Beyond those limits the gradient with respect to ``d`` would be NaN, at any learning rate that gets there. It starts
+    at the statistics of the weights, under the same name in the model's state, and takes a third of the operations.
+    """
+
+    def forward(self, x: Tensor, threshold: Tensor | None = None) -> Tensor:
+        """Scale for weights ``x``.
+
+        Args:
+            x: Weights, for the statistics of the first call.
+            threshold: What ``2^d`` is divided by: the largest integer weight, or the power of two above it.
+        """
+        if not self.init_done:
+            super().forward(x, threshold)
+        limits = torch.finfo(self.value.dtype)
+        exponent = self.value.clamp(math.log2(limits.tiny), math.floor(math.log2(limits.max)) - 1)
+        restrict: Any = self.stats_scaling_impl.restrict_clamp_scaling.restrict_value_impl
+        if isinstance(restrict, PowerOfTwoRestrictValue):
+            exponent = restrict.float_to_int_impl(exponent)
+        scale = torch.exp2(exponent)
+        return scale if threshold is None else scale / threshold
