@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from brevitas_a2q.errors import PartError
@@ -115,6 +116,7 @@ def uram_count(words: int, bits: int) -> int:
     return -(-words // _URAM_SHAPE[0]) * -(-bits // _URAM_SHAPE[1])
 
 
+@lru_cache(maxsize=8192)
 def place_memory(words: int, bits: int, style: MemoryStyle, part: Part, *, writable: bool = False) -> MemoryCost:
     """Place one memory.
 

@@ -4,5 +4,6 @@
 """
 
 from brevitas_a2q.hw.cost.synthesis.dispatch import cost
+from brevitas_a2q.hw.cost.synthesis.rows import grid_row_to_prediction, predict_row
 
-__all__ = ["cost"]
+__all__ = ["cost", "grid_row_to_prediction", "predict_row"]

@@ -1,11 +1,11 @@
-"""A unit's cost while it is being added up."""
+"""A unit's cost while it is being added up: circuits by their features, and memories."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
-from brevitas_a2q.hw.cost.synthesis.fits import Features, terms
+from brevitas_a2q.hw.cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw.memory import MemoryCost
 
 __all__ = ["Bill", "counter_bits"]
@@ -23,32 +23,55 @@ def counter_bits(*limits: int) -> int:
 
 @dataclass
 class Bill:
-    """LUT terms, and the blocks that are counted beside them."""
+    """What a unit is made of; LUTs are counted when asked for.
 
-    terms: list[CostTerm] = field(default_factory=list)
+    ``circuits`` holds (name, features of one, copies): the fit of the coefficients reads the same bills.
+    """
+
+    circuits: list[tuple[str, Features, float]] = field(default_factory=list)
+    memories: list[CostTerm] = field(default_factory=list)
     blocks: Resources = field(default_factory=Resources)
 
     def circuit(self, name: str, features: Features, copies: float = 1) -> None:
-        """Add fitted terms; see :func:`brevitas_a2q.hw.cost.synthesis.fits.terms`."""
-        self.terms.extend(terms(name, features, copies))
+        """Add a fitted circuit; see :mod:`brevitas_a2q.hw.cost.synthesis.fits`."""
+        self.circuits.append((name, features, copies))
+
+    def exact(self, name: str, luts: int) -> None:
+        """Add LUTs that are known exactly."""
+        self.memories.append(CostTerm(name, luts, "exact"))
 
     def memory(self, name: str, placed: MemoryCost, copies: int = 1) -> None:
         """Add a placed memory: its LUTs as an exact term, its blocks as blocks."""
-        r = placed.resources
-        if r.lut:
-            self.terms.append(CostTerm(name, copies * r.lut, "exact"))
-        self.blocks += Resources(bram18=copies * r.bram18, uram=copies * r.uram)
+        used = placed.resources
+        if used.lut:
+            self.exact(name, copies * used.lut)
+        if used.bram18 or used.uram:
+            self.blocks += Resources(bram18=copies * used.bram18, uram=copies * used.uram)
 
     def extend(self, other: Bill) -> None:
         """Add all of another bill."""
-        self.terms.extend(other.terms)
+        self.circuits += other.circuits
+        self.memories += other.memories
         self.blocks += other.blocks
 
     @property
+    def terms(self) -> tuple[CostTerm, ...]:
+        """All terms."""
+        fitted = (term for name, features, copies in self.circuits for term in terms(name, features, copies))
+        return (*fitted, *self.memories)
+
+    @property
+    def lut(self) -> float:
+        """LUTs, unrounded."""
+        fitted = sum(copies * lut(name, features) for name, features, copies in self.circuits)
+        return fitted + sum(memory.lut for memory in self.memories)
+
+    @property
     def resources(self) -> Resources:
-        """Everything so far, LUTs rounded to a whole number."""
-        return Resources(lut=round(sum(t.lut for t in self.terms))) + self.blocks
+        """Everything, LUTs rounded to a whole number."""
+        return Resources(lut=round(self.lut)) + self.blocks
 
     def unit_cost(self, cycles: int) -> UnitCost:
         """The finished bill."""
-        return UnitCost(self.resources, cycles, tuple(self.terms))
+        parts = self.terms
+        return UnitCost(Resources(lut=round(sum(t.lut for t in parts))) + self.blocks, cycles, parts)

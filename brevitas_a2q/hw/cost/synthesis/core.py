@@ -16,14 +16,16 @@ fitted.
 
 from __future__ import annotations
 
-from brevitas_a2q.hw.cost.result import CostTerm
-from brevitas_a2q.hw.cost.synthesis.fits import lut, terms
+from functools import lru_cache
 
-__all__ = ["adder_tree_bits", "core_features", "core_lut", "core_terms", "multiplier_bits"]
+from brevitas_a2q.hw.cost.synthesis.fits import lut
+
+__all__ = ["adder_tree_bits", "core_features", "core_lut", "multiplier_bits", "soft_core_features"]
 
 _SHORTEST_CARRY_CHAIN = 3  # bits; shorter adders are mapped to logic
 
 
+@lru_cache(maxsize=4096)
 def multiplier_bits(weight_bits: int, activation_bits: int, accumulator_bits: int) -> tuple[int, int]:
     """LUTs in carry chains, and bits of rows too short for one, of one multiplier.
 
@@ -46,6 +48,7 @@ def multiplier_bits(weight_bits: int, activation_bits: int, accumulator_bits: in
     return chained, short
 
 
+@lru_cache(maxsize=4096)
 def adder_tree_bits(simd: int, width: int, accumulator_bits: int) -> int:
     """LUTs in carry chains of a tree that adds ``simd`` numbers of ``width`` bits modulo 2^P.
 
@@ -64,7 +67,8 @@ def adder_tree_bits(simd: int, width: int, accumulator_bits: int) -> int:
 def core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
     """Features of one PE; see :mod:`brevitas_a2q.hw.cost.synthesis.fits`."""
     chained, short = multiplier_bits(weight_bits, activation_bits, accumulator_bits)
-    product = min(weight_bits + activation_bits, accumulator_bits)
+    # One activation bit only gates the weight: the product is as wide as that.
+    product = min(weight_bits + activation_bits if activation_bits > 1 else weight_bits, accumulator_bits)
     return {
         "multipliers.carry": simd * chained,
         "multipliers.short": simd * short,
@@ -87,6 +91,21 @@ def core_lut(weight_bits: int, activation_bits: int, simd: int, pe: int, accumul
     return pe * lut("lut core", core_features(weight_bits, activation_bits, simd, accumulator_bits))
 
 
-def core_terms(weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int) -> list[CostTerm]:
-    """The same as terms: multipliers, adder tree, accumulator."""
-    return list(terms("lut core", core_features(weight_bits, activation_bits, simd, accumulator_bits), pe))
+def soft_core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
+    """Features of one PE written with ``*`` and left to Yosys' own mapping, which is not what Vivado builds.
+
+    Multipliers and tree become compressors with one carry chain each (the widths of which are exact), and a multiplier by
+    two bits needs none. Kept to compare with such syntheses; costs of units use :func:`core_features`.
+    """
+    product = min(weight_bits + activation_bits, accumulator_bits)
+    total = min(product + (simd - 1).bit_length(), accumulator_bits)
+    compressed = min(weight_bits, activation_bits) > 2
+    return {
+        "multipliers.carry": simd * product,
+        "multipliers.compressors": simd * (activation_bits - 2) * (weight_bits - 2) * compressed,
+        "multipliers.columns": simd * product * compressed,
+        "adder tree.carry": total if simd > 1 else 0,
+        "adder tree.compressors": max(0, simd - 2) * total,
+        "accumulator.carry": accumulator_bits,
+        "accumulator.restart": accumulator_bits,
+    }

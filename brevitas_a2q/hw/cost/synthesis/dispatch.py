@@ -21,7 +21,8 @@ def _thresholding(unit: Thresholding, folding: Folding, part: Part) -> Bill:
     rows, steps = unit.thresholds.shape
     per_pe = max(1, rows // folding.pe)
     width = unit.input_type.bit_width
-    bill = thresholds_bill(steps, width, per_pe, folding.pe, part, folding.ram_style_thresholds)
+    bill = Bill()
+    bill.extend(thresholds_bill(steps, width, per_pe, folding.pe, part, folding.ram_style_thresholds))
     bill.circuit("matrix control", {"control.bits": counter_bits(per_pe), "control.each": 1})
     return bill
 

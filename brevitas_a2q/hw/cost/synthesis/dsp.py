@@ -1,40 +1,50 @@
 """The multiply-accumulate array in DSP blocks, and the LUTs that it still needs.
 
-FINN's RTL packs two 8-bit or four 4-bit products into one DSP block and charges no LUTs for it. The lanes of a block
-are narrower than the accumulator, so carries between lanes are recovered outside, and the sums of the SIMD blocks are
-added outside at width P: about one LUT per accumulator bit for each PE and each SIMD lane.
+FINN's RTL packs two 8-bit or four 4-bit products into the lanes of one DSP block and charges no LUTs for it. But the
+blocks of the SIMD inputs accumulate each on their own, so their sums are added outside, and all lanes but the topmost
+are narrower than the accumulator, so their carries are tracked outside too. Source: FINN ``finn-rtllib/mvu``
+(``mvu_8sx8u_dsp48.sv`` and ``mvu_4sx4u.sv``, stages 4 and 5), whose widths these features are.
 """
 
 from __future__ import annotations
 
 __all__ = ["dsp_blocks", "dsp_core_features"]
 
+_WIDEST_QUAD, _WIDEST_PAIR, _WIDEST_FACTOR = 4, 8, 18  # bits that four, two and one product per DSP48 can have
+
+
+def _lanes(weight_bits: int, activation_bits: int) -> int:
+    widest = max(weight_bits, activation_bits)
+    return 4 if widest <= _WIDEST_QUAD else 2 if widest <= _WIDEST_PAIR else 1
+
 
 def dsp_blocks(weight_bits: int, activation_bits: int, simd: int, pe: int, dsp_block: str) -> int:
     """DSP blocks of PE x SIMD multipliers.
 
-    DSP58 computes dot products of three 8-bit (9-bit) pairs; other blocks pack four products up to 4 bits, two up to
-    8 bits, one up to 18 bits, which share the activation, that is across PEs. Source: FINN ``mvu_vvu_8sx9_dsp58.sv``,
-    ``mvu_4sx4u_dsp48e2.sv``, ``mvu_8sx8u_dsp48.sv``; block counts of the reference grid.
+    A DSP58 sums three products of up to 8 bits; other blocks hold four products of up to 4 bits, two of up to 8, one of
+    up to 18, of one activation with the weights of as many PEs.
 
     Example:
         >>> dsp_blocks(4, 4, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP58")
         (8, 16, 12)
     """
     widest = max(weight_bits, activation_bits)
-    if widest > 8:
-        return pe * simd * -(-widest // 18)
-    if dsp_block == "DSP58":
+    if widest <= _WIDEST_PAIR and dsp_block == "DSP58":
         return pe * -(-simd // 3)
-    return simd * -(-pe // (4 if widest <= 4 else 2))
+    return simd * -(-pe // _lanes(weight_bits, activation_bits)) * -(-widest // _WIDEST_FACTOR)
 
 
-def dsp_core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
-    """Features of one PE outside the DSP blocks."""
+def dsp_core_features(
+    weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int
+) -> dict[str, float]:
+    """Features of all PEs outside the DSP blocks, which share blocks lane by lane."""
     lane = weight_bits + activation_bits
+    lanes = _lanes(weight_bits, activation_bits)
+    blocks = -(-pe // lanes)
+    low = pe - blocks  # lanes below the topmost
     return {
-        "adder tree.bits": (simd - 1) * accumulator_bits,
-        "accumulator.bits": accumulator_bits,
-        "lanes.bits": simd * lane,
+        "adder tree.bits": (simd - 1) * (blocks * accumulator_bits + low * min(lane, accumulator_bits)),
+        "lanes.bits": pe * accumulator_bits,
+        "lanes.carries": low * simd,
         "lanes.each": 1,
     }

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import cast
 
 from brevitas_a2q.hw.cost.result import Basis, CostTerm
 
-__all__ = ["FITS", "Fit", "lut", "terms"]
+__all__ = ["FITS", "Features", "Fit", "lut", "terms"]
 
 Features = Mapping[str, float]
 
@@ -33,6 +34,11 @@ class Fit:
     basis: Basis
     error_band: float | None
     source: str
+
+    @cached_property
+    def by_term(self) -> dict[str, tuple[str, float]]:
+        """Term and coefficient of each feature."""
+        return {name: (name.partition(".")[0], value) for name, value in self.coefficients.items()}
 
 
 def _load() -> dict[str, Fit]:
@@ -69,8 +75,9 @@ def terms(circuit: str, features: Features, copies: float = 1) -> tuple[CostTerm
         ['multipliers', 'accumulator']
     """
     fit = FITS[circuit]
+    by_term = fit.by_term
     sums: dict[str, float] = {}
     for name, amount in features.items():
-        term = name.partition(".")[0]
-        sums[term] = sums.get(term, 0.0) + fit.coefficients[name] * amount
+        term, coefficient = by_term[name]
+        sums[term] = sums.get(term, 0.0) + coefficient * amount
     return tuple(CostTerm(name, copies * value, fit.basis, fit.error_band) for name, value in sums.items())

@@ -61,7 +61,7 @@ def _array(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> None:
     weight, activation = unit.weight_type.bit_width, unit.input_type.bit_width
     accumulator = unit.accumulator_type.bit_width
     if folding.compute == "dsp":
-        bill.circuit("dsp core", dsp_core_features(weight, activation, folding.simd, accumulator), folding.pe)
+        bill.circuit("dsp core", dsp_core_features(weight, activation, folding.simd, folding.pe, accumulator))
         blocks = dsp_blocks(weight, activation, folding.simd, folding.pe, part.dsp_block)
         bill.blocks += Resources(dsp=blocks)
     else:

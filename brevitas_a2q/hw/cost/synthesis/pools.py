@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
+
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, GlobalAccPool, LabelSelect, MaxPool, Pool
 from brevitas_a2q.hw.memory import place_memory
 
-__all__ = ["global_pool", "label_select", "max_pool", "pool"]
+__all__ = ["division_bits", "global_pool", "label_select", "max_pool", "pool"]
 
 
 def max_pool(unit: MaxPool, folding: Folding, part: Part) -> Bill:
@@ -30,10 +35,23 @@ def pool(unit: Pool, folding: Folding, part: Part) -> Bill:
         bill.circuit("pool", {"maximum.bits": folding.pe * unit.input_type.bit_width, **counters})
         return bill
     width = unit.accumulator_bit_width or unit.input_type.bit_width + (window - 1).bit_length()
-    # A power of two is a shift; otherwise the constant has about one nonzero digit in three bits.
-    division = 0 if window & (window - 1) == 0 else folding.pe * width * (width // 3)
-    bill.circuit("pool", {"sum.bits": folding.pe * width, "division.bits": division, **counters})
+    bill.circuit("pool", {"sum.bits": folding.pe * width, **counters})
+    if window & (window - 1):
+        bill.circuit("division", {"division.bits": folding.pe * division_bits(width, window)})
     return bill
+
+
+@lru_cache(maxsize=1024)
+def division_bits(width: int, divisor: int) -> int:
+    """Adder bits of a division by a constant: a product with its reciprocal to as many digits as the result needs.
+
+    Example:
+        >>> division_bits(8, 9)
+        16
+    """
+    fraction = width + (divisor - 1).bit_length()
+    reciprocal = -(-(1 << fraction) // divisor)
+    return width * (int(csd_digits(np.array([reciprocal]))[0]) - 1)
 
 
 def global_pool(unit: GlobalAccPool, folding: Folding, part: Part) -> Bill:

@@ -1,17 +1,19 @@
 """Multi-threshold activations: all comparisons at once, or a binary search.
 
-*Parallel*: one comparator of P bits per threshold and a population count. With one channel per PE the thresholds are
-constants, and comparators share the few distinct functions that two bits of the input and two bits of a constant can
-form: ``4 * (1 - (3/4)^n)`` of the four patterns occur among n thresholds on average. With ``cf`` channels per PE
-all thresholds of a channel are read at once from a memory of ``cf`` words.
+*Parallel*: one comparator of P bits per threshold and a population count, ``n - ceil(log2(n + 1))`` full adders for n
+thresholds. With one channel per PE the thresholds are constants: two bits of the input meet two bits of a constant in
+one LUT, and equal LUTs are shared between comparators, so that ``1 - (7/8)^n`` of all kinds occur. With ``cf`` channels
+per PE all thresholds of a channel are read at once from a memory of ``cf`` words.
 
-*Binary search*: one comparator per output bit; stage b has a memory of ``cf * 2^b`` thresholds. One result per cycle
-too.
+*Binary search* (FINN's RTL): one comparator per output bit; stage b has a memory of ``cf * 2^b`` thresholds. One result
+per cycle too. Memories of up to four constants vanish into the comparators.
 
 Both are P bits wide throughout, and a design takes the cheaper one.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.devices.part import Part
@@ -27,27 +29,34 @@ __all__ = [
     "thresholds_bill",
 ]
 
+_FREE_WORDS = 4
+
 
 def parallel_features(steps: int, width: int, channels_per_pe: int) -> dict[str, float]:
     """Features of one PE with ``steps`` thresholds of ``width`` bits, its memory excluded."""
     if channels_per_pe > 1:
-        return {"comparators.bits": steps * width, "count": steps}
-    return {"comparators.shared": width * 4 * (1 - 0.75**steps), "comparators.bits": width, "count": steps}
+        bits = steps * width
+        # Yosys' mapper no longer merges comparators with the memory's outputs once there are some hundreds of them.
+        crowded = min(1.0, max(0.0, (bits - 150) / 350))
+        return {"comparators.bits": bits, "comparators.crowded": crowded * bits}
+    return {"comparators.kinds": width * (1 - 0.875**steps), "count.adders": steps - steps.bit_length()}
 
 
 def binary_search_memories(steps: int, width: int, channels_per_pe: int) -> list[tuple[int, int]]:
-    """``(words, bits)`` of the memory of each stage, the first of which halves the range of all steps."""
-    return [(channels_per_pe << stage, width) for stage in range(steps.bit_length())]
+    """``(words, bits)`` of the memory of each stage, those that vanish into comparators left out."""
+    shapes = [(channels_per_pe << stage, width) for stage in range(steps.bit_length())]
+    return [(words, bits) for words, bits in shapes if words > _FREE_WORDS]
 
 
 def binary_search_features(steps: int, width: int, channels_per_pe: int) -> dict[str, float]:
     """Features of one PE, its memories excluded."""
     stages = steps.bit_length()
+    addressed = channels_per_pe > 1
     return {
         "comparators.bits": stages * width,
-        "pipeline.stages": stages,
+        "comparators.addressed": stages * width * addressed,
+        "pipeline.addressed": width * addressed,
         "pipeline.codes": stages * stages,
-        "pipeline.channels": stages * (channels_per_pe - 1).bit_length(),
         "pipeline.each": 1,
     }
 
@@ -70,10 +79,11 @@ def binary_search(steps: int, width: int, channels_per_pe: int, pe: int, style: 
     return bill
 
 
+@lru_cache(maxsize=8192)
 def thresholds_bill(
     steps: int, width: int, channels_per_pe: int, pe: int, part: Part, style: MemoryStyle = "auto"
 ) -> Bill:
-    """The structure that takes the smaller share of the part.
+    """The structure that takes the smaller share of the part; kept for the next call, so extend another bill with it.
 
     Args:
         steps: Thresholds per channel.

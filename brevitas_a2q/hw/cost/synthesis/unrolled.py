@@ -28,18 +28,21 @@ def csd_digits(weights: IntArray) -> npt.NDArray[np.int64]:
     return sum((((changed >> bit) & 1) for bit in range(1, 64)), np.zeros_like(magnitude))
 
 
-def unrolled_features(activation_bits: int, channel_digits: npt.NDArray[np.int64] | list[float]) -> dict[str, float]:
+def unrolled_features(activation_bits: int, channel_digits: npt.ArrayLike) -> dict[str, float]:
     """Features of the adder trees of all channels.
+
+    An adder is A bits wide plus the growth of sums and shifts less the low bits that a shift passes by; in a short tree
+    the last is worth more, as the first adders of a channel are the narrowest.
 
     Args:
         activation_bits: A.
         channel_digits: Nonzero digits of each channel, shape (channels,); averages are welcome.
     """
     digits = np.asarray(channel_digits, np.float64)
-    digits = digits[digits > 0]
     adders = np.maximum(digits - 1, 0)
+    total = float(adders.sum())
     return {
-        "adder trees.bits": activation_bits * float(adders.sum()),
-        "adder trees.growth": float((adders * np.log2(np.maximum(digits, 1))).sum()),
-        "adder trees.channels": float(activation_bits * len(digits)),
+        "adder trees.bits": activation_bits * total,
+        "adder trees.growth": total,
+        "adder trees.saved": activation_bits * float((adders / np.maximum(digits, 1)).sum()),
     }

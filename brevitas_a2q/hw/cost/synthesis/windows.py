@@ -17,6 +17,8 @@ from brevitas_a2q.hw.memory import place_memory
 
 __all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_words"]
 
+_SHORTEST_DELAY = 2  # words that stay plain registers
+
 
 def window_words(unit: SlidingWindow, simd: int) -> int:
     """Words that the window buffer must hold: the rows of the window but its last, and what a stride skips.
@@ -38,9 +40,11 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
     width = folding.simd * unit.input_type.bit_width
     (kh, kw), (oh, ow), (h, w) = unit.kernel, unit.output_dim, unit.input_dim
     if folding.parallel_window or (kh, kw) == (1, 1):
-        window = kh * (kw - 1) * fold * width
-        features = {"control.bits": counter_bits(h, w, fold), "window.bits": window, "control.each": 1}
+        features = {"control.bits": counter_bits(h, w, fold, *unit.stride), "control.lines": kh, "control.each": 1}
         bill.circuit("parallel window", features)
+        if fold > _SHORTEST_DELAY:
+            # Neighbouring pixels of a channel are `fold` words apart: shift registers, 32 words of a bit in a LUT.
+            bill.exact("window delays", kh * (kw - 1) * width * -(-fold // 32))
         line = (w - ((kw - 1) * unit.dilation[1] + 1) + w * (unit.dilation[0] - 1)) * fold
         bill.memory("line buffers", place_memory(line, width, folding.ram_style, part, writable=True), kh - 1)
         return bill
