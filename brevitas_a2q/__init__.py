@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brevitas_a2q import bounds as bounds
     from brevitas_a2q import hw as hw
+    from brevitas_a2q.export.qcdq import export_qcdq as export_qcdq
     from brevitas_a2q.export.qonnx import export_qonnx as export_qonnx
     from brevitas_a2q.quant.injectors import accumulator_aware as accumulator_aware
     from brevitas_a2q.quant.layers import accumulator_layers as accumulator_layers
@@ -33,6 +34,7 @@ _NAMES: dict[str, str] = {
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",
     "certify": "brevitas_a2q.verify.certify",
+    "export_qcdq": "brevitas_a2q.export.qcdq",
     "export_qonnx": "brevitas_a2q.export.qonnx",
     "simulate": "brevitas_a2q.verify.simulate",
 }

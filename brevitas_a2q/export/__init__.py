@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from brevitas_a2q.export.qonnx import ExportReport, export_qonnx
+from brevitas_a2q.export.qcdq import export_qcdq
+from brevitas_a2q.export.qonnx import export_qonnx
+from brevitas_a2q.export.report import ExportReport
 
-__all__ = ["ExportReport", "export_qonnx"]
+__all__ = ["ExportReport", "export_qcdq", "export_qonnx"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from brevitas_a2q.errors import CertificateError, ExportError
+from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.annotate import (
     LayerNode,
     annotate_certificate,
@@ -23,36 +20,13 @@ from brevitas_a2q.export.annotate import (
 from brevitas_a2q.export.bake import bake
 from brevitas_a2q.export.files import atomic_target, save
 from brevitas_a2q.export.prepare import prepare
-from brevitas_a2q.export.roundtrip import RoundTrip, expectations, round_trip
+from brevitas_a2q.export.report import ExportReport, certificate_sha256, certified
+from brevitas_a2q.export.roundtrip import expectations, round_trip
 from brevitas_a2q.export.tracing import Exporter, trace_qonnx
 from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.verify.certificate import Certificate, certify_layers
-from brevitas_a2q.verify.certify import certify
 
-__all__ = ["ExportReport", "certificate_sha256", "export_qonnx"]
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """A file that was written, and why it may be trusted."""
-
-    path: Path
-    exporter: str
-    certificate: Certificate  # of the file
-    certificate_sha256: str  # see certificate_sha256()
-    round_trip: RoundTrip
-
-    @property
-    def checks(self) -> Mapping[str, str | int]:
-        """What was compared between PyTorch and the file, by name, for people to read."""
-        trip = self.round_trip
-        return {
-            "quantizers compared": trip.quantizers,
-            "inputs": ", ".join(trip.inputs),
-            "integers equal": trip.codes - trip.rounding_ties,
-            "integers on a rounding boundary": trip.rounding_ties,
-            "layers certified": len(self.certificate.layers),
-        }
+__all__ = ["export_qonnx"]
 
 
 def export_qonnx(
@@ -89,10 +63,8 @@ def export_qonnx(
     with atomic_target(export_path) as temporary:
         ready = prepare(model, args)
         with ready.with_trained_weights():
-            claim = certify(ready.model, ready.args)
+            claim = certified(ready, allow_overflow)
             expected = expectations(ready.model, ready.args)
-        if not claim.holds and not allow_overflow:
-            raise _overflow(claim)
         file = trace_qonnx(ready.model, ready.args, exporter)
         bake(file, expected[0][2].calls)
         file = clean(file)
@@ -108,22 +80,6 @@ def export_qonnx(
         trip = round_trip(file, expected)
         save(file, temporary)
     return ExportReport(Path(export_path), exporter, certificate, digest, trip)
-
-
-def certificate_sha256(certificate: Certificate) -> str:
-    """SHA-256 of a certificate's JSON object: keys sorted, no spaces, in ASCII."""
-    text = json.dumps(certificate.to_json(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _overflow(claim: Certificate) -> CertificateError:
-    layer = next(layer for layer in claim.layers if not layer.holds)
-    return CertificateError(
-        f"its sums reach [{layer.lower}, {layer.upper}], which needs {layer.required_bit_width} bits",
-        where=f"layer {layer.name}",
-        expected=f"at most its target of {layer.accumulator_bit_width}",
-        remedy="train it with a quantizer that keeps its bound, or export with allow_overflow=True",
-    )
 
 
 def _check_weights(claim: Certificate, certificate: Certificate, layers: Sequence[LayerNode]) -> None:

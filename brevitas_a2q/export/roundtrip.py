@@ -29,10 +29,13 @@ from brevitas_a2q.export.recording import Args, QuantizerCall, Recording, codes_
 from brevitas_a2q.export.stimuli import stimuli
 from brevitas_a2q.export.tracing import CALL, QUANTIZER, get_property
 
-__all__ = ["TOLERANCE", "Execution", "RoundTrip", "expectations", "round_trip"]
+__all__ = ["TOLERANCE", "Execution", "Expectation", "RoundTrip", "expectations", "round_trip"]
 
 TOLERANCE: Final = 2.0**-16
 """Largest distance from a rounding boundary, as a share of the quantizer's range (256 times float32's precision)."""
+
+Expectation = tuple[str, Args, Recording]
+"""Name of an input, the input, and what the model gave for it."""
 
 _REPORT: Final = "no file was written; please report this with the model"
 
@@ -47,7 +50,7 @@ class RoundTrip:
     rounding_ties: int
 
 
-def expectations(model: nn.Module, args: Args) -> list[tuple[str, Args, Recording]]:
+def expectations(model: nn.Module, args: Args) -> list[Expectation]:
     """What the model gives for the example, random and extreme inputs: name, inputs, recording.
 
     Recorded before any exporter has touched the model.
@@ -56,7 +59,7 @@ def expectations(model: nn.Module, args: Args) -> list[tuple[str, Args, Recordin
     return [(name, inputs, record(model, inputs)) for name, inputs in stimuli(args, calls)]
 
 
-def round_trip(file: Any, expected: Sequence[tuple[str, Args, Recording]]) -> RoundTrip:
+def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     """Compare an exported file with what its model gave.
 
     Args:

@@ -17,6 +17,9 @@ from brevitas.quant import (
     Int8WeightPerTensorFloat,
     Uint8ActPerTensorFloat,
 )
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+
 from brevitas_a2q import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -27,8 +30,6 @@ from brevitas_a2q.errors import A2QError, CertificateError, ExportError, ModelEr
 from brevitas_a2q.export import qonnx as qonnx_module
 from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.verify.torch_model import layers_of
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
 
 QUANTIZERS = [
     Int8WeightPerTensorFloat,
