@@ -24,16 +24,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from brevitas_a2q import ep_init_
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.quant import search_scale_
+from brevitas_a2q.quant.init import ep_init_, scale_init_
 from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "accuracy_cpu.jsonl"
 REPORT = RESULTS.with_suffix(".md")
 WIDTHS = {(4, 4): (16, 14, 12, 11, 10, 9), (8, 8): (16, 14, 12)}
-VARIANTS = ("a2q, EP-init", "a2q+, EP-init", "a2q+, EP-init, scale search", "projected", "projected, scale search")
+VARIANTS = (
+    "a2q, EP-init",
+    "a2q+, EP-init",
+    "a2q, scale search, EP-init",
+    "a2q+, scale search, EP-init",
+    "projected",  # searches its scale by itself
+)
 RATES = (1e-3, 4e-3)
 SEEDS = (0, 1, 2)
 TUNING_SEED = 100
@@ -81,7 +86,7 @@ def build(cell: Cell, start: dict[str, torch.Tensor], data: ImageData) -> nn.Mod
     load_float_weights(model, start)
     calibrate(model, data.x_train[:512])
     if "scale search" in cell.variant:
-        search_scale_(model, data.x_train[:8])
+        scale_init_(model, data.x_train[:8])
     if "EP-init" in cell.variant:
         ep_init_(model, data.x_train[:8])
     return model

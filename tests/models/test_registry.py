@@ -7,7 +7,7 @@ import torch
 
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import MODELS, QuantSpec, build_model, load_float_weights
-from brevitas_a2q.quant import accumulator_layers
+from brevitas_a2q.quant.layers import accumulator_layers
 
 
 @pytest.mark.parametrize("method", ["none", "a2q", "a2q+", "projected"])
