@@ -1,7 +1,7 @@
 """FINN's folding JSON, in and out.
 
-The file maps a node's FINN name to its attributes: ``{"Defaults": {"PE": [1, ["MVAU_hls"]]}, "MVAU_hls_0": {"PE": 4,
-"SIMD": 2, "ram_style": "block", "resType": "lut"}, ...}``; ``Defaults`` holds a value for all nodes of some op types (or
+The file maps a FINN node name to attributes: ``{"Defaults": {"PE": [1, ["MVAU_hls"]]}, "MVAU_hls_0": {"PE": 4,
+"SIMD": 2, "ram_style": "block", "resType": "lut"}}``; ``Defaults`` holds a value for all nodes of some op types (or
 ``all``). Read files may use the names of the dataflow graph's units instead. Source: qonnx
 ``transformation/general.py`` (ApplyConfig), FINN ``build_dataflow_config.py`` (folding_config_file).
 """

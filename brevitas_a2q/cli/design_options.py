@@ -1,0 +1,86 @@
+"""Options and tables that the estimator's commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.design import Row
+    from brevitas_a2q.hw.estimate import Estimate
+
+__all__ = ["design_options", "estimate_table", "summary"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def design_options(command: F) -> F:
+    """``--part``, ``--clock-mhz``, ``--accumulator`` and ``--json``."""
+    options = (
+        click.option("--part", default="xczu7ev", show_default=True, help="Part, board, or YAML file with one."),
+        click.option("--clock-mhz", type=float, default=200.0, show_default=True, help="Clock in MHz."),
+        click.option(
+            "--accumulator",
+            default="trained",
+            show_default=True,
+            metavar="POLICY",
+            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def estimate_table(estimate: Estimate) -> Table:
+    """One line per unit, width converter and FIFO, and the totals against the part."""
+    table = Table(title=f"{estimate.network} on {estimate.part.name}, {estimate.clock_mhz:g} MHz")
+    for heading in ("layer", "op"):
+        table.add_column(heading)
+    for heading in ("PE", "SIMD", "P", "LUT", "BRAM18", "URAM", "DSP", "cycles"):
+        table.add_column(heading, justify="right")
+    for row in estimate.rows:
+        table.add_row(*_cells(row))
+    table.add_section()
+    total, part = estimate.total, estimate.part
+    pairs = ((total.lut, part.lut), (total.bram18, part.bram18), (total.uram, part.uram), (total.dsp, part.dsp))
+    table.add_row(
+        "total", "", "", "", "", *(f"{used:,}" for used, _ in pairs), f"{estimate.max_cycles:,}", style="bold"
+    )
+    table.add_row("of the part", "", "", "", "", *(_share(used, have) for used, have in pairs), "")
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    resources = row.resources
+    numbers = (row.pe, row.simd, row.accumulator_bit_width)
+    counts = (resources.lut, resources.bram18, resources.uram, resources.dsp, row.cycles)
+    op = row.op if row.depth is None else f"{row.op} {row.depth}"
+    return [
+        row.name,
+        op,
+        *("" if n is None else str(n) for n in numbers),
+        *("" if n is None else f"{n:,}" for n in counts),
+    ]
+
+
+def _share(used: int, have: int) -> str:
+    if not have:
+        return "none" if used else "-"
+    return f"{used / have:.1%}"
+
+
+def summary(estimate: Estimate) -> list[str]:
+    """Speed, fit, and what the reader should know, one sentence each."""
+    share = estimate.utilization[estimate.tightest]
+    lines = [
+        f"{estimate.fps:,.1f} frames per second; one image takes {estimate.latency_us:,.1f} us; "
+        f"{estimate.bottleneck} is the slowest",
+        f"{'fits' if estimate.fits else 'DOES NOT FIT'} {estimate.part.name}: the tightest resource is "
+        f"{estimate.tightest.upper()}, {share:.1%} of it used",
+    ]
+    return [*lines, *(f"note: {note}" for note in estimate.notes), *(f"warning: {w}" for w in estimate.warnings)]

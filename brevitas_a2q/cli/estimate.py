@@ -1,0 +1,70 @@
+"""``brevitas-a2q estimate``: resources and speed of a QONNX file on an FPGA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.estimate import ModelName
+
+__all__ = ["command"]
+
+_NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("estimate")
+@click.argument("network", metavar="MODEL.onnx", type=_NETWORK)
+@design_options
+@click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the least resources.")
+@click.option(
+    "--model",
+    type=click.Choice(["synthesis", "finn-main", "finn-dev"]),
+    default="synthesis",
+    show_default=True,
+    help="Cost model: ours, fitted to synthesis, or FINN's own formulas.",
+)
+@click.option("--folding", "folding_file", type=_NETWORK, help="FINN folding JSON, instead of a search.")
+@click.option("--require-fit", is_flag=True, help="Exit with status 1 where the design does not fit the part.")
+def command(
+    network: Path,
+    part: str,
+    clock_mhz: float,
+    accumulator: str,
+    as_json: bool,
+    target_fps: float | None,
+    model: ModelName,
+    folding_file: Path | None,
+    require_fit: bool,
+) -> int:
+    """LUT, BRAM, URAM, DSP, cycles and frames per second of a QONNX file on an FPGA part.
+
+    Every unit is listed with its folding, and between the units what connects them: width converters and FIFOs, these
+    with their depths. The folding is the cheapest that reaches the target; see `brevitas-a2q fold` for more of that.
+    """
+    from brevitas_a2q.hw.devices import find_part
+    from brevitas_a2q.hw.estimate import estimate_graph, max_cycles_for
+    from brevitas_a2q.hw.folding_file import read_foldings
+    from brevitas_a2q.hw.frontend import read_graph
+    from brevitas_a2q.hw.policies import parse_policy
+
+    chosen = find_part(part)
+    parse_policy(accumulator)
+    max_cycles_for(target_fps, clock_mhz)
+    graph = read_graph(network)
+    foldings = read_foldings(folding_file, graph, chosen) if folding_file else None
+    found = estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings)
+    if as_json:
+        emit_json(found.to_json())
+        for warning in found.warnings:
+            messages().print(f"warning: {warning}", markup=False)
+    else:
+        tables().print(estimate_table(found))
+        for line in summary(found):
+            tables().print(line, markup=False)
+    return 1 if require_fit and not found.fits else 0

@@ -1,0 +1,104 @@
+"""``brevitas-a2q fold``: the optimal folding of a QONNX file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+from brevitas_a2q.errors import A2QError
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.fold import FoldResult
+    from brevitas_a2q.hw.folding_problem import FoldingPlan
+
+__all__ = ["command"]
+
+
+@click.command("fold")
+@click.argument("network", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@design_options
+@click.option("--target-fps", type=float, help="Frames per second to reach at the least cost.")
+@click.option("--max-fps", is_flag=True, help="The most frames per second that fit the part.")
+@click.option("--pareto", is_flag=True, help="Every folding that no other one beats in both cost and rate.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write FINN's folding JSON to this file.")
+def command(
+    network: Path,
+    part: str,
+    clock_mhz: float,
+    accumulator: str,
+    as_json: bool,
+    target_fps: float | None,
+    max_fps: bool,
+    pareto: bool,
+    out: Path | None,
+) -> None:
+    """Find the folding of least cost for a frame rate, or the fastest one that fits a part.
+
+    The search is exact over PE, SIMD, kind of multiplier and memory styles of every layer. Its cost is the LUT
+    equivalent: a block RAM, UltraRAM or DSP block counts as many LUTs as the part has for each of them.
+    """
+    if [target_fps is not None, max_fps, pareto].count(True) != 1:
+        raise A2QError("found none or several of --target-fps, --max-fps and --pareto", expected="exactly one")
+    from brevitas_a2q.hw.devices import find_part
+    from brevitas_a2q.hw.fold import fold_curve, fold_graph
+    from brevitas_a2q.hw.frontend import read_graph
+
+    chosen, graph = find_part(part), read_graph(network)
+    if pareto:
+        _show_curve(fold_curve(graph, chosen, clock_mhz, accumulator), clock_mhz, as_json)
+        return
+    result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator)
+    if out is not None:
+        out.write_text(json.dumps(result.folding, indent=2) + "\n", encoding="utf-8")
+        messages().print(f"wrote {out}", markup=False)
+    if as_json:
+        emit_json(result.to_json())
+        return
+    tables().print(estimate_table(result.estimate))
+    for line in (*summary(result.estimate), _comparison(result)):
+        tables().print(line, markup=False)
+
+
+def _comparison(result: FoldResult) -> str:
+    greedy = result.setfolding_lut_equivalent
+    if greedy is None or result.setfolding is None:
+        return "no comparison with SetFolding: FINN main cannot express this network"
+    return (
+        f"SetFolding, same cost model: {result.setfolding.total.lut:,} LUT, {result.setfolding.fps:,.1f} frames per "
+        f"second; {greedy:,.0f} LUT-equivalents, {greedy / result.lut_equivalent:.2f} times the optimum's "
+        f"{result.lut_equivalent:,.0f}"
+    )
+
+
+def _show_curve(plans: list[FoldingPlan], clock_mhz: float, as_json: bool) -> None:
+    points = [_point(plan, clock_mhz) for plan in plans]
+    if as_json:
+        emit_json({"points": points})
+        return
+    table = Table(title="Cost against rate; FIFOs of the least depth")
+    for heading in ("frames per second", "max cycles", "LUT", "BRAM18", "URAM", "DSP", "LUT equivalent"):
+        table.add_column(heading, justify="right")
+    for p in points:
+        rate, cost = f"{p['fps']:,.1f}", f"{p['lut_equivalent']:,.0f}"
+        counts = (f"{p[name]:,}" for name in ("max_cycles", "lut", "bram18", "uram", "dsp"))
+        table.add_row(rate, *counts, cost)
+    tables().print(table)
+
+
+def _point(plan: FoldingPlan, clock_mhz: float) -> dict[str, Any]:
+    used = plan.resources
+    return {
+        "fps": clock_mhz * 1e6 / plan.max_cycles,
+        "max_cycles": plan.max_cycles,
+        "lut": used.lut,
+        "bram18": used.bram18,
+        "uram": used.uram,
+        "dsp": used.dsp,
+        "lut_equivalent": plan.lut_equivalent,
+    }
