@@ -1,0 +1,119 @@
+"""Dataflow graphs compute the very integers that the QONNX executor computes, unit by unit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q import ir
+from brevitas_a2q.hw.frontend import build_graph
+from brevitas_a2q.hw.ir import ChannelwiseOp, Concat, DepthToSpace, GlobalAccPool, Graph, Mvau, PixelPadding, Pool, Vvau
+from brevitas_a2q.ir.layers import DOT_PRODUCTS
+from brevitas_a2q.ir.network import Network
+
+NETWORKS = ["ResNet18", "MobileNetV2", "UNet", "Espcn", "NearestUpsampler", "Speech"]
+ORACLE = (Path(__file__).parents[3] / "../shared/oracle/models").resolve()
+MODELS = ["cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4"]
+
+
+def executed(path: Path, network: Network, x: np.ndarray) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # qonnx's, about its own imports
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.core.onnx_exec import execute_onnx
+        from qonnx.transformation.infer_shapes import InferShapes
+    model = ModelWrapper(str(path)).transform(InferShapes())
+    context: dict[str, Any] = execute_onnx(model, {network.inputs[0]: x}, return_full_exec_context=True)
+    return context
+
+
+def codes(network: Network, tensor: str, values: np.ndarray) -> np.ndarray:
+    found = network.tensors[tensor].codes
+    assert found is not None
+    integers = values[0] / np.broadcast_to(found.scale, values.shape)[0]
+    assert np.abs(integers - np.round(integers)).max() < 0.01  # float32 sums of the executor, far from the next integer
+    return np.round(integers).astype(np.int64)
+
+
+def compared(
+    path: Path, network: Network, graph: Graph, run: Callable[..., Any], as_images: Callable[..., Any], seed: int
+) -> int:
+    """Compare every unit that ends in a quantizer, and every matrix unit that does not; the number of integers."""
+    shape = network.tensors[network.inputs[0]].shape
+    x = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    context = executed(path, network, x)
+    first = network.nodes[0]
+    outputs = run(graph, as_images(codes(network, first.output, context[first.output])))
+    nodes = {node.name: node for node in network.nodes}
+    count = 0
+    for unit in graph.units:
+        node = nodes[unit.source[-1]]
+        expected = context.get(node.output)
+        if network.tensors[node.output].codes is None or unit.kind not in (
+            "MVAU",
+            "VVAU",
+            "Thresholding",
+            "AddStreams",
+        ):
+            continue
+        if node.op in DOT_PRODUCTS and expected is None:
+            continue  # a bias of its own follows: the file has no tensor of the bare sums
+        desired, found = as_images(codes(network, node.output, expected)), outputs[unit.name]
+        if found.shape != desired.shape:  # a pool that the file has in front of the quantizer is built behind it
+            found = next(outputs[reader.name] for reader in graph.units if unit.name in reader.inputs)
+        if node.op in DOT_PRODUCTS:  # bare sums: mirrored in the channels whose function falls
+            desired = desired * np.where((found == desired).all(axis=(0, 1)), 1, -1)
+        np.testing.assert_array_equal(found, desired, unit.name)
+        count += outputs[unit.name].size
+    return count
+
+
+@pytest.mark.parametrize("standalone", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_plain_brevitas(
+    name: str, standalone: bool, exported: Callable[..., Path], run: Any, as_images: Any
+) -> None:
+    path = exported(name)
+    network = ir.read(path)
+    graph = build_graph(network, standalone_thresholds=standalone)
+    for seed in range(2):
+        assert compared(path, network, graph, run, as_images, seed) > 50
+
+
+@pytest.mark.skipif(not ORACLE.exists(), reason="the reference networks (shared/oracle) are not here")
+@pytest.mark.parametrize("model", MODELS)
+def test_reference_networks(model: str, run: Any, as_images: Any) -> None:
+    path = ORACLE / f"{model}.onnx"
+    network = ir.read(path)
+    assert compared(path, network, build_graph(network), run, as_images, 0) > 100
+
+
+def kinds(graph: Graph) -> set[type]:
+    return {type(unit) for unit in graph.units}
+
+
+@pytest.mark.parametrize("name", ["Espcn", "UNet"])
+def test_both_exporters_of_brevitas_give_the_same_units(name: str, exported: Callable[..., Path]) -> None:
+    graphs = [build_graph(ir.read(exported(name, dynamo=dynamo))) for dynamo in (False, True)]
+    assert [type(unit) for unit in graphs[0].units] == [type(unit) for unit in graphs[1].units]
+    for one, other in zip(graphs[0].units, graphs[1].units, strict=True):
+        if isinstance(one, Mvau):
+            assert (one.weights == other.weights).all()
+            assert (one.thresholds is None) == (other.thresholds is None)
+            assert one.thresholds is None or (one.thresholds == other.thresholds).all()
+
+
+def test_every_network_has_the_units_it_is_there_for(exported: Callable[..., Path]) -> None:
+    def of(name: str) -> set[type]:
+        return kinds(build_graph(ir.read(exported(name))))
+
+    assert {Pool, GlobalAccPool} <= of("ResNet18")
+    assert {Vvau, Pool} <= of("MobileNetV2")
+    assert {PixelPadding, Concat} <= of("UNet")
+    assert DepthToSpace in of("Espcn")
+    assert ChannelwiseOp not in of("ResNet18")
