@@ -35,13 +35,14 @@ class AccumulatorAware(ExtendedInjector):
 
     Keyword arguments of a layer, each with the prefix ``weight_``: ``accumulator_bit_width``, ``accumulator_tile``,
     and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
-    ``input_zero_point``.
+    ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
     """
 
     proxy_class = AccumulatorAwareWeightQuantProxy
     requested_accumulator_method = "projected"
     accumulator_bit_width = 32
     accumulator_tile = None
+    budget_aware_scale = False
     input_bit_width = None
     input_signed = None
     input_narrow_range = False

@@ -20,6 +20,7 @@ from brevitas_a2q.quant.functional import Budget, budget_from_range
 from brevitas_a2q.quant.input_range import exact_codes, range_of, range_tensors
 from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.reinit import adopt
+from brevitas_a2q.quant.scale_search import search_scale_
 
 __all__ = ["AccumulatorAwareWeightQuantProxy"]
 
@@ -213,6 +214,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return weight
 
     def _quantized(self, x: Tensor) -> Quantized:
+        if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
+            search_scale_(self, x)
         scale, budget = self.scale_and_budget(x)
         out: Quantized = self.tensor_quant(x, scale, budget)
         return out

@@ -1,10 +1,12 @@
 """Ready-made accumulator-aware weight quantizers, named in Brevitas' manner.
 
-The scale is learned in each, starting at ``max|w|``: per channel or per tensor, floating-point or (``FixedPoint``) a
-power of two.
+The scale is learned in each, per channel or per tensor, floating-point or (``FixedPoint``) a power of two. It starts at
+``max|w|`` as in the papers, or for the projection where it loses least within the budget.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from brevitas.inject import ExtendedInjector, value
@@ -51,17 +53,30 @@ class _PerTensorFixedPoint(_LearnedScale, Int8WeightPerTensorFixedPoint):
     pass
 
 
-Int8A2QWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "a2q")
-Int8A2QWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "a2q")
-Int8A2QWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "a2q")
-Int8A2QWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "a2q")
+def _ready(name: str, base: Any, method: str) -> Any:
+    settings = {
+        "__doc__": f"{name}: see the module.",
+        "__module__": __name__,
+        "budget_aware_scale": method == "projected",
+    }
+    return type(base)(name, (accumulator_aware(base, method),), settings)
 
-Int8A2QPlusWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "a2q+")
-Int8A2QPlusWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "a2q+")
-Int8A2QPlusWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "a2q+")
-Int8A2QPlusWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "a2q+")
 
-Int8ProjectedA2QWeightPerChannelFloat = accumulator_aware(_PerChannelFloat, "projected")
-Int8ProjectedA2QWeightPerTensorFloat = accumulator_aware(_PerTensorFloat, "projected")
-Int8ProjectedA2QWeightPerChannelFixedPoint = accumulator_aware(_PerChannelFixedPoint, "projected")
-Int8ProjectedA2QWeightPerTensorFixedPoint = accumulator_aware(_PerTensorFixedPoint, "projected")
+Int8A2QWeightPerChannelFloat = _ready("Int8A2QWeightPerChannelFloat", _PerChannelFloat, "a2q")
+Int8A2QWeightPerChannelFixedPoint = _ready("Int8A2QWeightPerChannelFixedPoint", _PerChannelFixedPoint, "a2q")
+Int8A2QWeightPerTensorFloat = _ready("Int8A2QWeightPerTensorFloat", _PerTensorFloat, "a2q")
+Int8A2QWeightPerTensorFixedPoint = _ready("Int8A2QWeightPerTensorFixedPoint", _PerTensorFixedPoint, "a2q")
+
+Int8A2QPlusWeightPerChannelFloat = _ready("Int8A2QPlusWeightPerChannelFloat", _PerChannelFloat, "a2q+")
+Int8A2QPlusWeightPerChannelFixedPoint = _ready("Int8A2QPlusWeightPerChannelFixedPoint", _PerChannelFixedPoint, "a2q+")
+Int8A2QPlusWeightPerTensorFloat = _ready("Int8A2QPlusWeightPerTensorFloat", _PerTensorFloat, "a2q+")
+Int8A2QPlusWeightPerTensorFixedPoint = _ready("Int8A2QPlusWeightPerTensorFixedPoint", _PerTensorFixedPoint, "a2q+")
+
+Int8ProjectedA2QWeightPerChannelFloat = _ready("Int8ProjectedA2QWeightPerChannelFloat", _PerChannelFloat, "projected")
+Int8ProjectedA2QWeightPerChannelFixedPoint = _ready(
+    "Int8ProjectedA2QWeightPerChannelFixedPoint", _PerChannelFixedPoint, "projected"
+)
+Int8ProjectedA2QWeightPerTensorFloat = _ready("Int8ProjectedA2QWeightPerTensorFloat", _PerTensorFloat, "projected")
+Int8ProjectedA2QWeightPerTensorFixedPoint = _ready(
+    "Int8ProjectedA2QWeightPerTensorFixedPoint", _PerTensorFixedPoint, "projected"
+)

@@ -40,6 +40,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         accumulator_bit_width: P.
         accumulator_tile: Weights per tile of a multi-stage accumulator.
         weight_layout: Which weights form a dot product.
+        budget_aware_scale: Whether a learned scale starts where it loses least within the budget.
         tracked_parameter_list: The weights themselves.
     """
 
@@ -56,6 +57,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         accumulator_bit_width: int,
         accumulator_tile: int | None,
         weight_layout: WeightLayout,
+        budget_aware_scale: bool,
         tracked_parameter_list: list[nn.Parameter],
     ) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.accumulator_bit_width = accumulator_bit_width
         self.accumulator_tile = accumulator_tile
         self.layout = weight_layout
+        self.budget_aware_scale = budget_aware_scale
         learned_width = any(True for _ in bit_width_impl.parameters())
         self._constant_code_range = None if learned_width else self._read_code_range()
         self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
@@ -86,6 +89,11 @@ class AccumulatorAwareTensorQuant(nn.Module):
     def code_range(self) -> tuple[int, int]:
         """Lowest and highest integer weight; a learned bit width gets no gradient through it."""
         return self._constant_code_range or self._read_code_range()
+
+    @property
+    def scale_is_due(self) -> bool:
+        """Whether the scale is yet to be chosen with the budget in mind."""
+        return self.budget_aware_scale and not getattr(self.scaling_impl, "init_done", True)
 
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
@@ -145,13 +153,19 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
         return self.method == "a2q+"
 
     @torch.no_grad()
-    def set_norm(self, rows: Tensor) -> None:
-        """Set ``t`` to the norm of these rows, in place.  # shape: (C, K)"""
+    def set_norm(self, rows: Tensor, at_most: Tensor | None = None) -> None:
+        """Set ``t`` to the norm of these rows, in place.
+
+        Args:
+            rows: # shape: (C, K)
+            at_most: Limit of the norm ``2^t``.  # shape: (C, 1)
+        """
         size = self.accumulator_tile or rows.shape[1]
         parts = torch.split(rows.detach().double(), min(size, rows.shape[1]), dim=1)
         if self.centred:
             parts = tuple(part - part.mean(1, keepdim=True) for part in parts)
         norm = torch.cat([part.abs().sum(1, keepdim=True) for part in parts], 1)
+        norm = norm if at_most is None else torch.minimum(norm, at_most)
         self.log_norm.copy_(norm.clamp_min(torch.finfo(self.log_norm.dtype).tiny).log2())
         self.norm_ready = True
 
