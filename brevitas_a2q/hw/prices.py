@@ -89,10 +89,7 @@ class Prices:
         ]
 
     def _ask(self, folding: Folding) -> Price:
-        found = self._model.cost(self._unit, folding, self._part)
-        used = found.resources
-        luts = sum(term.lut for term in found.terms) if found.terms else float(used.lut)
-        return luts, float(used.bram18), float(used.uram), float(used.dsp)
+        return self._model.price(self._unit, folding, self._part)
 
 
 def _plus(a: Price, b: Price) -> Price:

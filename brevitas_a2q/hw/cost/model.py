@@ -14,16 +14,17 @@ __all__ = ["CostModel", "synthesis_model"]
 
 @dataclass(frozen=True)
 class CostModel:
-    """Cost of a folded unit, and its cycles alone, which are asked for far more often."""
+    """Cost of a folded unit, and what a search asks for far more often: its price and its cycles alone."""
 
     name: str
     cost: Callable[[Unit, Folding, Part], UnitCost]
+    price: Callable[[Unit, Folding, Part], tuple[float, int, int, int]]  # LUT before rounding, BRAM18, URAM, DSP
     cycles: Callable[[Unit, Folding], int]
 
 
 def synthesis_model() -> CostModel:
     """Our model, fitted to synthesis."""
-    from brevitas_a2q.hw.cost.synthesis import cost
     from brevitas_a2q.hw.cost.synthesis.cycles import unit_cycles
+    from brevitas_a2q.hw.cost.synthesis.dispatch import cost, price
 
-    return CostModel("synthesis", cost, unit_cycles)
+    return CostModel("synthesis", cost, price, unit_cycles)

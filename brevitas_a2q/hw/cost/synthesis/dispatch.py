@@ -14,7 +14,7 @@ from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Thresholding, Unit
 
-__all__ = ["cost"]
+__all__ = ["cost", "price"]
 
 
 def _thresholding(unit: Thresholding, folding: Folding, part: Part) -> Bill:
@@ -65,3 +65,9 @@ def cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
         PartError: If the folding asks for UltraRAM on a part without it.
     """
     return _BILLS[unit.kind](unit, folding, part).unit_cost(unit_cycles(unit, folding))
+
+
+def price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, int]:
+    """LUTs before rounding, BRAM18, URAM and DSP: what :func:`cost` says, without terms, for searches that ask often."""
+    bill = _BILLS[unit.kind](unit, folding, part)
+    return bill.lut, bill.blocks.bram18, bill.blocks.uram, bill.blocks.dsp
