@@ -1,0 +1,149 @@
+"""Layers of Brevitas models as integers: the certificate's ends against the model's own outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brevitas.nn as qnn
+import numpy as np
+import pytest
+import torch
+from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from torch import Tensor, nn
+
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.verify.certify import certify
+from brevitas_a2q.verify.torch_model import layers_of
+
+
+def test_every_layer_is_found_with_its_products_and_inputs(zoo: nn.Module, images: Tensor) -> None:
+    certificate = certify(zoo, images)
+    found = {layer.name: (layer.op, layer.inputs, layer.accumulator_bit_width) for layer in certificate.layers}
+    assert found == {
+        "conv": ("Conv", 27, 12),
+        "depthwise": ("Conv", 9, None),
+        "transposed": ("ConvTranspose", 16, None),  # 4 channels of a group, at most 2 x 2 taps of stride 2 meet
+        "linear": ("MatMul", 6, None),
+    }
+    ranges = {layer.name: (layer.input_range.lower, layer.input_range.upper) for layer in certificate.layers}
+    assert ranges == {"conv": (-8, 7), "depthwise": (0, 15), "transposed": (0, 30), "linear": (-7, 8)}
+    assert certificate.uncovered == ("head",)
+
+
+def test_the_model_is_left_as_it_was(zoo: nn.Module, images: Tensor) -> None:
+    zoo.train()
+    zoo.relu.eval()
+    modes = [module.training for module in zoo.modules()]
+    state = {name: value.clone() for name, value in zoo.state_dict().items()}
+    certify(zoo, images)
+    assert [module.training for module in zoo.modules()] == modes
+    assert all(torch.equal(value, state[name]) for name, value in zoo.state_dict().items())
+    assert not any("inner_forward_impl" in vars(module) for module in zoo.modules())
+
+
+def test_integer_bias_is_part_of_the_sum_and_float_bias_is_not(zoo: nn.Module, images: Tensor) -> None:
+    layers = {layer.name: layer for layer in layers_of(zoo, images)}
+    conv = zoo.conv
+    scale = zoo.quant(images).scale * conv.quant_weight(zoo.quant(images)).scale.flatten()
+    assert layers["conv"].bias is not None
+    assert np.array_equal(layers["conv"].bias, (conv.bias / scale).round().long().numpy())
+    assert np.abs(layers["conv"].bias).max() > 0
+    assert layers["linear"].bias is None
+    assert layers["linear"].notes == ("its bias is not an integer and is added after the accumulator",)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation", "groups"), [(3, 2, 1, 1), (4, 2, 1, 2), (3, 1, 2, 1), (2, 3, 1, 1), (5, 2, 3, 2)]
+)
+def test_witness_of_a_transposed_convolution_is_reached(kernel: int, stride: int, dilation: int, groups: int) -> None:
+    torch.manual_seed(kernel)
+    options: dict[str, Any] = {
+        "weight_quant": Int8WeightPerTensorFloat,
+        "input_quant": Int8ActPerTensorFloat,
+        "weight_bit_width": 4,
+        "input_bit_width": 4,
+    }
+    geometry: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": groups}
+    layer = qnn.QuantConvTranspose2d(4, 6, kernel, bias=False, **geometry, **options)
+    layer(torch.randn(1, 4, 9, 9))
+    certified = certify(layer.eval(), torch.randn(1, 4, 9, 9)).layers[0]
+    weight = layer.quant_weight()
+    codes = (weight.value / weight.scale).round().detach().double()
+    # Any image whose every tap is at its extreme for one output: the largest sum over all sign patterns of phases.
+    reach = torch.nn.functional.conv_transpose2d(
+        torch.ones(1, 4, 9, 9).double(), codes.abs(), None, stride, 0, 0, groups, dilation
+    )
+    positive = torch.nn.functional.conv_transpose2d(
+        torch.ones(1, 4, 9, 9).double(), codes.clamp_min(0), None, stride, 0, 0, groups, dilation
+    )
+    high = positive * 7 + (reach - positive) * 8
+    low = -positive * 8 - (reach - positive) * 7
+    assert max(certified.sums.upper) == int(high.max())
+    assert min(certified.sums.lower) == int(low.min())
+
+
+def test_attention_has_its_projections(images: Tensor) -> None:
+    attention = qnn.QuantMultiheadAttention(
+        16, 2, batch_first=True, in_proj_input_quant=Int8ActPerTensorFloat, out_proj_input_quant=Int8ActPerTensorFloat
+    )
+    x = torch.randn(2, 5, 16)
+    attention(x, x, x)
+    certificate = certify(attention, (x, x, x))
+    assert [(layer.name, layer.inputs) for layer in certificate.layers] == [("in_proj", 16), ("out_proj", 16)]
+
+
+def test_a_layer_that_runs_twice_has_the_union_of_its_inputs() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quant = qnn.QuantIdentity(bit_width=4, return_quant_tensor=True)
+            self.linear = qnn.QuantLinear(4, 4, bias=False)
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.quant(x)
+            return self.linear(x) + self.linear(torch.relu(x))
+
+    layer = layers_of(Twice(), torch.randn(2, 4))[0]
+    assert (layer.x_lo.item(), layer.x_hi.item()) == (-8, 7)
+
+
+def quantized(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(qnn.QuantIdentity(return_quant_tensor=True), layer)
+
+
+class Halved(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.set(value=x.value * 0.3)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(nn.Linear(4, 4)), "model Sequential: found no quantized layer"),
+        (nn.Sequential(qnn.QuantLinear(4, 4, bias=False)), "layer 0: found an input whose integers cannot be bounded"),
+        (quantized(qnn.QuantLinear(4, 4, bias=False, weight_quant=None)), "layer 1: its weights are not integers"),
+        (
+            nn.Sequential(qnn.QuantIdentity(return_quant_tensor=True), Halved(), qnn.QuantLinear(4, 4, bias=False)),
+            "layer 2: found an input whose integers cannot be bounded.*QuantIdentity",
+        ),
+    ],
+)
+def test_layers_that_cannot_be_certified_are_named(model: nn.Module, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        certify(model, torch.randn(2, 4))
+
+
+def test_example_inputs_are_asked_for() -> None:
+    with pytest.raises(ModelError, match=r"expected certify\(model, example_inputs\)"):
+        certify(quantized(qnn.QuantLinear(4, 4, bias=False)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_integers_are_recovered_in_every_precision(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    linear = qnn.QuantLinear(
+        64, 8, bias=False, input_quant=Int8ActPerTensorFloat, weight_quant=Int8WeightPerChannelFloat
+    )
+    linear(torch.randn(4, 64))
+    layer = layers_of(linear.eval().to(dtype), torch.randn(4, 64, dtype=dtype))[0]
+    assert np.abs(layer.weights).max() == 127
