@@ -46,7 +46,7 @@ def matrix(row: dict[str, Any]) -> dict[str, Any]:
     weights = np.array(row["weights"], dtype=np.int64).reshape(row["weight_shape"])
     weights = weights.T if row["op"].startswith("MVAU") else weights.reshape(weights.shape[0], -1)
     thresholds = np.array(row["thresholds_before"], dtype=np.int64) if "thresholds_before" in row else None
-    after = minimize_weights(row["op"], row["attrs_before"], weights, row["finn"])
+    after = minimize_weights(row["op"], row["attrs_before"], weights, thresholds, row["finn"])
     said = {"weight_dt": after["weightDataType"]}
     try:
         done = minimize_accumulator(
@@ -128,6 +128,23 @@ def test_the_last_sum_is_rounded_up_to_whole_bytes_unless_binary() -> None:
     assert last.attributes["accDataType"] == "INT8"
     binary = {**attributes, "inputDataType": "BINARY"}
     assert minimize_accumulator("MVAU_hls", binary, np.array([[1]]), is_last=True).attributes["accDataType"] == "BINARY"
+
+
+def test_dev_refuses_thresholds_that_the_accumulator_type_cannot_hold() -> None:
+    attributes = {"inputDataType": "UINT4", "weightDataType": "INT4", "accDataType": "UINT16", "noActivation": 0}
+    weights, thresholds = np.array([[1, 2]]), np.array([[-5, 5]])
+    assert minimize_weights("MVAU_hls", attributes, weights, thresholds)["weightDataType"] == "UINT2"
+    with pytest.raises(ConfigError, match="a range of UINT16"):
+        minimize_weights("MVAU_hls", attributes, weights, thresholds, "dev")
+
+
+def test_bipolar_layers_have_no_negative_thresholds() -> None:
+    attributes = {"inputDataType": "BIPOLAR", "weightDataType": "BIPOLAR", "noActivation": 0}
+    weights, thresholds = np.array([[-1, -1]]), np.array([[-5, 5]])
+    with pytest.raises(ConfigError, match="bipolar"):
+        minimize_accumulator("MVAU_hls", attributes, weights, thresholds)
+    with pytest.raises(ConfigError, match="bipolar"):
+        minimize_weights("MVAU_hls", attributes, weights, thresholds, "dev")
 
 
 @given(

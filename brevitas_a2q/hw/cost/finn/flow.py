@@ -158,7 +158,7 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
 
 def _narrowed_matrix(layer: FinnLayer, unit: Mvau | Vvau, policy: str, is_last: bool, version: Version) -> FinnLayer:
     assert layer.weights is not None
-    attributes = minimize_weights(layer.op_type, layer.attributes, layer.weights, version)
+    attributes = minimize_weights(layer.op_type, layer.attributes, layer.weights, layer.thresholds, version)
     bits = _policy_bits(unit, policy)
     if bits is None:
         done = minimize_accumulator(

@@ -53,7 +53,11 @@ def _keeps_weights(node: Attributes, version: Version) -> bool:
 
 
 def minimize_weights(
-    op_type: str, attributes: Mapping[str, Any], weights: IntArray, version: Version = "main"
+    op_type: str,
+    attributes: Mapping[str, Any],
+    weights: IntArray,
+    thresholds: IntArray | None = None,
+    version: Version = "main",
 ) -> dict[str, Any]:
     """Narrow the weight type of an MVAU or VVAU to its values.
 
@@ -61,18 +65,38 @@ def minimize_weights(
         op_type: FINN's name of the node's kind.
         attributes: FINN's node attributes.
         weights: Integer weights, any shape.
+        thresholds: Thresholds inside the unit, which dev types here too.
         version: FINN branch.
 
     Returns:
         The attributes with ``weightDataType`` set.
 
+    Raises:
+        ConfigError: Where dev itself fails: thresholds that the accumulator's type in force does not hold, or negative
+            ones of a bipolar layer.
+
     Example:
         >>> minimize_weights("MVAU_hls", {"weightDataType": "INT4"}, np.array([[-1, 0]]))["weightDataType"]
         'BIPOLAR'
     """
-    if _keeps_weights(Attributes(op_type, attributes), version):
-        return dict(attributes)
-    return {**attributes, "weightDataType": _span_type(int(weights.min()), int(weights.max())).name}
+    node = Attributes(op_type, attributes)
+    done = dict(attributes)
+    if not _keeps_weights(node, version):
+        done["weightDataType"] = _span_type(int(weights.min()), int(weights.max())).name
+    if thresholds is not None and version == "dev" and op_type.endswith("_hls"):
+        _check_bipolar(Attributes(op_type, done), thresholds)
+        _check_held(node, thresholds)
+    return done
+
+
+def _check_held(node: Attributes, thresholds: IntArray) -> None:
+    """dev gives thresholds in an HLS unit the accumulator's type, or their own if that is no narrower."""
+    accumulator = node.data_type("accDataType", "INT32")
+    lo, hi = int(thresholds.min()), int(thresholds.max())
+    kind = _span_type(lo, hi, signed=accumulator.signed)
+    kind = accumulator if kind.bits < accumulator.bits else kind
+    if not kind.lo <= lo <= hi <= kind.hi:
+        raise ConfigError(f"found thresholds from {lo} to {hi}", where=node.op_type, expected=f"a range of {kind.name}")
 
 
 def _range(weights: IntArray, inputs: DataType) -> tuple[int, int]:

@@ -11,6 +11,7 @@ Source: FINN ``custom_op/fpgadataflow/fmpadding.py``, ``fmpadding_pixel.py``, ``
 
 from __future__ import annotations
 
+from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
 from brevitas_a2q.hw.cost.finn.unit import FinnUnit
 
@@ -24,6 +25,12 @@ class _Spatial(FinnUnit):
         self.output_elements = node.parallelism("SIMD", self.channels, 1)
         self.output_type = node.data_type("inputDataType")
 
+    def _needs_zero(self) -> None:
+        if not self.output_type.holds(0):
+            raise ConfigError(
+                f"found {self.output_type.name} inputs", where=self.op_type, expected="a type with a zero to pad with"
+            )
+
 
 class Padding(_Spatial):
     """``FMPadding_rtl``; ``Padding`` is (top, left, bottom, right)."""
@@ -32,6 +39,7 @@ class Padding(_Spatial):
 
     def __init__(self, node: Attributes) -> None:
         super().__init__(node)
+        self._needs_zero()
         height, width = node.pair("ImgDim")
         top, left, bottom, right = node.integers("Padding", (1, 1, 1, 1), length=4)
         batch = node.integer("numInputVectors", 1, minimum=1)
@@ -51,6 +59,7 @@ class PixelPadding(_Spatial):
 
     def __init__(self, node: Attributes) -> None:
         super().__init__(node)
+        self._needs_zero()
         dims = zip(node.pair("ImgDim"), node.pair("Stride"), strict=True)
         batch = node.integer("numInputVectors", 1, minimum=1)
         self.output_shape = (batch, *((size - 1) * stride + 1 for size, stride in dims), self.channels)
