@@ -68,6 +68,6 @@ def cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
 
 
 def price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, int]:
-    """LUTs before rounding, BRAM18, URAM and DSP: what :func:`cost` says, without terms, for searches that ask often."""
+    """LUTs before rounding, BRAM18, URAM and DSP: what :func:`cost` says, without its terms, for searches."""
     bill = _BILLS[unit.kind](unit, folding, part)
     return bill.lut, bill.blocks.bram18, bill.blocks.uram, bill.blocks.dsp
