@@ -15,16 +15,21 @@ from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.numeric import (
-    code_limits,
     compute_dtype,
     dequantize,
+    keep_finite,
     recover_codes,
     representable,
+    row_blocks,
+    rows_of,
+    safe_scale,
 )
 from brevitas_a2q.quant.functional.repair import enforce
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
-__all__ = ["a2q_codes", "a2q_quantize", "log2_norm_cap"]
+__all__ = ["a2q_codes", "a2q_quantize", "log2_norm_cap", "norm_cap", "normalized_quantize"]
+
+_TINY, _HUGE = 1e-18, 1e30  # norms between them are divided by without under- or overflow
 
 
 def log2_norm_cap(scale: Tensor, budget: Budget, centred: bool = False) -> Tensor:
@@ -46,43 +51,60 @@ def norm_cap(budget: Budget, centred: bool) -> Tensor:
     return 2 * budget.centred_cap.clamp_max((1 << 62) - 1) if centred else budget.l1_cap
 
 
-def normalized_codes(
+def _normalized_codes(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes, and what the backward pass needs of the normalization.
+    """Final codes of one block of rows, checked, and what the backward pass needs of the normalization.
 
     Returns:
-        Codes ``(C, K)`` in the type computed in; ``||v||_1`` and ``g`` of shape ``(C, 1)``, after centring.
+        Codes ``(C, K)`` in the type computed in; ``||v||_1``, of centred rows if asked, and ``g / s``; ``(C, 1)``.
     """
-    dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
-    v, step = weight.to(dtype), scale.to(dtype)
-    l1, v, unit = _l1_norm(v, centred)
-    cap = norm_cap(budget, centred).to(dtype)
-    ratio = torch.minimum(torch.exp2(norm.to(dtype)) / step, cap)  # g / s
-    codes = (v * (ratio / unit)).trunc_().clamp_(q_min, q_max)
-    limits = code_limits(scale, weight.dtype, q_min, q_max)
-    if limits is not None:
-        codes = torch.minimum(torch.maximum(codes, limits[0].to(dtype)), limits[1].to(dtype))
-    codes = representable(codes, weight.dtype, max(q_max, -q_min))
-    return enforce(codes, budget), l1, ratio * step
-
-
-def _l1_norm(v: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """l1 norm of each row; the rows, centred if asked; and the norm to divide those rows by, inf for an empty row."""
-    mean = v.mean(1, keepdim=True) if centred else None
-    rows = v - mean if mean is not None else v
-    l1 = rows.abs().sum(1, keepdim=True)
-    if mean is not None:
+    largest = max(q_max, -q_min)
+    dtype = compute_dtype(weight.dtype, weight.shape[1], largest)
+    v = weight.to(dtype)
+    if centred:
+        v = v - v.mean(1, keepdim=True)
+    magnitude = v.abs()
+    l1 = magnitude.sum(1, keepdim=True)
+    if centred:
         # What is left of a constant row is rounding residue of its mean, not weights.
-        residue = 4 * torch.finfo(v.dtype).eps * v.shape[1] * mean.abs()
-        l1 = torch.where(l1 <= residue, 0.0, l1)
-    if bool(((l1 > 1e-18) & (l1 < 1e30) | (l1 == 0)).all()):
-        return l1, rows, torch.where(l1 == 0, math.inf, l1)
-    # Sums over- or underflow: measure such rows in units of their largest weight.
+        residue = weight.detach().abs().amax(1, keepdim=True).to(dtype) * (4 * torch.finfo(dtype).eps * v.shape[1])
+        l1 = torch.where(l1 > residue, l1, 0.0)
+    lowest, highest = torch.aminmax(l1)
+    if not (float(lowest) > _TINY and float(highest) < _HUGE):
+        return _rescaled_codes(weight, scale, norm, budget, q_min, q_max, centred)
+    cap = norm_cap(budget, centred)
+    ratio = torch.minimum(torch.exp2(norm.to(dtype)) / safe_scale(scale).to(dtype), cap.to(dtype))  # g / s
+    codes = magnitude.mul_(ratio / l1).floor_().clamp_(max=largest)  # rounds to zero
+    held = codes.sum(1, keepdim=True)
+    codes = codes.copysign_(v)
+    if q_max != -q_min:
+        codes.clamp_(q_min, q_max)
+    codes = representable(keep_finite(codes, scale, weight.dtype, largest), weight.dtype, largest)
+    if centred:
+        held += codes.sum(1, keepdim=True).abs_()
+    # Sums are exact in this type, and neither cutting nor clamping above makes one larger than what was added up.
+    return (codes if bool((held <= cap).all()) else enforce(codes, budget)), l1, ratio
+
+
+def _rescaled_codes(
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`_normalized_codes` of rows whose norm is zero or under- or overflows, measured by their largest weight."""
+    v = weight.double()
     largest = v.abs().amax(1, keepdim=True)
-    unit = torch.where(largest > 0, largest, 1.0)
-    scaled_l1, rows, divisor = _l1_norm(v / unit, centred)
-    return scaled_l1 * unit, rows, divisor
+    v = v / torch.where(largest > 0, largest, 1.0)
+    if centred:
+        v = v - v.mean(1, keepdim=True)
+        v = torch.where(v.abs().sum(1, keepdim=True) > 4 * torch.finfo(weight.dtype).eps * v.shape[1], v, 0.0)
+    empty = (v == 0).all(1, keepdim=True)
+    # Any weights do for an empty row: its norm is taken to be zero.
+    v, norm = torch.where(empty, 1.0, v), torch.where(empty, -math.inf, norm.double())
+    codes, l1, ratio = _normalized_codes(v, scale, norm, budget, q_min, q_max, False)
+    codes = representable(keep_finite(codes, scale, weight.dtype, max(q_max, -q_min)), weight.dtype, max(q_max, -q_min))
+    dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
+    l1 = torch.where(empty, 0.0, l1 * largest).clamp_max(torch.finfo(dtype).max)
+    return enforce(codes, budget).to(dtype), l1.to(dtype), ratio.to(dtype)
 
 
 class _A2Q(torch.autograd.Function):
@@ -92,38 +114,75 @@ class _A2Q(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
     ) -> Tensor:
-        codes, l1, g = normalized_codes(weight, scale, norm, budget, q_min, q_max, centred)
-        ctx.save_for_backward(weight, scale, norm, codes, l1, g)
+        parts, saved = [], []
+        for block in row_blocks(weight):
+            arguments = weight[block], rows_of(scale, block), rows_of(norm, block), budget.rows(block)
+            if torch.compiler.is_compiling():
+                rest = _codes_op(*arguments[:3], list(arguments[3]), q_min, q_max, centred)
+            else:
+                rest = _normalized_codes(*arguments, q_min, q_max, centred)
+            parts.append(dequantize(rest[0], arguments[1], weight.dtype, max(q_max, -q_min)))
+            saved += rest
+        ctx.save_for_backward(weight, scale, norm, *saved)
         ctx.centred = centred
-        return dequantize(codes, scale, weight.dtype, max(q_max, -q_min))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weight, scale, norm, codes, l1, g = ctx.saved_tensors
-        dtype = codes.dtype
-        grad, v, step = grad.to(dtype), weight.to(dtype), scale.to(dtype)
-        if ctx.centred:
-            v = v - v.mean(1, keepdim=True)
-        inverse = torch.where(l1 > 0, 1 / l1, 0.0).clamp_max(1e30)
-        along = (grad * v).sum(1, keepdim=True) * inverse  # dL/dg
-        grad_scale = (grad * codes).sum(1, keepdim=True)
-        learned = torch.exp2(norm.to(dtype))
-        free = learned <= g * (1 + 1e-6)
-        grad_scale = grad_scale - along * (g / step) * free
-        grad_norm = along * g * math.log(2) * free
-        grad_v = torch.addcmul(grad, v.sign(), -along).mul_(g * inverse)
-        if ctx.centred:
-            grad_v -= grad_v.mean(1, keepdim=True)
-        return (
-            grad_v.to(weight.dtype),
-            grad_scale.sum_to_size(scale.shape).to(scale.dtype),
-            grad_norm.sum_to_size(norm.shape).to(norm.dtype),
-            None,
-            None,
-            None,
-            None,
-        )
+        weight, scale, norm, *saved = ctx.saved_tensors
+        parts = []
+        for block, *rest in zip(row_blocks(weight), saved[::3], saved[1::3], saved[2::3], strict=True):
+            step, log2_norm = safe_scale(rows_of(scale, block)), rows_of(norm, block)
+            parts.append(_gradients(grad[block], weight[block], step, log2_norm, *rest, ctx.centred))
+        columns = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*parts, strict=True)]
+        grad_scale = columns[1].sum_to_size(scale.shape).to(scale.dtype)
+        return columns[0], grad_scale, columns[2].sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
+
+
+def _gradients(
+    grad: Tensor, weight: Tensor, scale: Tensor, norm: Tensor, codes: Tensor, l1: Tensor, ratio: Tensor, centred: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of one block of rows with respect to weight, scale and log-norm.
+
+    With ``e = <grad, v> / ||v||_1``, the gradient of ``g``, that of ``v`` is ``g / ||v||_1 * (grad - e sign(v))``. Where
+    the cap holds ``g = s * cap``, so the scale gets what the log-norm does not.
+    """
+    dtype = codes.dtype
+    grad, v, scale = grad.to(dtype), weight.to(dtype), scale.to(dtype)
+    if centred:
+        v = v - v.mean(1, keepdim=True)
+    inverse = l1.clamp_min(_TINY).reciprocal_() * (l1 > 0)
+    along = (grad * v).sum(1, keepdim=True) * inverse
+    free = torch.exp2(norm.to(dtype)) <= scale * ratio * (1 + 1e-6)
+    shared = along * ratio * free
+    grad_scale = (grad * codes).sum(1, keepdim=True) - shared
+    grad_weight = v.sign().mul_(-along).add_(grad).mul_((ratio * scale * inverse).clamp_max_(_HUGE))
+    if centred:
+        grad_weight -= grad_weight.mean(1, keepdim=True)
+    return grad_weight.to(weight.dtype), grad_scale, shared * scale * math.log(2)
+
+
+@torch.library.custom_op(
+    "brevitas_a2q::normalized_codes",
+    mutates_args=(),
+    schema="(Tensor weight, Tensor scale, Tensor norm, Tensor[] budget, int q_min, int q_max, bool centred)"
+    " -> (Tensor, Tensor, Tensor)",
+)
+def _codes_op(
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    # One opaque step for the compiler: checks and repairs depend on the weights.
+    return _normalized_codes(weight, scale, norm, Budget(*budget), q_min, q_max, centred)
+
+
+@_codes_op.register_fake
+def _(
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
+    column = weight.new_empty(weight.shape[0], 1, dtype=dtype)
+    return torch.empty_like(weight, dtype=dtype), column, torch.empty_like(column)
 
 
 def normalized_quantize(

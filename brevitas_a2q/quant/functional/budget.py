@@ -42,6 +42,10 @@ class Budget(NamedTuple):
         fits_above = positive_sum * up + negative_sum * down <= self.upper
         return fits_above & (negative_sum * up + positive_sum * down <= self.lower)
 
+    def rows(self, block: slice) -> Budget:
+        """The budget of these channels."""
+        return Budget(*(limit[block] if limit.dim() and len(limit) > 1 else limit for limit in self))
+
     @property
     def l1_cap(self) -> Tensor:
         """Largest ``||q||_1`` that holds however it is spread over the signs (A2Q); int64, at least 0."""
@@ -51,6 +55,17 @@ class Budget(NamedTuple):
     def centred_cap(self) -> Tensor:
         """Largest ``S+ = S-`` that holds: half of the ``||q||_1`` of zero-centred weights (A2Q+); int64, at least 0."""
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
+
+    def sign_caps(self) -> tuple[Tensor, Tensor] | None:
+        """Caps of ``S+`` and of ``S-`` where no input has either sign, so that they are independent; else None."""
+        up, down = self.x_hi, -self.x_lo
+        if bool(((up > 0) & (down > 0)).any()):
+            return None
+        size = up + down
+        if bool((up > 0).all()):
+            return _floor_cap(self.upper, size), _floor_cap(self.lower, size)
+        above, below = torch.where(up > 0, self.upper, self.lower), torch.where(up > 0, self.lower, self.upper)
+        return _floor_cap(above, size), _floor_cap(below, size)
 
 
 def _floor_cap(limit: Tensor, size: Tensor) -> Tensor:

@@ -31,6 +31,11 @@ class Coupling:
     upper: Tensor
     lower: Tensor
 
+    @classmethod
+    def of(cls, x_lo: Tensor, x_hi: Tensor, upper: Tensor, lower: Tensor) -> Coupling:
+        """Of the limits of a budget; what the bias leaves below zero counts as nothing left."""
+        return cls(x_hi, -x_lo, upper.clamp_min(0), lower.clamp_min(0))
+
     def corner(self) -> tuple[Tensor, Tensor]:
         """``S+`` and ``S-`` where both constraints are tight; infinite or NaN where ``a = b``."""
         det = self.a * self.a - self.b * self.b
@@ -64,7 +69,7 @@ def project_coupled(parts: Tensor, limits: tuple[int, int], coupling: Coupling) 
     zero = torch.zeros_like(slant[0])
     first = torch.stack([torch.where(cornered, 1.0, slant[0]), torch.where(cornered, zero, slant[1])])
     second = torch.stack([zero, torch.where(cornered, 1.0, zero)])
-    return codes, torch.stack([first, second])
+    return codes, torch.stack([first, second]).to(codes.dtype)
 
 
 def _active_constraint(parts: Tensor, limit: int, c: Coupling) -> tuple[Tensor, Tensor, Tensor, Tensor]:

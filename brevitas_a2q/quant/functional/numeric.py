@@ -12,7 +12,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["code_limits", "compute_dtype", "dequantize", "recover_codes", "representable", "row_blocks", "rows_of"]
+__all__ = [
+    "compute_dtype",
+    "dequantize",
+    "keep_finite",
+    "recover_codes",
+    "representable",
+    "row_blocks",
+    "rows_of",
+    "safe_scale",
+]
 
 _BLOCK = 1 << 17  # elements
 
@@ -37,14 +46,19 @@ def rows_of(value: Tensor, block: slice) -> Tensor:
     return value[block] if value.dim() == 2 and value.shape[0] > 1 else value
 
 
-def code_limits(scale: Tensor, dtype: torch.dtype, q_min: int, q_max: int) -> tuple[Tensor, Tensor] | None:
-    """Per-channel limits that keep ``q * s`` finite in ``dtype``; None where ``q_min`` and ``q_max`` already do."""
+def safe_scale(scale: Tensor) -> Tensor:
+    """``scale``, kept above zero so that dividing by it gives no NaN."""
+    info = torch.finfo(scale.dtype)
+    return scale.clamp_min(info.tiny * info.eps)
+
+
+def keep_finite(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
+    """Codes whose ``q * s`` is finite in ``dtype``; nearly always the same tensor."""
     largest = torch.finfo(dtype).max
-    magnitude = scale.to(torch.float64)
-    if float(magnitude.max()) * max(q_max, -q_min) < largest:
-        return None
-    reach = (largest / magnitude * (1 - torch.finfo(dtype).eps)).floor()
-    return reach.clamp_max(-q_min).neg(), reach.clamp_max(q_max)
+    if float(scale.detach().amax()) * largest_code < largest:
+        return codes
+    reach = (largest / scale.double() * (1 - torch.finfo(dtype).eps)).floor().to(codes.dtype)
+    return torch.minimum(torch.maximum(codes, -reach), reach)
 
 
 def _towards_zero(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -67,8 +81,6 @@ def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: i
     """``q * s`` in ``dtype``, from which :func:`recover_codes` returns codes no larger than ``q``."""
     if _loses_codes(dtype, largest_code):
         return _towards_zero(codes.double() * scale.double(), dtype)
-    if codes.dtype == dtype:
-        return codes * scale.to(dtype)
     return (codes * scale.to(codes.dtype)).to(dtype)
 
 

@@ -21,13 +21,14 @@ from brevitas_a2q.quant.functional.allocate import allocate
 from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.coupled import Coupling, project_coupled
 from brevitas_a2q.quant.functional.numeric import (
-    code_limits,
     compute_dtype,
     dequantize,
+    keep_finite,
     recover_codes,
     representable,
     row_blocks,
     rows_of,
+    safe_scale,
 )
 from brevitas_a2q.quant.functional.repair import enforce, exact_sign_sums
 from brevitas_a2q.quant.functional.tiling import in_tiles
@@ -37,7 +38,7 @@ __all__ = ["project", "projected_codes", "projected_quantize"]
 _LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where thresholds lose their resolution
 
 
-def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor | None]:
     """Nearest integers to each row within code limits and budget.
 
     Args:
@@ -47,83 +48,88 @@ def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, 
         q_max: Highest code.
 
     Returns:
-        Integer-valued codes, dtype of ``u``; and for each row the normals of the constraints that bind, shape
-        ``(2, 2, C, 1)``: coefficients of ``S+`` and ``S-``, zero where nothing binds.
+        Integer-valued codes, dtype of ``u``; and for each row the normals of up to two constraints that bind, shape
+        ``(2, 2, C, 1)``: coefficients of ``S+`` and ``S-``, zero where nothing binds, None where nothing binds at all.
     """
     codes = u.round().clamp_(q_min, q_max)
-    normals = u.new_zeros(2, 2, len(u), 1)
     positive, negative = exact_sign_sums(codes)
-    over = ~budget.holds(positive, negative)
+    caps = budget.sign_caps()
+    if caps is None:
+        over = ~budget.holds(positive.to(torch.int64), negative.to(torch.int64))
+    else:
+        over = (positive > caps[0]) | (negative > caps[1])
     if not bool(over.any()):
-        return codes, normals
-    x_lo, x_hi, upper, lower = (limit.expand(over.shape) for limit in budget)
-    upper, lower = upper.clamp_min(0), lower.clamp_min(0)
-    coupled = (x_lo < 0) & (x_hi > 0)
-    for chosen, solve in ((over & ~coupled, _project_signs), (over & coupled, _project_pair)):
-        rows = chosen.squeeze(1).nonzero().squeeze(1)
-        if rows.numel():
-            limits = (-x_lo[rows], x_hi[rows], upper[rows], lower[rows])
-            part = u if rows.numel() == len(u) else u[rows]
-            inside, faces = solve(part.clamp(-_LARGEST_RATIO, _LARGEST_RATIO), limits, q_min, q_max)
-            codes.index_copy_(0, rows, inside)
-            normals.index_copy_(2, rows, faces)
+        return codes, None
+    rows = over.squeeze(1).nonzero().squeeze(1)
+    part = u if len(rows) == len(u) else u[rows]
+    parts = torch.stack([part, -part]).clamp_(0, _LARGEST_RATIO)
+    if caps is None:
+        limits = (limit.expand(over.shape)[rows].double() for limit in budget)
+        inside, faces = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
+    else:
+        inside, faces = _project_signs(parts, torch.stack([cap.expand(over.shape)[rows] for cap in caps]), q_min, q_max)
+    inside = inside[0] - inside[1]
+    if len(rows) == len(u):
+        return inside, faces
+    normals = u.new_zeros(2, 2, len(u), 1).index_copy_(2, rows, faces)
+    return codes.index_copy_(0, rows, inside), normals
+
+
+def _project_signs(parts: Tensor, caps: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+    """Inputs of one sign: each sign of the weights has a cap of its own."""
+    cap = caps.to(parts.dtype)
+    if q_max == -q_min:
+        codes = allocate(parts.flatten(0, 1), cap.flatten(0, 1), q_max).view_as(parts)
+    else:
+        codes = torch.stack([allocate(parts[0], cap[0], q_max), allocate(parts[1], cap[1], -q_min)])
+    normals = parts.new_zeros(2, 2, *cap.shape[1:])
+    # A cap that is used up binds; that plain rounding just fills it is a matter of measure zero.
+    normals.flatten(0, 1)[::3] = codes.sum(2, keepdim=True) >= cap
     return codes, normals
 
 
-Limits = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def _project_signs(u: Tensor, limits: Limits, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
-    """Inputs of one sign: each sign of the weights has a cap of its own."""
-    down, up, upper, lower = limits
-    size = torch.maximum(up, down)
-    upper, lower = torch.where(up > 0, upper, lower) // size, torch.where(up > 0, lower, upper) // size
-    positive, negative = u.clamp_min(0), u.neg().clamp_min_(0)
-    caps = torch.cat([upper, lower]).to(u.dtype)
-    if q_max == -q_min:
-        codes = allocate(torch.cat([positive, negative]), caps, q_max)
-    else:
-        codes = torch.cat([allocate(positive, caps[: len(u)], q_max), allocate(negative, caps[len(u) :], -q_min)])
-    # A cap that is not used up does not bind; one that plain rounding would just fill is a matter of measure zero.
-    binds = (codes.sum(1, keepdim=True) >= caps).to(u.dtype).unflatten(0, (2, -1))
-    zero = torch.zeros_like(binds[0])
-    faces = torch.stack([torch.stack([binds[0], zero]), torch.stack([zero, binds[1]])])
-    return codes[: len(u)] - codes[len(u) :], faces
-
-
-def _project_pair(u: Tensor, limits: Limits, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
-    """Inputs of both signs: the signs of the weights share both limits."""
-    down, up, upper, lower = (limit.double() for limit in limits)
-    parts = torch.stack([u.clamp_min(0), u.neg().clamp_min_(0)])
-    codes, faces = project_coupled(parts, (q_max, -q_min), Coupling(up, down, upper, lower))
-    return codes[0] - codes[1], faces.to(u.dtype)
-
-
-def _codes(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+def _codes(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor | None]:
     """Final codes of one block of rows, checked, and the normals of the constraints that bind."""
     largest = max(q_max, -q_min)
     dtype = compute_dtype(weight.dtype, weight.shape[1], largest)
-    smallest = torch.finfo(scale.dtype).tiny * torch.finfo(scale.dtype).eps
-    codes, normals = project((weight / scale.clamp_min(smallest)).to(dtype), budget, q_min, q_max)
-    limits = code_limits(scale, weight.dtype, q_min, q_max)
-    if limits is not None:
-        codes = torch.minimum(torch.maximum(codes, limits[0].to(dtype)), limits[1].to(dtype))
-    return enforce(representable(codes, weight.dtype, largest), budget), normals
+    codes, normals = project((weight / safe_scale(scale)).to(dtype), budget, q_min, q_max)
+    codes = representable(keep_finite(codes, scale, weight.dtype, largest), weight.dtype, largest)
+    return enforce(codes, budget), normals
+
+
+@torch.library.custom_op(
+    "brevitas_a2q::projected_codes",
+    mutates_args=(),
+    schema="(Tensor weight, Tensor scale, Tensor[] budget, int q_min, int q_max) -> (Tensor, Tensor)",
+)
+def _codes_op(weight: Tensor, scale: Tensor, budget: list[Tensor], q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+    # One opaque step for the compiler: how long the search takes depends on the weights.
+    codes, normals = _codes(weight, scale, Budget(*budget), q_min, q_max)
+    return codes, codes.new_zeros(2, 2, len(codes), 1) if normals is None else normals
+
+
+@_codes_op.register_fake
+def _(weight: Tensor, scale: Tensor, budget: list[Tensor], q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+    dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
+    return torch.empty_like(weight, dtype=dtype), weight.new_empty(2, 2, weight.shape[0], 1, dtype=dtype)
 
 
 def _along_face(grad: Tensor, codes: Tensor, normals: Tensor) -> Tensor:
     """Gradient without its component along the normals of the binding constraints, over active weights."""
     sign = codes.sign()
-    both, difference = (grad * sign * sign).sum(1, keepdim=True), (grad * sign).sum(1, keepdim=True)
-    count, balance = (sign * sign).sum(1, keepdim=True), sign.sum(1, keepdim=True)
-    # Sums over positive and negative weights; S- grows as a negative weight falls, hence the sign of its normal.
-    shift_positive = shift_negative = torch.zeros_like(both)
-    for plus, minus in normals:
-        size = plus * plus * (count + balance) / 2 + minus * minus * (count - balance) / 2
-        along = (plus * (both + difference) - minus * (both - difference)) / 2 / torch.where(size > 0, size, 1.0)
-        shift_positive, shift_negative = shift_positive + along * plus, shift_negative - along * minus
-    shift = sign * ((shift_positive - shift_negative) / 2)
-    shift.addcmul_(sign * sign, (shift_positive + shift_negative) / 2)
+    signed = grad * sign
+    difference, total, balance = (
+        signed.sum(1, keepdim=True),
+        (signed * sign).sum(1, keepdim=True),
+        sign.sum(1, keepdim=True),
+    )
+    active = (sign * sign).sum(1, keepdim=True)
+    plus, minus = normals.unbind(1)
+    # S- grows as a negative weight falls, hence the sign of its coefficient.
+    size = plus * plus * (active + balance) + minus * minus * (active - balance)
+    along = (plus * (total + difference) - minus * (total - difference)) / size.clamp_min_(1e-30)
+    up, down = (along * plus).sum(0), (along * minus).sum(0)
+    shift = torch.mul(sign, (up - down) / 2, out=signed).add_((up + down) / 2).mul_(sign)
     return grad - shift
 
 
@@ -132,27 +138,31 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:  # type: ignore[override]
-        out, saved = torch.empty_like(weight), []
+        largest, saved, parts = max(q_max, -q_min), [], []
         for block in row_blocks(weight):
-            part, step = weight[block], rows_of(scale, block)
-            codes, normals = _codes(part, step, Budget(*(rows_of(v, block) for v in budget)), q_min, q_max)
-            out[block] = dequantize(codes, step, weight.dtype, max(q_max, -q_min))
+            part, step, limits = weight[block], rows_of(scale, block), budget.rows(block)
+            if torch.compiler.is_compiling():
+                codes, normals = _codes_op(part, step, list(limits), q_min, q_max)
+            else:
+                codes, normals = _codes(part, step, limits, q_min, q_max)
+            parts.append(dequantize(codes, step, weight.dtype, largest))
             saved += [codes, normals]
         ctx.save_for_backward(weight, scale, *saved)
-        return out
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         weight, scale, *saved = ctx.saved_tensors
-        out, steps = torch.empty_like(weight), []
+        parts, steps = [], []
         for block, codes, normals in zip(row_blocks(weight), saved[::2], saved[1::2], strict=True):
             outer = grad[block].to(codes.dtype)
-            inner = _along_face(outer, codes, normals)
-            ratio = weight[block].to(codes.dtype) / rows_of(scale, block)
-            steps.append((outer * codes - inner * ratio).sum(1, keepdim=True))
-            out[block] = inner
-        return out, torch.cat(steps).sum_to_size(scale.shape).to(scale.dtype), None, None, None
+            inner = outer if normals is None else _along_face(outer, codes, normals)
+            ratio = weight[block].to(codes.dtype) / safe_scale(rows_of(scale, block))
+            steps.append((outer * codes).sub_(inner * ratio).sum(1, keepdim=True))
+            parts.append(inner.to(weight.dtype))
+        grad_weight, grad_scale = (part[0] if len(part) == 1 else torch.cat(part) for part in (parts, steps))
+        return grad_weight, grad_scale.sum_to_size(scale.shape).to(scale.dtype), None, None, None
 
 
 def projected_quantize(

@@ -16,20 +16,18 @@ __all__ = ["enforce", "exact_sign_sums", "trim"]
 def exact_sign_sums(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Exact ``S+`` and ``S-`` of integer-valued floating-point codes.
 
-    Sums of magnitudes that end below ``2^24`` had every partial sum below it, so float32 added them exactly, in any
-    order; otherwise they are added again in float64, which is exact below ``2^53``.
+    The type they are computed in adds them exactly, in any order: float32 where the largest possible row stays below
+    ``2^24``, float64 elsewhere (:func:`~brevitas_a2q.quant.functional.numeric.compute_dtype`).
 
     Args:
-        codes: Integer values in float32 or float64, shape ``(C, K)``.
+        codes: Integer values, shape ``(C, K)``.
 
     Returns:
-        Two int64 tensors of shape ``(C, 1)``.
+        Two tensors of shape ``(C, 1)``, dtype of ``codes``.
     """
     total, magnitude = codes.sum(1, keepdim=True), codes.abs().sum(1, keepdim=True)
-    if codes.dtype == torch.float32 and codes.numel() and float(magnitude.max()) >= 1 << 24:
-        return exact_sign_sums(codes.double())
-    positive = (magnitude + total).to(torch.int64) >> 1
-    return positive, positive - total.to(torch.int64)
+    positive = (magnitude + total) / 2
+    return positive, positive - total
 
 
 def trim(codes: Tensor, cap: Tensor) -> Tensor:
@@ -58,7 +56,7 @@ def enforce(codes: Tensor, budget: Budget) -> Tensor:
     Returns:
         Codes within the budget, all zero where the bias alone overflows.
     """
-    positive, negative = exact_sign_sums(codes)
+    positive, negative = (total.to(torch.int64) for total in exact_sign_sums(codes))
     fits = budget.holds(positive, negative)
     if bool(fits.all()):
         return codes
