@@ -38,9 +38,8 @@ def product_ranges(node: Node, x: Tensor, weight_shape: tuple[int, ...]) -> tupl
     """
     assert x.codes is not None
     bounds = np.minimum(x.codes.lo, 0), np.maximum(x.codes.hi, 0)
-    return _per_product(node, x, weight_shape, bounds[0], np.min), _per_product(
-        node, x, weight_shape, bounds[1], np.max
-    )
+    lo = _per_product(node, x, weight_shape, bounds[0], np.min)
+    return lo, _per_product(node, x, weight_shape, bounds[1], np.max)
 
 
 def _per_product(
@@ -51,7 +50,7 @@ def _per_product(
     if node.op == "MatMul":
         along = reduce(bound, axis=tuple(range(bound.ndim - 1)))
         return np.asarray(np.broadcast_to(along, (x.shape[-1],)), np.int64).reshape(1, -1)
-    per_channel = reduce(bound, axis=(0, *range(2, bound.ndim)))
+    per_channel: IntArray = reduce(bound, axis=(0, *range(2, bound.ndim)))
     if per_channel.size == 1:
         return per_channel.reshape(1, 1)
     groups, kernel = node.attributes["group"], weight_shape[2:]
@@ -59,7 +58,8 @@ def _per_product(
         spread = np.broadcast_to(per_channel.reshape(-1, 1, *(1 for _ in kernel)), weight_shape)
         return rows_of(node, np.ascontiguousarray(spread, np.int64))
     grouped = np.repeat(per_channel.reshape(groups, -1), weight_shape[0] // groups, axis=0)
-    return np.asarray(np.repeat(grouped, int(np.prod(kernel)), axis=1), np.int64)
+    products: IntArray = np.repeat(grouped, int(np.prod(kernel)), axis=1)
+    return products
 
 
 def trained_width(network: Network, node: Node, key: str = ACCUMULATOR_BIT_WIDTH) -> int | None:

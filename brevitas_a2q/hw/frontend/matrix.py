@@ -57,7 +57,7 @@ def _dense(context: Context, node: Node, stream: Stream) -> Stream:
 
 def _convolution(context: Context, node: Node, stream: Stream, unit: str, weights: IntArray, g: Geometry) -> Stream:
     """The window and the matrix unit; weights of shape (out, in / groups, kernel height, kernel width)."""
-    groups, (out, per_group, *_) = node.attributes["group"], weights.shape
+    groups, out = node.attributes["group"], weights.shape[0]
     depthwise = groups == stream.channels == out and groups > 1
     unit = sliding_window(
         context, node, unit, stream.channels, context.wire(stream), g, depthwise=depthwise and g.kernel != (1, 1)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.hw.frontend.context import Context, channel_axis_of, wire_type
 from brevitas_a2q.hw.frontend.activation import with_thresholds
+from brevitas_a2q.hw.frontend.context import Context, channel_axis_of, wire_type
 from brevitas_a2q.hw.frontend.pools import build_moves
 from brevitas_a2q.hw.frontend.stream import Stream
 from brevitas_a2q.hw.frontend.thresholds import Thresholds, chain_direction, thresholds_of

@@ -54,7 +54,7 @@ def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) ->
     def function(integers: IntArray) -> Any:
         shape = [1] * rank
         shape[0], shape[axis] = integers.shape
-        x = (integers.reshape(shape) * scale).astype(np.float32)
+        x = np.asarray(integers.reshape(shape) * scale, np.float32)
         for node in nodes:
             if node.op == "Reshape":
                 x = x.reshape(x.shape[0], *(1 if d != 1 else integers.shape[1] for d in range(1, _rank_after(node))))

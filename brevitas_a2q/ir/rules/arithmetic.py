@@ -120,7 +120,7 @@ def batch_normalization(call: Call) -> Result:
     parameters = [call.constant(i + 1, name).astype(np.float32) for i, name in enumerate(names)]
     if any(p.shape != (x.shape[1],) for p in parameters):
         raise call.error(f"found parameters of shapes {[p.shape for p in parameters]}", expected=f"({x.shape[1]},)")
-    epsilon = float(call.attribute("epsilon", 1e-5))
+    epsilon = call.attribute("epsilon", 1e-5)
     if not ((parameters[3] + np.float32(epsilon)) > 0).all() or call.attribute("training_mode", 0):
         raise call.error("found a variance that is not positive, or training mode", expected="inference mode")
     attributes = {"epsilon": epsilon}
@@ -136,7 +136,7 @@ def activation(call: Call) -> Result:
     """Relu, LeakyRelu, PRelu, HardSigmoid, Sigmoid, Tanh, Neg: monotone, element by element."""
     x, op = call.tensor(0), call.node.op
     defaults = {"LeakyRelu": {"alpha": 0.01}, "HardSigmoid": {"alpha": 0.2, "beta": 0.5}}.get(op, {})
-    attributes = {name: float(call.attribute(name, value)) for name, value in defaults.items()}
+    attributes = {name: call.attribute(name, value) for name, value in defaults.items()}
     constants = [call.constant(1, "slope").astype(np.float32)] if op == "PRelu" else []
     if any(value < 0 for value in attributes.values()) or any((c < 0).any() for c in constants):
         raise call.error("found a negative slope", expected="an activation that never falls")
@@ -170,8 +170,8 @@ def clip(call: Call) -> Result:
     codes = x.codes
     if codes is not None and (codes.scale > 0).all():
         low, high = (np.float64(limit) / codes.scale for limit in limits)
-        if (codes.hi <= high).all() and ((low % 1 == 0) | (codes.lo >= low)).all():
-            floor = np.where(np.isfinite(low), low, -(2.0**62)).astype(np.int64)
+        if (codes.hi <= high).all() and ((np.round(low) == low) | (codes.lo >= low)).all():
+            floor = np.clip(low, -(2.0**62), 2.0**62).astype(np.int64)
             lo, hi = np.maximum(codes.lo, floor), np.maximum(codes.hi, floor)
             return node, (call.of_codes(x.shape, replace(codes, lo=lo, hi=hi)),)
     return node, (call.of_interval(x.shape, *(evaluate("Clip", end, [], node.attributes) for end in (x.lo, x.hi))),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.onnx_file import MAX_ELEMENTS, MAX_RANK
 from brevitas_a2q.ir.tensor import Codes, FloatArray, Tensor, compact
+
+_Value = TypeVar("_Value", int, float, str, tuple[int, ...])
 
 __all__ = ["Call", "Rule", "align", "align_full", "uniform"]
 
@@ -61,21 +63,30 @@ class Call:
             raise self.error(f"found {value.size} values of type {value.dtype} as {what}", expected="a few integers")
         return [int(v) for v in value.reshape(-1)]
 
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute, or the default if it is not given; without a default it must be given."""
-        value = self.node.attributes.get(name, default)
+    def attribute(self, name: str, like: _Value, *, required: bool = False) -> _Value:
+        """An attribute of the type of ``like``, which is also its default unless it is required."""
+        value = self.node.attributes.get(name)
         if value is None:
-            raise self.error(f"has no attribute {name!r}", expected="a complete node")
-        if default is not None and type(value) is not type(default) and not isinstance(default, float):
-            raise self.error(f"found {name} = {value!r}", expected=f"a value like {default!r}")
+            if required:
+                raise self.error(f"has no attribute {name!r}", expected="a complete node")
+            return like
+        value = float(value) if isinstance(like, float) and type(value) is int else value
+        if type(value) is not type(like) or (type(value) is tuple and not all(type(v) is int for v in value)):
+            raise self.error(f"found {name} = {str(value)[:40]}", expected=f"a value like {like!r}")
         return value
 
-    def sizes(self, name: str, default: tuple[int, ...], low: int = 1) -> tuple[int, ...]:
+    def sizes(self, name: str, default: tuple[int, ...], *, low: int = 1, required: bool = False) -> tuple[int, ...]:
         """An attribute of as many integers as the default has, each at least ``low`` and of a sane size."""
-        value = self.attribute(name, default)
-        if len(value) != len(default) or any(not isinstance(v, int) or not low <= v < 1 << 20 for v in value):
-            raise self.error(f"found {name} = {value!r}", expected=f"{len(default)} integers of at least {low}")
-        return tuple(value)
+        value = self.attribute(name, default, required=required)
+        if len(value) != len(default) or any(not low <= v < 1 << 20 for v in value):
+            raise self.error(
+                f"found {name} = {str(value)[:40]}", expected=f"{len(default)} integers from {low} to {(1 << 20) - 1}"
+            )
+        return value
+
+    def axes(self) -> list[int]:
+        """Axes given as input 1 (later opsets) or as an attribute."""
+        return self.integers(1, "axes") if self.optional(1) is not None else list(self.attribute("axes", ()))
 
     def axis(self, axis: int, rank: int) -> int:
         """An axis counted from the front."""
@@ -97,6 +108,10 @@ class Call:
     def of_codes(self, shape: tuple[int, ...], codes: Codes) -> Tensor:
         """The output as integers, annotations compacted."""
         rank = len(shape)
+        with np.errstate(all="ignore"):
+            reach = np.abs(np.concatenate([end.reshape(-1) for end in codes.interval()])).max()
+        if not reach <= np.finfo(np.float32).max:
+            raise self.error("computes values beyond float32", expected="finite values", remedy="check the scales")
         return Tensor.of_codes(
             self.node.output,
             self.check_shape(shape),

@@ -37,15 +37,19 @@ _MAX_ANNOTATION = 1 << 22  # elements; beyond it one range stands for the whole 
 def _moved(call: Call, node: Node, x: Tensor, shape: tuple[int, ...], move: Callable[[Any], Any]) -> Result:
     """The output of ``move``, applied to a constant or, spread over all elements, to each annotation."""
     call.check_shape(shape)
+
+    def spread(annotation: Any) -> Any:
+        if annotation.size == 1:
+            return annotation.reshape(())
+        return align(move(np.broadcast_to(annotation, x.shape)), len(shape))
+
     if x.value is not None:
         if x.codes is None or x.integers is None:
             return node, (Tensor.of_value(node.output, move(x.value)),)
         integers = np.ascontiguousarray(move(x.integers))
-        scale, zero_point = (
-            a.reshape(()) if a.size == 1 else align(move(np.broadcast_to(a, x.shape)), len(shape))
-            for a in (x.codes.scale, x.codes.zero_point)
+        codes = replace(
+            x.codes, scale=spread(x.codes.scale), zero_point=spread(x.codes.zero_point), lo=integers, hi=integers
         )
-        codes = replace(x.codes, scale=scale, zero_point=zero_point, lo=integers, hi=integers)
         return node, (Tensor.of_value(node.output, move(x.value), codes, integers),)
 
     def change(annotation: Any, reduction: Any) -> Any:
@@ -80,7 +84,7 @@ def reshape(call: Call) -> Result:
 def flatten(call: Call) -> Result:
     """Flatten to two dimensions around an axis."""
     x = call.tensor(0)
-    axis = int(call.attribute("axis", 1))
+    axis = call.attribute("axis", 1)
     if not -len(x.shape) <= axis <= len(x.shape):
         raise call.error(f"found axis {axis}", expected=f"an axis of {len(x.shape)} dimensions")
     axis = axis + len(x.shape) if axis < 0 else axis
@@ -90,7 +94,7 @@ def flatten(call: Call) -> Result:
 def squeeze(call: Call) -> Result:
     """Squeeze; axes as input (opset 13 on) or attribute."""
     x = call.tensor(0)
-    axes = _axes(call)
+    axes = call.axes()
     drop = {call.axis(a, len(x.shape)) for a in axes} if axes else {d for d, n in enumerate(x.shape) if n == 1}
     if any(x.shape[d] != 1 for d in drop):
         raise call.error(f"found axes {sorted(drop)} of shape {x.shape}", expected="axes of length 1")
@@ -99,7 +103,7 @@ def squeeze(call: Call) -> Result:
 
 def unsqueeze(call: Call) -> Result:
     """Unsqueeze; axes as input (opset 13 on) or attribute."""
-    x, axes = call.tensor(0), _axes(call)
+    x, axes = call.tensor(0), call.axes()
     rank = len(x.shape) + len(axes)
     places = {call.axis(a, rank) for a in axes}
     if len(places) != len(axes):
@@ -108,14 +112,10 @@ def unsqueeze(call: Call) -> Result:
     return _as_reshape(call, tuple(1 if d in places else next(sizes) for d in range(rank)))
 
 
-def _axes(call: Call) -> list[int]:
-    return call.integers(1, "axes") if call.optional(1) is not None else list(call.attribute("axes", ()))
-
-
 def transpose(call: Call) -> Result:
     """Transpose."""
     x = call.tensor(0)
-    order = tuple(call.attribute("perm", tuple(reversed(range(len(x.shape))))))
+    order = call.attribute("perm", tuple(reversed(range(len(x.shape)))))
     if sorted(order) != list(range(len(x.shape))):
         raise call.error(f"found perm {order}", expected=f"a permutation of {len(x.shape)} axes")
     node = replace(call.node, attributes={"perm": order})
@@ -126,7 +126,7 @@ def concat(call: Call) -> Result:
     """Concat of streams, of constants, or of both."""
     parts = [call.tensor(i) for i in range(len(call.inputs))]
     rank = len(call.tensor(0).shape)
-    axis = call.axis(int(call.attribute("axis")), rank)
+    axis = call.axis(call.attribute("axis", 0, required=True), rank)
     rest = {tuple(n for d, n in enumerate(p.shape) if d != axis) for p in parts}
     if len(rest) != 1 or any(len(p.shape) != rank for p in parts):
         raise call.error(
@@ -173,7 +173,7 @@ def pad(call: Call) -> Result:
         raise call.error("found pads of chosen axes", expected="pads of all axes")
     if len(pads) != 2 * rank or any(not 0 <= p < 1 << 20 for p in pads):
         raise call.error(f"found pads {pads}", expected=f"{2 * rank} integers from 0 up")
-    if str(call.attribute("mode", "constant")) != "constant" or value.size != 1 or float(value.reshape(())) != 0:
+    if call.attribute("mode", "constant") != "constant" or value.size != 1 or float(value.reshape(())) != 0:
         raise call.error("found padding with something else than zeros", expected="zeros")
     shape = tuple(n + pads[d] + pads[d + rank] for d, n in enumerate(x.shape))
     padded = tuple(d for d in range(rank) if pads[d] or pads[d + rank])
@@ -213,7 +213,7 @@ def _nearest(call: Call, factors: list[float]) -> Result:
     x = call.stream(3)
     whole = [int(f) if 1 <= f < 1 << 16 and f % 1 == 0 else 0 for f in factors]
     if call.attribute("mode", "nearest") != "nearest":
-        raise call.error(f"found mode {call.attribute('mode')!r}", expected="nearest")
+        raise call.error("found another mode than nearest", expected="nearest neighbours")
     if len(whole) != len(x.shape) or not all(whole) or any(f != 1 for f in whole[:2]):
         raise call.error(f"found factors {factors}", expected="integer factors of the spatial dimensions")
     node = replace(call.node, op="Upsample", inputs=(x.name,), attributes={"scales": tuple(whole)})
@@ -229,7 +229,7 @@ def _nearest(call: Call, factors: list[float]) -> Result:
 
 def depth_to_space(call: Call) -> Result:
     """DepthToSpace (pixel shuffle), modes DCR and CRD."""
-    x, block, mode = call.stream(4), int(call.attribute("blocksize")), str(call.attribute("mode", "DCR"))
+    x, block, mode = call.stream(4), call.attribute("blocksize", 1, required=True), call.attribute("mode", "DCR")
     n, c, h, w = x.shape if len(x.shape) == 4 else (0, 0, 0, 0)
     if not 1 <= block <= 1 << 10 or n == 0 or c % block**2 or mode not in ("DCR", "CRD"):
         raise call.error(f"found block size {block}, mode {mode}, shape {x.shape}", expected="channels in blocks")
@@ -251,7 +251,7 @@ def depth_to_space(call: Call) -> Result:
 def label(call: Call) -> Result:
     """TopK and ArgMax along the last axis: indices of the highest values."""
     x, top = call.stream(1), call.node.op == "TopK"
-    axis = call.axis(int(call.attribute("axis", -1 if top else 0)), len(x.shape))
+    axis = call.axis(call.attribute("axis", -1 if top else 0), len(x.shape))
     k = call.integers(1, "k")[0] if top and call.integers(1, "k") else 1
     if x.shape[axis] != prod(x.shape[1:]) or not 1 <= k <= x.shape[axis] or not call.attribute("largest", 1):
         raise call.error(f"found the {k} highest along axis {axis} of {x.shape}", expected="one vector of labels")
@@ -271,7 +271,7 @@ def label(call: Call) -> Result:
 def softmax(call: Call) -> Result:
     """Softmax and LogSoftmax, after which nothing can be computed on integers."""
     x, log = call.stream(1), call.node.op == "LogSoftmax"
-    axis = call.axis(int(call.attribute("axis", -1)), len(x.shape))
+    axis = call.axis(call.attribute("axis", -1), len(x.shape))
     node = replace(call.node, attributes={"axis": axis})
     lo = np.asarray(float((x.lo.min() - x.hi.max()) - np.log(x.shape[axis])) if log else 0.0)
     return node, (call.of_interval(x.shape, lo, np.asarray(0.0 if log else 1.0)),)

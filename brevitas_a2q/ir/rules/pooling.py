@@ -34,8 +34,8 @@ def _over_image(annotation: Any, reduction: Any) -> Any:
 def max_pool(call: Call) -> Result:
     """MaxPool; padding never wins, as in ONNX."""
     x = call.stream(3)
-    kernel = tuple(call.attribute("kernel_shape"))
-    window = read_window(call, call.sizes("kernel_shape", kernel), x.shape[2:])
+    kernel = call.sizes("kernel_shape", (1,) * (len(x.shape) - 2), required=True)
+    window = read_window(call, kernel, x.shape[2:])
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     shape = (*x.shape[:2], *window.output_size(x.shape[2:], ceil_mode))
     node = replace(call.node, outputs=call.node.outputs[:1], attributes={**window.attributes, "ceil_mode": ceil_mode})
@@ -52,8 +52,8 @@ def global_max_pool(call: Call) -> Result:
 def average_pool(call: Call) -> Result:
     """AveragePool: the integer sum of the window, at the scale divided by the window's size."""
     x = call.stream(3)
-    kernel = tuple(call.attribute("kernel_shape"))
-    window = read_window(call, call.sizes("kernel_shape", kernel), x.shape[2:])
+    kernel = call.sizes("kernel_shape", (1,) * (len(x.shape) - 2), required=True)
+    window = read_window(call, kernel, x.shape[2:])
     padded = any(window.pads)
     if padded and not call.attribute("count_include_pad", 0):
         raise call.error(
@@ -85,7 +85,7 @@ def reduce_mean(call: Call) -> Result:
     """ReduceMean over all spatial axes, with or without keeping them."""
     x = call.stream(3)
     rank = len(x.shape)
-    axes = call.integers(1, "axes") if call.optional(1) is not None else list(call.attribute("axes", ()))
+    axes = call.axes()
     if sorted(call.axis(a, rank) for a in axes) != list(range(2, rank)):
         raise call.error(f"found a mean over axes {axes}", expected="a mean over all spatial axes")
     node, (kept,) = global_average_pool(call)

@@ -27,7 +27,7 @@ _QUANTIZE_WEIGHTS = "give the layer a weight quantizer and export it with export
 def conv(call: Call) -> Result:
     """Convolution in one or two dimensions, grouped or depthwise."""
     x, weights = call.stream(3), call.tensor(1)
-    groups = int(call.attribute("group", 1))
+    groups = call.attribute("group", 1)
     kernel = weights.shape[2:]
     if len(weights.shape) != len(x.shape) or not 1 <= groups <= x.shape[1] or weights.shape[0] % groups:
         raise call.error(
@@ -43,10 +43,10 @@ def conv(call: Call) -> Result:
 def conv_transpose(call: Call) -> Result:
     """Transposed convolution in one or two dimensions."""
     x, weights = call.stream(3), call.tensor(1)
-    groups, kernel = int(call.attribute("group", 1)), weights.shape[2:]
+    groups, kernel = call.attribute("group", 1), weights.shape[2:]
     if len(weights.shape) != len(x.shape) or weights.shape[0] != x.shape[1] or not groups >= 1 or x.shape[1] % groups:
         raise call.error(f"found weights of shape {weights.shape}, {groups} groups", expected=f"({x.shape[1]}, ...)")
-    if str(call.attribute("auto_pad", "NOTSET")) != "NOTSET" or "output_shape" in call.node.attributes:
+    if call.attribute("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in call.node.attributes:
         raise call.error("found auto_pad or output_shape", expected="explicit pads and output_padding")
     window = read_window(call, kernel, x.shape[2:])
     extra = call.sizes("output_padding", (0,) * len(kernel), low=0)

@@ -85,11 +85,11 @@ def trunc(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
 def multi_threshold(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
     """``MultiThreshold(x, thresholds)``: how many thresholds are at most x, times ``out_scale``, plus ``out_bias``."""
     x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32)
-    layout = str(call.attribute("data_layout", "NCHW"))
+    layout = call.attribute("data_layout", "NCHW")
     axis = len(x.shape) - 1 if layout in ("NHWC", "NC") else 1
     if thresholds.ndim != 2 or thresholds.shape[0] not in (1, x.shape[axis]) or not thresholds.shape[1]:
         raise call.error(f"found thresholds of shape {thresholds.shape}", expected=f"(1 or {x.shape[axis]}, steps)")
-    scale, bias = float(call.attribute("out_scale", 1.0)), float(call.attribute("out_bias", 0.0))
+    scale, bias = call.attribute("out_scale", 1.0), call.attribute("out_bias", 0.0)
     if not 0 < scale < np.inf or abs(bias / scale) > 1 << 24 or bias / scale % 1:
         raise call.error(f"found out_scale {scale}, out_bias {bias}", expected="a positive scale, a multiple of it")
     function = MultiThreshold(thresholds, np.float32(scale).reshape(()), int(bias / scale), axis)
@@ -104,7 +104,7 @@ def multi_threshold(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
 
 def _declared_type(call: Call) -> IntType | None:
     try:
-        return IntType.parse(str(call.attribute("out_dtype", "")))
+        return IntType.parse(call.attribute("out_dtype", ""))
     except A2QError:
         return None
 
@@ -149,7 +149,7 @@ def _bit_width(call: Call, index: int) -> int:
 
 
 def _mode(call: Call, default: str = "ROUND") -> str:
-    mode = str(call.attribute("rounding_mode", default)).upper()
+    mode = call.attribute("rounding_mode", default).upper()
     if mode not in ROUNDING_MODES:
         raise call.error(f"found rounding mode {mode!r}", expected=f"one of {', '.join(ROUNDING_MODES)}")
     return mode

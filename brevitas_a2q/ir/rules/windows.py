@@ -49,7 +49,7 @@ def read_window(call: Call, kernel: tuple[int, ...], size: tuple[int, ...]) -> W
         raise call.error(f"found a window of {rank} dimensions", expected="1 or 2 spatial dimensions")
     ones = (1,) * rank
     strides, dilations = call.sizes("strides", ones), call.sizes("dilations", ones)
-    auto = str(call.attribute("auto_pad", "NOTSET"))
+    auto = call.attribute("auto_pad", "NOTSET")
     if auto == "NOTSET":
         pads = call.sizes("pads", (0,) * (2 * rank), low=0)
     elif auto == "VALID":
