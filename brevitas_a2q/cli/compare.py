@@ -38,7 +38,7 @@ def command(
     which is estimated first with the options given here. Layers are matched by name.
     """
     from brevitas_a2q.hw.compare import difference, read_estimate
-    from brevitas_a2q.hw.estimate import estimate
+    from brevitas_a2q.hw.estimation import estimate
 
     def load(path: Path) -> dict[str, Any]:
         if path.suffix.lower() != ".onnx":

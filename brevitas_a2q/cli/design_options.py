@@ -10,7 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.design import Row
-    from brevitas_a2q.hw.estimate import Estimate
+    from brevitas_a2q.hw.estimation import Estimate
 
 __all__ = ["design_options", "estimate_table", "summary"]
 

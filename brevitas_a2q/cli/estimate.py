@@ -11,7 +11,7 @@ from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.estimate import ModelName
+    from brevitas_a2q.hw.estimation import ModelName
 
 __all__ = ["command"]
 
@@ -48,7 +48,7 @@ def command(
     with their depths. The folding is the cheapest that reaches the target; see `brevitas-a2q fold` for more of that.
     """
     from brevitas_a2q.hw.devices import find_part
-    from brevitas_a2q.hw.estimate import estimate_graph, max_cycles_for
+    from brevitas_a2q.hw.estimation import estimate_graph, max_cycles_for
     from brevitas_a2q.hw.folding_file import read_foldings
     from brevitas_a2q.hw.frontend import read_graph
     from brevitas_a2q.hw.policies import parse_policy

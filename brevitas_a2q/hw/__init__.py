@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.cost.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.devices import Part as Part
     from brevitas_a2q.hw.devices import find_part as find_part
-    from brevitas_a2q.hw.estimate import Estimate as Estimate
-    from brevitas_a2q.hw.estimate import estimate as estimate
-    from brevitas_a2q.hw.estimate import estimate_graph as estimate_graph
+    from brevitas_a2q.hw.estimation import Estimate as Estimate
+    from brevitas_a2q.hw.estimation import estimate as estimate
+    from brevitas_a2q.hw.estimation import estimate_graph as estimate_graph
 
 # Name -> module that defines it.
 _NAMES: dict[str, str] = {
     "finn_node": "brevitas_a2q.hw.cost.finn.node",
     "Part": "brevitas_a2q.hw.devices",
     "find_part": "brevitas_a2q.hw.devices",
-    "Estimate": "brevitas_a2q.hw.estimate",
-    "estimate": "brevitas_a2q.hw.estimate",
-    "estimate_graph": "brevitas_a2q.hw.estimate",
+    "Estimate": "brevitas_a2q.hw.estimation",
+    "estimate": "brevitas_a2q.hw.estimation",
+    "estimate_graph": "brevitas_a2q.hw.estimation",
 }
 
 __all__ = [*_NAMES]

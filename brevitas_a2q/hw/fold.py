@@ -12,7 +12,7 @@ from brevitas_a2q.hw.cost.finn.flow import finn_estimate
 from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import Part, find_part
-from brevitas_a2q.hw.estimate import Estimate, estimate_of, max_cycles_for, resources_json
+from brevitas_a2q.hw.estimation import Estimate, estimate_of, max_cycles_for, resources_json
 from brevitas_a2q.hw.folding import cheapest, fastest
 from brevitas_a2q.hw.folding_file import finn_folding
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, LutEquivalent
