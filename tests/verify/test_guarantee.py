@@ -1,0 +1,95 @@
+"""What a certificate promises: driven by its witness or at random a layer stays inside, and one bit less overflows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.ir.dot_product import DotProductLayer
+from brevitas_a2q.ir.reader import read_network
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.verify.accumulate import ORDERS, Accumulators, accumulate
+from brevitas_a2q.verify.certificate import LayerCertificate, certify_layers
+from brevitas_a2q.verify.products import Products
+from brevitas_a2q.verify.simulate import simulate
+from brevitas_a2q.verify.torch_model import layers_of
+
+NETWORKS = ("tfc_w4a4", "tfc_w4a4_a2q12", "cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4")
+
+
+def overflows(certified: LayerCertificate, inputs: Any, bits: int, overflow: Any, order: Any) -> int:
+    """Overflows of a layer with accumulators of this width, for inputs of shape (n, K)."""
+    layer = certified.layer
+    assert layer is not None
+    bias = None if layer.bias is None else torch.from_numpy(layer.bias.copy())
+    bounds = IntRange(min(certified.sums.lower), max(certified.sums.upper)).with_zero()
+    products = Products(torch.from_numpy(layer.weights.copy()))
+    # Wider bounds than certified, so that nothing is taken for granted.
+    wide = IntRange(2 * bounds.lo - 1, 2 * bounds.hi + 1)
+    return accumulate(products, torch.from_numpy(inputs), bias, wide, Accumulators(bits, overflow, order))[1]
+
+
+def check_guarantee(layers: Sequence[DotProductLayer]) -> None:
+    generator = np.random.default_rng(0)
+    for certified in certify_layers(layers).layers:
+        layer, width = certified.layer, certified.required_bit_width
+        assert layer is not None
+        shape = (6, layer.dot_product_size)
+        low, high = (np.broadcast_to(ends, layer.weights.shape).copy() for ends in (layer.x_lo, layer.x_hi))
+        # Where rows see other inputs than each other (grouped layers), what all of them may see.
+        at_random = generator.integers(low.max(axis=0), high.min(axis=0) + 1, shape)
+        extreme = np.where(generator.integers(0, 2, shape) == 1, high.min(axis=0), low.max(axis=0))
+        witnesses = np.stack([certified.witness(end=end) for end in ("lower", "upper")])
+        # A sum over products that see different inputs has a witness of its own channel only.
+        driven = [at_random, extreme] + ([witnesses] if certified.input_range.sha256 is None else [])
+        for overflow, order in (*(("check", order) for order in ORDERS), ("saturate", "forward"), ("wrap", "random")):
+            assert not overflows(certified, np.concatenate(driven), max(width, 2), overflow, order), certified.name
+            if width > 2:
+                assert overflows(certified, witnesses, width - 1, overflow, order), certified.name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_reference_files(name: str, oracle: Callable[[str], Path]) -> None:
+    check_guarantee(read_network(oracle(f"models/{name}.onnx")).dot_product_layers())
+
+
+def test_brevitas_model(zoo: nn.Module, images: Tensor) -> None:
+    check_guarantee([layer for layer in layers_of(zoo, images) if layer.bias is None])
+
+
+@pytest.mark.parametrize("method", ["a2q", "a2q+", "projected"])
+def test_accumulator_aware_model_holds_its_target(method: Any) -> None:
+    torch.manual_seed(0)
+    spec = QuantSpec(method=method, accumulator_bit_width=11)
+    model = build_model("digits-cnn", spec)
+    images = torch.rand(32, 1, 8, 8)
+    for _ in range(2):
+        model(images)
+    layers = layers_of(model.eval(), images)
+    assert [layer.accumulator_bit_width for layer in layers] == [None, 11, 11, 11, None]
+    certificate = certify_layers(layers)
+    assert certificate.holds
+    check_guarantee(layers)
+    extremes = torch.cat([images, torch.zeros_like(images), torch.ones_like(images)])
+    for order in ("forward", "reverse", "random"):
+        assert not any(simulate(model, extremes, overflow="check", order=order).overflows.values())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["tfc_w4a4", "tfc_w4a4_a2q12"])
+def test_a_witness_given_to_the_file_itself_overflows_its_first_layer(name: str, oracle: Callable[[str], Path]) -> None:
+    path = oracle(f"models/{name}.onnx")
+    network = read_network(path)
+    first = certify_layers(network.dot_product_layers()).layers[0]
+    codes = network.tensors[network.nodes[0].output].codes
+    assert codes is not None
+    images = np.stack([first.witness(end=end) for end in ("lower", "upper")]) * codes.scale
+    for overflow in ("wrap", "saturate", "check"):
+        assert simulate(path, images, first.required_bit_width, overflow).overflows[first.name] == 0  # type: ignore[arg-type]
+        assert simulate(path, images, first.required_bit_width - 1, overflow).overflows[first.name] > 0  # type: ignore[arg-type]
