@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brevitas_a2q import bounds as bounds
     from brevitas_a2q import hw as hw
+    from brevitas_a2q.config import A2QConfig as A2QConfig
+    from brevitas_a2q.config import LayerRule as LayerRule
+    from brevitas_a2q.convert import constrain_ as constrain_
     from brevitas_a2q.export.qcdq import export_qcdq as export_qcdq
     from brevitas_a2q.export.qonnx import export_qonnx as export_qonnx
+    from brevitas_a2q.quant.init import ep_init_ as ep_init_
+    from brevitas_a2q.quant.init import scale_init_ as scale_init_
     from brevitas_a2q.quant.injectors import accumulator_aware as accumulator_aware
     from brevitas_a2q.quant.layers import accumulator_layers as accumulator_layers
     from brevitas_a2q.quant.penalty import a2q_penalty as a2q_penalty
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from brevitas_a2q.quant.quantizers import (
         Int8ProjectedA2QWeightPerChannelFloat as Int8ProjectedA2QWeightPerChannelFloat,
     )
+    from brevitas_a2q.quant.state import accumulator_state as accumulator_state
 
 __version__ = "0.1.0"
 
@@ -30,7 +36,13 @@ _NAMES: dict[str, str] = {
     "Int8A2QPlusWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "Int8A2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
     "Int8ProjectedA2QWeightPerChannelFloat": "brevitas_a2q.quant.quantizers",
+    "A2QConfig": "brevitas_a2q.config",
+    "LayerRule": "brevitas_a2q.config",
     "a2q_penalty": "brevitas_a2q.quant.penalty",
+    "accumulator_state": "brevitas_a2q.quant.state",
+    "constrain_": "brevitas_a2q.convert",
+    "ep_init_": "brevitas_a2q.quant.init",
+    "scale_init_": "brevitas_a2q.quant.init",
     "accumulator_aware": "brevitas_a2q.quant.injectors",
     "accumulator_layers": "brevitas_a2q.quant.layers",
     "certify": "brevitas_a2q.verify.certify",

@@ -1,4 +1,4 @@
-"""Nearest weights whose l1 norm fits a budget: the projection behind EP-init (A2Q+, arXiv 2401.10432, section 4.3)."""
+"""Nearest weights that A2Q need not shrink: the projection behind EP-init (A2Q+, arXiv 2401.10432, section 4.3)."""
 
 from __future__ import annotations
 
@@ -6,35 +6,27 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional import Budget, log2_norm_cap
+from brevitas_a2q.quant.functional.euclidean import project_l1_ball
 
-__all__ = ["project_centred", "project_l1", "project_rows"]
-
-
-def project_l1(rows: Tensor, radius: Tensor) -> Tensor:
-    """Nearest rows with an l1 norm of at most ``radius``: a soft threshold per row (Duchi et al., ICML 2008).
-
-    Args:
-        rows: # shape: (C, K)
-        radius: Not negative.  # shape: (C, 1)
-
-    Example:
-        >>> project_l1(torch.tensor([[3.0, -1.0, 0.5], [0.5, 0.0, 0.0]]), torch.tensor([[2.0], [2.0]]))
-        tensor([[2.0000, -0.0000, 0.0000],
-                [0.5000, 0.0000, 0.0000]])
-    """
-    magnitude = rows.abs()
-    falling = magnitude.sort(dim=1, descending=True).values
-    count = torch.arange(1, rows.shape[1] + 1, device=rows.device, dtype=rows.dtype)
-    thresholds = (falling.cumsum(1) - radius) / count
-    # The right threshold is the largest of them: it rises while it stays below the next weight, and falls afterwards.
-    theta = thresholds.amax(1, keepdim=True).clamp_min(0)
-    return rows.sign() * (magnitude - theta).clamp_min(0)
+__all__ = ["project_centred", "project_rows"]
 
 
 def project_centred(rows: Tensor, radius: Tensor) -> Tensor:
-    """Nearest zero-centred rows with an l1 norm of at most ``radius``.  # shape: (C, K)"""
+    """Nearest zero-centred rows with an l1 norm of at most ``radius``.
+
+    The two signs of centred weights have equal norms; projecting each onto half of the radius keeps them equal.
+
+    Args:
+        rows: # shape: (C, K)
+        radius: # shape: (C, 1)
+
+    Example:
+        >>> project_centred(torch.tensor([[4.0, 1.0, 1.0]]), torch.tensor([[2.0]]))
+        tensor([[ 1.0000, -0.5000, -0.5000]])
+    """
     centred = rows - rows.mean(1, keepdim=True)
-    return project_l1(centred.clamp_min(0), radius / 2) - project_l1((-centred).clamp_min(0), radius / 2)
+    half = radius / 2
+    return project_l1_ball(centred.clamp_min(0), half) - project_l1_ball((-centred).clamp_min(0), half)
 
 
 def project_rows(rows: Tensor, scale: Tensor, budget: Budget, centred: bool, tile: int | None) -> tuple[Tensor, Tensor]:
@@ -51,6 +43,6 @@ def project_rows(rows: Tensor, scale: Tensor, budget: Budget, centred: bool, til
         Rows, and the largest l1 norm ``s * cap`` of each of their tiles, in float64.  # shapes: (C, K) and (C, 1)
     """
     cap = torch.exp2(log2_norm_cap(scale.double(), budget, centred)).expand(rows.shape[0], 1)
-    project = project_centred if centred else project_l1
+    project = project_centred if centred else project_l1_ball
     parts = torch.split(rows.double(), min(tile or rows.shape[1], rows.shape[1]), dim=1)
     return torch.cat([project(part, cap) for part in parts], 1), cap

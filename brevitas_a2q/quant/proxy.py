@@ -77,7 +77,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.layer_name: str | None = None
         self._warned = False
         self._exact_input = False  # of the last input seen outside of a compiled graph
-        quant_layer.register_forward_hook(_narrow_output)
+        if _narrow_output not in quant_layer._forward_hooks.values():
+            quant_layer.register_forward_hook(_narrow_output)
 
     def _declared_range(self) -> IntRange | None:
         given = self.quant_injector
@@ -137,9 +138,25 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return getattr(layer, "bias", None) is None or (bias_is_budgeted(layer) and self.bounds_whole_sum)
 
     def input_range(self) -> IntRange | None:
-        """Integers that one input may take, zero-point subtracted; None before it is known."""
+        """Integers that one input may take, zero-point subtracted; None before it is known.
+
+        A layer with an input quantizer of its own knows at once, others after an input has reached them.
+        """
+        known = self._remembered_range()
+        own: Any = getattr(self.tracked_module_list[0], "input_quant", None)
+        if known is None and own is not None and own.is_quant_enabled:
+            self._observe(own.internal_forward(force_eval=True))
+            known = self._remembered_range()
+        return known
+
+    def _remembered_range(self) -> IntRange | None:
         lo, hi = int(self.input_lo), int(self.input_hi)
         return IntRange(lo, hi) if lo < hi else None
+
+    def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
+        """Take over what another quantizer of the same layer knows of its input."""
+        for name in ("input_lo", "input_hi", "input_scale"):
+            getattr(self, name).copy_(getattr(other, name))
 
     def integer_weight(self) -> Tensor:
         """Integer weights for the known input range.
@@ -260,7 +277,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 self.input_hi.copy_(hi)
                 return
             self._exact_input = exact_codes(layer, quant_input)
-            found, known = range_of(layer, quant_input, self._exact_input), self.input_range()
+            found, known = range_of(layer, quant_input, self._exact_input), self._remembered_range()
             if len(self.tracked_module_list) > 1 and known is not None:
                 found = IntRange(min(found.lo, known.lo), max(found.hi, known.hi))
             if found != known:

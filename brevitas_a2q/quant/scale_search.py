@@ -76,8 +76,8 @@ def search_scale_(proxy: Any, weight: Tensor) -> None:
         if isinstance(quantizer, LearnedNormTensorQuant):  # as EP-init will start from this scale
             tile = quantizer.accumulator_tile
             start = project_rows(rows, column, budget, quantizer.centred, tile)[0].to(rows.dtype)
-        difference: Tensor = quantizer.quantize(start, column, budget).double() - rows.double()
-        per_channel = difference.square().sum(1)
+        difference: Tensor = quantizer.quantize(start, column, budget) - rows
+        per_channel = difference.double().square().sum(1)
         return per_channel.sum().reshape(scale.shape) if scale.numel() == 1 else per_channel.reshape(scale.shape)
 
     octaves = max(quantizer.code_range[1], 1).bit_length() + 1

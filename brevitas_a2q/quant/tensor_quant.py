@@ -42,6 +42,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         weight_layout: Which weights form a dot product.
         budget_aware_scale: Whether a learned scale starts where it loses least within the budget.
         tracked_parameter_list: The weights themselves.
+        bit_width: M where it is a constant, so that it need not be read from a tensor.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         weight_layout: WeightLayout,
         budget_aware_scale: bool,
         tracked_parameter_list: list[nn.Parameter],
+        bit_width: int | None = None,
     ) -> None:
         super().__init__()
         self.int_quant = int_quant
@@ -73,22 +75,21 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.accumulator_tile = accumulator_tile
         self.layout = weight_layout
         self.budget_aware_scale = budget_aware_scale
-        learned_width = any(True for _ in bit_width_impl.parameters())
-        self._constant_code_range = None if learned_width else self._read_code_range()
+        learned_width = next(bit_width_impl.parameters(), None) is not None
+        self._constant_code_range = None if learned_width or bit_width is None else self._codes_of(bit_width)
         self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
 
     def _prepare(self, rows: Tensor) -> None:
         """Hook for methods with parameters of their own."""
 
-    def _read_code_range(self) -> tuple[int, int]:
-        bits = int(self.msb_clamp_bit_width_impl())
+    def _codes_of(self, bits: int) -> tuple[int, int]:
         codes = weight_range(bits, narrow_range=self.narrow_range, signed=self.signed)
         return codes.lo, codes.hi
 
     @property
     def code_range(self) -> tuple[int, int]:
         """Lowest and highest integer weight; a learned bit width gets no gradient through it."""
-        return self._constant_code_range or self._read_code_range()
+        return self._constant_code_range or self._codes_of(int(self.msb_clamp_bit_width_impl()))
 
     @property
     def scale_is_due(self) -> bool:
