@@ -73,8 +73,9 @@ def command(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files} if hasattr(file, "files") else {"": np.asarray(file)}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"

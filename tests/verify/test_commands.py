@@ -1,0 +1,92 @@
+"""``brevitas-a2q certify`` and ``simulate``, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q.cli.main import main
+from brevitas_a2q.verify.certificate import Certificate
+from brevitas_a2q.verify.certify import certify
+
+
+@pytest.fixture
+def tfc(oracle: Callable[[str], Path]) -> str:
+    return str(oracle("models/tfc_w4a4_a2q12.onnx"))
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_certify_prints_the_certificate(tfc: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certify", tfc, "--json"]) == 0
+    found = printed(capsys)
+    assert Certificate.from_json(found) == certify(tfc)
+    assert found["layers"][1] | {"inputs": 64, "required_bit_width": 12, "lower": -450} == found["layers"][1]
+    assert main(["certify", tfc]) == 0
+    assert "no layer has a target width" in capsys.readouterr().out
+
+
+def test_declared_inputs_narrow_the_first_layer(tfc: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certify", tfc, "--json", "--input-range", "0", "1"]) == 0
+    first = printed(capsys)["layers"][0]
+    assert (first["input_range"]["lower"], first["input_range"]["source"]) == (0, "range analysis")
+
+
+def test_a_written_certificate_is_checked_again(
+    tfc: str, tmp_path: Path, oracle: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = str(tmp_path / "certificate.json")
+    assert main(["certify", tfc, "--output", written]) == 0
+    capsys.readouterr()
+    assert main(["certify", tfc, "--against", written, "--json"]) == 0
+    assert printed(capsys)["against"] == {"agrees": True, "broken": []}
+    other = str(oracle("models/tfc_w4a4.onnx"))
+    assert main(["certify", other, "--against", written, "--json"]) == 1
+    assert "layer /f/f.4/MatMul: its integer weights are others" in printed(capsys)["against"]["broken"]
+    Path(written).write_text("{")
+    assert main(["certify", tfc, "--against", written]) == 2
+    assert capsys.readouterr().err.startswith("brevitas-a2q: error: cannot read the certificate")
+
+
+def test_simulate_counts_and_writes(tfc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs, out = tmp_path / "x.npz", tmp_path / "y.npz"
+    np.savez(inputs, x=np.random.default_rng(0).normal(size=(3, 784)).astype(np.float32))
+    arguments = ["simulate", tfc, "--inputs", str(inputs), "--accumulator-bit-width", "12", "--json", "--out", str(out)]
+    assert main([*arguments, "--overflow", "saturate"]) == 0
+    found = printed(capsys)
+    assert found["additions"] == 3 * 64 * (784 + 64 + 64) + 3 * 10 * 64
+    counts = list(found["overflows"].values())
+    assert counts[0] > 0
+    assert counts[1:] == [0, 0, 0]
+    with np.load(out) as outputs:
+        assert [outputs[name].shape for name in outputs.files] == [(3, 10)]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no arrays at all", None])
+def test_bad_inputs_are_one_line(
+    content: bytes | None, tfc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs, out = tmp_path / "x.npz", tmp_path / "y.npz"
+    if content is None:
+        np.savez(inputs, x=np.array([object()], dtype=object))
+    else:
+        inputs.write_bytes(content)
+    assert main(["simulate", tfc, "--inputs", str(inputs), "--accumulator-bit-width", "12", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "x.npz: is not an .npz file of plain numbers" in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("width", ["1", "65"])
+def test_bad_widths_are_one_line(width: str, tfc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((1, 784), np.float32))
+    assert main(["simulate", tfc, "--inputs", str(tmp_path / "x.npz"), "--accumulator-bit-width", width]) == 2
+    assert "expected an integer from 2 to 64" in capsys.readouterr().err
