@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from brevitas_a2q.report.story import Story
@@ -46,13 +46,10 @@ def overview(story: Story) -> Figure:
     accuracy, widths, luts = figure.subplots(1, 3, width_ratios=(1, 1.3, 1.6))
     _accuracy(accuracy, story)
     estimates = story.estimates
-    any_estimate = next(iter(estimates.values()))
-    matrix_layers = [row["name"] for row in any_estimate["layers"] if row["accumulator_bit_width"] is not None]
-    all_layers = [row["name"] for row in any_estimate["layers"]]
-    _grouped_bars(widths, estimates, matrix_layers, "accumulator_bit_width")
+    _grouped_bars(widths, {p: _of_accumulators(e, "accumulator_bit_width") for p, e in estimates.items()})
     widths.set(title="Accumulator width", ylabel="bits")
-    _grouped_bars(luts, estimates, all_layers, "lut")
-    luts.set(title="LUTs per unit", ylabel="LUT")
+    _grouped_bars(luts, {p: _of_accumulators(e, "lut") | {"all other units": _rest(e)} for p, e in estimates.items()})
+    luts.set(title="LUTs of the layers that accumulate", ylabel="LUT")
     totals = "\n".join(f"{POLICY_NAMES.get(name, name)}: {e['total']['lut']:,} LUT" for name, e in estimates.items())
     luts.text(0.98, 0.97, totals, transform=luts.transAxes, ha="right", va="top", fontsize=8)
     handles, labels = widths.get_legend_handles_labels()
@@ -73,18 +70,23 @@ def _accuracy(axes: Axes, story: Story) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _grouped_bars(axes: Axes, estimates: Mapping[str, Mapping[str, Any]], layers: Sequence[str], quantity: str) -> None:
-    """One group per layer, one bar per policy; units that a policy lacks or that cost nothing have no bar."""
-    width = 0.8 / len(estimates)
-    for index, (policy, estimate) in enumerate(estimates.items()):
-        values = {row["name"]: row[quantity] or 0 for row in estimate["layers"]}
-        places = [i + (index - (len(estimates) - 1) / 2) * width for i in range(len(layers))]
-        axes.bar(
-            places,
-            [values.get(name, 0) for name in layers],
-            width,
-            label=POLICY_NAMES.get(policy, policy),
-            color=POLICY_COLORS.get(policy),
-        )
-    axes.set_xticks(range(len(layers)), layers, rotation=40, ha="right", fontsize=7)
+def _of_accumulators(estimate: Mapping[str, Any], quantity: str) -> dict[str, int]:
+    """One quantity of every unit that has an accumulator."""
+    return {row["name"]: row[quantity] for row in estimate["layers"] if row["accumulator_bit_width"] is not None}
+
+
+def _rest(estimate: Mapping[str, Any]) -> int:
+    """LUTs of all units without an accumulator: windows, pools, converters, FIFOs."""
+    return sum(row["lut"] for row in estimate["layers"] if row["accumulator_bit_width"] is None)
+
+
+def _grouped_bars(axes: Axes, values: Mapping[str, Mapping[str, int]]) -> None:
+    """One group of bars per unit, one bar per policy."""
+    width = 0.8 / len(values)
+    names = list(next(iter(values.values())))
+    for index, (policy, of_policy) in enumerate(values.items()):
+        places = [i + (index - (len(values) - 1) / 2) * width for i in range(len(names))]
+        label, color = POLICY_NAMES.get(policy, policy), POLICY_COLORS.get(policy)
+        axes.bar(places, [of_policy[name] for name in names], width, label=label, color=color)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
