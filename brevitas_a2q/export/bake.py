@@ -44,7 +44,12 @@ def bake(model: Any, calls: Mapping[str, Sequence[QuantizerCall]]) -> None:
                 expected="positive, normal numbers of float32",
                 remedy="check the training: a scale has collapsed",
             )
-        for index, (part, values) in enumerate((("values", call.value), ("scale", scale))):
+        parts = {0: ("values", call.value), 1: ("scale", scale)}
+        if call.value.ndim == 1:
+            # A bias. Its zero-point has no dimension in Brevitas' file, and qonnx's ExtractBiasFromConv, the first
+            # step of FINN's conversion, fails on anything but (1,) or one value per channel.
+            parts[2] = ("zero_point", np.broadcast_to(call.zero_point, (1,)))
+        for index, (part, values) in parts.items():
             tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(values, np.float32), f"{name}.{part}")
             if all(known.name != tensor.name for known in model.graph.initializer):
                 model.graph.initializer.append(tensor)

@@ -117,6 +117,7 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         _markers_to_properties(traced.graph)
     else:
         _scopes_to_properties(traced, quantizers(model))
+        _gemms_to_matmuls(traced.graph)
     return traced
 
 
@@ -168,6 +169,24 @@ def _rename(nodes: Iterable[Any], old: str, new: str) -> None:
     for node in nodes:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _gemms_to_matmuls(graph: Any) -> None:
+    # The dynamo exporter writes a linear layer without bias as a Gemm of two inputs, and qonnx's GemmToMatMul, a step
+    # of FINN's conversion, expects three.
+    nodes = []
+    for node in graph.node:
+        attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        plain = attributes.get("alpha", 1.0) == 1.0 and not attributes.get("transA", 0)
+        if node.op_type != "Gemm" or len(node.input) > 2 or not plain:
+            nodes.append(node)
+            continue
+        matrix = node.input[1]
+        if attributes.get("transB", 0):
+            matrix = f"{node.output[0]}.transposed"
+            nodes.append(onnx.helper.make_node("Transpose", [node.input[1]], [matrix], perm=[1, 0]))
+        nodes.append(onnx.helper.make_node("MatMul", [node.input[0], matrix], list(node.output)))
+    _replace_nodes(graph, nodes)
 
 
 def _replace_nodes(graph: Any, nodes: list[Any]) -> None:

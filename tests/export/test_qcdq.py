@@ -9,8 +9,7 @@ import pytest
 import torch
 from brevitas.quant import Int8AccumulatorAwareWeightQuant, Int8WeightPerChannelFloat
 
-from brevitas_a2q import Int8A2QWeightPerChannelFloat
-from brevitas_a2q.export import export_qcdq
+from brevitas_a2q import Int8A2QWeightPerChannelFloat, export_qcdq
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from brevitas.quant import (
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
+import brevitas_a2q.export.qonnx as qonnx_module
 from brevitas_a2q import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -27,7 +28,6 @@ from brevitas_a2q import (
     export_qonnx,
 )
 from brevitas_a2q.errors import A2QError, CertificateError, ExportError, ModelError
-from brevitas_a2q.export import qonnx as qonnx_module
 from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.verify.torch_model import layers_of
 

@@ -1,0 +1,154 @@
+"""What FINN takes passes; each rule finds what it is for, at the node where it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import brevitas.nn as qnn
+import numpy as np
+import onnx
+import pytest
+import torch
+from brevitas.quant import (
+    Int8WeightPerChannelFloat,
+    Int16Bias,
+    ShiftedUint8ActPerTensorFloat,
+    ShiftedUint8WeightPerTensorFloat,
+    Uint8ActPerTensorFloat,
+)
+from torch import nn
+
+from brevitas_a2q import export_qonnx
+from brevitas_a2q.cli.main import main
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.export.check_finn import check_finn
+
+MODELS = Path(__file__).parents[2] / "../shared/oracle/models"
+NAMES = ["cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4", "tfc_w4a4_a2q12"]
+
+
+@pytest.mark.skipif(not MODELS.is_dir(), reason="the reference models are not beside this checkout")
+@pytest.mark.parametrize("name", NAMES)
+def test_models_that_went_through_finn_pass(name):
+    assert check_finn(MODELS / f"{name}.onnx") == ()
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_small_net_passes(small_net, image, tmp_path, exporter):
+    export_qonnx(small_net(bias_quant=Int16Bias), image, tmp_path / "net.onnx", exporter=exporter)
+    assert check_finn(tmp_path / "net.onnx") == ()
+
+
+def test_residual_net_passes(residual_net, image, tmp_path):
+    export_qonnx(residual_net(), image, tmp_path / "net.onnx")
+    assert check_finn(tmp_path / "net.onnx") == ()
+
+
+def identity(**options: Any) -> nn.Module:
+    return qnn.QuantIdentity(return_quant_tensor=True, **{"bit_width": 4, **options})
+
+
+def conv(*sizes: int, **options: Any) -> nn.Module:
+    return qnn.QuantConv2d(*sizes, bias=False, weight_quant=Int8WeightPerChannelFloat, weight_bit_width=4, **options)
+
+
+class Residual(nn.Module):
+    """Two branches, each with a quantizer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.left, self.right, self.last = identity(), identity(), identity(), conv(4, 4, 1)
+        self.branch = conv(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.quant(x)
+        return self.last(self.quant(self.left(self.branch(x)).value + self.right(x).value))
+
+
+CASES = {
+    "FINN-01": lambda: [identity(), conv(4, 4, 1), nn.ReLU(), identity(), conv(4, 4, 1)],
+    "FINN-02": lambda: [identity(act_quant=Uint8ActPerTensorFloat), conv(4, 4, 1)],
+    "FINN-03": lambda: [identity(act_quant=ShiftedUint8ActPerTensorFloat), conv(4, 4, 1)],
+    "FINN-04": lambda: [identity(float_to_int_impl_type="floor"), conv(4, 4, 1)],
+    "FINN-05": lambda: [identity(bit_width=9), conv(4, 4, 1)],
+    "FINN-12": lambda: [identity(), conv(4, 4, 1), nn.ReLU(), nn.MaxPool2d(2), identity(), conv(4, 4, 1)],
+    "FINN-14": lambda: [identity(), conv(4, 8, 1, groups=4)],
+    "FINN-15": lambda: [identity(), conv(4, 4, 1, stride=(2, 1))],
+    "FINN-16": lambda: [identity(), nn.MaxPool2d(3, 2), conv(4, 4, 1)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Computing zero point of output accumulator")  # Brevitas, about itself
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_finds_what_it_is_for(tmp_path, rule):
+    model = nn.Sequential(*CASES[rule]())
+    findings = findings_of(model, torch.randn(1, 4, 6, 6), tmp_path)
+    assert rule in {finding.rule for finding in findings}
+    assert all(finding.mend and finding.node for finding in findings)
+
+
+def test_residual_scales(tmp_path):
+    findings = findings_of(Residual(), torch.randn(1, 4, 6, 6), tmp_path)
+    assert [finding.rule for finding in findings] == ["FINN-18"]
+    assert "share" in findings[0].mend
+
+
+def test_batch_size(tmp_path):
+    findings = findings_of(nn.Sequential(identity(), conv(4, 4, 1)), torch.randn(2, 4, 6, 6), tmp_path)
+    assert [finding.rule for finding in findings] == ["FINN-10"]
+
+
+@pytest.mark.filterwarnings("ignore:Computing zero point of output accumulator")  # Brevitas, about itself
+def test_weights_with_a_zero_point(tmp_path):
+    layer = qnn.QuantConv2d(4, 4, 1, bias=False, weight_quant=ShiftedUint8WeightPerTensorFloat)
+    model = nn.Sequential(identity(), layer)
+    rules = {finding.rule for finding in findings_of(model, torch.randn(1, 4, 6, 6), tmp_path)}
+    assert {"FINN-03", "FINN-08"} <= rules
+
+
+def test_a_step_of_the_conversion_that_fails(small_net, image, tmp_path):
+    """A bias whose zero-point has no dimension, as Brevitas writes it, stops qonnx's ExtractBiasFromConv."""
+    path = tmp_path / "net.onnx"
+    export_qonnx(small_net(bias_quant=Int16Bias), image, path)
+    model = onnx.load(path)
+    bias = next(node for node in model.graph.node if node.name == "depthwise.bias_quant")
+    zero_point = next(tensor for tensor in model.graph.initializer if tensor.name == bias.input[2])
+    zero_point.CopyFrom(onnx.numpy_helper.from_array(np.zeros((), np.float32), zero_point.name))
+    for value in list(model.graph.value_info):
+        if value.name == zero_point.name:
+            model.graph.value_info.remove(value)
+    onnx.save(model, path)
+    assert [(finding.rule, finding.op) for finding in check_finn(path)] == [("FINN-20", "ExtractBiasFromConv")]
+
+
+def test_command(tmp_path, capsys):
+    torch.manual_seed(0)
+    export(nn.Sequential(identity(), conv(4, 4, 1)), torch.randn(1, 4, 6, 6), tmp_path / "good.onnx")
+    export(nn.Sequential(identity(bit_width=9), conv(4, 4, 1)), torch.randn(1, 4, 6, 6), tmp_path / "bad.onnx")
+    assert main(["check-finn", str(tmp_path / "good.onnx")]) == 0
+    assert main(["check-finn", str(tmp_path / "bad.onnx")]) == 1
+    capsys.readouterr()
+    assert main(["check-finn", str(tmp_path / "bad.onnx"), "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert not result["accepted"]
+    assert [finding["rule"] for finding in result["findings"]] == ["FINN-05"]
+    assert main(["check-finn", str(tmp_path / "none.onnx")]) == 2
+
+
+def test_file_that_is_not_qonnx(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"not a model")
+    with pytest.raises(OnnxFileError):
+        check_finn(tmp_path / "net.onnx")
+
+
+def findings_of(model: nn.Module, x: torch.Tensor, folder: Path) -> Any:
+    export(model, x, folder / "net.onnx")
+    return check_finn(folder / "net.onnx")
+
+
+def export(model: nn.Module, x: torch.Tensor, path: Path) -> None:
+    with torch.no_grad():
+        model(x)
+    export_qonnx(model.eval(), x, path)
