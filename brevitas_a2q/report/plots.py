@@ -62,9 +62,7 @@ def _accuracy(axes: Axes, story: Story) -> None:
     scores = [100 * run.last for run in story.runs]
     colors = [POLICY_COLORS["trained"] if run.name == story.chosen else POLICY_COLORS["32"] for run in story.runs]
     bars = axes.barh(names, scores, color=colors)
-    axes.bar_label(
-        bars, fmt="%.1f", padding=-4, label_type="edge", color="white", fontsize=9, horizontalalignment="right"
-    )
+    axes.bar_label(bars, fmt="%.1f", label_type="center", color="white", fontsize=9)
     axes.invert_yaxis()
     axes.set(title="Test accuracy, last epoch", xlabel="%", xlim=(0, 100))
     axes.spines[["top", "right"]].set_visible(False)
