@@ -34,7 +34,8 @@ _BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512,
 _BRAM18_BITS = 18 * 1024
 _URAM_SHAPE = (4096, 72)
 _LUT_ROM_WORDS = 64  # one LUT6 is a 64x1 read-only memory
-_MUX_FREE_WORDS = 256  # four LUTs and the slice's own F7 and F8 multiplexers
+EXACT_WORDS = 256  # four LUTs of 64 words and the slice's own F7 and F8 multiplexers
+_SELECTING = 0.14  # LUTs that select, per LUT that stores and doubling of the words
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,25 @@ class MemoryCost:
     style: Literal["distributed", "block", "ultra"]
     resources: Resources
     efficiency: float
+    exact: bool = True  # whether its LUTs are known exactly
 
 
 def rom_luts(words: int, bits: int) -> int:
     """LUTs of a read-only memory: ``bits * ceil(words / 64)``, half of it up to 32 words, 0 for a constant.
 
-    Beyond 256 words, where the slice's own multiplexers end, groups of 256 words are selected in LUTs.
-    Source: synthesis (``wmem:rom_dist`` of the reference grid), exact up to 256 words.
+    Up to 256 words the slice's own multiplexers join the LUTs; beyond, every doubling adds 14 % for selecting. Source:
+    synthesis (``wmem:rom_dist`` of the reference grid and ``read only memory`` of our own), exact up to 256 words.
 
     Example:
         >>> rom_luts(1, 64), rom_luts(16, 16), rom_luts(64, 16), rom_luts(256, 16), rom_luts(512, 64)
-        (0, 8, 16, 64, 544)
+        (0, 8, 16, 64, 584)
     """
     if words <= 1:
         return 0
     if words <= _LUT_ROM_WORDS // 2:
         return -(-bits // 2)
-    groups = -(-words // _MUX_FREE_WORDS)
-    return bits * -(-words // _LUT_ROM_WORDS) + math.ceil(bits * _multiplexer_luts(groups))
+    luts = bits * -(-words // _LUT_ROM_WORDS)
+    return luts if words <= EXACT_WORDS else math.ceil(luts * (1 + _SELECTING * math.log2(words / EXACT_WORDS)))
 
 
 def lutram_luts(words: int, bits: int) -> int:
@@ -161,9 +163,10 @@ def place_memories(
 def _candidates(words: int, bits: int, writable: bool) -> tuple[MemoryCost, ...]:
     stored = words * bits
     luts = (lutram_luts if writable else rom_luts)(words, bits)
+    exact_words = _LUT_ROM_WORDS if writable else EXACT_WORDS
     blocks, ultra = bram18_count(words, bits), uram_count(words, bits)
     return (
-        MemoryCost("distributed", Resources(lut=luts), min(1.0, stored / (luts * 64))),
+        MemoryCost("distributed", Resources(lut=luts), min(1.0, stored / (luts * 64)), words <= exact_words),
         MemoryCost("block", Resources(bram18=blocks), stored / (blocks * _BRAM18_BITS)),
         MemoryCost("ultra", Resources(uram=ultra), stored / (ultra * _URAM_SHAPE[0] * _URAM_SHAPE[1])),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_luts_grow_with_every_accumulator_bit(compute: str) -> None:
         cost(replace(unit, accumulator_type=IntType.of(p, signed=True)), folding, PART).resources.lut
         for p in range(2, 33)
     ]
-    assert all(a < b for a, b in zip(luts, luts[1:], strict=False))
+    assert all(a < b for a, b in pairwise(luts))
 
 
 def test_dsp_multipliers_leave_luts_for_dsp_blocks() -> None:

@@ -10,6 +10,8 @@ from brevitas_a2q.hw.memory import MemoryCost
 
 __all__ = ["Bill", "counter_bits"]
 
+_DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
+
 
 def counter_bits(*limits: int) -> int:
     """Bits of the counters that count up to each limit; a limit of 1 needs none.
@@ -40,11 +42,17 @@ class Bill:
         """Add LUTs that are known exactly."""
         self.memories.append(CostTerm(name, luts, "exact"))
 
+    def _distributed(self, name: str, luts: int, exact: bool) -> None:
+        if exact:
+            self.exact(name, luts)
+        else:
+            self.memories.append(CostTerm(name, luts, "fitted", _DEEP_MEMORY_BAND))
+
     def memory(self, name: str, placed: MemoryCost, copies: int = 1) -> None:
-        """Add a placed memory: its LUTs as an exact term, its blocks as blocks."""
+        """Add a placed memory: its LUTs as a term, its blocks as blocks."""
         used = placed.resources
         if used.lut:
-            self.exact(name, copies * used.lut)
+            self._distributed(name, copies * used.lut, placed.exact)
         if used.bram18 or used.uram:
             self.blocks += Resources(bram18=copies * used.bram18, uram=copies * used.uram)
 

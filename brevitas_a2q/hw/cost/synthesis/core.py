@@ -94,8 +94,8 @@ def core_lut(weight_bits: int, activation_bits: int, simd: int, pe: int, accumul
 def soft_core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
     """Features of one PE written with ``*`` and left to Yosys' own mapping, which is not what Vivado builds.
 
-    Multipliers and tree become compressors with one carry chain each (the widths of which are exact), and a multiplier by
-    two bits needs none. Kept to compare with such syntheses; costs of units use :func:`core_features`.
+    Multipliers and tree become compressors with one carry chain each (the widths of which are exact), and a
+    multiplier by two bits needs none. Kept to compare with such syntheses; costs of units use :func:`core_features`.
     """
     product = min(weight_bits + activation_bits, accumulator_bits)
     total = min(product + (simd - 1).bit_length(), accumulator_bits)

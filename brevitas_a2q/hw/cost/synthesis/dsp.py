@@ -11,18 +11,24 @@ from __future__ import annotations
 __all__ = ["dsp_blocks", "dsp_core_features"]
 
 _WIDEST_QUAD, _WIDEST_PAIR, _WIDEST_FACTOR = 4, 8, 18  # bits that four, two and one product per DSP48 can have
+_SMALL_TREE = 4  # addends that Yosys adds in fewer LUTs than one adder each
 
 
-def _lanes(weight_bits: int, activation_bits: int) -> int:
+def _lanes(weight_bits: int, activation_bits: int, depthwise: bool) -> int:
     widest = max(weight_bits, activation_bits)
-    return 4 if widest <= _WIDEST_QUAD else 2 if widest <= _WIDEST_PAIR else 1
+    if depthwise or widest > _WIDEST_PAIR:
+        return 1
+    return 4 if widest <= _WIDEST_QUAD else 2
 
 
-def dsp_blocks(weight_bits: int, activation_bits: int, simd: int, pe: int, dsp_block: str) -> int:
+def dsp_blocks(
+    weight_bits: int, activation_bits: int, simd: int, pe: int, dsp_block: str, *, depthwise: bool = False
+) -> int:
     """DSP blocks of PE x SIMD multipliers.
 
-    A DSP58 sums three products of up to 8 bits; other blocks hold four products of up to 4 bits, two of up to 8, one of
-    up to 18, of one activation with the weights of as many PEs.
+    A DSP58 sums three products of up to 8 bits. Other blocks hold four products of up to 4 bits, two of up to 8, one of
+    up to 18: of one activation with the weights of as many PEs, so that a depthwise unit, whose PEs see different
+    activations, has one product per block.
 
     Example:
         >>> dsp_blocks(4, 4, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP58")
@@ -31,20 +37,21 @@ def dsp_blocks(weight_bits: int, activation_bits: int, simd: int, pe: int, dsp_b
     widest = max(weight_bits, activation_bits)
     if widest <= _WIDEST_PAIR and dsp_block == "DSP58":
         return pe * -(-simd // 3)
-    return simd * -(-pe // _lanes(weight_bits, activation_bits)) * -(-widest // _WIDEST_FACTOR)
+    return simd * -(-pe // _lanes(weight_bits, activation_bits, depthwise)) * -(-widest // _WIDEST_FACTOR)
 
 
 def dsp_core_features(
-    weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int
+    weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int, *, depthwise: bool = False
 ) -> dict[str, float]:
     """Features of all PEs outside the DSP blocks, which share blocks lane by lane."""
     lane = weight_bits + activation_bits
-    lanes = _lanes(weight_bits, activation_bits)
-    blocks = -(-pe // lanes)
+    blocks = -(-pe // _lanes(weight_bits, activation_bits, depthwise))
     low = pe - blocks  # lanes below the topmost
+    tree = (simd - 1) * (blocks * accumulator_bits + low * min(lane, accumulator_bits))
     return {
-        "adder tree.bits": (simd - 1) * (blocks * accumulator_bits + low * min(lane, accumulator_bits)),
-        "lanes.bits": pe * accumulator_bits,
-        "lanes.carries": low * simd,
-        "lanes.each": 1,
+        "adder tree.bits": tree,
+        "adder tree.saved": tree if simd <= _SMALL_TREE else 0,
+        "lanes.carry": pe * accumulator_bits,
+        "lanes.overflows": low * simd,
+        "lanes.high": low * max(0, accumulator_bits - lane),
     }

@@ -61,9 +61,10 @@ def _array(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> None:
     weight, activation = unit.weight_type.bit_width, unit.input_type.bit_width
     accumulator = unit.accumulator_type.bit_width
     if folding.compute == "dsp":
-        bill.circuit("dsp core", dsp_core_features(weight, activation, folding.simd, folding.pe, accumulator))
-        blocks = dsp_blocks(weight, activation, folding.simd, folding.pe, part.dsp_block)
-        bill.blocks += Resources(dsp=blocks)
+        shape = (weight, activation, folding.simd, folding.pe)
+        depthwise = isinstance(unit, Vvau)
+        bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))
+        bill.blocks += Resources(dsp=dsp_blocks(*shape, part.dsp_block, depthwise=depthwise))
     else:
         bill.circuit("lut core", core_features(weight, activation, folding.simd, accumulator), folding.pe)
 

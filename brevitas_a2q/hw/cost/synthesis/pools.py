@@ -32,10 +32,10 @@ def pool(unit: Pool, folding: Folding, part: Part) -> Bill:
     bill = Bill()
     counters = {"control.bits": counter_bits(window, unit.channels // folding.pe), "control.each": 1.0}
     if unit.function == "max":
-        bill.circuit("pool", {"maximum.bits": folding.pe * unit.input_type.bit_width, **counters})
+        bill.circuit("pool maximum", {"maximum.bits": folding.pe * unit.input_type.bit_width, **counters})
         return bill
     width = unit.accumulator_bit_width or unit.input_type.bit_width + (window - 1).bit_length()
-    bill.circuit("pool", {"sum.bits": folding.pe * width, **counters})
+    bill.circuit("pool sum", {"sum.bits": folding.pe * width, **counters})
     if window & (window - 1):
         bill.circuit("division", {"division.bits": folding.pe * division_bits(width, window)})
     return bill

@@ -1,10 +1,10 @@
 """Rows of a synthesis grid as circuits of this model: bare units described by parameters instead of a graph.
 
-:func:`grid_row_to_prediction` is the one map from a row to features; the fit of the coefficients and the prediction of
-rows it never saw both go through it. Column names are those of ``benchmarks/synth/data/grid.csv``: ``component``, ``W``
-and ``A`` (bits of weights and activations), ``SIMD``, ``PE``, ``P`` (accumulator bits), ``B`` (output bits of
-thresholds), ``CF`` (channels per PE), ``D`` and ``WD`` (words and bits of a memory), ``K``, ``MH`` and ``csd_digits`` (of
-constant weights), ``flow``, ``MUL`` and ``PIPE`` (how the array was written and synthesised).
+:func:`grid_row_to_prediction` is the one map from a row to features; the fit of the coefficients and the prediction
+of rows it never saw both go through it. Column names are those of ``benchmarks/synth/data/grid.csv``: ``component``,
+``W`` and ``A`` (bits of weights and activations), ``SIMD``, ``PE``, ``P`` (accumulator bits), ``B`` (output bits of
+thresholds), ``CF`` (channels per PE), ``D`` and ``WD`` (words and bits of a memory), ``K``, ``MH`` and ``csd_digits``
+(of constant weights), ``flow``, ``MUL`` and ``PIPE`` (how the array was written and synthesised).
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ _REGISTER_FIFO = 2  # words; a deeper one has a memory
 
 
 def add_streams(unit: AddStreams, folding: Folding, part: Part) -> Bill:
-    """PE adders as wide as their result, and one handshake that joins two streams."""
+    """PE adders, one LUT per input bit (the sum's top bit repeats the sign), and one handshake that joins two streams."""
     bill = Bill()
-    bill.circuit("add streams", {"adders.bits": folding.pe * unit.output_type.bit_width, "handshake.each": 1})
+    bill.circuit("add streams", {"adders.carry": folding.pe * unit.input_type.bit_width, "handshake.each": 1})
     return bill
 
 
@@ -38,9 +38,14 @@ def duplicate(unit: DuplicateStreams, folding: Folding, part: Part) -> Bill:
 
 
 def concat(unit: Concat, folding: Folding, part: Part) -> Bill:
-    """All inputs at once, as wide as their channels: wires, and a handshake per input."""
+    """All inputs at once, as wide as their channels: wires, and a handshake of two functions that see every input.
+
+    With the output's two signals a function of up to 6 inputs is one LUT, each further LUT brings 5 more, and two
+    functions of the same 5 inputs share one.
+    """
     bill = Bill()
-    bill.circuit("concat", {"handshake.inputs": len(unit.input_channels), "handshake.each": 1})
+    signals = len(unit.input_channels) + 2
+    bill.circuit("concat", {"handshake.gates": 1 if signals <= 5 else 2 * -(-(signals - 1) // 5)})
     return bill
 
 
@@ -53,7 +58,7 @@ def width_converter(unit: DataWidthConverter, folding: Folding, part: Part) -> B
     bill = Bill()
     if common > unit.input_width:
         ratio = common // unit.input_width
-        bill.circuit("gathering", {"control.bits": counter_bits(ratio), "control.words": ratio, "control.each": 1})
+        bill.circuit("gathering", {"control.words": ratio, "control.each": 1})
     if common > unit.output_width:
         shifted = common - unit.output_width
         ratio = common // unit.output_width
@@ -69,7 +74,9 @@ def fifo(unit: Fifo, folding: Folding, part: Part) -> Bill:
     if unit.depth <= _REGISTER_FIFO:
         bill.circuit("register fifo", {"multiplexer.bits": unit.width, "control.each": 1})
         return bill
-    bill.circuit("fifo", {"pointers.bits": counter_bits(unit.depth), "control.each": 1})
+    bits = counter_bits(unit.depth)
+    wrapped = bits if unit.depth & (unit.depth - 1) else 0  # a power of two wraps by itself
+    bill.circuit("fifo", {"pointers.bits": bits, "pointers.wrapped": wrapped, "control.each": 1})
     bill.memory("memory", place_memory(unit.depth, unit.width, folding.ram_style, part, writable=True))
     return bill
 
@@ -78,16 +85,17 @@ def channelwise(unit: ChannelwiseOp, folding: Folding, part: Part) -> Bill:
     """PE adders, multipliers or comparators with a parameter memory of ``channels / PE`` words."""
     bill = Bill()
     words = unit.channels // folding.pe
-    parameter, data, out = unit.parameter_type.bit_width, unit.input_type.bit_width, unit.output_type.bit_width
-    features: dict[str, float] = {"control.bits": counter_bits(words), "control.each": 1}
+    parameter, data = unit.parameter_type.bit_width, unit.input_type.bit_width
+    lanes, widest = folding.pe, max(parameter, data)
+    control = {"control.bits": counter_bits(words), "control.each": 1}
     if unit.function == "mul":
-        chained, short = multiplier_bits(parameter, data, out)
-        features["multipliers.bits"] = folding.pe * (chained + short)
-        features["multipliers.rows"] = folding.pe * (data - 1)
+        chained, short = multiplier_bits(parameter, data, parameter + data)
+        rows = {"multipliers.carry": lanes * (chained + short), "multipliers.rows": lanes * (data - 1)}
+        bill.circuit("channelwise multiply", {**rows, **control})
     elif unit.function == "add":
-        features["adders.bits"] = folding.pe * out
+        bill.circuit("channelwise add", {"adders.carry": lanes * widest, **control})
     else:
-        features["comparators.bits"] = folding.pe * max(parameter, data)
-    bill.circuit("channelwise", features)
+        comparators = {"comparators.bits": lanes * widest, "comparators.each": lanes}
+        bill.circuit("channelwise compare", {**comparators, **control})
     bill.memory("parameter memory", place_memory(words, folding.pe * parameter, folding.ram_style, part))
     return bill
