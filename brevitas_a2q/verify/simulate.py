@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ __all__ = ["simulate"]
 def simulate(
     path_or_model: Any,
     inputs: Any,
-    accumulator_bit_width: int | None = None,
+    accumulator_bit_width: int | Mapping[str, int] | None = None,
     overflow: Overflow = "wrap",
     *,
     order: Order = "forward",
@@ -27,8 +28,8 @@ def simulate(
         path_or_model: A QONNX file, or a PyTorch model with Brevitas layers.
         inputs: For a file: an array, or one array per input name; any batch size. For a model: one tensor or array, or
             a tuple of positional arguments.
-        accumulator_bit_width: P of every layer; each layer's own target if not given, and where it has none, as wide as
-            it takes.
+        accumulator_bit_width: P of every layer, or of each layer by name; where none is given, each layer's own target,
+            and where it has none, as wide as it takes.
         overflow: ``"wrap"`` (two's complement), ``"saturate"``, or ``"check"`` (exact, and counted).
         order: Order of the additions of one output: ``"forward"``, ``"reverse"`` or ``"random"``. Wrapping gives the
             same in any order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.errors import A2QError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.verify.accumulate import Accumulators, Order, Overflow, accumulate
 from brevitas_a2q.verify.products import Products
@@ -41,22 +42,24 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Settings:
-    """How every layer adds; None for what a layer has of its own."""
+    """How every layer adds; None for what a layer has of its own. A mapping gives widths to the layers it names."""
 
-    accumulator_bit_width: int | None = None
+    accumulator_bit_width: int | Mapping[str, int] | None = None
     overflow: Overflow = "wrap"
     order: Order = "forward"
     tile: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        Accumulators(self.accumulator_bit_width, self.overflow, self.order, self.seed, self.tile)
+        widths = self.accumulator_bit_width
+        for width in widths.values() if isinstance(widths, Mapping) else (widths,):
+            Accumulators(width, self.overflow, self.order, self.seed, self.tile)
 
     def of(self, layer: DotProductLayer) -> Accumulators:
         """The accumulators of one layer."""
-        width, tile, outer = self.accumulator_bit_width, self.tile, None
-        if width is None:
-            width = layer.accumulator_bit_width
+        widths, tile, outer = self.accumulator_bit_width, self.tile, None
+        own = layer.accumulator_bit_width
+        width = widths.get(layer.name, own) if isinstance(widths, Mapping) else own if widths is None else widths
         if tile is None:
             tile, outer = layer.tile, layer.outer_accumulator_bit_width
         return Accumulators(width, self.overflow, self.order, self.seed, tile, outer)
@@ -92,5 +95,13 @@ class Tally:
         return sums
 
     def result(self, outputs: Any) -> Simulation:
-        """The counts so far, with these outputs."""
+        """The counts so far, with these outputs.
+
+        Raises:
+            A2QError: A width was given for a layer that did not run.
+        """
+        widths = self.settings.accumulator_bit_width
+        unknown = set(widths) - set(self.overflows) if isinstance(widths, Mapping) else set()
+        if unknown:
+            raise A2QError(f"found a width for {min(unknown)!r}", expected=f"names among {', '.join(self.overflows)}")
         return Simulation(outputs, self.overflows, self.additions, self.dot_products)

@@ -27,7 +27,7 @@ def certificate_table(certificate: Certificate) -> Table:
 def simulation_table(simulation: Simulation, settings: Settings) -> Table:
     """One row per layer: how much was computed, and what overflowed."""
     width = settings.accumulator_bit_width
-    wide = "each layer's own width" if width is None else f"{width} bits"
+    wide = f"{width} bits" if isinstance(width, int) else "each layer's own width"
     table = Table(title=f"Accumulators of {wide}, {settings.overflow}", title_justify="left")
     table.add_column("layer")
     for column in ("dot products", "overflows", "per dot product"):

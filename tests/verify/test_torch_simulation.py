@@ -10,6 +10,7 @@ import torch
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat
 from torch import Tensor, nn
 
+from brevitas_a2q.errors import A2QError
 from brevitas_a2q.verify.certify import certify
 from brevitas_a2q.verify.simulate import simulate
 
@@ -85,3 +86,10 @@ def test_layers_that_return_quant_tensors_keep_their_type() -> None:
     assert outputs.scale.numel() == 1
     assert int((outputs.value / outputs.scale).round().abs().max()) <= 128
     assert overflows["1"] > 0
+
+
+def test_widths_go_by_name(zoo: nn.Module, images: Tensor) -> None:
+    result = simulate(zoo, images, {"depthwise": 4})
+    assert [name for name, count in result.overflows.items() if count] == ["depthwise"]
+    with pytest.raises(A2QError, match="found a width for 'deepwise'; expected names among conv, depthwise"):
+        simulate(zoo, images, {"deepwise": 4})
