@@ -152,13 +152,13 @@ def _rows(model: nn.Module, skipped: dict[str, str]) -> list[ConversionRow]:
         rows.append(_row(name, layer, skipped.get(name)))
     covered = {id(layer) for _, layer in quantized}
     for name, module in model.named_modules():
-        kinds = (*FLOAT_LAYERS, nn.RNNBase)
-        if isinstance(module, kinds) and id(module) not in covered and not hasattr(module, "weight_quant"):
+        unquantized = isinstance(module, (*FLOAT_LAYERS, nn.RNNBase)) and not hasattr(module, "weight_quant")
+        if unquantized and id(module) not in covered:
             rows.append(_float_row(name, module))
     return rows
 
 
-def _float_row(name: str, module: nn.Module) -> ConversionRow:
+def _float_row(name: str, module: Any) -> ConversionRow:
     weight = getattr(module, "weight", None)
     size = WeightLayout.of(module).dot_product_size(tuple(weight.shape)) if weight is not None else 0
     reason = f"{type(module).__name__} is not quantized"
@@ -168,9 +168,9 @@ def _float_row(name: str, module: nn.Module) -> ConversionRow:
 def _row(name: str, layer: Any, reason: str | None) -> ConversionRow:
     proxy = layer.weight_quant
     shape = tuple(layer.weight.shape)
-    act = getattr(layer, "input_quant", None)
+    act: Any = getattr(layer, "input_quant", None)
     bits = signed = budget = None
-    if getattr(act, "is_quant_enabled", False):
+    if act is not None and act.is_quant_enabled:
         bits, signed = int(act.bit_width()), bool(act.is_signed)
     constrained = isinstance(proxy, AccumulatorAwareWeightQuantProxy) and reason is None
     if constrained:

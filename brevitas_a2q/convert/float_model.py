@@ -6,10 +6,10 @@ the model's code does in between, and names of layers stay what they were.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import brevitas.nn as qnn
-from brevitas.graph.quantize import layerwise_quantize
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import nn
 
@@ -82,6 +82,9 @@ def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset
     }
     layers: dict[Any, Any] = {kind: (quantized, layer_kwargs) for kind, quantized in FLOAT_LAYERS.items()}
     layers[nn.MultiheadAttention] = (qnn.QuantMultiheadAttention, attention_kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing it tells of an optional package and of Brevitas' own deprecations
+        from brevitas.graph.quantize import layerwise_quantize
     layerwise_quantize(model, layers)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from brevitas.fx.brevitas_tracer import symbolic_trace
 from torch import nn
+from torch.fx import symbolic_trace
 
 __all__ = ["unsigned_inputs"]
 
@@ -82,8 +82,8 @@ def unsigned_inputs(model: nn.Module) -> frozenset[str]:
     """Names of modules whose first input comes from a function that is never negative.
 
     Args:
-        model: A float model; one that cannot be traced (control flow on data) gives the empty set, and its layers signed
-            inputs, which are right for any data.
+        model: A float model; one that cannot be traced (control flow on data) gives the empty set, and its layers
+            signed inputs, which are right for any data.
     """
     mode = model.training
     try:
@@ -94,9 +94,7 @@ def unsigned_inputs(model: nn.Module) -> frozenset[str]:
         model.train(mode)
     modules, known, found = dict(model.named_modules()), dict[Any, bool](), set()
     for node in graph.nodes:
-        known[node] = (
-            _is_unsigned(node, modules, known) if node.op != "call_module" or node.target in modules else False
-        )
+        known[node] = _is_unsigned(node, modules, known)
         if node.op == "call_module" and node.all_input_nodes and known.get(node.all_input_nodes[0], False):
             found.add(str(node.target))
     return frozenset(found)
