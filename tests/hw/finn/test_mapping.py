@@ -134,6 +134,16 @@ def test_standalone_thresholds_are_nodes_of_their_own() -> None:
     assert act.attributes["numSteps"] == 15
 
 
+def test_thresholds_that_an_unsigned_stream_never_meets_are_clipped() -> None:
+    """FINN rounds and clips before it types them, and refuses negative thresholds of unsigned inputs afterwards."""
+    act = ir.Thresholding(**stream("act", "", 36), thresholds=np.array([[-7, 3, 99]]))
+    (layer,) = finn_layers(ir.Graph("one", (act,)))
+    assert layer.thresholds is not None
+    assert layer.thresholds.tolist() == [[0, 3, 16]]
+    found = finn_estimate(ir.Graph("one", (act,)), PART)
+    assert found.layers[0].attributes["weightDataType"] == "UINT5"
+
+
 @pytest.mark.parametrize(
     ("unit", "version"),
     [

@@ -88,6 +88,7 @@ def test_parts_differ_by_dsp_block_alone() -> None:
     }  # fmt: skip
     dsp = [finn_node("MVAU_rtl", attributes, part).dsp for part in (PART, "xc7z020clg400-1", "xcvc1902-vsva2197")]
     assert dsp == [2 * 9, 2 * 9, 8 * 3]
+    assert finn_node("MVAU_rtl", attributes, "ZCU104") == finn_node("MVAU_rtl", attributes, PART)
 
 
 def test_the_package_exports_it() -> None:
@@ -117,7 +118,7 @@ MVAU = {
         ("MVAU_hls", {"inputDataType": "FLOAT32"}, PART, "main", A2QError, "FLOAT32"),
         ("MVAU_hls", {"mem_mode": "const"}, PART, "main", ConfigError, "internal_embedded"),
         ("MVAU_hls", {"numInputVectors": []}, PART, "main", ConfigError, "numInputVectors"),
-        ("MVAU_hls", {}, "zu7ev", "main", PartError, "zu7ev"),
+        ("MVAU_hls", {}, "nosuchboard", "main", PartError, "nosuchboard"),
     ],
 )
 def test_bad_input_is_named(

@@ -5,6 +5,8 @@ Source: FINN ``transformation/fpgadataflow/convert_to_hw_layers.py``.
 
 from __future__ import annotations
 
+import numpy as np
+
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw import ir
 from brevitas_a2q.hw.cost.finn.conversion import (
@@ -18,6 +20,7 @@ from brevitas_a2q.hw.cost.finn.conversion import (
 )
 from brevitas_a2q.hw.cost.finn.network import FinnLayer, by_level
 from brevitas_a2q.hw.cost.finn.unit import Version
+from brevitas_a2q.ir.dot_product import IntArray
 
 __all__ = ["finn_layers"]
 
@@ -42,7 +45,7 @@ class _Mapper:
             weights = unit.weights if isinstance(unit, ir.Mvau | ir.Vvau) and index == 0 else None
             thresholds = None
             if isinstance(unit, ir.Mvau | ir.Vvau | ir.Thresholding) and not attributes.get("noActivation"):
-                thresholds = unit.thresholds
+                thresholds = _clipped(unit)
             self.layers.append(FinnLayer(name, op_type, attributes, inputs, weights, thresholds, unit.name))
             inputs = (name,)
         self.last[unit.name] = inputs[0]
@@ -108,6 +111,13 @@ class _Mapper:
         if unit.thresholds is not None and self.standalone:
             nodes.append(thresholding(unit, self.vectors[unit.name], self.version))
         return nodes
+
+
+def _clipped(unit: ir.Mvau | ir.Vvau | ir.Thresholding) -> IntArray | None:
+    """Thresholds without what an unsigned input never meets: ``streamline/round_thresholds.py``."""
+    if isinstance(unit, ir.Thresholding) and not unit.input_type.signed:
+        return np.clip(unit.thresholds, 0, unit.input_type.range.hi + 1)
+    return unit.thresholds
 
 
 def finn_layers(

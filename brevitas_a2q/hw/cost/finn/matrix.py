@@ -15,6 +15,7 @@ after FINN-R (Blott et al., 2018).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
 from brevitas_a2q.hw.cost.finn.memory import BRAM18_BITS, URAM_BITS
@@ -35,7 +36,7 @@ def finn_data_type_bound(dot_product_size: int, weight_bits: int, input_bits: in
     return math.ceil(alpha + math.log(1 + pow(2, -alpha), 2) + 1)
 
 
-class MatrixUnit(FinnUnit):
+class MatrixUnit(FinnUnit, ABC):
     """Base of the four matrix units; subclasses set the sizes before calling :meth:`_read_types`."""
 
     pe: int
@@ -78,8 +79,9 @@ class MatrixUnit(FinnUnit):
         bound = finn_data_type_bound(self.dot_product_size, self.weights.bits, self.inputs.bits, self.inputs.signed)
         return min(self.accumulator.bits, bound)
 
+    @abstractmethod
     def _threshold_luts(self, accumulator_bits: int) -> float:
-        raise NotImplementedError
+        """LUTs of threshold memory and comparators in one PE."""
 
     @property
     def lut(self) -> int:

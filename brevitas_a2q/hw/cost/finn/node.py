@@ -93,7 +93,7 @@ def finn_node(op_type: str, attributes: Mapping[str, Any], part: str | Part, ver
     Args:
         op_type: FINN's name with its implementation, for instance ``MVAU_hls``.
         attributes: FINN's node attributes; those that FINN defaults may be left out, unknown ones are ignored.
-        part: FPGA part; FINN looks at its DSP block only.
+        part: FPGA part, board or YAML file; FINN looks at its DSP block only.
         version: ``main`` (v0.10.1 line) or ``dev`` (April 2026).
 
     Returns:
@@ -102,7 +102,7 @@ def finn_node(op_type: str, attributes: Mapping[str, Any], part: str | Part, ver
     Raises:
         ConfigError: An unknown kind or version, or an attribute that is missing or has a value FINN refuses.
         FoldingError: PE or SIMD does not divide what it must.
-        PartError: Not the name of an AMD part.
+        PartError: No such part.
 
     Example:
         >>> node = finn_node("MVAU_rtl", {"MW": 72, "MH": 32, "PE": 4, "SIMD": 8, "inputDataType": "INT8",

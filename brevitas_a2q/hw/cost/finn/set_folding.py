@@ -28,19 +28,21 @@ __all__ = ["set_folding"]
 
 _MAX_WEIGHT_STREAM_BITS = 36
 
-# Op type -> the attribute that limits PE, or SIMD.
-_PE_LIMITS: dict[Version, dict[str, str]] = {
-    "main": dict.fromkeys(
-        ("AddStreams_hls", "ChannelwiseOp_hls", "DuplicateStreams_hls", "GlobalAccPool_hls"), "NumChannels"
-    ),
-    "dev": dict.fromkeys(("DuplicateStreams_hls", "GlobalAccPool_hls"), "NumChannels"),
+# Op type -> the attribute that PE must divide.
+_PE_LIMITS = {
+    "GlobalAccPool_hls": "NumChannels",
+    "DuplicateStreams_hls": "NumChannels",
+    "Thresholding_hls": "NumChannels",
+    "Thresholding_rtl": "NumChannels",
+    "AddStreams_hls": "NumChannels",
+    "ChannelwiseOp_hls": "NumChannels",
+    "LabelSelect_hls": "Labels",
 }
-_SIMD_LIMITS: dict[Version, tuple[str, ...]] = {
+# Op types whose SIMD divides their channels; main does not know RTL padding.
+_SIMD_LIMITED: dict[Version, tuple[str, ...]] = {
     "main": ("DownSampler_hls", "FMPadding_hls", "FMPadding_Pixel_hls"),
     "dev": ("FMPadding_rtl", "FMPadding_Pixel_hls"),
 }
-for _limits in _PE_LIMITS.values():
-    _limits |= {"Thresholding_hls": "NumChannels", "Thresholding_rtl": "NumChannels", "LabelSelect_hls": "Labels"}
 
 
 @cache
@@ -69,9 +71,9 @@ class _Folder:
             return self._depthwise(layer)
         if op.startswith("ConvolutionInputGenerator") and not attributes.get("depthwise"):
             return self._window(layer)
-        if op in _PE_LIMITS[self.version]:
-            return self._least(layer, "PE", attributes[_PE_LIMITS[self.version][op]])
-        if op in _SIMD_LIMITS[self.version]:
+        if op in _PE_LIMITS:
+            return self._least(layer, "PE", attributes[_PE_LIMITS[op]])
+        if op in _SIMD_LIMITED[self.version]:
             return self._least(layer, "SIMD", attributes["NumChannels"])
         if self.version == "dev" and op in ElementwiseBinary.op_types:
             return self._least(layer, "PE", attributes["lhs_shape"][-1])

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-from brevitas_a2q.errors import PartError
 from brevitas_a2q.hw.cost.finn.attributes import Attributes
 from brevitas_a2q.hw.cost.finn.data_types import DataType
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.devices import Part, find_part
 
 __all__ = ["FinnNode", "FinnUnit", "Version", "ceil_div", "dsp_block"]
 
@@ -29,7 +28,7 @@ def ceil_div(numerator: int, denominator: int) -> int:
 
 
 def dsp_block(part: str | Part) -> str:
-    """DSP58, DSP48E1 or DSP48E2, from the part's name as FINN's ``get_dsp_block`` decides.
+    """DSP58, DSP48E1 or DSP48E2: from an ordering code as FINN's ``get_dsp_block`` decides, else by table.
 
     Example:
         >>> [dsp_block(p) for p in ("xcvc1902-vsva2197-2MP-e-S", "xc7z020clg400-1", "xczu7ev-ffvc1156-2-e")]
@@ -37,8 +36,8 @@ def dsp_block(part: str | Part) -> str:
     """
     if isinstance(part, Part):
         return part.dsp_block
-    if not part.startswith(("xc", "xq", "xa")) or len(part) < 3:
-        raise PartError(f"found part {part!r}", expected="an AMD part name such as xczu7ev-ffvc1156-2-e")
+    if len(part) < 3 or not part.startswith(("xc", "xq", "xa")):
+        return find_part(part).dsp_block  # a board or a file
     if part.startswith(_VERSAL):
         return "DSP58"
     return "DSP48E1" if part[2] == "7" else "DSP48E2"
