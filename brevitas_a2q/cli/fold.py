@@ -14,7 +14,7 @@ from brevitas_a2q.cli.design_options import design_options, estimate_table, summ
 from brevitas_a2q.errors import A2QError
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.fold import FoldResult
+    from brevitas_a2q.hw.folding_result import FoldResult
     from brevitas_a2q.hw.folding_problem import FoldingPlan
 
 __all__ = ["command"]
@@ -46,7 +46,7 @@ def command(
     if [target_fps is not None, max_fps, pareto].count(True) != 1:
         raise A2QError("found none or several of --target-fps, --max-fps and --pareto", expected="exactly one")
     from brevitas_a2q.hw.devices import find_part
-    from brevitas_a2q.hw.fold import fold_curve, fold_graph
+    from brevitas_a2q.hw.folding_result import fold_curve, fold_graph
     from brevitas_a2q.hw.frontend import read_graph
 
     chosen, graph = find_part(part), read_graph(network)

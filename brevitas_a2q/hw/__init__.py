@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.estimation import Estimate as Estimate
     from brevitas_a2q.hw.estimation import estimate as estimate
     from brevitas_a2q.hw.estimation import estimate_graph as estimate_graph
+    from brevitas_a2q.hw.folding_result import FoldResult as FoldResult
+    from brevitas_a2q.hw.folding_result import fold as fold
 
 # Name -> module that defines it.
 _NAMES: dict[str, str] = {
     "finn_node": "brevitas_a2q.hw.cost.finn.node",
     "Part": "brevitas_a2q.hw.devices",
     "find_part": "brevitas_a2q.hw.devices",
+    "fold": "brevitas_a2q.hw.folding_result",
+    "FoldResult": "brevitas_a2q.hw.folding_result",
     "Estimate": "brevitas_a2q.hw.estimation",
     "estimate": "brevitas_a2q.hw.estimation",
     "estimate_graph": "brevitas_a2q.hw.estimation",
