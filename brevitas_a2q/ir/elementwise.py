@@ -23,9 +23,9 @@ def _channelwise(parameter: Array, rank: int) -> Array:
 
 
 def _batch_normalization(x: Array, constants: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
-    # The runtime folds the four vectors into a slope and an offset first; the rounding of thresholds depends on it.
+    # The runtime folds the four vectors into a slope and an offset, in these steps; thresholds depend on the rounding.
     gamma, beta, mean, variance = constants
-    slope = gamma / np.sqrt(variance + np.asarray(attributes["epsilon"], variance.dtype))
+    slope = gamma * (1 / np.sqrt(variance + np.asarray(attributes["epsilon"], variance.dtype)))
     offset = beta - mean * slope
     return x * _channelwise(slope, x.ndim) + _channelwise(offset, x.ndim)
 

@@ -11,7 +11,7 @@ import onnx
 
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.onnx_file import OnnxGraph, constant_array
+from brevitas_a2q.ir.onnx_file import OnnxGraph, constant_array, text
 from brevitas_a2q.ir.tensor import Tensor
 
 __all__ = ["domains", "expanded", "needed_in_order", "raw_nodes"]
@@ -24,20 +24,18 @@ def raw_nodes(graph: OnnxGraph) -> tuple[Node, ...]:
     taken: set[str] = set()
     nodes = []
     for index, proto in enumerate(graph.nodes):
-        try:
-            name = proto.name or f"{proto.op_type}_{index}"
-            name = name if name not in taken else f"{name}_{index}"
-            taken.add(name)
-            node = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output))
-            attributes = {attribute.name: _attribute(node, attribute) for attribute in proto.attribute}
-            metadata = {pair.key: pair.value for pair in proto.metadata_props}
-        except UnicodeDecodeError as error:
-            raise OnnxFileError(
-                f"found text that is not valid in node {index}", where=graph.file, expected="an undamaged file"
-            ) from error
+        where = f"{graph.file}, node {index}"
+        op, name = text(proto.op_type, where), text(proto.name, where)
+        name = name or f"{op}_{index}"
+        name = name if name not in taken else f"{name}_{index}"
+        taken.add(name)
+        inputs, outputs = (tuple(text(n, where) for n in names) for names in (proto.input, proto.output))
+        node = Node(name, op, inputs, outputs)
+        attributes = {text(attribute.name, where): _attribute(node, attribute) for attribute in proto.attribute}
+        metadata = {text(pair.key, where): text(pair.value, where) for pair in proto.metadata_props}
         if not node.outputs or not node.outputs[0]:
             raise node.error("has no output", expected="an undamaged file")
-        nodes.append(replace(node, attributes={**attributes, "@domain": proto.domain}, metadata=metadata))
+        nodes.append(replace(node, attributes={**attributes, "@domain": text(proto.domain, where)}, metadata=metadata))
     return tuple(nodes)
 
 
@@ -88,7 +86,11 @@ def needed_in_order(graph: OnnxGraph, nodes: Sequence[Node]) -> list[Node]:
         if tensor in graph.constants or tensor in graph.inputs:
             continue
         if tensor not in writer:
-            raise OnnxFileError(f"found tensor {tensor!r}, which nothing computes", where=f"{graph.file}, {reader}")
+            raise OnnxFileError(
+                f"found tensor {tensor!r}, which nothing computes",
+                where=f"{graph.file}, {reader}",
+                expected="an initializer, an input, or a node's output",
+            )
         if writer[tensor].name not in needed:
             needed.add(writer[tensor].name)
             queue.extend((name, f"node {writer[tensor].name}") for name in writer[tensor].inputs if name)

@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 
 from brevitas_a2q.errors import OnnxFileError
 
-__all__ = ["MAX_ELEMENTS", "MAX_FILE_BYTES", "MAX_NODES", "MAX_TENSORS", "OnnxGraph", "constant_array", "load"]
+__all__ = ["MAX_ELEMENTS", "MAX_FILE_BYTES", "MAX_NODES", "MAX_TENSORS", "OnnxGraph", "constant_array", "load", "text"]
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_NODES: Final = 100_000
@@ -73,26 +73,32 @@ def load(path: str | Path) -> OnnxGraph:
         OnnxFileError: Naming the file (and the node or tensor), what was found, what was expected, and a remedy.
     """
     path = Path(path)
-    model = _parse(path, _read_bytes(path, MAX_FILE_BYTES))
-    try:
-        return _collect(path, model)
-    except UnicodeDecodeError as error:
-        raise OnnxFileError("found a name that is not valid text", where=str(path), remedy=_EXPORT) from error
+    if "\0" in str(path):
+        raise OnnxFileError("found a path with a zero byte", where=repr(str(path)), expected="an ONNX file")
+    return _collect(path, _parse(path, _read_bytes(path, str(path), "an ONNX file")))
 
 
-def _read_bytes(path: Path, limit: int) -> bytes:
+def _read_bytes(path: Path, where: str, expected: str, offset: int = 0, length: int | None = None) -> bytes:
+    """The bytes of a regular file, of at most :data:`MAX_FILE_BYTES`; ``length`` of them from ``offset`` on."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise OnnxFileError("found no regular file", where=str(path), expected="an ONNX file")
-        if status.st_size > limit:
-            raise OnnxFileError(f"found {status.st_size} bytes", where=str(path), expected=f"at most {limit}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        if isinstance(error, OnnxFileError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OnnxFileError(f"cannot be read ({reason})", where=str(path), expected="an ONNX file") from error
+            raise OnnxFileError("found no regular file", where=where, expected=expected)
+        if status.st_size > MAX_FILE_BYTES:
+            raise OnnxFileError(f"found {status.st_size} bytes", where=where, expected=f"at most {MAX_FILE_BYTES}")
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read() if length is None else file.read(length)
+    except OSError as error:
+        reason = error.strerror or "input or output error"
+        raise OnnxFileError(f"cannot be read ({reason})", where=where, expected=expected) from error
+
+
+def text(value: str | bytes, where: str) -> str:
+    """A string of the file; protobuf hands out bytes where it is not valid text."""
+    if isinstance(value, bytes):
+        raise OnnxFileError(f"found {value[:20]!r} instead of text", where=where, expected="valid text", remedy=_EXPORT)
+    return value
 
 
 def _parse(path: Path, data: bytes) -> Any:
@@ -118,27 +124,32 @@ def _collect(path: Path, model: Any) -> OnnxGraph:
     if graph.sparse_initializer:
         raise OnnxFileError("found sparse initializers", where=where, expected="dense ones", remedy=_EXPORT)
     constants: dict[str, npt.NDArray[Any]] = {}
+    elements = 0
     for tensor in graph.initializer:
-        if tensor.name in constants:
-            raise OnnxFileError(f"found two initializers named {tensor.name!r}", where=where, remedy=_EXPORT)
-        constants[tensor.name] = constant_array(tensor, f"{where}, initializer {tensor.name}", path.parent)
+        name = text(tensor.name, where)
+        if name in constants:
+            raise OnnxFileError(f"found two initializers named {name!r}", where=where, expected="unique names")
+        constants[name] = constant_array(tensor, f"{where}, initializer {name}", path.parent)
+        elements += constants[name].size
+        if elements > MAX_ELEMENTS:
+            raise OnnxFileError(f"found {elements} constants", where=where, expected=f"at most {MAX_ELEMENTS}")
     return OnnxGraph(
         file=where,
         nodes=tuple(graph.node),
         constants=constants,
         inputs={
-            value.name: (_static_shape(value, where), int(value.type.tensor_type.elem_type))
+            text(value.name, where): (_static_shape(value, where), int(value.type.tensor_type.elem_type))
             for value in graph.input
             if value.name not in constants
         },
-        outputs=tuple(value.name for value in graph.output),
+        outputs=tuple(text(value.name, where) for value in graph.output),
         data_types={
-            str(note.tensor_name): str(pair.value)
+            text(note.tensor_name, where): text(pair.value, where)
             for note in graph.quantization_annotation
             for pair in note.quant_parameter_tensor_names
             if pair.key == "finn_datatype"
         },
-        metadata={str(pair.key): str(pair.value) for pair in model.metadata_props},
+        metadata={text(pair.key, where): text(pair.value, where) for pair in model.metadata_props},
     )
 
 
@@ -149,7 +160,9 @@ def _static_shape(value: Any, where: str) -> tuple[int, ...]:
     dims = value.type.tensor_type.shape.dim
     shape = tuple(int(dim.dim_value) for dim in dims)
     if len(shape) > MAX_RANK or any(size < 1 for size in shape):
-        found = ", ".join(dim.dim_param or str(dim.dim_value) if dim.WhichOneof("value") else "?" for dim in dims)
+        found = ", ".join(
+            text(dim.dim_param, where) or str(dim.dim_value) if dim.WhichOneof("value") else "?" for dim in dims
+        )
         raise OnnxFileError(
             f"found shape ({found})",
             where=where,
@@ -203,7 +216,7 @@ def _listed_values(tensor: Any, dtype: str, field: str) -> npt.NDArray[Any]:
 
 
 def _external_bytes(tensor: Any, where: str, folder: Path | None, length: int) -> bytes:
-    entries = {pair.key: pair.value for pair in tensor.external_data}
+    entries = {text(pair.key, where): text(pair.value, where) for pair in tensor.external_data}
     location = entries.get("location", "")
     inside = "a regular file inside the model's folder"
     if folder is None or not location or "\0" in location:
@@ -214,7 +227,7 @@ def _external_bytes(tensor: Any, where: str, folder: Path | None, length: int) -
     offset_text = entries.get("offset", "0")
     if not offset_text.isdecimal() or len(offset_text) > 12:
         raise OnnxFileError(f"found offset {offset_text[:40]!r}", where=where, expected="a byte count")
-    data = _read_bytes(target, MAX_FILE_BYTES)[int(offset_text) :]
+    data = _read_bytes(target, where, inside, int(offset_text), length)
     if len(data) < length:
         raise OnnxFileError(f"found {len(data)} bytes of external data", where=where, expected=f"{length} bytes")
-    return data[:length]
+    return data

@@ -96,7 +96,8 @@ class Quantizer:
         """The integers ``v`` of real values, as int64; shape as ``x`` broadcast with the scale."""
         with np.errstate(all="ignore"):
             if self.dtype.name == "BIPOLAR":
-                return np.where(np.asarray(x, np.float32) / self.scale + self.zero_point >= 0, 1, -1).astype(np.int64)
+                signs = np.where(np.asarray(x, np.float32) / self.scale + self.zero_point >= 0, 1, -1)
+                return signs - self.zero_point.astype(np.int64)
             codes = np.asarray(x, np.float32) / self.scale + self.zero_point
             lo, hi = self.code_range
             codes = round_as(self.rounding_mode, np.clip(codes, np.float32(lo), np.float32(hi)))

@@ -100,7 +100,7 @@ def _sum(network: Network, node: Node, left: Stream, right: Stream) -> Stream:
 def _batch_normalization(network: Network, node: Node, x: Tensor) -> Tensor:
     gamma, beta, mean, variance = (_constant(network, name) for name in node.inputs[1:5])
     # As in ir.elementwise: the runtime folds the four vectors into a slope and an offset first.
-    slope = gamma / np.sqrt(variance + np.float32(node.attributes["epsilon"]))
+    slope = gamma * (1 / np.sqrt(variance + np.float32(node.attributes["epsilon"])))
     shape = (1, -1, *(1,) * (x.dim() - 2))
     return x * tensor_of(slope).reshape(shape) + tensor_of(beta - mean * slope).reshape(shape)
 

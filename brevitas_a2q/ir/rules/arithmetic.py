@@ -12,7 +12,7 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.elementwise import evaluate
 from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.rules.call import Call, align, align_full
+from brevitas_a2q.ir.rules.call import Call, align, align_full, broadcast
 from brevitas_a2q.ir.tensor import Codes, Tensor, integer_sum_fits
 
 __all__ = ["activation", "batch_normalization", "binary", "clip", "identity"]
@@ -29,10 +29,7 @@ def identity(call: Call) -> Result:
 def binary(call: Call) -> Result:
     """Add, Sub, Mul, Div of a stream by a constant on either side, or Add and Sub of two streams."""
     a, b = call.tensor(0), call.tensor(1)
-    try:
-        shape = call.check_shape(np.broadcast_shapes(a.shape, b.shape))
-    except ValueError as error:
-        raise call.error(f"found shapes {a.shape} and {b.shape}", expected="shapes that broadcast") from error
+    shape = call.check_shape(broadcast(call, a.shape, b.shape))
     if a.value is None and b.value is None:
         return _two_streams(call, a, b, shape)
     reverse = a.value is not None
@@ -140,11 +137,11 @@ def activation(call: Call) -> Result:
     constants = [call.constant(1, "slope").astype(np.float32)] if op == "PRelu" else []
     if any(value < 0 for value in attributes.values()) or any((c < 0).any() for c in constants):
         raise call.error("found a negative slope", expected="an activation that never falls")
-    if op == "PRelu" and np.broadcast_shapes(constants[0].shape[: len(x.shape)], x.shape) != x.shape:
+    if op == "PRelu" and broadcast(call, constants[0].shape, x.shape) != x.shape:
         raise call.error(
             f"found slopes of shape {constants[0].shape}", expected=f"a shape that broadcasts to {x.shape}"
         )
-    node = replace(call.node, attributes=attributes)
+    node = replace(call.node, inputs=call.node.inputs[: 1 + len(constants)], attributes=attributes)
     codes = x.codes
     if codes is not None and op == "Neg":
         return node, (call.of_codes(x.shape, replace(codes, scale=-codes.scale)),)

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.onnx_file import MAX_ELEMENTS, MAX_RANK
 from brevitas_a2q.ir.tensor import Codes, FloatArray, Tensor, compact
 
 _Value = TypeVar("_Value", int, float, str, tuple[int, ...])
 
-__all__ = ["Call", "Rule", "align", "align_full", "uniform"]
+__all__ = ["Call", "Rule", "align", "align_full", "broadcast"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +158,9 @@ def align_full(array: npt.NDArray[Any], rank: int) -> npt.NDArray[Any]:
     return array.reshape((1,) * rank) if array.ndim == 0 else array
 
 
-def uniform(array: IntArray | FloatArray) -> bool:
-    """Whether an annotation is one value."""
-    return bool((array == array.flat[0]).all())
+def broadcast(call: Call, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that shapes broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise call.error(f"found shapes {shapes}", expected="shapes that broadcast") from error

@@ -10,7 +10,7 @@ from brevitas_a2q.errors import A2QError
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
-from brevitas_a2q.ir.rules.call import Call, align, align_full
+from brevitas_a2q.ir.rules.call import Call, align, align_full, broadcast
 from brevitas_a2q.ir.tensor import Codes, FloatArray, Tensor
 
 __all__ = ["bipolar_quant", "multi_threshold", "quant", "trunc"]
@@ -38,7 +38,7 @@ def bipolar_quant(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
 
 def _quantize(call: Call, quantizer: Quantizer) -> tuple[Node, tuple[Tensor, ...]]:
     x = call.tensor(0)
-    shape = call.check_shape(_broadcast(call, x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
+    shape = call.check_shape(broadcast(call, x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
     zero_point = align(quantizer.zero_point.astype(np.int64), len(shape))
     scale = align(quantizer.scale.astype(np.float64), len(shape))
     if x.value is not None:
@@ -107,13 +107,6 @@ def _declared_type(call: Call) -> IntType | None:
         return IntType.parse(call.attribute("out_dtype", ""))
     except A2QError:
         return None
-
-
-def _broadcast(call: Call, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError as error:
-        raise call.error(f"found shapes {shapes}", expected="shapes that broadcast") from error
 
 
 def _widened(x: Tensor) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,216 @@
+"""What the reader makes of a file: integers, ranges, biases, widths."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q import ir
+from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
+
+Build = Callable[..., Any]
+
+
+def bounds(network: ir.Network, tensor: str) -> tuple[int, int]:
+    codes = network.tensors[tensor].codes
+    assert codes is not None
+    return codes.range.lo, codes.range.hi
+
+
+def test_a_convolution_with_a_quantized_bias(builder: Build) -> None:
+    b = builder()
+    weights = np.arange(12).reshape(3, 2, 2, 1) - 6
+    bias = b.quant(b.constant(np.float32([8, -4, 0]) * np.float32(0.125)), 0.125, 32, 1)
+    b.node("Conv", b.quant("x", 0.5, 8, 1), b.weights(weights, 0.25), bias)
+    network = ir.read(b.save())
+    (layer,) = network.dot_product_layers()
+    np.testing.assert_array_equal(layer.weights, weights.reshape(3, 4))
+    assert layer.bias is not None
+    assert layer.bias.tolist() == [8, -4, 0]
+    assert (layer.op, layer.input_bit_width, layer.input_signed, layer.weight_bit_width) == ("Conv", 8, True, 4)
+    assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (-128, 127)
+    assert [node.op for node in network.nodes] == ["Quant", "Conv", "Add"]
+    assert bounds(network, network.outputs[0]) == (-18 * 127 + 8, 18 * 128 + 8)
+
+
+def test_a_float_bias_is_no_part_of_the_sum(builder: Build) -> None:
+    b = builder()
+    b.node("Conv", b.quant("x"), b.weights(np.ones((3, 2, 1, 1)), 0.3), b.constant(np.float32([0.1, 0.2, 0.3])))
+    network = ir.read(b.save())
+    assert network.dot_product_layers()[0].bias is None
+    assert network.tensors[network.outputs[0]].codes is None
+
+
+def test_gemm_is_a_product_and_a_sum(builder: Build) -> None:
+    b = builder(shape=(1, 4))
+    weights = np.arange(12).reshape(3, 4) - 5
+    b.node("Gemm", b.quant("x"), b.weights(weights), b.constant(np.float32([0.5, 1.0, -3])), transB=1)
+    network = ir.read(b.save())
+    (layer,) = network.dot_product_layers()
+    np.testing.assert_array_equal(layer.weights, weights)
+    assert layer.name == "n2"
+    assert layer.bias is not None  # 0.5 is the scale of the sum
+    assert layer.bias.tolist() == [1, 2, -6]
+
+
+@pytest.mark.parametrize(("groups", "inputs"), [(1, 4), (2, 2), (4, 1)])
+def test_groups_list_their_own_products(builder: Build, groups: int, inputs: int) -> None:
+    b = builder(shape=(1, 4, 5, 5))
+    x = b.quant("x", np.float32([[[[1.0]], [[1.0]], [[1.0]], [[1.0]]]]))
+    b.node("Conv", x, b.weights(np.ones((8, inputs, 3, 3))), group=groups)
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert layer.weights.shape == (8, inputs * 9)
+
+
+def test_depthwise_layers_may_have_a_scale_per_channel(builder: Build) -> None:
+    b = builder()
+    x = b.quant("x", np.float32([[[[0.5]], [[0.25]]]]))
+    b.node("Conv", x, b.weights(np.ones((4, 1, 1, 1))), group=2)
+    network = ir.read(b.save())
+    codes = network.tensors[network.outputs[0]].codes
+    assert codes is not None
+    assert codes.scale.reshape(-1).tolist() == [0.5, 0.5, 0.25, 0.25]
+
+
+def test_ranges_per_channel_reach_the_products(builder: Build) -> None:
+    b = builder()
+    low = b.node("Mul", b.quant("x"), b.constant(np.float32([[[[1.0]], [[0.25]]]])))
+    b.node("Conv", b.quant(low), b.weights(np.ones((3, 2, 1, 2))))
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert np.broadcast_to(layer.x_hi, (3, 4)).tolist() == [[15, 15, 4, 4]] * 3
+    assert layer.range_source == "range analysis"
+
+
+def test_a_relu_narrows_a_signed_range(builder: Build) -> None:
+    b = builder()
+    relu = b.node("Relu", b.quant("x", 0.5, 4, 1))
+    b.node("Conv", relu, b.weights(np.ones((3, 2, 1, 1))))
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (0, 7)
+    assert layer.range_source == "range analysis"
+
+
+def test_declared_ranges_of_the_input(builder: Build) -> None:
+    b = builder()
+    b.model_properties = {INPUT_RANGE: "0.0,1.0"}
+    b.node("Conv", b.quant("x", 1 / 64, 8, 1), b.weights(np.ones((3, 2, 1, 1))))
+    path = b.save()
+    for declared, expected in ((None, (0, 64)), ((-1.0, 1.0), (-64, 64)), ((-9.0, 9.0), (-128, 127))):
+        (layer,) = ir.read(path, input_range=declared).dot_product_layers()
+        assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == expected
+
+
+def test_trained_widths(builder: Build) -> None:
+    b = builder()
+    properties = {ACCUMULATOR_BIT_WIDTH: "12", ACCUMULATOR_TILE: "64", OUTER_ACCUMULATOR_BIT_WIDTH: "16"}
+    x = b.quant("x")
+    first = b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))), properties=properties)
+    second = b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))), b.constant(np.float32([1, 2, 3])))
+    b.types = {second: "INT14", first: "FLOAT32"}
+    layers = ir.read(b.save(first, second)).dot_product_layers()
+    assert [layer.accumulator_bit_width for layer in layers] == [12, 14]
+    assert (layers[0].tile, layers[0].outer_accumulator_bit_width) == (64, 16)
+
+
+def test_zero_points_are_subtracted(builder: Build) -> None:
+    b = builder()
+    b.node("Conv", b.quant("x", 0.5, 8, 0, zero_point=100), b.weights(np.ones((3, 2, 1, 1))))
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (-100, 155)
+
+
+def test_sums_of_streams_need_one_scale(builder: Build) -> None:
+    for scale, integral in ((0.5, True), (0.25, False)):
+        b = builder()
+        total = b.node("Add", b.quant("x", 0.5, 4, 1), b.quant("x", scale, 4, 1))
+        b.node("Conv", b.quant(total), b.weights(np.ones((3, 2, 1, 1))))
+        network = ir.read(b.save())
+        assert (network.tensors[total].codes is not None) is integral
+        if integral:
+            assert bounds(network, total) == (-16, 14)
+
+
+def test_averages_are_sums_at_a_smaller_scale(builder: Build) -> None:
+    b = builder()
+    pooled = b.node("AveragePool", b.quant("x"), kernel_shape=[2, 2], strides=[2, 2])
+    b.node("Conv", pooled, b.weights(np.ones((3, 2, 1, 1))))
+    network = ir.read(b.save())
+    codes = network.tensors[pooled].codes
+    assert codes is not None
+    assert codes.uniform_scale == 0.125
+    assert bounds(network, pooled) == (0, 60)
+
+
+def test_integers_of_streamlined_files(builder: Build) -> None:
+    b = builder()
+    b.types = {"x": "UINT8", "w": "INT4", "steps": "INT16"}
+    total = b.node("Conv", "x", b.constant(np.full((3, 2, 1, 1), -5, np.float32), "w"))
+    thresholds = b.constant(np.tile(np.float32([-2000, -1000, -10]), (3, 1)), "steps")
+    out = b.node("MultiThreshold", total, thresholds, domain="qonnx.custom_op.general", out_dtype="UINT2")
+    network = ir.read(b.save())
+    assert bounds(network, total) == (-2550, 0)
+    assert bounds(network, out) == (0, 3)
+
+
+@pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas"])
+@pytest.mark.parametrize("op", ["Quant", "IntQuant"])
+def test_names_of_quantizers(builder: Build, domain: str, op: str) -> None:
+    b = builder()
+    x = b.quant("x")
+    b.nodes[-1].domain, b.nodes[-1].op_type = domain, op
+    b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))))
+    assert ir.read(b.save()).nodes[0].op == "Quant"
+
+
+def test_nodes_may_come_in_any_order(builder: Build) -> None:
+    b = builder()
+    relu = b.node("Relu", b.quant("x"))
+    last = b.node("Conv", relu, b.weights(np.ones((3, 2, 1, 1))))
+    b.nodes.reverse()
+    assert [node.op for node in ir.read(b.save(last)).nodes] == ["Quant", "Relu", "Conv"]
+
+
+def test_nodes_that_nothing_needs_are_left_out(builder: Build) -> None:
+    b = builder()
+    last = b.node("Conv", b.quant("x"), b.weights(np.ones((3, 2, 1, 1))))
+    b.node("Erf", last)
+    assert len(ir.read(b.save(last)).nodes) == 2
+
+
+def test_shape_arithmetic_is_folded(builder: Build) -> None:
+    b = builder()
+    conv = b.node("Conv", b.quant("x"), b.weights(np.ones((3, 2, 1, 1))))
+    batch = b.node("Gather", b.node("Shape", conv), b.constant(np.int64(0)), axis=0)
+    pieces = [b.node("Unsqueeze", batch, b.constant(np.int64([0]))), b.constant(np.int64([-1]))]
+    b.node("Reshape", conv, b.node("Concat", *pieces, axis=0))
+    network = ir.read(b.save())
+    assert network.tensors[network.outputs[0]].shape == (1, 48)
+
+
+def test_exact_ranges_of_sums(builder: Build) -> None:
+    """Against all inputs of a small layer."""
+    weights = np.array([[3, -2, 1], [-4, -5, -6]]).reshape(2, 3, 1, 1)
+    b = builder(shape=(1, 3, 1, 1))
+    b.node("Conv", b.quant("x", 1.0, 2, 1), b.weights(weights))
+    network = ir.read(b.save())
+    codes = network.tensors[network.outputs[0]].codes
+    assert codes is not None
+    sums = np.array([weights[:, :, 0, 0] @ x for x in itertools.product(range(-2, 2), repeat=3)])
+    assert codes.lo.reshape(-1).tolist() == sums.min(axis=0).tolist()
+    assert codes.hi.reshape(-1).tolist() == sums.max(axis=0).tolist()
+
+
+def test_data_types_need_no_onnx() -> None:
+    code = "import brevitas_a2q.hw.ir, sys; sys.exit(any(m in sys.modules for m in ('onnx', 'torch', 'scipy')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_reader_needs_no_torch() -> None:
+    code = "import brevitas_a2q.hw.frontend, sys; sys.exit(any(m in sys.modules for m in ('qonnx', 'torch', 'scipy')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
