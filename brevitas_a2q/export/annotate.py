@@ -22,7 +22,7 @@ from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
-from brevitas_a2q.export.tracing import QUANTIZER, get_property, set_property
+from brevitas_a2q.export.tracing import LAYER, QUANTIZER, get_property, set_property
 from brevitas_a2q.ir.metadata import (
     ACCUMULATOR_BIT_WIDTH,
     ACCUMULATOR_LOWER,
@@ -96,6 +96,7 @@ def name_nodes(model: Any, root: str) -> list[LayerNode]:
         node.name = f"{name}_{count[name]}" if count[name] else name
         count[name] += 1
         if id(node) in layer_of:
+            set_property(node, LAYER, name)
             layers.append(LayerNode(name, node))
     return layers
 

@@ -54,7 +54,7 @@ def export_qcdq(model: nn.Module, args: Any, export_path: str | Path, *, allow_o
         ready = prepare(model, args)
         with ready.with_trained_weights():
             certificate = certified(ready, allow_overflow)
-            expected = expectations(ready.model, ready.args)
+            expected = expectations(ready.model, ready.args, certificate)
             file = trace_qcdq(ready.model, ready.args)
         _separate_float_biases(file.graph)
         file = clean(file)

@@ -64,7 +64,7 @@ def export_qonnx(
         ready = prepare(model, args)
         with ready.with_trained_weights():
             claim = certified(ready, allow_overflow)
-            expected = expectations(ready.model, ready.args)
+            expected = expectations(ready.model, ready.args, claim)
         file = trace_qonnx(ready.model, ready.args, exporter)
         bake(file, expected[0][2].calls)
         file = clean(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ class Recording:
 
     calls: Mapping[str, Sequence[QuantizerCall]]  # by quantizer, in the order of its calls
     outputs: tuple[npt.NDArray[Any], ...]
+    driven: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)  # by layer: inputs it was given instead
 
 
 def codes_of(value: npt.NDArray[Any], scale: npt.NDArray[Any], zero_point: npt.NDArray[Any]) -> IntArray:

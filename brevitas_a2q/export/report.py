@@ -37,6 +37,7 @@ class ExportReport:
             "inputs": ", ".join(trip.inputs),
             "integers equal": trip.codes - trip.rounding_ties,
             "integers on a rounding boundary": trip.rounding_ties,
+            "layers driven by their witness": trip.layers_driven,
             "layers certified": len(self.certificate.layers),
         }
         if self.onnxruntime_difference is not None:

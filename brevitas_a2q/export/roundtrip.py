@@ -15,7 +15,7 @@ quantizer, must agree to the same tolerance of their largest value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +27,10 @@ from torch import nn
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.recording import Args, QuantizerCall, Recording, codes_of, record
 from brevitas_a2q.export.stimuli import stimuli
-from brevitas_a2q.export.tracing import CALL, QUANTIZER, get_property
+from brevitas_a2q.export.tracing import CALL, LAYER, QUANTIZER, get_property
+from brevitas_a2q.export.witness import driven_by_witness
+from brevitas_a2q.verify.certificate import Certificate
+from brevitas_a2q.verify.sums import End
 
 __all__ = ["TOLERANCE", "Execution", "Expectation", "RoundTrip", "expectations", "round_trip"]
 
@@ -48,15 +51,27 @@ class RoundTrip:
     quantizers: int
     codes: int
     rounding_ties: int
+    layers_driven: int  # to both ends of their sums, by their witnesses
 
 
-def expectations(model: nn.Module, args: Args) -> list[Expectation]:
-    """What the model gives for the example, random and extreme inputs: name, inputs, recording.
+def expectations(model: nn.Module, args: Args, claim: Certificate) -> list[Expectation]:
+    """What the model gives for the example, random, extreme and witness inputs.
 
     Recorded before any exporter has touched the model.
+
+    Args:
+        model: In evaluation mode.
+        args: Example inputs.
+        claim: Its certificate, which has every layer's witnesses.
     """
     calls = record(model, args).calls
-    return [(name, inputs, record(model, inputs)) for name, inputs in stimuli(args, calls)]
+    found = [(name, inputs, record(model, inputs)) for name, inputs in stimuli(args, calls)]
+    ends: tuple[End, End] = ("upper", "lower")
+    for end in ends:
+        with driven_by_witness(model, claim, end) as driven:
+            recording = record(model, args)
+        found.append((f"{end} witness", args, replace(recording, driven=driven)))
+    return found
 
 
 def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
@@ -77,6 +92,7 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
         quantizers=len(executions[0].seen),
         codes=sum(execution.codes for execution in executions),
         rounding_ties=sum(execution.rounding_ties for execution in executions),
+        layers_driven=max(len(recording.driven) for _, _, recording in expected),
     )
 
 
@@ -106,7 +122,7 @@ class Execution:
         """
         context = self._context(args)
         for node in self.wrapper.graph.node:
-            self._execute(node, context)
+            self._run_node(node, context)
             quantizer = get_property(node, QUANTIZER)
             if quantizer is not None:
                 call = self._call(quantizer, int(get_property(node, CALL) or 0))
@@ -128,6 +144,17 @@ class Execution:
                 f"found {len(self.inputs)} inputs in the file", expected=f"{len(args)}, as many as args", remedy=_REPORT
             )
         return context | {name: value.detach().numpy() for name, value in zip(self.inputs, args, strict=True)}
+
+    def _run_node(self, node: Any, context: dict[str, Any]) -> None:
+        driven = self.recording.driven.get(get_property(node, LAYER) or "")
+        if driven is None:
+            self._execute(node, context)
+            return
+        # Only this layer sees the input that PyTorch's layer was given; other readers of the tensor do not.
+        reached = context[node.input[0]]
+        context[node.input[0]] = driven
+        self._execute(node, context)
+        context[node.input[0]] = reached
 
     def _execute(self, node: Any, context: dict[str, Any]) -> None:
         execute_node(node, context, self.wrapper.graph, self.opsets[node.domain])

@@ -26,11 +26,12 @@ from torch import nn
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.recording import Args, quantizer_names, quantizers
 
-__all__ = ["CALL", "QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
+__all__ = ["CALL", "LAYER", "QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
 
 Exporter = Literal["torchscript", "dynamo"]
 QUANTIZER: Final = "a2q.quantizer"
 CALL: Final = "a2q.call"
+LAYER: Final = "a2q.layer"
 _MARKER: Final = "DebugMarker"
 # FINN reads opset 11 to 18; 13 is what its own flows use. The dynamo exporter starts at 18.
 _OPSET: Final[dict[Exporter, int]] = {"torchscript": 13, "dynamo": 18}

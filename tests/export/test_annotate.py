@@ -1,0 +1,89 @@
+"""What an exported file says about itself is what was certified, where other tools find it."""
+
+from __future__ import annotations
+
+import brevitas.nn as qnn
+import onnx
+import pytest
+import torch
+from brevitas.quant import Int8ActPerTensorFloat
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.util.inference_cost import inference_cost
+
+from brevitas_a2q import Int8A2QWeightPerChannelFloat, certify, export_qonnx
+from brevitas_a2q.export.report import certificate_sha256
+from brevitas_a2q.ir import metadata
+
+
+def properties(holder):
+    return {pair.key: pair.value for pair in holder.metadata_props}
+
+
+def test_layers_carry_width_range_and_hash(small_net, image, tmp_path):
+    model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
+    report = export_qonnx(model, image, tmp_path / "net.onnx")
+    file = onnx.load(tmp_path / "net.onnx")
+    nodes = {node.name: properties(node) for node in file.graph.node}
+    for name in ("body.0", "depthwise", "head"):
+        found, certified = nodes[name], report.certificate.layers[name]
+        assert found[metadata.ACCUMULATOR_BIT_WIDTH] == "14"
+        assert found[metadata.REQUIRED_BIT_WIDTH] == str(certified.required_bit_width)
+        assert found[metadata.ACCUMULATOR_LOWER] == str(min(certified.sums.lower))
+        assert found[metadata.ACCUMULATOR_UPPER] == str(max(certified.sums.upper))
+        assert found[metadata.WEIGHTS_SHA256] == certified.weights_sha256
+    assert properties(file)[metadata.CERTIFICATE_SHA256] == report.certificate_sha256
+
+
+def test_hash_can_be_found_again_from_the_file(small_net, image, tmp_path):
+    report = export_qonnx(small_net(Int8A2QWeightPerChannelFloat), image, tmp_path / "net.onnx")
+    assert certificate_sha256(certify(tmp_path / "net.onnx")) == report.certificate_sha256
+
+
+def test_plain_quantizers_get_no_target(small_net, image, tmp_path):
+    export_qonnx(small_net(), image, tmp_path / "net.onnx")
+    assert all(
+        metadata.ACCUMULATOR_BIT_WIDTH not in properties(node) for node in onnx.load(tmp_path / "net.onnx").graph.node
+    )
+    assert all(layer.accumulator_bit_width is None for layer in certify(tmp_path / "net.onnx").layers)
+
+
+def test_data_types_of_scaled_sums(small_net, image, tmp_path):
+    model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
+    export_qonnx(model, image, tmp_path / "net.onnx")
+    file = ModelWrapper(str(tmp_path / "net.onnx"))
+    types = {node.name: file.get_tensor_datatype(node.output[0]).name for node in file.graph.node}
+    assert types["quant.act_quant"] == "SCALEDINT<8>"
+    assert types["body.0"] == "SCALEDINT<14>"
+    assert types["depthwise"] != "SCALEDINT<14>"  # its float bias makes the sum a real number
+
+
+def test_data_type_is_int_where_the_tensor_holds_the_sum(image, tmp_path):
+    model = torch.nn.Sequential(
+        qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, bit_width=4, return_quant_tensor=True,
+            scaling_impl_type="const", scaling_init=8.0),
+        qnn.QuantConv2d(
+            2, 2, 3, bias=False, weight_quant=Int8A2QWeightPerChannelFloat, weight_bit_width=4,
+            weight_accumulator_bit_width=10, weight_scaling_impl_type="const", weight_scaling_init=7.0,
+        ),
+    )  # fmt: skip
+    model[1].weight.data = torch.randint(-7, 8, model[1].weight.shape).float()
+    model(image)
+    report = export_qonnx(model.eval(), image, tmp_path / "net.onnx")
+    file = ModelWrapper(str(tmp_path / "net.onnx"))
+    node = file.get_node_from_name("1")
+    assert report.certificate.layers["1"].required_bit_width <= 10
+    assert file.get_tensor_datatype(node.output[0]).name == "INT10"
+
+
+def test_qonnx_counts_the_width(small_net, image, tmp_path):
+    """UPSTREAM 14: without it qonnx counts 32 bits for every output of a layer."""
+    model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
+    export_qonnx(model, image, tmp_path / "net.onnx")
+    cost = inference_cost(ModelWrapper(str(tmp_path / "net.onnx")), preprocess=False, discount_sparsity=False)
+    assert cost["total_cost"]["mem_o_SCALEDINT<14>"] == 4 * 6 * 6
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_nothing_of_this_machine_is_in_the_file(small_net, image, tmp_path, exporter):
+    export_qonnx(small_net(), image, tmp_path / "net.onnx", exporter=exporter)
+    assert b".py" not in (tmp_path / "net.onnx").read_bytes()
