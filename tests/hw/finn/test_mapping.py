@@ -163,6 +163,7 @@ def test_a_given_folding_is_taken_and_checked() -> None:
     doubled = {**foldings, "fc": replace(foldings["fc"], pe=2, simd=4, ram_style="distributed")}
     found = {layer.source: layer for layer in estimated("main", foldings=doubled).layers}
     assert (found["fc"].attributes["PE"], found["fc"].attributes["ram_style"]) == (2, "distributed")
+    assert found["swg"].attributes["ram_style"] == foldings["swg"].ram_style == "distributed"
     with pytest.raises(FoldingError, match="MVAU fc: found SIMD = 3; expected a divisor of 8"):
         estimated("main", foldings={**foldings, "fc": replace(foldings["fc"], simd=3)})
     with pytest.raises(FoldingError, match="DuplicateStreams dup: found no folding"):

@@ -69,12 +69,6 @@ class FinnEstimate:
         return sum((node.resources for node in self.converter_nodes), self.total)
 
     @property
-    def accumulator_bit_widths(self) -> dict[str, int]:
-        """Accumulator bits of each layer that has an accumulator, by FINN's name."""
-        types = {layer.name: layer.attributes.get("accDataType") for layer in self.layers}
-        return {name: data_type(kind).bits for name, kind in types.items() if kind is not None}
-
-    @property
     def costs(self) -> dict[str, UnitCost]:
         """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower."""
         found: dict[str, UnitCost] = {}
@@ -121,7 +115,7 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
             "SIMD": folding.simd,
             "parallel_window": int(folding.parallel_window),
         }
-        if layer.op_type.startswith(("MVAU", "VVAU")):
+        if layer.op_type.startswith(("MVAU", "VVAU", "ConvolutionInputGenerator")):
             given |= {"ram_style": folding.ram_style, "ram_style_thresholds": folding.ram_style_thresholds}
             given |= {"resType": folding.compute if folding.compute != "unrolled" else "auto"}
         done.append(layer.with_attributes(**{k: v for k, v in given.items() if k in layer.attributes}))
