@@ -49,10 +49,10 @@ def overview(story: Story) -> Figure:
     _grouped_bars(widths, {p: _of_accumulators(e, "accumulator_bit_width") for p, e in estimates.items()})
     widths.set(title="Accumulator width", ylabel="bits")
     _grouped_bars(luts, {p: _of_accumulators(e, "lut") | {"all other units": _rest(e)} for p, e in estimates.items()})
-    luts.set(title="LUTs of the layers that accumulate", ylabel="LUT")
-    totals = "\n".join(f"{POLICY_NAMES.get(name, name)}: {e['total']['lut']:,} LUT" for name, e in estimates.items())
-    luts.text(0.98, 0.97, totals, transform=luts.transAxes, ha="right", va="top", fontsize=8)
+    luts.set(title="LUTs", ylabel="LUT")
     handles, labels = widths.get_legend_handles_labels()
+    totals = (estimate["total"]["lut"] for estimate in estimates.values())
+    labels = [f"{label}: {total:,} LUT" for label, total in zip(labels, totals, strict=True)]
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
