@@ -24,7 +24,7 @@ _REGISTER_FIFO = 2  # words; a deeper one has a memory
 
 
 def add_streams(unit: AddStreams, folding: Folding, part: Part) -> Bill:
-    """PE adders, one LUT per input bit (the sum's top bit repeats the sign), and one handshake that joins two streams."""
+    """PE adders, one LUT per input bit (the sum's top bit repeats the sign), and a handshake that joins two streams."""
     bill = Bill()
     bill.circuit("add streams", {"adders.carry": folding.pe * unit.input_type.bit_width, "handshake.each": 1})
     return bill
@@ -72,7 +72,7 @@ def fifo(unit: Fifo, folding: Folding, part: Part) -> Bill:
     """Two words are registers with a multiplexer; more are a memory with two pointers and a level."""
     bill = Bill()
     if unit.depth <= _REGISTER_FIFO:
-        bill.circuit("register fifo", {"multiplexer.bits": unit.width, "control.each": 1})
+        bill.circuit("register fifo", {"multiplexer.pairs": -(-unit.width // 2), "control.each": 1})
         return bill
     bits = counter_bits(unit.depth)
     wrapped = bits if unit.depth & (unit.depth - 1) else 0  # a power of two wraps by itself
