@@ -33,5 +33,11 @@ def load_digits(split_seed: int = 0) -> ImageData:
     x_train, x_test, y_train, y_test = train_test_split(
         images, digits.target.astype(np.int64), test_size=TEST_SHARE, random_state=split_seed, stratify=digits.target
     )
-    tensors = [torch.from_numpy(a) for a in (x_train, y_train, x_test, y_test)]
-    return ImageData("digits", *tensors, classes=10)
+    return ImageData(
+        "digits",
+        x_train=torch.from_numpy(x_train),
+        y_train=torch.from_numpy(y_train),
+        x_test=torch.from_numpy(x_test),
+        y_test=torch.from_numpy(y_test),
+        classes=10,
+    )
