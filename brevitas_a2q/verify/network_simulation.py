@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ from brevitas_a2q.verify.stream import Stream, tensor_of
 __all__ = ["NetworkSimulator", "simulate_file"]
 
 Array = npt.NDArray[Any]
-_BATCH: Final = 64  # small enough that a layer's tensors stay in the processor's cache
+_BATCH: Final = 256  # images at a time
+_ELEMENTS: Final = 1 << 20  # of the largest tensor of a batch, so that it stays in the processor's cache
 
 
 def simulate_file(path: str | Path, inputs: Any, settings: Settings) -> Simulation:
@@ -55,6 +57,8 @@ class NetworkSimulator:
         layers = {layer.name: layer for layer in network.dot_product_layers()}
         self._steps = {node.name: self._step(node, layers[node.name]) for node in network.nodes if node.name in layers}
         self._merged = {step.output for step in self._steps.values()}
+        largest = max(prod(tensor.shape[1:]) for tensor in network.tensors.values() if tensor.value is None)
+        self._batch_size = min(_BATCH, max(1, _ELEMENTS // largest))
 
     def run(self, inputs: Any, settings: Settings) -> Simulation:
         """Outputs and overflows for a batch of inputs.
@@ -68,11 +72,11 @@ class NetworkSimulator:
         """
         named = self._checked(inputs)
         tally = Tally(settings)
-        count = len(next(iter(named.values())))
+        count, size = len(next(iter(named.values()))), self._batch_size
         parts = []
         with torch.no_grad():
-            for start in range(0, count, _BATCH):
-                batch = {name: torch.from_numpy(x[start : start + _BATCH]) for name, x in named.items()}
+            for start in range(0, count, size):
+                batch = {name: torch.from_numpy(x[start : start + size]) for name, x in named.items()}
                 parts.append(self._run(batch, tally))
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in self.network.outputs}
         return tally.result(outputs if len(outputs) > 1 else next(iter(outputs.values())))
