@@ -15,9 +15,10 @@ from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw import ir
 from brevitas_a2q.hw.cost.finn.unit import Version
 
-__all__ = ["ACCUMULATOR", "Attributes", "Node", "nodes_of", "output_side", "padded_side", "thresholding"]
+__all__ = ["ACCUMULATOR", "REMEDY", "Attributes", "Node", "nodes_of", "output_side", "padded_side", "thresholding"]
 
 ACCUMULATOR = "INT32"  # of sums before minimisation
+REMEDY = "estimate it with the synthesis model"
 Attributes: TypeAlias = dict[str, Any]
 Node: TypeAlias = tuple[str, Attributes]
 
@@ -160,7 +161,9 @@ def _upsample(unit: ir.Upsample, vectors: list[int], version: Version) -> Node:
         }  # fmt: skip
     is_line = width == wide == 1
     if high != wide and not is_line:
-        raise ConfigError(f"found an image of {high} x {wide}", where=unit.name, expected="a square one, as FINN main")
+        raise ConfigError(
+            f"found an image of {high} x {wide}", where=unit.name, expected="a square one, as FINN main", remedy=REMEDY
+        )
     return "UpsampleNearestNeighbour", {
         "OFMDim": high, "IFMDim": height, "NumChannels": unit.channels, "inputDataType": kind, "DimMode": int(is_line)
     }  # fmt: skip
@@ -173,6 +176,7 @@ def _down_sampler(unit: ir.DownSampler, vectors: list[int], version: Version) ->
             f"found an image of {height} x {width}, stride {unit.stride}",
             where=unit.name,
             expected="a square image and stride, as FINN main",
+            remedy=REMEDY,
         )
     sizes = {"ImgDim": max(height, width), "Stride": max(unit.stride), "is1D": int(is_line)}
     return "DownSampler", {**_spatial(unit), **sizes, "is1D_unitx": int(width == 1)}
@@ -259,5 +263,7 @@ def nodes_of(unit: ir.Unit, vectors: list[int], version: Version) -> list[Node]:
         return [_window(unit, list(unit.input_dim), vectors[1:], (1, 1), unit.stride, (1, 1), False)]
     convert = _KINDS.get(type(unit))
     if convert is None:
-        raise ConfigError(f"found a {unit.kind}", where=unit.name, expected=f"a kind that FINN {version} has")
+        raise ConfigError(
+            f"found a {unit.kind}", where=unit.name, expected=f"a kind that FINN {version} has", remedy=REMEDY
+        )
     return [convert(unit, vectors, version)]

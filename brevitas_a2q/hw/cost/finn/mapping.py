@@ -11,6 +11,7 @@ from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw import ir
 from brevitas_a2q.hw.cost.finn.conversion import (
     ACCUMULATOR,
+    REMEDY,
     Attributes,
     Node,
     nodes_of,
@@ -100,7 +101,12 @@ class _Mapper:
             nodes: list[Node] = [("VVAU", attributes)]
         else:
             if unit.groups > 1:
-                raise ConfigError(f"found {unit.groups} groups", where=unit.name, expected="1 or depthwise, as in FINN")
+                raise ConfigError(
+                    f"found {unit.groups} groups",
+                    where=unit.name,
+                    expected="one group or one per channel, as in FINN",
+                    remedy=REMEDY,
+                )
             attributes |= {
                 "MW": unit.matrix_width,
                 "MH": unit.matrix_height,
