@@ -81,7 +81,7 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
         written = output_width(producer, foldings[edge.producer])
         read = input_width(consumer, foldings[edge.consumer], edge.port)
         narrow, bits = min(written, read), words_per_pixel(producer, foldings[edge.producer]) * written
-        depth = max(LEAST_FIFO_DEPTH, ceil(timing.fills[edge] * bits / narrow))
+        depth = LEAST_FIFO_DEPTH + ceil(timing.fills[edge] * bits / narrow)
         label = edge.consumer if len(consumer.inputs) == 1 else f"{edge.consumer}:{edge.port}"
         found = rows[edge.consumer]
         if written != read:

@@ -37,12 +37,17 @@ class Flow:
     """How one folded unit turns pixels into pixels; times in cycles."""
 
     inputs: int  # pixels read from each input per image
-    need: Ints  # shape: (output pixels,): last input pixel needed, never decreasing
+    need: Ints  # shape: (output pixels,): last input pixel needed, never decreasing; -1: none of this image
     interval: Floats  # shape: (output pixels,)
     read: float  # to read one input pixel at full speed
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
-    reads_ahead: bool = False  # whether the next pixels are read while this one is written
+    reads_ahead: bool = False  # whether the next pixels of an image are read while this one is written
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels per image."""
+        return len(self.need)
 
 
 def input_pixels(unit: Unit, producer: Unit | None) -> int:
@@ -77,18 +82,26 @@ def flow_of(unit: Unit, folding: Folding, cycles: int, inputs: int) -> Flow:
 
 
 def _window(unit: SlidingWindow, folding: Folding, inputs: int) -> Flow:
-    """A line buffer reads the pixels of the next window while it writes this one (FINN's own cycle formula too)."""
+    """A buffer reads the pixels of the next windows while it writes this one, but not those of the next image.
+
+    So each image starts with filling the buffer, and every row of windows takes the longer of writing it and of reading
+    what it needs beyond the row before, as in FINN's own cycle formula.
+    """
     words = unit.channels // folding.simd
     writing = words * (1 if folding.parallel_window else unit.kernel[0] * unit.kernel[1])
     need = _need(unit, inputs)
-    # The pixels left over behind the last window are read before the first window of the next image.
-    new = np.diff(need, prepend=need[-1] - inputs)
-    interval = np.maximum(writing, new * words).astype(np.float64)
+    row = unit.output_dim[1]
+    reading = np.diff(need[row - 1 :: row], prepend=need[0]) * words / row  # per window of each row
+    interval = np.repeat(np.maximum(writing, reading), row).astype(np.float64)
+    left_over = (inputs - 1 - int(need[-1])) * words  # behind the last window
+    interval[0] = (int(need[0]) + 1) * words + max(writing, left_over)
     return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True)
 
 
 def _need(unit: Unit, inputs: int) -> Ints:
     """Last input pixel that each output pixel needs; shape: (output pixels,)."""
+    if isinstance(unit, Padding):
+        return _padded(unit)
     places = _places(unit)
     if places is None:  # one output for every so many inputs: dense layers, elementwise kinds, global pools
         return np.asarray(-(-(np.arange(unit.pixels, dtype=np.int64) + 1) * inputs // unit.pixels) - 1)
@@ -100,10 +113,9 @@ def _places(unit: Unit) -> tuple[Ints, Ints, int] | None:
     """Input row needed by each output row, input column by each output column, and the input's width."""
     if isinstance(unit, SlidingWindow):
         rows, columns = (_strided(unit, axis) for axis in (0, 1))
-    elif isinstance(unit, MaxPool):
-        rows, columns = (_pooled(unit, axis) for axis in (0, 1))
-    elif isinstance(unit, Padding):
-        rows, columns = (_padded(unit, axis) for axis in (0, 1))
+    elif isinstance(unit, MaxPool):  # its outputs leave when a whole row of them is complete
+        rows = _pooled(unit, 0)
+        columns = np.full(len(_pooled(unit, 1)), unit.input_dim[1] - 1, dtype=np.int64)
     elif isinstance(unit, PixelPadding):
         rows, columns = (np.arange((i - 1) * s + 1) // s for i, s in zip(unit.input_dim, unit.stride, strict=True))
     elif isinstance(unit, Upsample):
@@ -129,6 +141,9 @@ def _pooled(unit: MaxPool, axis: int) -> Ints:
     return np.minimum((np.arange(outputs, dtype=np.int64) + 1) * kernel, size) - 1
 
 
-def _padded(unit: Padding, axis: int) -> Ints:
-    before, size, after = unit.pads[axis], unit.input_dim[axis], unit.pads[axis + 2]
-    return np.clip(np.arange(before + size + after, dtype=np.int64) - before, 0, size - 1)
+def _padded(unit: Padding) -> Ints:
+    """The pixels read so far; -1 above the first one, where only zeros are written."""
+    (top, left, bottom, right), (height, width) = unit.pads, unit.input_dim
+    inside = np.zeros((top + height + bottom, left + width + right), dtype=np.int64)
+    inside[top : top + height, left : left + width] = 1
+    return np.cumsum(inside) - 1
