@@ -67,11 +67,13 @@ class Network:
 
     @cached_property
     def _links(self) -> tuple[dict[str, tuple[Node, ...]], dict[str, Node]]:
-        readers: dict[str, tuple[Node, ...]] = {}
+        readers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
-                readers[name] = (*readers.get(name, ()), node)
-        return readers, {name: node for node in self.nodes for name in node.outputs}
+                readers.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}, {
+            name: node for node in self.nodes for name in node.outputs
+        }
 
     def dot_product_layers(self) -> tuple[DotProductLayer, ...]:
         """The integer dot products of every Conv, ConvTranspose and MatMul, in order.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw.frontend import matrix, pools, sums
+from brevitas_a2q.hw.frontend import matrix, moves, pools, sums
 from brevitas_a2q.hw.frontend.context import Context
 from brevitas_a2q.hw.frontend.forks import with_forks
 from brevitas_a2q.hw.frontend.stream import Broken, Stream
@@ -39,7 +39,7 @@ Handler = Callable[[Context, Node], Stream]
 _HANDLERS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(DOT_PRODUCTS, matrix.dot_product),
     **dict.fromkeys(_QUANTIZERS, sums.quantizer),
-    **dict.fromkeys(("MaxPool", "Upsample", "Reshape", "Transpose"), pools.move),
+    **dict.fromkeys(("MaxPool", "Upsample", "Reshape", "Transpose"), moves.move),
     "DepthToSpace": pools.depth_to_space,
     "AveragePool": pools.average_pool,
     "GlobalAveragePool": pools.global_average_pool,
@@ -122,7 +122,7 @@ def _left_to_software(context: Context) -> list[str]:
                 f"output {output}: node {stream.node.name} and what follows is left to software: {stream.error}"
             )
         elif stream is not None:
-            stream = context.finished(stream)
+            stream = moves.build_moves(context, stream)
             if stream.chain:
                 names = ", ".join(node.name for node in stream.chain)
                 notes.append(f"output {output}: left to software: {names}")

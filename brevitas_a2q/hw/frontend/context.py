@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw.frontend.stream import Broken, Stream
 from brevitas_a2q.hw.ir import Unit
 from brevitas_a2q.ir.datatypes import IntType
@@ -35,10 +34,6 @@ class ChannelRanges:
     def turned(self, mirrored: npt.NDArray[np.bool_]) -> ChannelRanges:
         """The ranges after the weights of some channels were negated."""
         return ChannelRanges(np.where(mirrored, -self.hi, self.lo), np.where(mirrored, -self.lo, self.hi))
-
-
-# Operations that change the value of an integer's step and leave the integers as they are.
-_SCALING = ("Mul", "Div", "Neg", "Identity", "Reshape")
 
 
 def wire_type(codes: Codes) -> IntType:
@@ -122,33 +117,3 @@ class Context:
             name = f"{unit.name}/{number}"
         self.units[name] = replace(unit, name=name)
         return name
-
-    def integers(self, node: Node, tensor: str) -> Stream:
-        """The stream behind a tensor with nothing left to do but scaling: what leaves the unit are its integers.
-
-        Raises:
-            OnnxFileError: Where operations are waiting for a quantizer that does not come.
-        """
-        stream = self.finished(self.stream(node, tensor))
-        found = self.network.tensors[tensor]
-        waiting = [n.name for n in stream.chain if n.op not in _SCALING]
-        if found.codes is None or waiting:
-            raise node.error(
-                f"reads real values ({', '.join(waiting) or tensor})",
-                expected="integers",
-                remedy="put a quantizer (QuantIdentity, QuantReLU) in front, shared between streams that are added",
-            )
-        axis = stream.channel_axis if len(found.shape) == len(stream.start.shape) else channel_axis_of(found)
-        codes = replace(found.codes, dtype=self.wire(stream), zero_point=np.zeros((), np.int64))
-        start = replace(found, codes=codes)
-        return Stream(stream.unit, start, axis, image=stream.image)
-
-    def finished(self, stream: Stream) -> Stream:
-        """The stream with its moves built, on the integers as they are now."""
-        from brevitas_a2q.hw.frontend.pools import build_moves
-
-        return build_moves(self, stream) if stream.moves else stream
-
-    def error(self, message: str) -> OnnxFileError:
-        """An error that names the file."""
-        return OnnxFileError(message, where=self.network.file)

@@ -19,9 +19,13 @@ def with_forks(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
     readers = Counter(name for unit in units for name in unit.inputs)
     copies: dict[str, DuplicateStreams] = {}
     by_name = {unit.name: unit for unit in units}
+    first_reader: dict[str, Unit] = {}
+    for unit in units:
+        for name in unit.inputs:
+            first_reader.setdefault(name, unit)
     for name, count in readers.items():
         if count > 1:
-            copies[name] = _copy(name, by_name.get(name), next(u for u in units if name in u.inputs), count)
+            copies[name] = _copy(name, by_name.get(name), first_reader[name], count)
     linked: list[Unit] = [copies[""]] if "" in copies else []
     for unit in units:
         linked.append(replace(unit, inputs=tuple(copies[n].name if n in copies else n for n in unit.inputs)))

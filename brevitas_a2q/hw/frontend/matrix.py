@@ -13,6 +13,7 @@ import numpy as np
 
 from brevitas_a2q.bounds import IntRange, required_bit_width
 from brevitas_a2q.hw.frontend.context import ChannelRanges, Context, image_of
+from brevitas_a2q.hw.frontend.integers import integers
 from brevitas_a2q.hw.frontend.stream import Stream
 from brevitas_a2q.hw.frontend.windows import Geometry, geometry_of, sliding_window
 from brevitas_a2q.hw.ir import Mvau, PixelPadding, Vvau
@@ -26,7 +27,7 @@ __all__ = ["dot_product"]
 
 def dot_product(context: Context, node: Node) -> Stream:
     """Conv, ConvTranspose or MatMul."""
-    stream = context.integers(node, node.inputs[0])
+    stream = integers(context, node, node.inputs[0])
     if node.op == "MatMul":
         return _dense(context, node, stream)
     if stream.channel_axis != 1:

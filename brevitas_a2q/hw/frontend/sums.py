@@ -9,7 +9,8 @@ import numpy as np
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw.frontend.activation import with_thresholds
 from brevitas_a2q.hw.frontend.context import Context, channel_axis_of, wire_type
-from brevitas_a2q.hw.frontend.pools import build_moves
+from brevitas_a2q.hw.frontend.integers import integers
+from brevitas_a2q.hw.frontend.moves import build_moves
 from brevitas_a2q.hw.frontend.stream import Stream
 from brevitas_a2q.hw.frontend.thresholds import Thresholds, chain_direction, thresholds_of
 from brevitas_a2q.hw.ir import AddStreams, Concat, LabelSelect
@@ -32,7 +33,7 @@ def quantizer(context: Context, node: Node) -> Stream:
     if source is None:
         return _input_quantizer(context, node)
     stream = context.stream(node, node.inputs[0])
-    table = thresholds_of(context.network, stream, node)
+    table = thresholds_of(context.network, stream, node, output.codes)
     _check_moves(context, stream, node, table)
     assert output.codes is not None
     source_nodes = (*(n.name for n in stream.chain), node.name)
@@ -82,7 +83,7 @@ def two_streams(context: Context, node: Node) -> Stream:
             expected="a sum of integers of one scale",
             remedy="let one quantizer (QuantIdentity) serve both inputs of the addition",
         )
-    streams = [context.integers(node, name) for name in node.inputs]
+    streams = [integers(context, node, name) for name in node.inputs]
     types = [context.wire(stream) for stream in streams]
     widest = max(types, key=lambda t: (t.bit_width, t.signed))
     if len({t.signed for t in types}) > 1:
@@ -112,7 +113,7 @@ def concat(context: Context, node: Node) -> Stream:
     names = context.stream_inputs(node)
     if len(names) != len(node.inputs):
         raise node.error("found a constant among the streams", expected="streams only")
-    streams = [context.integers(node, name) for name in names]
+    streams = [integers(context, node, name) for name in names]
     axis = streams[0].channel_axis
     if node.attributes["axis"] != axis or output.codes is None or output.codes.uniform_scale is None:
         raise node.error(
@@ -139,7 +140,7 @@ def concat(context: Context, node: Node) -> Stream:
 
 def label_select(context: Context, node: Node) -> Stream:
     """Indices of the highest integers, where all of them have one scale and nothing is added to them."""
-    stream = context.integers(node, node.inputs[0])
+    stream = integers(context, node, node.inputs[0])
     if stream.codes.uniform_scale is None or stream.codes.uniform_scale < 0:
         raise node.error("compares integers of different scales", expected="one positive scale for all labels")
     output = context.network.tensors[node.outputs[-1]]

@@ -22,10 +22,11 @@ from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.ir.elementwise import evaluate
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.quantizer import Quantizer
+from brevitas_a2q.ir.tensor import Codes
 
 __all__ = ["Thresholds", "chain_direction", "chain_function", "thresholds_of"]
 
-_MAX_ENTRIES: Final = 1 << 24
+_MAX_ENTRIES: Final = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +99,17 @@ def chain_direction(network: Network, stream: Stream, nodes: tuple[Node, ...]) -
     return np.where(low > high, -1, 1)
 
 
-def thresholds_of(network: Network, stream: Stream, quantizer_node: Node) -> Thresholds:
-    """Thresholds that take a stream's integers to those of a quantizing node.
+def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output: Codes | None) -> Thresholds:
+    """Thresholds that take a stream's integers to those of a quantizing node, whose output is annotated ``output``.
 
     Raises:
         OnnxFileError: Naming the node, where there are too many thresholds or constants differ between pixels.
     """
     quantizer = quantizer_node.attributes["quantizer"]
-    lowest, highest = _output_range(network, quantizer_node)
+    assert output is not None
+    lowest, highest = (int(end.min()) for end in output.type_range())
     steps = highest - lowest
-    if steps * stream.channels > _MAX_ENTRIES:
+    if steps * stream.channels * (len(stream.chain) + 1) > _MAX_ENTRIES:
         raise quantizer_node.error(f"needs {steps} thresholds in each of {stream.channels} channels", expected="fewer")
     chain = chain_function(network, stream, stream.chain)
     if isinstance(quantizer, Quantizer):
@@ -122,22 +124,14 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node) -> Thr
     mirrored = ends[0] > ends[1]
     sign = np.where(mirrored, -1, 1)
     lo, hi = np.where(mirrored, -hi, lo), np.where(mirrored, -lo, hi)
-    bipolar = network.tensors[quantizer_node.output].codes
-    is_bipolar = bipolar is not None and bipolar.dtype.name == "BIPOLAR"
-    targets = np.array([1]) if is_bipolar else lowest + 1 + np.arange(steps)
+    bipolar = output.dtype.name == "BIPOLAR"
+    targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
-    return Thresholds(np.ascontiguousarray(table.T), 0 if is_bipolar else lowest, mirrored)
+    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored)
 
 
 def _axis_at_end(stream: Stream) -> int:
     return 1 if any(node.op == "Reshape" for node in stream.chain) else stream.channel_axis
-
-
-def _output_range(network: Network, node: Node) -> tuple[int, int]:
-    codes = network.tensors[node.output].codes
-    assert codes is not None
-    lo, hi = codes.type_range()
-    return int(lo.min()), int(hi.max())
 
 
 def _ends(stream: Stream) -> tuple[IntArray, IntArray]:
