@@ -59,10 +59,12 @@ def _matrix_fits_rtl(layer: FinnLayer, block: str) -> bool:
     inputs, weights = (data_type(layer.attributes[name]) for name in ("inputDataType", "weightDataType"))
     widths = range(_NARROWEST_FOR_DSP, 9)
     fits = weights.bits in widths and weights.signed and (inputs.bits in widths or (inputs.bits == 9 and inputs.signed))
-    if not fits or not layer.attributes["noActivation"] or layer.attributes["binaryXnorMode"]:
+    if not fits or not layer.attributes["noActivation"]:
         return False
     if layer.op_type == "VVAU":
         return block == "DSP58"
+    if layer.attributes["binaryXnorMode"]:
+        return False
     return block != "DSP48E1" or layer.weights is None or int(layer.weights.min()) != weights.lo
 
 
