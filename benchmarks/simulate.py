@@ -239,8 +239,8 @@ def markdown(results: dict[str, Any]) -> str:
     floating = speed["seconds"]["float PyTorch"]
     lines += [
         "",
-        f"{speed['images']} images, {speed['additions']:,} additions, one thread of {speed['machine']['processor']}, torch "
-        f"{speed['machine']['torch']}; two bits below the width that each layer requires, so that sums do overflow.",
+        f"{speed['images']} images, {speed['additions']:,} additions, one thread of {speed['machine']['processor']}, "
+        f"torch {speed['machine']['torch']}; two bits below the width that each layer requires, so that sums do overflow.",
         "",
         "| | seconds | of float PyTorch |",
         "|---|---|---|",

@@ -167,7 +167,7 @@ class Layers(tuple[LayerCertificate, ...]):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Every layer with integer dot products; ``uncovered`` names float layers, about which it says nothing."""
+    """Every layer with integer dot products; ``uncovered`` says what it is silent about, as ``"name: reason"``."""
 
     layers: Layers
     uncovered: tuple[str, ...] = ()
@@ -205,7 +205,7 @@ def certify_layers(layers: Iterable[DotProductLayer], uncovered: Sequence[str] =
 
     Args:
         layers: Integer layers, in the network's order.
-        uncovered: Names of layers that are not integer and stay outside the certificate.
+        uncovered: What stays outside the certificate, each as ``"name: reason"``.
 
     Raises:
         ModelError: Two layers have one name, or there are none.

@@ -40,6 +40,7 @@ def certify(
             expected="certify(model, example_inputs)",
             remedy="pass one batch of inputs; their values do not matter",
         )
-    from brevitas_a2q.verify.torch_model import float_layers, layers_of
+    from brevitas_a2q.verify.torch_model import layers_of, uncovered_layers
 
-    return certify_layers(layers_of(model_or_path, example_inputs), float_layers(model_or_path))
+    layers = layers_of(model_or_path, example_inputs)
+    return certify_layers(layers, uncovered_layers(model_or_path, layers))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, IntRange
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.verify.accumulate import Accumulators, Order, Overflow, accumulate
@@ -59,6 +59,7 @@ class Settings:
         """The accumulators of one layer."""
         widths, tile, outer = self.accumulator_bit_width, self.tile, None
         own = layer.accumulator_bit_width
+        own = None if own is not None and own > MAX_ACCUMULATOR_BITS else own  # wider than any sum here
         width = widths.get(layer.name, own) if isinstance(widths, Mapping) else own if widths is None else widths
         if tile is None:
             tile, outer = layer.tile, layer.outer_accumulator_bit_width

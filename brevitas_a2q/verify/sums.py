@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q.bounds import accumulator_range, required_bit_width
+from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
 
 __all__ = ["End", "SumRange", "fits_int64", "layer_sum", "tile_sums", "tiled", "witness"]
@@ -52,11 +52,7 @@ class SumRange:
     @property
     def holds(self) -> bool:
         """Whether no channel can leave the target's range; true where there is no target to hold."""
-        if self.accumulator_bit_width is None:
-            return True
-        target = accumulator_range(self.accumulator_bit_width)
-        worst = self.worst_channel
-        return self.lower[worst] in target and self.upper[worst] in target
+        return self.margin_bits is None or self.margin_bits >= 0
 
 
 def fits_int64(layer: DotProductLayer) -> bool:

@@ -19,8 +19,9 @@ def certificate_table(certificate: Certificate) -> Table:
     table.add_column("holds")
     for layer in certificate.layers:
         table.add_row(*_row(layer))
-    for name in certificate.uncovered:
-        table.add_row(name, *[""] * 9, "not an integer layer", style="dim")
+    for line in certificate.uncovered:
+        name, _, reason = line.partition(": ")
+        table.add_row(name, *[""] * 9, f"not covered: {reason}", style="dim")
     return table
 
 

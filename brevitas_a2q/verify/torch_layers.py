@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from brevitas.quant_tensor import IntQuantTensor
@@ -147,13 +148,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def run(model: nn.Module, inputs: Any) -> Any:
     """The model's output for one tensor or array, or for a tuple of positional arguments."""
     arguments = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-    weight = next(model.parameters(), None)
-    tensors = (torch.as_tensor(argument) if hasattr(argument, "shape") else argument for argument in arguments)
-    device = None if weight is None else weight.device
-    return model(*(t.to(device) if isinstance(t, Tensor) and not isinstance(t, IntQuantTensor) else t for t in tensors))
+    weight = next(model.parameters(), torch.empty(0))
+    return model(*(_argument(argument, weight) for argument in arguments))
 
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def _argument(argument: Any, like: Tensor) -> Any:
+    """Arrays become tensors of the model's own precision; tensors keep theirs; both go to its device."""
+    if isinstance(argument, np.ndarray):
+        tensor = torch.from_numpy(argument.copy())
+        return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
+    return argument.to(like.device) if type(argument) is Tensor else argument
 
 
 def _bound(call: LayerCall, name: str, layer: Any, original: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import brevitas.nn as qnn
 import numpy as np
 import torch
+from brevitas.nn.quant_rnn import QuantRecurrentStackBase
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
@@ -15,15 +18,10 @@ from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
 from brevitas_a2q.verify.code_ranges import CodeRange, CodeRanges, unpack
 from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, integers, intercepted, quantized_layers, run
 
-__all__ = ["bounded", "dot_product_layer", "float_layers", "layers_of"]
+__all__ = ["bounded", "dot_product_layer", "layers_of", "uncovered_layers"]
 
-_FLOAT_LAYERS = (
-    nn.Linear,
-    nn.Bilinear,
-    nn.RNNBase,
-    nn.MultiheadAttention,
-    nn.modules.conv._ConvNd,
-)
+_FLOAT_LAYERS = (nn.Linear, nn.Bilinear, nn.RNNBase, nn.MultiheadAttention, nn.modules.conv._ConvNd)
+_ATTENTION = (qnn.QuantMultiheadAttention, qnn.QuantScaledDotProductAttention)
 
 
 def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, ...]:
@@ -63,12 +61,21 @@ def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, .
     return tuple(found.values())
 
 
-def float_layers(model: nn.Module) -> tuple[str, ...]:
-    """Names of linear, convolutional and recurrent layers that are not quantized: no certificate speaks of them."""
-    covered = {layer for _, layer in quantized_layers(model)}
-    return tuple(
-        name for name, module in model.named_modules() if isinstance(module, _FLOAT_LAYERS) and module not in covered
-    )
+def uncovered_layers(model: nn.Module, covered: Sequence[DotProductLayer]) -> tuple[str, ...]:
+    """What a certificate of these layers says nothing about, each as ``"name: reason"``."""
+    names = {layer.name for layer in covered}
+    quantized = dict(quantized_layers(model))
+    found = [f"{name}: did not run on the example" for name in quantized if name not in names]
+    for name, module in model.named_modules():
+        if module in quantized.values():
+            continue
+        if isinstance(module, _FLOAT_LAYERS):
+            found.append(f"{name}: float")
+        elif isinstance(module, _ATTENTION):
+            found.append(f"{name or type(module).__name__}: products of two activations")
+        elif isinstance(module, QuantRecurrentStackBase):
+            found.append(f"{name or type(module).__name__}: recurrent")
+    return tuple(found)
 
 
 def dot_product_layer(whole: IntegerLayer, codes: CodeRange) -> DotProductLayer:

@@ -27,9 +27,11 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
         codes = bounded(name, layer, x, ranges)
         whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
         value, scale = unpack(x).detach(), codes.scale.detach()
-        integers = torch.round(value.float() / scale.float())
+        # On the CPU, whose float kernels add integers exactly; those of a GPU may round to TF32.
+        integers = torch.round(value.float() / scale.float()).cpu()
         products, shaped = _products(whole, integers)
-        sums = tally.sums(dot_product_layer(whole, codes), products, shaped, whole.bias)
+        bias = None if whole.bias is None else whole.bias.cpu()
+        sums = tally.sums(dot_product_layer(whole, codes), products, shaped, bias).to(value.device)
         output = _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
         if not (layer.return_quant_tensor or layer.output_quant.is_quant_enabled):
             return output
@@ -43,9 +45,9 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
 
 def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
     """The layer's geometry, and its input with exactly one batch axis."""
-    layer = whole.layer
+    layer, weights = whole.layer, whole.weights.cpu()
     if isinstance(layer, nn.Linear):
-        return Products(whole.weights), x.reshape(-1, x.shape[-1])
+        return Products(weights), x.reshape(-1, x.shape[-1])
     x = x if x.dim() == 2 + len(layer.kernel_size) else x[None]
     if layer.padding_mode != "zeros":
         raise ModelError(f"found padding_mode {layer.padding_mode!r}", where=f"layer {whole.name}", expected="'zeros'")
@@ -53,8 +55,8 @@ def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
         extra = layer.compute_output_padding(x, layer._output_size)
         layer._output_size = None
         pads = [(pad, pad) for pad in layer.padding]
-        return Products.transposed(whole.weights, layer.groups, layer.stride, layer.dilation, pads, extra), x
-    return Products(whole.weights, layer.groups, layer.stride, layer.dilation, _padding(layer, x)), x
+        return Products.transposed(weights, layer.groups, layer.stride, layer.dilation, pads, extra), x
+    return Products(weights, layer.groups, layer.stride, layer.dilation, _padding(layer, x)), x
 
 
 def _padding(layer: Any, x: Tensor) -> tuple[tuple[int, int], ...]:

@@ -27,7 +27,7 @@ def test_every_layer_is_found_with_its_products_and_inputs(zoo: nn.Module, image
     }
     ranges = {layer.name: (layer.input_range.lower, layer.input_range.upper) for layer in certificate.layers}
     assert ranges == {"conv": (-8, 7), "depthwise": (0, 15), "transposed": (0, 30), "linear": (-7, 8)}
-    assert certificate.uncovered == ("head",)
+    assert certificate.uncovered == ("head: float",)
 
 
 def test_the_model_is_left_as_it_was(zoo: nn.Module, images: Tensor) -> None:
@@ -89,6 +89,7 @@ def test_attention_has_its_projections(images: Tensor) -> None:
     x = torch.randn(2, 5, 16)
     attention(x, x, x)
     certificate = certify(attention, (x, x, x))
+    assert certificate.uncovered == ("QuantMultiheadAttention: products of two activations",)
     assert [(layer.name, layer.inputs) for layer in certificate.layers] == [("in_proj", 16), ("out_proj", 16)]
 
 
@@ -147,3 +148,13 @@ def test_integers_are_recovered_in_every_precision(dtype: torch.dtype) -> None:
     linear(torch.randn(4, 64))
     layer = layers_of(linear.eval().to(dtype), torch.randn(4, 64, dtype=dtype))[0]
     assert np.abs(layer.weights).max() == 127
+
+
+def test_what_is_not_covered_is_said() -> None:
+    model = quantized(qnn.QuantLinear(4, 4, bias=False))
+    model.add_module("unused", nn.ModuleDict({"linear": qnn.QuantLinear(4, 4), "lstm": qnn.QuantLSTM(4, 4)}))
+    model.forward = lambda x: model[1](model[0](x))  # type: ignore[method-assign]
+    assert certify(model, np.zeros((2, 4))).uncovered == (
+        "unused.linear: did not run on the example",
+        "unused.lstm: recurrent",
+    )
