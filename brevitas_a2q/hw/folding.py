@@ -125,8 +125,8 @@ def _too_small(part: Part, wanted: Design, clock_mhz: float, reachable: Design |
         found, expected = "no folding fits, however slow", "a larger part"
     else:
         target, limit = (clock_mhz * 1e6 / d.performance.max_cycles for d in (wanted, reachable))
-        found = f"no folding of {target:g} frames per second fits"
-        expected = f"a target of at most {rounded_down(limit):g} frames per second, or a larger part"
+        found = f"no folding of {target:.10g} frames per second fits"
+        expected = f"a target of at most {rounded_down(limit):.10g} frames per second, or a larger part"
     return FoldingError(
         f"{found}; the cheapest needs {shortage}",
         where=f"part {part.name}",

@@ -126,7 +126,7 @@ class FoldingProblem:
             raise FoldingError(
                 f"needs {least:,} cycles per image at its widest folding, which is more than {max_cycles:,}",
                 where=f"{unit.kind} {unit.name}",
-                expected=f"a target of at most {rounded_down(self.clock_mhz * 1e6 / least):g} frames per second",
+                expected=f"a target of at most {rounded_down(self.clock_mhz * 1e6 / least):.10g} frames per second",
                 remedy="this layer binds",
             )
         return [c.take(c.cycles <= max_cycles) for c in self.choices]

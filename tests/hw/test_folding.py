@@ -1,0 +1,175 @@
+"""The folding search against brute force, within budgets, and its errors."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from networks import Builder, deep_net, depthwise_net, residual_net, small_cnn
+
+from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.cost.model import synthesis_model
+from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.design import build_design
+from brevitas_a2q.hw.devices import find_part
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.folding import cheapest, fastest, fits
+from brevitas_a2q.hw.folding_budget import best_within
+from brevitas_a2q.hw.folding_problem import FoldingProblem, LutEquivalent
+from brevitas_a2q.hw.folding_search import least_cost, pareto
+from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.hw.min_sum import Factor, minimise
+
+PART = find_part("ZCU104")
+MODEL = synthesis_model()
+
+
+def tiny() -> Graph:
+    return Builder(2, (4, 4)).conv("conv", 3, kernel=2, pad=0).dense("fc", 2, last=True).graph("tiny")
+
+
+def every_sum(problem: FoldingProblem, max_cycles: int) -> dict[tuple[int, ...], Resources]:
+    choices = problem.within(max_cycles)
+    return {rows: problem.total(rows, choices) for rows in product(*(range(len(c)) for c in choices))}
+
+
+@pytest.mark.parametrize("max_cycles", [1000, 60, 30, 18])
+def test_least_cost_is_the_least_of_all(max_cycles: int) -> None:
+    problem = FoldingProblem(tiny(), PART, MODEL)
+    least = min(problem.weights(used) for used in every_sum(problem, max_cycles).values())
+    plan = least_cost(problem, max_cycles)
+    assert plan.lut_equivalent == pytest.approx(least)
+    assert plan.max_cycles <= max_cycles
+
+
+def test_budget_is_the_least_of_all_that_stay_within_it() -> None:
+    problem = FoldingProblem(tiny(), PART, MODEL, all_styles=True, max_cycles=20)
+    sums = every_sum(problem, 20).values()
+    free = least_cost(problem, 20)
+    budget = Resources(lut=free.resources.lut - 40, bram18=3, uram=2, dsp=4)
+    inside = [problem.weights(u) for u in sums if u.lut <= budget.lut and u.bram18 <= 3 and u.uram <= 2 and u.dsp <= 4]
+    assert inside, "the budget must leave something to choose from"
+    plan = best_within(problem, 20, budget)
+    assert plan is not None
+    assert plan.lut_equivalent == pytest.approx(min(inside))
+    assert plan.lut_equivalent > free.lut_equivalent
+    fewest = min(u.lut for u in sums)
+    assert best_within(problem, 20, Resources(lut=fewest - 1, bram18=10**6, uram=10**6, dsp=10**6)) is None
+
+
+@pytest.mark.parametrize("build", [small_cnn, depthwise_net, residual_net])
+def test_elimination_and_integer_programme_agree(build: object) -> None:
+    graph = build()  # type: ignore[operator]
+    free = least_cost(FoldingProblem(graph, PART, MODEL, max_cycles=3000), 3000)
+    problem = FoldingProblem(graph, PART, MODEL, max_cycles=3000, all_styles=True)
+    plan = best_within(problem, 3000, Resources(10**9, 10**9, 10**9, 10**9))
+    assert plan is not None
+    assert plan.lut_equivalent == pytest.approx(free.lut_equivalent)
+
+
+@pytest.mark.parametrize("build", [small_cnn, depthwise_net, residual_net])
+def test_plans_cost_what_they_say(build: object) -> None:
+    """The separately added memory styles of the search are those that the cost model itself sees."""
+    graph = build()  # type: ignore[operator]
+    for plan in (least_cost(FoldingProblem(graph, PART, MODEL), t) for t in (None, 5000, 600)):
+        design = build_design(graph, plan.foldings, PART, MODEL)
+        units = [row.resources for row in design.rows if row.folding is not None]
+        links = FoldingProblem(graph, PART, MODEL).links
+        assert design.performance.max_cycles == plan.max_cycles
+        streams = plan.resources.lut - sum(u.lut for u in units)
+        assert 0 <= streams <= 2000 * len(links)
+        assert plan.resources.dsp == sum(u.dsp for u in units)
+
+
+def test_curve_rises_strictly() -> None:
+    curve = list(pareto(FoldingProblem(small_cnn(), PART, MODEL)))
+    cycles, costs = [p.max_cycles for p in curve], [p.lut_equivalent for p in curve]
+    assert len(curve) > 5
+    assert cycles == sorted(set(cycles), reverse=True)
+    assert costs == sorted(set(costs))
+    middle = curve[len(curve) // 2]
+    assert (
+        least_cost(FoldingProblem(small_cnn(), PART, MODEL), middle.max_cycles).lut_equivalent == middle.lut_equivalent
+    )
+
+
+def test_fastest_fits_and_nothing_faster_does() -> None:
+    part = Part("small", "7-series", 6000, 12000, 20, 0, 20, "DSP48E1")
+    graph = small_cnn()
+    design = fastest(graph, part, MODEL)
+    assert fits(design.total, part)
+    slowest = design.performance.max_cycles
+    rates = sorted({int(n) for c in FoldingProblem(graph, part, MODEL).choices for n in c.cycles})
+    problem = FoldingProblem(graph, part, MODEL, all_styles=True)
+    budget = Resources(part.lut, part.bram18, part.uram, part.dsp)
+    assert best_within(problem, rates[rates.index(slowest) - 1], budget) is None
+
+
+def test_rate_out_of_reach_names_the_layer_and_a_rate_that_works() -> None:
+    graph = small_cnn()
+    with pytest.raises(FoldingError, match=r"SlidingWindow conv1_window: .*at most (\S+) frames per second") as caught:
+        cheapest(graph, PART, MODEL, 30)
+    nearest = float(str(caught.value).split("at most ")[1].split()[0])
+    assert cheapest(graph, PART, MODEL, int(200e6 // nearest)).performance.max_cycles <= 200e6 / nearest
+
+
+def test_budget_too_small_for_a_rate_names_a_rate_that_fits() -> None:
+    part = Part("small", "7-series", 6000, 12000, 20, 0, 20, "DSP48E1")
+    with pytest.raises(FoldingError, match=r"part small: .*needs [\d,]+ LUT of 6,000.*MVAU \w+ binds") as caught:
+        cheapest(small_cnn(), part, MODEL, 120, must_fit=True)
+    nearest = float(str(caught.value).split("at most ")[1].split()[0])
+    assert fits(cheapest(small_cnn(), part, MODEL, int(200e6 // nearest), must_fit=True).total, part)
+
+
+def test_budget_too_small_for_any_folding() -> None:
+    part = Part("tiny", "7-series", 500, 1000, 0, 0, 0, "DSP48E1")
+    with pytest.raises(FoldingError, match="no folding fits, however slow"):
+        fastest(small_cnn(), part, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("pe", "simd", "message"), [(3, 1, "found PE = 3"), (1, 5, "found SIMD = 5"), (0, 1, "PE = 0")]
+)
+def test_illegal_folding_names_the_nearest(pe: int, simd: int, message: str) -> None:
+    graph = small_cnn()
+    foldings = {u.name: Folding() for u in graph.units} | {"conv2": Folding(pe, simd)}
+    with pytest.raises(FoldingError, match=rf"MVAU conv2: .*{message}.*the nearest is \d+"):
+        build_design(graph, foldings, PART, MODEL)
+
+
+def test_missing_folding() -> None:
+    with pytest.raises(FoldingError, match="LabelSelect top: found no folding"):
+        build_design(small_cnn(), {u.name: Folding() for u in small_cnn().units[:-1]}, PART, MODEL)
+
+
+def test_fifty_units_are_folded_fast() -> None:
+    import time
+
+    graph = deep_net(17)
+    assert len(graph.units) == 51
+    started = time.process_time()
+    plan = least_cost(FoldingProblem(graph, PART, MODEL, max_cycles=50_000), 50_000)
+    assert plan.max_cycles <= 50_000
+    assert time.process_time() - started < 2.0
+
+
+def test_minimise_matches_enumeration() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = rng.integers(1, 4, 5).tolist()
+        pairs = [(0, 1), (1, 2), (2, 3), (3, 0), (1, 4)]
+        factors = [Factor((v,), rng.random(sizes[v])) for v in range(5)]
+        factors += [Factor(p, rng.random((sizes[p[0]], sizes[p[1]]))) for p in pairs]
+        cost = {
+            values: sum(float(f.table[tuple(values[v] for v in f.variables)]) for f in factors)
+            for values in product(*(range(s) for s in sizes))
+        }
+        least, found = minimise(sizes, factors)
+        assert least == pytest.approx(min(cost.values()))
+        assert cost[tuple(found)] == pytest.approx(least)
+
+
+def test_lut_equivalent_weighs_by_the_part() -> None:
+    part = Part("p", "UltraScale+", 1000, 2000, 10, 5, 20, "DSP48E2")
+    assert LutEquivalent.of(part)(Resources(lut=7, bram18=1, uram=1, dsp=2)) == 7 + 100 + 200 + 100
