@@ -1,7 +1,7 @@
 """A2Q: weight normalization that caps the l1 norm (Colbert et al., ICCV 2023, arXiv 2308.13504, section 4).
 
-``w = g * v / ||v||_1`` and ``q = clip(round_to_zero(w / s))`` with ``g = 2^min(t, T)``. ``T = log2(s * cap)`` comes from
-the exact budget (``brevitas_a2q.quant.functional.budget``), never below equation 15's.
+``w = g * v / ||v||_1`` and ``q = clip(round_to_zero(w / s))`` with ``g = 2^min(t, T)``. ``T = log2(s * cap)`` comes
+from the exact budget (``brevitas_a2q.quant.functional.budget``), never below equation 15's.
 """
 
 from __future__ import annotations
@@ -51,13 +51,23 @@ def norm_cap(budget: Budget, centred: bool) -> Tensor:
     return 2 * budget.centred_cap.clamp_max((1 << 62) - 1) if centred else budget.l1_cap
 
 
+def _quick_cap(budget: Budget, centred: bool) -> Tensor | int:
+    limits = budget.integers()
+    if limits is None or limits[0] == limits[1]:
+        return norm_cap(budget, centred)
+    x_lo, x_hi, upper, lower = limits
+    room = max(0, min(upper, lower))
+    return 2 * (room // (x_hi - x_lo)) if centred else room // max(x_hi, -x_lo)
+
+
 def _normalized_codes(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Final codes of one block of rows, checked, and what the backward pass needs of the normalization.
 
     Returns:
-        Codes ``(C, K)`` in the type computed in; ``||v||_1``, of centred rows if asked, and ``g / s``; ``(C, 1)``.
+        Codes ``(C, K)`` in the type computed in; ``1 / ||v||_1`` of the rows, centred if asked; ``g / s``; and the same
+        where ``g`` is learned, 0 where the cap holds; all ``(C, 1)``.
     """
     largest = max(q_max, -q_min)
     dtype = compute_dtype(weight.dtype, weight.shape[1], largest)
@@ -73,9 +83,11 @@ def _normalized_codes(
     lowest, highest = torch.aminmax(l1)
     if not (float(lowest) > _TINY and float(highest) < _HUGE):
         return _rescaled_codes(weight, scale, norm, budget, q_min, q_max, centred)
-    cap = norm_cap(budget, centred)
-    ratio = torch.minimum(torch.exp2(norm.to(dtype)) / safe_scale(scale).to(dtype), cap.to(dtype))  # g / s
-    codes = magnitude.mul_(ratio / l1).floor_().clamp_(max=largest)  # rounds to zero
+    cap = _quick_cap(budget, centred)
+    learned = torch.exp2(norm.to(dtype)) / safe_scale(scale).to(dtype)
+    ratio = learned.clamp(max=cap) if isinstance(cap, int) else torch.minimum(learned, cap.to(dtype))
+    inverse = l1.reciprocal_()
+    codes = magnitude.mul_(ratio * inverse).floor_().clamp_(max=largest)  # rounds to zero
     held = codes.sum(1, keepdim=True)
     codes = codes.copysign_(v)
     if q_max != -q_min:
@@ -84,12 +96,13 @@ def _normalized_codes(
     if centred:
         held += codes.sum(1, keepdim=True).abs_()
     # Sums are exact in this type, and neither cutting nor clamping above makes one larger than what was added up.
-    return (codes if bool((held <= cap).all()) else enforce(codes, budget)), l1, ratio
+    codes = codes if bool((held <= cap).all()) else enforce(codes, budget)
+    return codes, inverse, ratio, ratio * (learned <= cap)
 
 
 def _rescaled_codes(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """:func:`_normalized_codes` of rows whose norm is zero or under- or overflows, measured by their largest weight."""
     v = weight.double()
     largest = v.abs().amax(1, keepdim=True)
@@ -100,18 +113,18 @@ def _rescaled_codes(
     empty = (v == 0).all(1, keepdim=True)
     # Any weights do for an empty row: its norm is taken to be zero.
     v, norm = torch.where(empty, 1.0, v), torch.where(empty, -math.inf, norm.double())
-    codes, l1, ratio = _normalized_codes(v, scale, norm, budget, q_min, q_max, False)
+    codes, inverse, *ratios = _normalized_codes(v, scale, norm, budget, q_min, q_max, False)
     codes = representable(keep_finite(codes, scale, weight.dtype, max(q_max, -q_min)), weight.dtype, max(q_max, -q_min))
     dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
-    l1 = torch.where(empty, 0.0, l1 * largest).clamp_max(torch.finfo(dtype).max)
-    return enforce(codes, budget).to(dtype), l1.to(dtype), ratio.to(dtype)
+    inverse = torch.where(empty, 0.0, inverse / largest).clamp_max(_HUGE)
+    return enforce(codes, budget).to(dtype), inverse.to(dtype), ratios[0].to(dtype), ratios[1].to(dtype)
 
 
 class _A2Q(torch.autograd.Function):
     """Forward and backward of A2Q and A2Q+ in one node: rounding and clipping pass gradients straight through."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
     ) -> Tensor:
         parts, saved = [], []
@@ -129,49 +142,49 @@ class _A2Q(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, norm, *saved = ctx.saved_tensors
         parts = []
-        for block, *rest in zip(row_blocks(weight), saved[::3], saved[1::3], saved[2::3], strict=True):
-            step, log2_norm = safe_scale(rows_of(scale, block)), rows_of(norm, block)
-            parts.append(_gradients(grad[block], weight[block], step, log2_norm, *rest, ctx.centred))
-        columns = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*parts, strict=True)]
-        grad_scale = columns[1].sum_to_size(scale.shape).to(scale.dtype)
-        return columns[0], grad_scale, columns[2].sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
+        for index, block in enumerate(row_blocks(weight)):
+            codes, *columns = saved[4 * index : 4 * index + 4]
+            parts.append(_gradients(grad[block], weight[block], rows_of(scale, block), codes, columns, ctx.centred))
+        whole = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*parts, strict=True)]
+        grad_scale = whole[1].sum_to_size(scale.shape).to(scale.dtype)
+        return whole[0], grad_scale, whole[2].sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
 
 
 def _gradients(
-    grad: Tensor, weight: Tensor, scale: Tensor, norm: Tensor, codes: Tensor, l1: Tensor, ratio: Tensor, centred: bool
+    grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: list[Tensor], centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of one block of rows with respect to weight, scale and log-norm.
 
-    With ``e = <grad, v> / ||v||_1``, the gradient of ``g``, that of ``v`` is ``g / ||v||_1 * (grad - e sign(v))``. Where
-    the cap holds ``g = s * cap``, so the scale gets what the log-norm does not.
+    With ``e = <grad, v> / ||v||_1``, the gradient of ``g``, that of ``v`` is ``g / ||v||_1 * (grad - e sign(v))``.
+    Where the cap holds ``g = s * cap``, so the scale gets what the log-norm does not.
     """
-    dtype = codes.dtype
-    grad, v, scale = grad.to(dtype), weight.to(dtype), scale.to(dtype)
+    inverse, ratio, free = columns
+    grad, scale = grad.to(codes.dtype), scale.to(codes.dtype)
+    direction = weight.to(codes.dtype) * inverse
     if centred:
-        v = v - v.mean(1, keepdim=True)
-    inverse = l1.clamp_min(_TINY).reciprocal_() * (l1 > 0)
-    along = (grad * v).sum(1, keepdim=True) * inverse
-    free = torch.exp2(norm.to(dtype)) <= scale * ratio * (1 + 1e-6)
-    shared = along * ratio * free
-    grad_scale = (grad * codes).sum(1, keepdim=True) - shared
-    grad_weight = v.sign().mul_(-along).add_(grad).mul_((ratio * scale * inverse).clamp_max_(_HUGE))
+        direction -= direction.mean(1, keepdim=True)
+    along = (grad * direction).sum(1, keepdim=True)
+    shared = along * free
+    grad_scale = (grad * codes).sum(1, keepdim=True).sub_(shared)
+    gain = (scale * inverse).clamp_max_(_HUGE).mul_(ratio).clamp_max_(_HUGE)  # g / ||v||_1
+    grad_weight = direction.sign_().mul_(along.neg_()).add_(grad).mul_(gain)
     if centred:
         grad_weight -= grad_weight.mean(1, keepdim=True)
-    return grad_weight.to(weight.dtype), grad_scale, shared * scale * math.log(2)
+    return grad_weight.to(weight.dtype), grad_scale, shared.mul_(scale).mul_(math.log(2))
 
 
 @torch.library.custom_op(
     "brevitas_a2q::normalized_codes",
     mutates_args=(),
     schema="(Tensor weight, Tensor scale, Tensor norm, Tensor[] budget, int q_min, int q_max, bool centred)"
-    " -> (Tensor, Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def _codes_op(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     # One opaque step for the compiler: checks and repairs depend on the weights.
     return _normalized_codes(weight, scale, norm, Budget(*budget), q_min, q_max, centred)
 
@@ -179,10 +192,10 @@ def _codes_op(
 @_codes_op.register_fake
 def _(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dtype = compute_dtype(weight.dtype, weight.shape[1], max(q_max, -q_min))
     column = weight.new_empty(weight.shape[0], 1, dtype=dtype)
-    return torch.empty_like(weight, dtype=dtype), column, torch.empty_like(column)
+    return torch.empty_like(weight, dtype=dtype), column, torch.empty_like(column), torch.empty_like(column)
 
 
 def normalized_quantize(

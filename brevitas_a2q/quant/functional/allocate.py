@@ -14,7 +14,7 @@ from torch import Tensor
 from brevitas_a2q.quant.functional.euclidean import soft_threshold
 from brevitas_a2q.quant.functional.search import find_threshold, units
 
-__all__ = ["allocate"]
+__all__ = ["allocate", "settle"]
 
 _SORT_BELOW = 1 << 15  # elements; sorting so few costs less than a search
 
@@ -37,17 +37,17 @@ def allocate(magnitude: Tensor, cap: Tensor, limit: float) -> Tensor:
     small = magnitude.numel() <= _SORT_BELOW
     theta = soft_threshold(magnitude, cap).add_(0.5) if small else find_threshold(magnitude, cap, limit)
     codes = units(magnitude, theta, limit)
-    left = _settle(magnitude, codes, cap, limit, rounds=3)
+    left = settle(magnitude, codes, cap, limit)
     if left is not None:
         # Weights far above the largest code, or of very different sizes: search to the last unit, in float64.
         hard, hard_cap = magnitude[left].double(), cap[left].double()
         again = units(hard, find_threshold(hard, hard_cap, limit, window=0), limit)
-        _settle(hard, again, hard_cap, limit, rounds=50)
+        settle(hard, again, hard_cap, limit, rounds=50)
         codes.index_copy_(0, left, again.to(codes.dtype))
     return codes
 
 
-def _settle(magnitude: Tensor, codes: Tensor, cap: Tensor, limit: float, rounds: int) -> Tensor | None:
+def settle(magnitude: Tensor, codes: Tensor, cap: Tensor, limit: float, rounds: int = 3) -> Tensor | None:
     """Give the units left under ``cap`` to the largest residuals, in place.
 
     A round gives one unit to each residual within 1 of the largest, as many as there are: none of them would get a
@@ -61,21 +61,21 @@ def _settle(magnitude: Tensor, codes: Tensor, cap: Tensor, limit: float, rounds:
     if most <= 0:
         return None
     residual = magnitude - codes
-    room = (limit - codes).clamp_(0, 1)
-    residual.mul_(room).add_(room.sub_(1), alpha=2.0**60)  # exact, and faster than a mask
+    if float(codes.amax()) >= limit:
+        room = (limit - codes).clamp_(0, 1)
+        residual.mul_(room).add_(room.sub_(1), alpha=2.0**60)  # exact, and faster than a mask
     best, where = residual.topk(most, dim=1)
     # A unit is worth having while its gain, residual - 1/2, is positive.
     floor = (best[:, :1] - 1).clamp_min_(0.5)
     taken = ((best >= floor) & (torch.arange(most, device=codes.device) < spare)).to(codes.dtype)
     codes.scatter_add_(1, where, taken)
     given = taken.sum(1, keepdim=True)
-    unfinished = (given > 0) & (given < spare)
-    if not bool(unfinished.any()):
+    if torch.equal(given, spare):
         return None
-    left = unfinished.squeeze(1).nonzero().squeeze(1)
-    if rounds == 1:
-        return left
+    left = ((given > 0) & (given < spare)).squeeze(1).nonzero().squeeze(1)
+    if left.numel() == 0 or rounds == 1:
+        return left if left.numel() else None
     rest = codes[left]
-    still = _settle(magnitude[left], rest, cap[left], limit, rounds - 1)
+    still = settle(magnitude[left], rest, cap[left], limit, rounds - 1)
     codes.index_copy_(0, left, rest)
     return None if still is None else left[still]

@@ -56,16 +56,36 @@ class Budget(NamedTuple):
         """Largest ``S+ = S-`` that holds: half of the ``||q||_1`` of zero-centred weights (A2Q+); int64, at least 0."""
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
 
-    def sign_caps(self) -> tuple[Tensor, Tensor] | None:
-        """Caps of ``S+`` and of ``S-`` where no input has either sign, so that they are independent; else None."""
-        up, down = self.x_hi, -self.x_lo
-        if bool(((up > 0) & (down > 0)).any()):
+    def integers(self) -> tuple[int, int, int, int] | None:
+        """The four limits as Python integers, None where channels differ; reads them from the device."""
+        if any(limit.dim() for limit in self):
             return None
-        size = up + down
-        if bool((up > 0).all()):
-            return _floor_cap(self.upper, size), _floor_cap(self.lower, size)
-        above, below = torch.where(up > 0, self.upper, self.lower), torch.where(up > 0, self.lower, self.upper)
-        return _floor_cap(above, size), _floor_cap(below, size)
+        return int(self.x_lo), int(self.x_hi), int(self.upper), int(self.lower)
+
+    def surely_holds(self, positive_sum: Tensor, negative_sum: Tensor) -> bool:
+        """Quick exact check that may say no where :meth:`holds` is true of all: only the largest sums are looked at."""
+        limits = self.integers()
+        if limits is None or positive_sum.numel() == 0:
+            return False
+        x_lo, x_hi, upper, lower = limits
+        plus, minus = int(positive_sum.amax()), int(negative_sum.amax())
+        return plus * x_hi - minus * x_lo <= upper and minus * x_hi - plus * x_lo <= lower
+
+    def sign_caps(self) -> tuple[Tensor | int, Tensor | int] | None:
+        """Caps of ``S+`` and of ``S-`` where inputs have one sign, so that they are independent; else None."""
+        limits = self.integers()
+        if limits is None:
+            up, down, upper, lower = self.x_hi, -self.x_lo, self.upper, self.lower
+            if bool(((up > 0) & (down > 0)).any()):
+                return None
+            above, below = torch.where(up > 0, upper, lower), torch.where(up > 0, lower, upper)
+            return _floor_cap(above, up + down), _floor_cap(below, up + down)
+        x_lo, x_hi, most, least = limits
+        if x_lo < 0 < x_hi:
+            return None
+        size = x_hi - x_lo
+        caps = [max(0, limit) // size if size else _INT64_MAX for limit in (most, least)]
+        return (caps[0], caps[1]) if x_hi else (caps[1], caps[0])
 
 
 def _floor_cap(limit: Tensor, size: Tensor) -> Tensor:

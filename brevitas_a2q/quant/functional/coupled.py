@@ -4,8 +4,8 @@ With ``a = x_hi > 0`` and ``b = |x_lo| > 0`` the constraints are ``a S+ + b S- <
 multipliers ``l1`` and ``l2`` give the thresholds ``a l1 + b l2`` and ``b l1 + a l2``; at the optimum over the reals one
 constraint is tight, or both are at the corner of the set. The integer optimum lies near it: all pairs ``(S+, S-)``
 within a window of units are compared, each at the cost of its best units, and the best pair is taken. The window spans
-a period ``a + b`` of the constraints' integer points up to :data:`WINDOW` units; beyond, with inputs of more than 7
-bits, what is lost against the optimum is less than one unit's gain.
+a period ``a + b`` of the constraints' integer points, up to 256 units in rows of up to 256 weights and 48 in longer
+ones; where the period is longer than that, what may be lost against the optimum is less than one unit's gain.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from brevitas_a2q.quant.functional.allocate import settle
 from brevitas_a2q.quant.functional.search import find_threshold, units
 
-__all__ = ["WINDOW", "Coupling", "project_coupled"]
+__all__ = ["Coupling", "project_coupled"]
 
-WINDOW = 256
+_LONG = 256  # weights in a row
+_WINDOWS = (256, 48)  # units, in short and in long rows
+_SLACK = 4.0  # units that the search may leave
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ def project_coupled(parts: Tensor, limits: tuple[int, int], coupling: Coupling) 
     """
     limit = max(limits)
     slant, cap, cornered, theta = _active_constraint(parts, limit, coupling)
-    shared = find_threshold(parts, cap.to(parts.dtype), limit, 0.0, slant.to(parts.dtype)) * slant.to(parts.dtype)
+    shared = find_threshold(parts, cap.to(parts.dtype), limit, _SLACK, slant.to(parts.dtype)) * slant.to(parts.dtype)
     theta = torch.where(cornered, theta, shared)
     codes = torch.stack([units(parts[side], theta[side], limits[side]) for side in (0, 1)])
+    _share_ties(parts, codes, limits, coupling)
     _best_pair(parts, codes, limits, coupling)
     zero = torch.zeros_like(slant[0])
     first = torch.stack([torch.where(cornered, 1.0, slant[0]), torch.where(cornered, zero, slant[1])])
@@ -82,8 +86,8 @@ def _active_constraint(parts: Tensor, limit: int, c: Coupling) -> tuple[Tensor, 
     exists = (plus >= 0) & (minus >= 0) & (c.a != c.b)
     caps = torch.stack([torch.where(exists, plus, 0.0), torch.where(exists, minus, 0.0)]).floor()
     rows = parts.shape[1]
-    flat = find_threshold(parts.flatten(0, 1), caps.flatten(0, 1).to(parts.dtype), limit, 0.0)
-    theta = flat.unflatten(0, (2, rows))
+    flat = find_threshold(parts.flatten(0, 1), caps.flatten(0, 1).to(parts.dtype), limit, _SLACK)
+    theta = flat.view(2, rows, 1)
     # Multipliers at the corner, up to the sign of a - b: a constraint with a negative one is not tight.
     sign = (c.a - c.b).sign()
     first = sign * (c.a * theta[0] - c.b * theta[1])
@@ -97,9 +101,24 @@ def _active_constraint(parts: Tensor, limit: int, c: Coupling) -> tuple[Tensor, 
     return slant, cap, cornered, theta
 
 
+def _share_ties(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling) -> None:
+    """Where weights tie, a threshold leaves many units: half of them to the positive part, then what fits; in place."""
+    mirrored = Coupling(c.b, c.a, c.upper, c.lower)
+    sums = codes.double().sum(2, keepdim=True)
+    room = mirrored.affordable(sums[1]) - sums[0]
+    if float(room.amax()) <= 2 * _SLACK:
+        return
+    settle(parts[0], codes[0], (sums[0] + (room / 2).floor()).to(codes.dtype), limits[0])
+    plus = codes[0].double().sum(1, keepdim=True)
+    settle(parts[1], codes[1], c.affordable(plus).to(codes.dtype), limits[1])
+    minus = codes[1].double().sum(1, keepdim=True)
+    settle(parts[0], codes[0], mirrored.affordable(minus).to(codes.dtype), limits[0])
+
+
 def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling) -> None:
     """Change the sums by up to a window of units each, to the pair that is nearest to the weights; in place."""
-    most = int(torch.clamp((c.a + c.b).amax(), max=min(WINDOW, max(limits) * parts.shape[2])))
+    window = _WINDOWS[parts.shape[2] > _LONG]
+    most = min(window, int((c.a + c.b).amax()) + 2 * int(_SLACK), max(limits) * parts.shape[2])
     lists = [_moves(parts[side], codes[side], limits[side], most) for side in (0, 1)]
     gains = [
         torch.cat([-drop.cumsum(1).flip(1), torch.zeros_like(drop[:, :1]), add.cumsum(1)], 1)
@@ -113,7 +132,7 @@ def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Couplin
     value = torch.where(reachable, gains[0] + gains[1].gather(1, index), -torch.inf)
     best = value.argmax(1, keepdim=True)
     for side, moved in ((0, best - most), (1, index.gather(1, best) - most)):
-        (add, add_at), (drop, drop_at) = lists[side]
+        (add, add_at), (_, drop_at) = lists[side]
         rank = torch.arange(most, device=codes.device)
         codes[side].scatter_add_(1, add_at, ((rank < moved) & (add > 0)).to(codes.dtype))
         codes[side].scatter_add_(1, drop_at, -(rank < -moved).to(codes.dtype))
@@ -129,22 +148,24 @@ def _moves(magnitude: Tensor, codes: Tensor, limit: int, most: int) -> tuple[Mov
         Twice a pair of values (float64) and columns, shape ``(R, most)``: gains are 0 where no unit is worth adding,
         losses infinite where there is none to drop.
     """
-    depth = 2
+    depth, none = 2, 2.0**60
+    residual = (magnitude - codes).unsqueeze(2)
     while True:
-        step = torch.arange(depth, device=codes.device, dtype=torch.float64)
-        base, residual = codes.double().unsqueeze(2), (magnitude.double() - codes).unsqueeze(2)
-        gain = torch.where(base + step < limit, residual - step - 0.5, 0.0).clamp_min_(0)
-        loss = torch.where(base > step, residual + step + 0.5, torch.inf)
+        step = torch.arange(depth, device=codes.device, dtype=codes.dtype)
+        stock = codes.unsqueeze(2) - step
+        gain = (residual - step - 0.5).clamp_min_(0).mul_((limit - 2 * step - stock).clamp_(0, 1))
+        loss = (residual + step + 0.5).add_((1 - stock).clamp_(0, 1), alpha=none)
         count = min(most, gain.shape[1] * depth)
         add, add_at = gain.flatten(1).topk(count, dim=1)
         drop, drop_at = loss.flatten(1).topk(count, dim=1, largest=False)
         # Units deeper than these might have been better: look deeper where one could.
         deeper_gain, deeper_loss = gain[:, :, -1].amax(1, keepdim=True) - 1, loss[:, :, -1].amin(1, keepdim=True) + 1
-        enough = (deeper_gain <= add[:, -1:].clamp_min(0)) & (deeper_loss >= drop[:, -1:])
-        enough &= (count == most) | ((deeper_gain <= 0) & deeper_loss.isinf())
+        enough = (deeper_gain <= add[:, -1:]) & (deeper_loss >= drop[:, -1:])
+        enough &= (deeper_gain <= 0) & (deeper_loss >= none) if count < most else True
         if bool(enough.all()) or depth >= limit:
             break
         depth *= 2
+    add, drop = add.double(), torch.where(drop < none, drop, torch.inf).double()
     pad = (0, most - count)
     fill = torch.nn.functional.pad
     add_moves = fill(add, pad), fill(add_at.div(depth, rounding_mode="floor"), pad)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["project_centred_l1_ball", "project_l1_ball", "soft_threshold"]
+__all__ = ["project_l1_ball", "soft_threshold"]
 
 
 def soft_threshold(magnitude: Tensor, radius: Tensor) -> Tensor:

@@ -53,26 +53,40 @@ def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, 
     """
     codes = u.round().clamp_(q_min, q_max)
     positive, negative = exact_sign_sums(codes)
+    if budget.surely_holds(positive, negative):
+        return codes, None
     caps = budget.sign_caps()
     if caps is None:
         over = ~budget.holds(positive.to(torch.int64), negative.to(torch.int64))
     else:
         over = (positive > caps[0]) | (negative > caps[1])
-    if not bool(over.any()):
+    count = int(over.sum())
+    if count == 0:
         return codes, None
+    if count == len(u):
+        inside, normals = _project_rows(u, budget, caps, q_min, q_max)
+        return inside, normals
     rows = over.squeeze(1).nonzero().squeeze(1)
-    part = u if len(rows) == len(u) else u[rows]
-    parts = torch.stack([part, -part]).clamp_(0, _LARGEST_RATIO)
-    if caps is None:
-        limits = (limit.expand(over.shape)[rows].double() for limit in budget)
-        inside, faces = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
-    else:
-        inside, faces = _project_signs(parts, torch.stack([cap.expand(over.shape)[rows] for cap in caps]), q_min, q_max)
-    inside = inside[0] - inside[1]
-    if len(rows) == len(u):
-        return inside, faces
+    chosen = Budget(*(limit[rows] if limit.dim() and len(limit) > 1 else limit for limit in budget))
+    inside, faces = _project_rows(u[rows], chosen, None if caps is None else chosen.sign_caps(), q_min, q_max)
     normals = u.new_zeros(2, 2, len(u), 1).index_copy_(2, rows, faces)
     return codes.index_copy_(0, rows, inside), normals
+
+
+SignCaps = tuple[Tensor | int, Tensor | int]
+
+
+def _project_rows(u: Tensor, budget: Budget, caps: SignCaps | None, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+    """Projection of rows that plain rounding takes out of their budget."""
+    parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
+    if caps is None:
+        limits = (limit.expand(len(u), 1).double() for limit in budget)
+        codes, normals = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
+    else:
+        shape = (1, len(u), 1)
+        cap = [c.expand(shape) if isinstance(c, Tensor) else parts.new_full(shape, c) for c in caps]
+        codes, normals = _project_signs(parts, torch.cat(cap), q_min, q_max)
+    return codes[0] - codes[1], normals
 
 
 def _project_signs(parts: Tensor, caps: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
@@ -137,7 +151,7 @@ class _Projection(torch.autograd.Function):
     """Forward and backward in one node; see the module for what the gradient is."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
         largest, saved, parts = max(q_max, -q_min), [], []
         for block in row_blocks(weight):
             part, step, limits = weight[block], rows_of(scale, block), budget.rows(block)
@@ -152,7 +166,7 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, *saved = ctx.saved_tensors
         parts, steps = [], []
         for block, codes, normals in zip(row_blocks(weight), saved[::2], saved[1::2], strict=True):

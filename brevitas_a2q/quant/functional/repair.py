@@ -1,6 +1,7 @@
 """The exact check on the final integers, and the repair of channels that fail it.
 
-Every method ends here, so its promise does not rest on floating-point arithmetic: sums are exact, comparisons are int64.
+Every method ends here, so its promise does not rest on floating-point arithmetic: sums are exact and so are the
+comparisons.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def enforce(codes: Tensor, budget: Budget) -> Tensor:
     Returns:
         Codes within the budget, all zero where the bias alone overflows.
     """
-    positive, negative = (total.to(torch.int64) for total in exact_sign_sums(codes))
+    sums = exact_sign_sums(codes)
+    if budget.surely_holds(*sums):
+        return codes
+    positive, negative = (total.to(torch.int64) for total in sums)
     fits = budget.holds(positive, negative)
     if bool(fits.all()):
         return codes

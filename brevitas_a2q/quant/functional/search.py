@@ -64,7 +64,7 @@ def find_threshold(
         ``theta``, shape ``(R, 1)``.
     """
     theta, slope = _start(magnitude, cap, slant)
-    result, before = torch.zeros_like(cap), None
+    result, before, previous = torch.zeros_like(cap), None, None
     low = torch.full_like(cap, -1.0)
     tops = magnitude.amax(-1, keepdim=True)
     high = (tops if isinstance(slant, float) else (tops / slant).amax(0)) + 1
@@ -82,7 +82,7 @@ def find_threshold(
         if keep.numel() == 0:
             break
         level = (total + 1).log_()
-        if before is not None:
+        if before is not None and previous is not None:
             slope = (previous - level) / (theta - before)
         step = theta + (level - goal) / slope
         before, previous = theta, level

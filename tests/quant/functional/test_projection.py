@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import budget_from_range, make_budget, projected_codes, projected_quantize, sign_sums
+from brevitas_a2q.quant.functional import budget_from_range, sign_sums
 from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.projection import project
 
