@@ -8,12 +8,12 @@ from brevitas.inject import ExtendedInjector, value
 from brevitas.inject.enum import QuantType
 from torch import nn
 
-from brevitas_a2q.bounds import accumulator_range
+from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.config import METHODS
 from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
-from brevitas_a2q.quant.tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant
+from brevitas_a2q.quant.tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant, check_accumulator
 
 __all__ = ["accumulator_aware"]
 
@@ -123,10 +123,9 @@ def accumulator_aware(
         raise ConfigError(f"found method = {method!r}", where="accumulator_aware", expected=f"one of {METHODS}")
     settings: dict[str, Any] = {"requested_accumulator_method": method}
     if accumulator_bit_width is not None:
-        accumulator_range(accumulator_bit_width)  # refuses what is no width
+        check_accumulator(accumulator_bit_width, tile)
         settings["accumulator_bit_width"] = accumulator_bit_width
     if tile is not None:
-        if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
-            raise ConfigError(f"found tile = {tile!r}", where="accumulator_aware", expected="an integer of at least 1")
+        check_accumulator(MIN_ACCUMULATOR_BITS, tile)
         settings["accumulator_tile"] = tile
     return type(base)(f"AccumulatorAware{base.__name__}", (AccumulatorAware, base), settings)

@@ -53,13 +53,13 @@ def range_of(layer: nn.Module, quant_input: IntQuantTensor, exact: bool) -> IntR
         quant_input: Its quantized input; only metadata is read.
         exact: From :func:`exact_codes`.
     """
-    bits = math.ceil(float(quant_input.bit_width.max()))
+    bits = math.ceil(float(quant_input.bit_width.detach().max()))
     narrow = _is_narrow(layer)
     if bool(quant_input.signed_t):
         lo, hi = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - exact
     else:
         lo, hi = 0, (1 << bits) - exact - narrow
-    zero_point = quant_input.zero_point
+    zero_point = quant_input.zero_point.detach()
     if zero_point.numel() == 1:
         low_zero = high_zero = float(zero_point)
     else:

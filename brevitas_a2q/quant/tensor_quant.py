@@ -8,7 +8,8 @@ import torch
 from brevitas import config
 from torch import Tensor, nn
 
-from brevitas_a2q.bounds import weight_range
+from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS, weight_range
+from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant.functional import (
     Budget,
     a2q_plus_quantize,
@@ -19,7 +20,23 @@ from brevitas_a2q.quant.functional import (
 from brevitas_a2q.quant.functional.tiling import tile_count
 from brevitas_a2q.quant.layout import WeightLayout
 
-__all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant"]
+__all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant", "check_accumulator"]
+
+
+def check_accumulator(bit_width: int, tile: int | None) -> None:
+    """Refuse a width or tile that no accumulator can have.
+
+    Raises:
+        ConfigError: P is not an integer from 2 to 64, or the tile not a positive integer.
+    """
+    allowed = (
+        ("accumulator_bit_width", bit_width, MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
+        ("accumulator_tile", 1 if tile is None else tile, 1, 1 << 62),
+    )
+    for name, value, low, high in allowed:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            span = f"an integer from {low}" + (f" to {high}" if name == "accumulator_bit_width" else "")
+            raise ConfigError(f"found {name} = {value!r}", where="weight quantizer", expected=span)
 
 
 class AccumulatorAwareTensorQuant(nn.Module):
@@ -63,6 +80,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         bit_width: int | None = None,
     ) -> None:
         super().__init__()
+        check_accumulator(accumulator_bit_width, accumulator_tile)
         self.int_quant = int_quant
         self.scaling_impl = scaling_impl
         self.int_scaling_impl = int_scaling_impl
@@ -89,7 +107,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
     @property
     def code_range(self) -> tuple[int, int]:
         """Lowest and highest integer weight; a learned bit width gets no gradient through it."""
-        return self._constant_code_range or self._codes_of(int(self.msb_clamp_bit_width_impl()))
+        return self._constant_code_range or self._codes_of(int(self.msb_clamp_bit_width_impl().detach()))
 
     @property
     def scale_is_due(self) -> bool:

@@ -1,4 +1,4 @@
-"""No overflow and no NaN, whatever the weights, types and widths; each case is a row of upstream's measured failures."""
+"""No overflow and no NaN, whatever the weights, types and widths; cases are rows of upstream's measured failures."""
 
 from __future__ import annotations
 
