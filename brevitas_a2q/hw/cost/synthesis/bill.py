@@ -8,7 +8,7 @@ from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw.memory import MemoryCost
 
-__all__ = ["Bill", "counter_bits"]
+__all__ = ["Bill", "control_features", "counter_bits"]
 
 _DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
 
@@ -21,6 +21,17 @@ def counter_bits(*limits: int) -> int:
         5
     """
     return sum((limit - 1).bit_length() for limit in limits)
+
+
+def control_features(*limits: int) -> dict[str, float]:
+    """Features of counters up to each limit: their bits, and those that must be compared with a limit to wrap.
+
+    Example:
+        >>> control_features(8, 9)
+        {'control.bits': 7, 'control.wrapped': 4, 'control.each': 1}
+    """
+    wrapped = counter_bits(*(limit for limit in limits if limit & (limit - 1)))
+    return {"control.bits": counter_bits(*limits), "control.wrapped": wrapped, "control.each": 1}
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from brevitas_a2q.hw.cost.result import UnitCost
 from brevitas_a2q.hw.cost.synthesis import pools, streams, windows
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
 from brevitas_a2q.hw.cost.synthesis.cycles import unit_cycles
 from brevitas_a2q.hw.cost.synthesis.matrix import matrix_bill
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
@@ -23,7 +23,7 @@ def _thresholding(unit: Thresholding, folding: Folding, part: Part) -> Bill:
     width = unit.input_type.bit_width
     bill = Bill()
     bill.extend(thresholds_bill(steps, width, per_pe, folding.pe, part, folding.ram_style_thresholds))
-    bill.circuit("matrix control", {"control.bits": counter_bits(per_pe), "control.each": 1})
+    bill.circuit("matrix control", control_features(per_pe))
     return bill
 
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
 from brevitas_a2q.hw.cost.synthesis.core import core_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
@@ -42,7 +42,7 @@ def matrix_bill(unit: Mvau | Vvau, folding: Folding, part: Part) -> Bill:
     bill = Bill()
     if folding.compute == "unrolled":
         bill.circuit("unrolled", _unrolled_features(unit))
-        bill.circuit("matrix control", {"control.bits": 0, "control.each": 1})
+        bill.circuit("matrix control", control_features())
         pe = unit.pe_limit
     else:
         pe = folding.pe
@@ -72,7 +72,7 @@ def _array(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> None:
 def _control(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> None:
     outputs, products = unit.weights.shape
     synapse, neuron = products // folding.simd, outputs // folding.pe
-    bill.circuit("matrix control", {"control.bits": counter_bits(synapse, neuron), "control.each": 1})
+    bill.circuit("matrix control", control_features(synapse, neuron))
     if isinstance(unit, Mvau) and neuron > 1:
         # Every input vector is read once and used for each group of PE outputs.
         width = folding.simd * unit.input_type.bit_width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import lcm
 
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features, counter_bits
 from brevitas_a2q.hw.cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import (
@@ -87,7 +87,7 @@ def channelwise(unit: ChannelwiseOp, folding: Folding, part: Part) -> Bill:
     words = unit.channels // folding.pe
     parameter, data = unit.parameter_type.bit_width, unit.input_type.bit_width
     lanes, widest = folding.pe, max(parameter, data)
-    control = {"control.bits": counter_bits(words), "control.each": 1}
+    control = control_features(words)
     if unit.function == "mul":
         chained, short = multiplier_bits(parameter, data, parameter + data)
         rows = {"multipliers.carry": lanes * (chained + short), "multipliers.rows": lanes * (data - 1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features, counter_bits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import (
     DepthToSpace,
@@ -40,7 +40,7 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
     width = folding.simd * unit.input_type.bit_width
     (kh, kw), (oh, ow), (h, w) = unit.kernel, unit.output_dim, unit.input_dim
     if folding.parallel_window or (kh, kw) == (1, 1):
-        features = {"control.bits": counter_bits(h, w, fold, *unit.stride), "control.lines": kh, "control.each": 1}
+        features = {**control_features(h, w, fold, *unit.stride), "control.lines": kh}
         bill.circuit("parallel window", features)
         if fold > _SHORTEST_DELAY:
             # Neighbouring pixels of a channel are `fold` words apart: shift registers, 32 words of a bit in a LUT.
@@ -50,9 +50,9 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
         return bill
     words = window_words(unit, folding.simd)
     features = {
-        "control.bits": counter_bits(oh, ow, kh, kw, fold, h * w * fold),
+        **control_features(oh, ow, kh, kw, fold, words),
         "addresses.bits": counter_bits(words),
-        "control.each": 1,
+        "addresses.counts": counter_bits(h * w * fold),
     }
     bill.circuit("sliding window", features)
     bill.memory("window buffer", place_memory(words, width, folding.ram_style, part, writable=True))
@@ -75,9 +75,8 @@ def pixel_padding(unit: PixelPadding, folding: Folding, part: Part) -> Bill:
 def _gated(unit: Padding | PixelPadding, folding: Folding, size: tuple[int, int]) -> Bill:
     bill = Bill()
     features = {
-        "control.bits": counter_bits(*size, unit.channels // folding.simd),
+        **control_features(*size, unit.channels // folding.simd),
         "gate.bits": folding.simd * unit.input_type.bit_width,
-        "control.each": 1,
     }
     bill.circuit("padding", features)
     return bill
@@ -86,27 +85,32 @@ def _gated(unit: Padding | PixelPadding, folding: Folding, size: tuple[int, int]
 def down_sampler(unit: DownSampler, folding: Folding, part: Part) -> Bill:
     """Counters that let every stride-th pixel through."""
     bill = Bill()
-    counters = counter_bits(*unit.input_dim, *unit.stride, unit.channels // folding.simd)
-    bill.circuit("down sampler", {"control.bits": counters, "control.each": 1})
+    limits = (*unit.input_dim, *unit.stride, unit.channels // folding.simd)
+    bill.circuit("down sampler", control_features(*limits))
     return bill
 
 
 def upsample(unit: Upsample, folding: Folding, part: Part) -> Bill:
     """A line buffer that is read ``scale`` times, all channels wide."""
-    h, w = unit.input_dim
-    return _line(unit, folding, part, w, unit.channels, counter_bits(h, w, *unit.scale))
+    return _line(unit, folding, part, unit.input_dim[1], unit.channels, unit.scale)
 
 
 def depth_to_space(unit: DepthToSpace, folding: Folding, part: Part) -> Bill:
     """A buffer of one input row, read once per output row of its block."""
-    h, w = unit.input_dim
     block = unit.block_size
-    return _line(unit, folding, part, w, unit.channels * block * block, counter_bits(h, w, block, block))
+    return _line(unit, folding, part, unit.input_dim[1], unit.channels * block * block, (block, block))
 
 
-def _line(unit: Upsample | DepthToSpace, folding: Folding, part: Part, words: int, channels: int, bits: int) -> Bill:
+def _line(
+    unit: Upsample | DepthToSpace,
+    folding: Folding,
+    part: Part,
+    words: int,
+    channels: int,
+    repeats: tuple[int, int],
+) -> Bill:
     bill = Bill()
     width = channels * unit.input_type.bit_width
-    bill.circuit("line reader", {"control.bits": bits, "control.each": 1})
+    bill.circuit("line reader", control_features(words, words, *repeats))
     bill.memory("line buffer", place_memory(words, width, folding.ram_style, part, writable=True))
     return bill

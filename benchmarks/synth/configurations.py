@@ -1,0 +1,86 @@
+"""What is synthesised for kinds of units that the reference grid lacks: small units over their parameters' range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+from synthesise import Job
+
+STREAMS, WINDOWS, POOLS = ("streams.sv",), ("windows.sv",), ("pools.sv", "windows.sv")
+# What the grid lacks: binary weights and activations, a tree of 32.
+ARRAYS = (
+    (1, 1, 16, 1, 12), (1, 1, 32, 1, 16), (1, 2, 8, 1, 12), (1, 4, 8, 1, 12), (1, 4, 4, 1, 7), (2, 1, 16, 1, 12),
+    (4, 1, 8, 1, 12), (4, 4, 32, 1, 14), (1, 8, 4, 1, 16),
+)  # fmt: skip
+ROMS = ((16, 16), (64, 8), (256, 8), (384, 8), (512, 8), (1024, 8), (2048, 4), (4096, 2))
+
+
+def _jobs(circuit: str, files: tuple[str, ...], names: str, *rows: tuple[int, ...], top: str = "") -> Iterator[Job]:
+    for row in rows:
+        yield Job(circuit, top or circuit.replace(" ", "_"), files, dict(zip(names.split(), row, strict=True)))
+
+
+def configurations() -> list[Job]:
+    """All of them, in the order of ``data/measured.csv``."""
+    some = _Sampler()
+    adders = [(pe, w, w + 1) for pe, w in some(6, (1, 2, 4, 8), (2, 4, 8, 12))]
+    sums = some(5, (1, 2, 4), (4, 8, 16), (4, 8), (1, 16))
+    products = some(5, (1, 2), (4, 8), (3, 4, 8), (1, 16))
+    compares = some(4, (1, 2, 4), (8, 16), (8,), (1, 16))
+    channelwise = [
+        *((pe, wi, wp, max(wi, wp) + 1, cf, 0) for pe, wi, wp, cf in sums),
+        *((pe, wi, wp, wi + wp, cf, 1) for pe, wi, wp, cf in products),
+        *((pe, wi, wp, 1, cf, 2) for pe, wi, wp, cf in compares),
+    ]
+    windows = [_window(*image) for image in some(8, (8, 16, 32), (1, 4, 6), (1, 2), (2, 3, 5))]
+    lines = [(s, s, f, k, k, b, t, t) for s, f, k, b, t in some(6, (8, 16, 32), (1, 2), (2, 3), (4, 16), (1, 2))]
+    padded = some(8, (8, 16, 34), (8, 34), (1, 4), (4, 16), (1, 2), (1, 2))
+    maxima = [(c, b, s, s, k, k) for c, b, s, k in some(7, (1, 4, 8), (2, 4, 8), (16, 32), (2, 4))]
+    pooled = [
+        *((pe, b, b, k, 0) for pe, b, k in some(5, (1, 2, 4), (2, 4, 8), (4, 9))),
+        *((pe, b, b + 4, k, 1) for pe, b, k in some(5, (1, 2, 4), (2, 4, 8), (4, 9))),
+    ]
+    divided = ((1, 8, 9), (1, 12, 9), (2, 8, 25), (1, 10, 49), (1, 6, 9))
+    summed = [(pe, b, b + 6, f, n) for pe, b, f, n in some(6, (1, 2, 4), (2, 4, 8), (1, 8), (49, 64))]
+    return [
+        *_jobs("lut core", ("array.sv", "streams.sv"), "W A SIMD PE P", *ARRAYS, top="array"),
+        *_jobs("add streams", STREAMS, "PE WI WO", *adders),
+        *_jobs("duplicate streams", STREAMS, "N W", (2, 8), (3, 8), (4, 16), (5, 4)),
+        *_jobs("concat", STREAMS, "N W", (2, 8), (3, 8), (4, 16), (6, 4)),
+        *_jobs("gathering", STREAMS, "N W", *some(6, (2, 3, 4, 8, 16), (2, 8, 24))),
+        *_jobs("parting", STREAMS, "N W", *some(7, (2, 3, 4, 8, 16), (2, 8, 24))),
+        *_jobs("register fifo", STREAMS, "W", (1,), (4,), (8,), (24,), (64,)),
+        *_jobs("fifo", STREAMS, "W D", *some(8, (4, 8, 32), (16, 32, 50, 64, 100, 128))),
+        *_jobs("channelwise", STREAMS, "PE WI WP WO CF OP", *channelwise),
+        *_jobs("sliding window", WINDOWS, "H W CF KH KW OH OW SH SW D", *windows),
+        *_jobs("parallel window", WINDOWS, "H W CF KH KW B SH SW", *lines),
+        *_jobs("padding", WINDOWS, "H W CF B PAD STEP", *padded),
+        *_jobs("down sampler", WINDOWS, "H W CF STRIDE", *some(5, (8, 16, 32), (8, 32), (1, 4), (2, 3))),
+        *_jobs("line reader", WINDOWS, "H W SH SW", *some(6, (8,), (4, 8, 16, 32, 20), (2, 3, 4), (2, 3))),
+        *_jobs("matrix control", WINDOWS, "SF NF", *some(7, (1, 2, 9, 36, 64), (1, 2, 4, 16, 64))),
+        *_jobs("max pool", POOLS, "C B H W KH KW", *maxima),
+        *_jobs("pool", POOLS, "PE B WS K OP", *pooled),
+        *_jobs("division", POOLS, "PE WS K", *divided, top="divide"),
+        *_jobs("global pool", POOLS, "PE B WS CF N", *summed),
+        *_jobs("read only memory", ("memories.sv",), "D W", *ROMS, top="read_only"),
+        *_jobs("label select", POOLS, "PE K B N", *some(8, (1, 2, 5), (1, 2, 5), (8, 16, 24), (10, 100))),
+    ]
+
+
+class _Sampler:
+    """Random distinct points of a grid, the same on every run."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(1)
+
+    def __call__(self, count: int, *choices: tuple[int, ...]) -> list[tuple[int, ...]]:
+        every = list(product(*choices))
+        return [every[i] for i in sorted(self._rng.choice(len(every), count, replace=False))]
+
+
+def _window(size: int, fold: int, stride: int, kernel: int) -> tuple[int, ...]:
+    out = (size - kernel) // stride + 1
+    words = ((kernel - 1) * size + kernel) * fold + max(0, (stride - 1) * size * fold)
+    return (size, size, fold, kernel, kernel, out, out, stride, stride, words)

@@ -1,0 +1,79 @@
+"""Tables of held-out errors, ours and FINN's, by kind of circuit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fit import Sample
+
+_HEAD = """# Error on rows that the fit did not see
+
+Absolute relative error of LUTs, in per cent, against synthesis (Yosys 0.70, UltraScale+, packed LUTs). Ours is the
+error of cross-validation; FINN's is that of its formulas on the same rows (100 where FINN says 0). "Slope" is the
+median error of the slope along P, over groups of rows that differ in P only. Written by `benchmarks/synth/fit.py`.
+
+| circuit | rows | median | p90 | largest | slope | FINN median | FINN p90 | FINN slope |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def summarise(predicted: Sequence[tuple[Sample, float]]) -> list[dict[str, Any]]:
+    """One line per group of circuits."""
+    groups: dict[str, list[tuple[Sample, float]]] = defaultdict(list)
+    for sample, ours in predicted:
+        groups[sample.group].append((sample, round(ours)))
+    return [_line(name, rows) for name, rows in groups.items()]
+
+
+def _line(name: str, rows: Sequence[tuple[Sample, float]]) -> dict[str, Any]:
+    ours = [(s, p) for s, p in rows if s.lut]
+    finn = [(s, s.finn) for s, _ in rows if s.lut and s.finn is not None]
+    return {
+        "circuit": name,
+        "rows": len(rows),
+        **{f"ours {key}": value for key, value in _errors(ours).items()},
+        **{f"finn {key}": value for key, value in _errors(finn).items()},
+    }
+
+
+def _errors(rows: Sequence[tuple[Sample, float]]) -> dict[str, float | None]:
+    errors = [abs(p - s.lut) / s.lut for s, p in rows]
+    if not errors:
+        return {"median": None, "p90": None, "largest": None, "slope": None}
+    slopes = _slopes(rows)
+    return {
+        "median": round(float(np.median(errors)), 4),
+        "p90": round(float(np.quantile(errors, 0.9)), 4),
+        "largest": round(max(errors), 4),
+        "slope": round(float(np.median(slopes)), 4) if slopes else None,
+    }
+
+
+def _slopes(rows: Sequence[tuple[Sample, float]]) -> list[float]:
+    families: dict[tuple[str, ...], dict[int, tuple[int, float]]] = defaultdict(dict)
+    for sample, prediction in rows:
+        if sample.width is not None:
+            families[sample.family][sample.width] = (sample.lut, prediction)
+    found = []
+    for members in families.values():
+        (low, low_p), (high, high_p) = members[min(members)], members[max(members)]
+        if high != low:
+            found.append(abs((high_p - low_p) / (high - low) - 1))
+    return found
+
+
+def write_report(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The table as Markdown."""
+    keys = ("ours median", "ours p90", "ours largest", "ours slope", "finn median", "finn p90", "finn slope")
+    lines = [" | ".join([r["circuit"], str(r["rows"]), *(_percent(r[k]) for k in keys)]) for r in rows]
+    path.write_text(_HEAD + "".join(f"| {line} |\n" for line in lines), encoding="utf-8")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
