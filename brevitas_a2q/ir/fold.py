@@ -11,8 +11,8 @@ import onnx
 
 from brevitas_a2q.ir.elementwise import evaluate
 from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.onnx_file import MAX_ELEMENTS, MAX_RANK
-from brevitas_a2q.ir.tensor import Tensor
+from brevitas_a2q.ir.onnx_file import MAX_RANK
+from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Tensor
 
 __all__ = ["folded"]
 
@@ -60,7 +60,7 @@ def _computed(node: Node, arrays: list[Array]) -> Array | None:
     a = node.attributes
     if node.op in ("Add", "Sub", "Mul", "Div") and len(arrays) == 2:
         shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
-        if np.prod(shape, dtype=object) > MAX_ELEMENTS:
+        if np.prod(shape, dtype=object) > max(MAX_ANNOTATION, arrays[0].size, arrays[1].size):
             raise ValueError(f"a result of shape {shape}")
         if node.op == "Div" and arrays[0].dtype.kind in "iu":
             if (arrays[1] == 0).any():

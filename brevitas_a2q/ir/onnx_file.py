@@ -28,7 +28,7 @@ from brevitas_a2q.errors import OnnxFileError
 __all__ = ["MAX_ELEMENTS", "MAX_FILE_BYTES", "MAX_NODES", "MAX_TENSORS", "OnnxGraph", "constant_array", "load", "text"]
 
 MAX_FILE_BYTES: Final = 1 << 30
-MAX_NODES: Final = 100_000
+MAX_NODES: Final = 20_000
 MAX_TENSORS: Final = 100_000
 MAX_ELEMENTS: Final = 1 << 28
 MAX_RANK: Final = 8

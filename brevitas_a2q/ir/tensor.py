@@ -7,7 +7,7 @@ element where a range differs between elements (a flattened image).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,12 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 
-__all__ = ["Codes", "FloatArray", "Tensor", "compact", "integer_sum_fits"]
+__all__ = ["MAX_ANNOTATION", "Codes", "FloatArray", "Tensor", "compact", "integer_sum_fits"]
 
 FloatArray = npt.NDArray[np.float64]
 
-# Annotations wider than this are replaced by one range for all elements: sound, and it bounds the memory.
-_MAX_ANNOTATION = 1 << 24
+# Elements over which an annotation may vary; beyond that one range stands for all, or the network is refused.
+MAX_ANNOTATION: Final = 1 << 22
 
 
 def compact(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -114,10 +114,3 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=object))
-
-    def annotation_as(self, array: npt.NDArray[Any], reduce: Any) -> npt.NDArray[Any]:
-        """The annotation spread over all elements, or reduced to one value where that would be too large."""
-        array = compact(array)
-        if array.size > 1 and self.size > _MAX_ANNOTATION:
-            return np.asarray(reduce(array))
-        return np.broadcast_to(array, self.shape) if array.size > 1 else array.reshape(())

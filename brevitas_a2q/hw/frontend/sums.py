@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def _codes_before_moves(codes: Codes) -> Codes:
 
 def _input_quantizer(context: Context, node: Node) -> Stream:
     first = context.input_quantizer
-    if first is not None and first.inputs[1:] != node.inputs[1:]:
+    if first is not None and not _same_quantizer(first, node):
         raise node.error(
             f"quantizes the network's input a second time, otherwise than node {first.name}",
             expected="one quantizer of the input",
@@ -61,6 +61,13 @@ def _input_quantizer(context: Context, node: Node) -> Stream:
     output = context.network.tensors[node.output]
 
     return Stream("", output, channel_axis_of(output))
+
+
+def _same_quantizer(one: Node, other: Node) -> bool:
+    a, b = one.attributes["quantizer"], other.attributes["quantizer"]
+    if type(a) is not type(b):
+        return False
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
 
 
 def _check_moves(context: Context, stream: Stream, node: Node, table: Thresholds) -> None:
@@ -77,9 +84,9 @@ def two_streams(context: Context, node: Node) -> Stream:
     output = context.network.tensors[node.output]
     if node.op != "Add" or output.codes is None:
         scales = [context.network.tensors[name].codes for name in node.inputs]
-        found = " and ".join("none" if c is None else f"{float(c.scale.flat[0]):.6g}" for c in scales)
+        found = " and ".join("real values" if c is None else f"scale {float(c.scale.flat[0]):.6g}" for c in scales)
         raise node.error(
-            f"found streams of scales {found}" if node.op == "Add" else "found a difference of streams",
+            f"found streams of {found}" if node.op == "Add" else "found a difference of streams",
             expected="a sum of integers of one scale",
             remedy="let one quantizer (QuantIdentity) serve both inputs of the addition",
         )

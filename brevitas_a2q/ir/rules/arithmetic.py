@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.ir.datatypes import IntType
@@ -15,15 +16,26 @@ from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.rules.call import Call, align, align_full, broadcast
 from brevitas_a2q.ir.tensor import Codes, Tensor, integer_sum_fits
 
-__all__ = ["activation", "batch_normalization", "binary", "clip", "identity"]
+__all__ = ["activation", "batch_normalization", "binary", "cast", "clip", "identity"]
 
 Result = tuple[Node, tuple[Tensor, ...]]
 
+_INTEGER_TYPES: Final = (TensorProto.INT32, TensorProto.INT64)
+
 
 def identity(call: Call) -> Result:
-    """Identity, inference-time Dropout, and Cast between numeric types: the same values under another name."""
+    """Identity and inference-time Dropout: the same values under another name."""
     node = replace(call.node, op="Identity", inputs=call.node.inputs[:1], outputs=call.node.outputs[:1], attributes={})
-    return node, (replace(call.stream(0) if call.tensor(0).shape else call.tensor(0), name=call.node.output),)
+    return node, (replace(call.tensor(0), name=node.output),)
+
+
+def cast(call: Call) -> Result:
+    """Cast to float32 or wider, or to integers of what is integral: the same values."""
+    x, to = call.tensor(0), call.attribute("to", 0, required=True)
+    integral = x.codes is not None and x.codes.uniform_scale == 1
+    if to not in (TensorProto.FLOAT, TensorProto.DOUBLE) and not (integral and to in _INTEGER_TYPES):
+        raise call.error(f"casts to element type {to}", expected="float32, or integers of integers")
+    return identity(call)
 
 
 def binary(call: Call) -> Result:
@@ -48,6 +60,7 @@ def binary(call: Call) -> Result:
 def _with_constant(call: Call, x: Tensor, constant: Tensor, shape: tuple[int, ...]) -> Tensor:
     op, value = call.node.op, np.asarray(constant.value).astype(np.float64)
     annotation = align(value, len(shape))
+    call.check_annotation(annotation, align_full(align(x.lo, len(shape)), len(shape)))
     if x.codes is not None:
         if op in ("Mul", "Div") and (value != 0).all():
             scale = x.codes.scale * annotation if op == "Mul" else x.codes.scale / annotation
@@ -89,6 +102,8 @@ def _two_streams(call: Call, a: Tensor, b: Tensor, shape: tuple[int, ...]) -> Re
         raise call.error(
             "found a product of two streams", expected="a constant factor", remedy="only sums of streams are supported"
         )
+    rank = len(shape)
+    call.check_annotation(align(a.lo, rank), align(b.lo, rank), align(a.hi, rank), align(b.hi, rank))
     sign = 1 if op == "Add" else -1
     if a.codes is not None and b.codes is not None and _same(a.codes.scale, b.codes.scale, len(shape)):
         ends = (b.codes.lo, b.codes.hi) if op == "Add" else (-b.codes.hi, -b.codes.lo)
@@ -121,6 +136,8 @@ def batch_normalization(call: Call) -> Result:
     if not ((parameters[3] + np.float32(epsilon)) > 0).all() or call.attribute("training_mode", 0):
         raise call.error("found a variance that is not positive, or training mode", expected="inference mode")
     attributes = {"epsilon": epsilon}
+    column = np.ones((1, x.shape[1], *(1 for _ in x.shape[2:])))
+    call.check_annotation(column, x.lo, x.hi)
     ends = [
         evaluate("BatchNormalization", align_full(end, len(x.shape)).astype(np.float64), parameters, attributes)
         for end in (x.lo, x.hi)
@@ -147,6 +164,7 @@ def activation(call: Call) -> Result:
         return node, (call.of_codes(x.shape, replace(codes, scale=-codes.scale)),)
     if codes is not None and op == "Relu" and (codes.scale > 0).all():
         return node, (call.of_codes(x.shape, replace(codes, lo=np.maximum(codes.lo, 0), hi=np.maximum(codes.hi, 0))),)
+    call.check_annotation(x.lo, x.hi, *constants)
     ends = [evaluate(op, end, constants, attributes) for end in (x.lo, x.hi)]
     return node, (call.of_interval(x.shape, *ends),)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.onnx_file import MAX_ELEMENTS, MAX_RANK
-from brevitas_a2q.ir.tensor import Codes, FloatArray, Tensor, compact
+from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Codes, FloatArray, Tensor, compact
 
 _Value = TypeVar("_Value", int, float, str, tuple[int, ...])
 
@@ -98,6 +98,12 @@ class Call:
         if any(size < 1 for size in shape) or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS or len(shape) > MAX_RANK:
             raise self.error(f"found an output of shape {shape}", expected=f"1 to {MAX_ELEMENTS} elements")
         return shape
+
+    def check_annotation(self, *annotations: npt.NDArray[Any]) -> None:
+        """Refuse annotations that together would vary over too many elements to be held in memory."""
+        shapes = [annotation.shape for annotation in annotations]
+        if int(np.prod(broadcast(self, *shapes), dtype=object)) > MAX_ANNOTATION:
+            raise self.error("combines constants that vary over too many elements", expected="constants per channel")
 
     def done(self, output: Tensor, **attributes: Any) -> tuple[Node, tuple[Tensor, ...]]:
         """The rule's result; keyword arguments replace or add attributes."""

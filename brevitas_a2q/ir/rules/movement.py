@@ -12,8 +12,8 @@ import numpy as np
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.rules.call import Call, align, align_full
-from brevitas_a2q.ir.tensor import Codes, Tensor
+from brevitas_a2q.ir.rules.call import Call, align, align_full, broadcast
+from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Codes, Tensor
 
 __all__ = [
     "concat",
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 Result = tuple[Node, tuple[Tensor, ...]]
-_MAX_ANNOTATION = 1 << 22  # elements; beyond it one range stands for the whole tensor
 
 
 def _moved(call: Call, node: Node, x: Tensor, shape: tuple[int, ...], move: Callable[[Any], Any]) -> Result:
@@ -55,7 +54,7 @@ def _moved(call: Call, node: Node, x: Tensor, shape: tuple[int, ...], move: Call
     def change(annotation: Any, reduction: Any) -> Any:
         if annotation.size == 1:
             return annotation.reshape(())
-        if x.size > _MAX_ANNOTATION:
+        if x.size > MAX_ANNOTATION:
             return None if reduction is None else np.asarray(reduction(annotation))
         return move(np.broadcast_to(annotation, x.shape))
 
@@ -140,7 +139,9 @@ def concat(call: Call) -> Result:
 
     def join(arrays: list[Any]) -> Any:
         full = [align_full(a, rank) for a in arrays]
-        common = np.broadcast_shapes(*(tuple(1 if d == axis else n for d, n in enumerate(a.shape)) for a in full))
+        common = broadcast(call, *(tuple(1 if d == axis else n for d, n in enumerate(a.shape)) for a in full))
+        if prod(common) * shape[axis] > MAX_ANNOTATION:
+            raise call.error("joins ranges that vary over too many elements", expected="ranges per channel")
         spread = [
             np.broadcast_to(a, tuple(p.shape[axis] if d == axis else n for d, n in enumerate(common)))
             for a, p in zip(full, parts, strict=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +21,7 @@ __all__ = ["conv", "conv_transpose", "matmul"]
 
 Result = tuple[Node, tuple[Tensor, ...]]
 
+_MAX_PHASES: Final = 1 << 22
 _QUANTIZE_INPUT = "quantize it before this layer (input_quant, or a QuantIdentity or QuantReLU in front)"
 _QUANTIZE_WEIGHTS = "give the layer a weight quantizer and export it with export_qonnx"
 
@@ -49,6 +51,8 @@ def conv_transpose(call: Call) -> Result:
     if call.attribute("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in call.node.attributes:
         raise call.error("found auto_pad or output_shape", expected="explicit pads and output_padding")
     window = read_window(call, kernel, x.shape[2:])
+    if prod(window.strides) * prod(kernel) > _MAX_PHASES:
+        raise call.error(f"found kernel {kernel}, strides {window.strides}", expected="smaller ones")
     extra = call.sizes("output_padding", (0,) * len(kernel), low=0)
     size = tuple(
         (x.shape[2 + d] - 1) * window.strides[d]

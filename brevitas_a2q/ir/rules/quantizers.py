@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,7 @@ from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
 from brevitas_a2q.ir.rules.call import Call, align, align_full, broadcast
-from brevitas_a2q.ir.tensor import Codes, FloatArray, Tensor
+from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Codes, FloatArray, Tensor
 
 __all__ = ["bipolar_quant", "multi_threshold", "quant", "trunc"]
 
@@ -41,6 +43,8 @@ def _quantize(call: Call, quantizer: Quantizer) -> tuple[Node, tuple[Tensor, ...
     shape = call.check_shape(broadcast(call, x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
     zero_point = align(quantizer.zero_point.astype(np.int64), len(shape))
     scale = align(quantizer.scale.astype(np.float64), len(shape))
+    if x.value is not None and prod(shape) > max(x.value.size, MAX_ANNOTATION):
+        raise call.error(f"spreads constants to shape {shape}", expected="a scale per tensor or channel")
     if x.value is not None:
         if x.value.dtype.kind not in "fiu":
             raise call.error(f"found constants of type {x.value.dtype}", expected="real numbers")
@@ -50,6 +54,7 @@ def _quantize(call: Call, quantizer: Quantizer) -> tuple[Node, tuple[Tensor, ...
         output = Tensor.of_value(call.node.output, value, codes, np.ascontiguousarray(integers))
     else:
         lo, hi = _widened(x)
+        call.check_annotation(lo, hi, quantizer.scale, quantizer.zero_point)
         codes = Codes(
             scale, quantizer.integers(lo), quantizer.integers(hi), quantizer.dtype, zero_point, quantizer.narrow
         )
@@ -93,6 +98,8 @@ def multi_threshold(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
     if not 0 < scale < np.inf or abs(bias / scale) > 1 << 24 or bias / scale % 1:
         raise call.error(f"found out_scale {scale}, out_bias {bias}", expected="a positive scale, a multiple of it")
     function = MultiThreshold(thresholds, np.float32(scale).reshape(()), int(bias / scale), axis)
+    if max(x.lo.size, x.hi.size) * thresholds.shape[1] > 4 * MAX_ANNOTATION:
+        raise call.error("thresholds ranges that vary over too many elements", expected="ranges per channel")
     lo, hi = (function.integers(align_full(end, len(x.shape))) for end in (x.lo, x.hi))
     steps = IntRange(function.bias, function.bias + thresholds.shape[1])
     dtype = _declared_type(call) or IntType.smallest(steps)

@@ -15,7 +15,8 @@ QONNX_DOMAINS: Final = ("qonnx.custom_op.general", "finn.custom_op.general", "on
 _ONNX: Final[dict[str, Rule]] = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic.binary),
     **dict.fromkeys(("Relu", "LeakyRelu", "PRelu", "HardSigmoid", "Sigmoid", "Tanh", "Neg"), arithmetic.activation),
-    **dict.fromkeys(("Identity", "Dropout", "Cast"), arithmetic.identity),
+    **dict.fromkeys(("Identity", "Dropout"), arithmetic.identity),
+    "Cast": arithmetic.cast,
     "BatchNormalization": arithmetic.batch_normalization,
     "Clip": arithmetic.clip,
     "Conv": products.conv,

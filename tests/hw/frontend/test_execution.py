@@ -36,8 +36,22 @@ def codes(network: Network, tensor: str, values: np.ndarray) -> np.ndarray:
     found = network.tensors[tensor].codes
     assert found is not None
     integers = values[0] / np.broadcast_to(found.scale, values.shape)[0]
-    assert np.abs(integers - np.round(integers)).max() < 0.01  # float32 sums of the executor, far from the next integer
+    assert np.abs(integers - np.round(integers)).max() < 0.1  # float32 sums of the executor, far from the next integer
     return np.round(integers).astype(np.int64)
+
+
+def within_ranges(network: Network, context: dict[str, Any]) -> int:
+    """Check every tensor of the executor against the range that analysis gave it; the number of tensors."""
+    count = 0
+    for name, tensor in network.tensors.items():
+        if tensor.codes is None or tensor.value is not None or context.get(name) is None:
+            continue
+        values = codes(network, name, context[name])
+        lo, hi = (np.broadcast_to(end, tensor.shape)[0] for end in (tensor.codes.lo, tensor.codes.hi))
+        assert (lo <= values).all(), name
+        assert (values <= hi).all(), name
+        count += 1
+    return count
 
 
 def compared(
@@ -48,6 +62,7 @@ def compared(
     x = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     context = executed(path, network, x)
     first = network.nodes[0]
+    assert within_ranges(network, context) >= 5
     outputs = run(graph, as_images(codes(network, first.output, context[first.output])))
     nodes = {node.name: node for node in network.nodes}
     count = 0

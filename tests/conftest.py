@@ -49,7 +49,7 @@ class FileBuilder:
 
     def weights(self, integers: Any, scale: Any = 1.0, bits: int = 4, **attributes: Any) -> str:
         real = np.asarray(integers, np.float32) * np.float32(scale)
-        return self.quant(self.constant(real), scale, bits, signed=1, narrow=1, **attributes)
+        return self.quant(self.constant(real), scale, bits, **{"signed": 1, "narrow": 1, **attributes})
 
     def model(self, *outputs: str) -> Any:
         graph = helper.make_graph(

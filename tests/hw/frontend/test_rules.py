@@ -1,0 +1,271 @@
+"""The rules of the front end, one small file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.hw.frontend import read_graph
+from brevitas_a2q.hw.ir import (
+    AddStreams,
+    ChannelwiseOp,
+    DuplicateStreams,
+    LabelSelect,
+    MaxPool,
+    Mvau,
+    SlidingWindow,
+    Thresholding,
+    Vvau,
+)
+from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH
+
+Build = Callable[..., Any]
+ONES = np.ones((3, 2, 1, 1))
+
+
+def kinds(path: Path, **options: Any) -> list[type]:
+    return [type(unit) for unit in read_graph(path, **options).units]
+
+
+def column(*values: float) -> Any:
+    return np.float32(values).reshape(1, -1, 1, 1)
+
+
+def layer(b: Any, x: str, weights: Any = ONES, scale: float = 1.0, **attributes: Any) -> str:
+    name: str = b.node("Conv", x, b.weights(weights, scale), **attributes)
+    return name
+
+
+def test_thresholds_are_fused_or_on_their_own(builder: Build) -> None:
+    b = builder()
+    b.quant(layer(b, b.quant("x")))
+    path = b.save()
+    assert kinds(path) == [Mvau]
+    assert kinds(path, standalone_thresholds=True) == [Mvau, Thresholding]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thresholds_equal_the_function_for_every_integer(builder: Build, seed: int) -> None:
+    """Counted thresholds against the float32 chain itself, over the whole range of sums."""
+    rng = np.random.default_rng(seed)
+    b = builder()
+    weights = rng.integers(-7, 8, (3, 2, 1, 1))
+    x = layer(b, b.quant("x", 0.37), weights, 0.113)
+    norm = [b.constant(rng.uniform(-2, 2, 3).astype(np.float32)) for _ in range(3)]
+    x = b.node("BatchNormalization", x, *norm, b.constant(rng.uniform(0.1, 2, 3).astype(np.float32)), epsilon=1e-5)
+    b.quant(b.node("Relu", x), 0.21, 4, 0)
+    (unit,) = read_graph(b.save()).units
+    assert isinstance(unit, Mvau)
+    gamma, beta, mean, variance = (np.frombuffer(c.raw_data, np.float32) for c in b.constants[-7:-3])
+    slope = gamma * (1 / np.sqrt(variance + np.float32(1e-5)))
+    offset = beta - mean * slope
+    step = np.float64(np.float32(0.37)) * np.float64(np.float32(0.113))
+    for channel in range(3):
+        turned = -1 if (unit.weights[channel] == -weights[channel, :, 0, 0]).all() and slope[channel] < 0 else 1
+        for v in range(unit.accumulator_range[0], unit.accumulator_range[1] + 1):
+            y = np.maximum(np.float32(turned * v * step) * slope[channel] + offset[channel], 0)
+            expected = int(np.round(np.clip(y / np.float32(0.21), 0, 15)))
+            reached = (unit.thresholds[channel] <= v).sum()
+            plus = np.maximum(unit.weights[channel], 0).sum() * 15
+            minus = np.minimum(unit.weights[channel], 0).sum() * 15
+            if minus <= v <= plus:
+                assert reached == expected, (channel, v)
+
+
+def test_a_negative_slope_turns_the_weights(builder: Build) -> None:
+    b = builder()
+    x = b.node("Mul", layer(b, b.quant("x")), b.constant(column(0.5, -0.5, 0.5)))
+    b.quant(x, 0.5, 4, 1)
+    (unit,) = read_graph(b.save()).units
+    assert isinstance(unit, Mvau)
+    assert unit.weights.tolist() == [[1, 1], [-1, -1], [1, 1]]
+    assert unit.accumulator_range == (-30, 30)
+
+
+def test_a_negative_slope_without_weights_in_front(builder: Build) -> None:
+    b = builder()
+    total = b.node("Add", b.quant("x", 0.5, 4, 1), b.quant("x", 0.5, 4, 1))
+    x = b.quant(b.node("Mul", total, b.constant(column(1, -1))), 1.0, 4, 1)
+    layer(b, x)
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units[1:]] == [AddStreams, ChannelwiseOp, Thresholding, Mvau]
+    sign = graph.units[2]
+    assert isinstance(sign, ChannelwiseOp)
+    assert sign.parameters is not None
+    assert sign.parameters.tolist() == [1, -1]
+    assert sign.output_type.name == "INT6"  # INT4 plus INT4 is INT5, of whose -16 INT6 holds the negative
+
+
+def test_weights_without_a_negative_in_their_type_are_not_turned(builder: Build) -> None:
+    b = builder()
+    x = b.node("Conv", b.quant("x"), b.weights(np.full((3, 2, 1, 1), -8), narrow=0))
+    b.quant(b.node("Mul", x, b.constant(np.float32(-1))), 1.0, 4, 1)
+    assert kinds(b.save()) == [Mvau, ChannelwiseOp, Thresholding]
+
+
+@pytest.mark.parametrize(("trained", "noted"), [("4", True), ("5", False)])
+def test_a_turned_channel_that_no_longer_fits_is_noted(builder: Build, trained: str, noted: bool) -> None:
+    b = builder()
+    weights = np.array([-7, -1]).reshape(1, 2, 1, 1)  # -8 fits 4 bits, 8 does not
+    x = b.node("Conv", b.quant("x", 1.0, 1), b.weights(weights), properties={ACCUMULATOR_BIT_WIDTH: trained})
+    b.quant(b.node("Mul", x, b.constant(np.float32(-1))), 1.0, 4, 1)
+    graph = read_graph(b.save())
+    (unit,) = graph.units
+    assert isinstance(unit, Mvau)
+    assert unit.trained_accumulator_bit_width == int(trained)
+    assert unit.accumulator_range == (0, 8)
+    assert [f"fit {trained} bits" in note for note in graph.notes] == ([True] if noted else [])
+
+
+def test_windows(builder: Build) -> None:
+    for kernel, stride, expected in ((1, 1, []), (1, 2, ["DownSampler"]), (2, 1, ["SlidingWindow"])):
+        b = builder()
+        layer(b, b.quant("x"), np.ones((3, 2, kernel, kernel)), strides=[stride, stride])
+        assert [unit.kind for unit in read_graph(b.save()).units] == [*expected, "MVAU"]
+
+
+def test_depthwise_layers(builder: Build) -> None:
+    b = builder()
+    layer(b, b.quant("x"), np.ones((2, 1, 3, 3)), group=2, pads=[1, 1, 1, 1])
+    graph = read_graph(b.save())
+    assert [unit.kind for unit in graph.units] == ["Padding", "SlidingWindow", "VVAU"]
+    assert isinstance(graph.units[1], SlidingWindow)
+    assert graph.units[1].depthwise
+    assert isinstance(graph.units[2], Vvau)
+    assert graph.units[2].output_dim == (4, 4)
+
+
+def test_forks(builder: Build) -> None:
+    b = builder()
+    x = b.quant("x", 1.0, 4, 0)
+    outputs = [layer(b, x), layer(b, x)]
+    graph = read_graph(b.save(*outputs))
+    assert [type(unit) for unit in graph.units] == [DuplicateStreams, Mvau, Mvau]
+    assert graph.units[0].inputs == ("",)
+    same = builder()
+    q = same.quant(layer(same, same.quant("x")))
+    same.node("Add", q, q)
+    assert kinds(same.save()) == [Mvau, DuplicateStreams, AddStreams]
+
+
+def test_sums_read_twice_keep_their_thresholds_apart(builder: Build) -> None:
+    b = builder()
+    total = layer(b, b.quant("x"))
+    outputs = [b.quant(total, 1.0), b.quant(total, 2.0)]
+    assert kinds(b.save(*outputs)) == [Mvau, DuplicateStreams, Thresholding, Thresholding]
+
+
+def test_bipolar_activations(builder: Build) -> None:
+    b = builder()
+    x = b.node("BipolarQuant", layer(b, b.quant("x")), b.constant(np.float32(0.5)), domain="qonnx.custom_op.general")
+    layer(b, x, np.ones((2, 3, 1, 1)))
+    graph = read_graph(b.save())
+    first = graph.units[0]
+    assert isinstance(first, Mvau)
+    assert first.thresholds is not None
+    assert (first.output_type.name, first.thresholds.shape, first.activation_bias) == ("BIPOLAR", (3, 1), 0)
+    assert graph.units[1].input_type.name == "BIPOLAR"
+
+
+def test_pools_wait_for_the_thresholds(builder: Build) -> None:
+    b = builder()
+    x = b.node("Mul", layer(b, b.quant("x")), b.constant(np.float32(0.3)))
+    b.quant(b.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 0.25)
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [Mvau, MaxPool]
+    assert graph.units[1].input_type.name == "UINT4"
+
+
+def test_a_relu_between_integers(builder: Build) -> None:
+    b = builder()
+    signed = b.quant(layer(b, b.quant("x")), 1.0, 4, 1)
+    layer(b, b.node("Relu", signed), np.ones((2, 3, 1, 1)))
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [Mvau, Thresholding, Mvau]
+    relu = graph.units[1]
+    assert isinstance(relu, Thresholding)
+    assert relu.output_type.name == "UINT3"
+    assert relu.thresholds[0].tolist() == list(range(1, 8))
+
+
+def test_labels(builder: Build) -> None:
+    b = builder(shape=(1, 4))
+    x = b.node("MatMul", b.quant("x"), b.weights(np.ones((4, 3))))
+    b.node("TopK", x, b.constant(np.int64([2])), axis=-1, outputs=2)
+    path = b.save(b.nodes[-1].output[1])
+    graph = read_graph(path)
+    assert [type(unit) for unit in graph.units] == [Mvau, LabelSelect]
+    assert isinstance(graph.units[1], LabelSelect)
+    assert (graph.units[1].labels, graph.units[1].k) == (3, 2)
+
+
+def test_what_follows_the_last_unit_is_noted(builder: Build) -> None:
+    b = builder(shape=(1, 4))
+    x = b.node("MatMul", b.quant("x"), b.weights(np.ones((4, 3)), np.float32([[0.1, 0.2, 0.3]])))
+    b.node("Softmax", b.node("Add", x, b.constant(np.float32([0.5, 0.1, 0.2]))))
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [Mvau]
+    assert len(graph.notes) == 1
+    assert "left to software" in graph.notes[0]
+    assert "Softmax" in graph.notes[0]
+
+
+def unequal_scales(b: Any) -> None:
+    x = b.quant("x", 1.0)
+    total = b.node("Add", b.quant(layer(b, x), 0.5), b.quant(layer(b, x), 0.25))
+    layer(b, b.quant(total), np.ones((2, 3, 1, 1)))
+
+
+def unquantized_sum(b: Any) -> None:
+    x = b.quant("x", 1.0)
+    y = b.node("Add", layer(b, x), b.constant(column(0.1, 0.2, 0.3)))
+    layer(b, b.quant(b.node("Add", y, b.quant(layer(b, x)))), np.ones((2, 3, 1, 1)))
+
+
+def no_unit(b: Any) -> None:
+    b.quant(b.node("Softmax", layer(b, b.quant("x"))))
+
+
+def second_quantizer(b: Any) -> None:
+    b.node("Add", layer(b, b.quant("x", 0.5)), layer(b, b.quant("x", 0.25)))
+
+
+def per_pixel(b: Any) -> None:
+    b.quant(b.node("Mul", layer(b, b.quant("x")), b.constant(np.ones((1, 3, 4, 4), np.float32) + np.eye(4, dtype="f"))))
+
+
+def signed_padding(b: Any) -> None:
+    x = b.quant(layer(b, b.quant("x"), -ONES), 1.0, 4, 1)
+    x = b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    layer(b, x, np.ones((2, 3, 1, 1)))
+
+
+def pool_of_what_falls(b: Any) -> None:
+    x = b.node("Mul", layer(b, b.quant("x")), b.constant(np.float32(0.5)))
+    x = b.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    b.quant(b.node("Mul", x, b.constant(np.float32(-1))), 1.0, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (unequal_scales, "scale 0.5 and scale 0.25"),
+        (unquantized_sum, "real values"),
+        (no_unit, "no place in an accelerator"),
+        (second_quantizer, "second time"),
+        (per_pixel, "per channel"),
+        (signed_padding, "can be negative"),
+        (pool_of_what_falls, "below zero"),
+    ],
+)
+def test_what_has_no_place_is_refused_by_name(builder: Build, make: Callable[[Any], None], found: str) -> None:
+    b = builder()
+    make(b)
+    with pytest.raises(OnnxFileError, match=r"node n\d+ \(\w+\): .*expected") as caught:
+        read_graph(b.save())
+    assert found in str(caught.value)
