@@ -58,10 +58,19 @@ def prepare(model: nn.Module, args: Any) -> Prepared:
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"cannot be copied: {error}", where=where, expected="a model copy.deepcopy accepts") from error
     trained = record(twin, inputs)
+    _disable_unused(twin, trained)
     plain = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in _floats(twin))
     if not plain:
         twin, inputs = twin.float().cpu(), tuple(_as_float32(value) for value in inputs)
     return Prepared(twin, inputs, trained, not plain)
+
+
+def _disable_unused(model: nn.Module, trained: Recording) -> None:
+    # Exporters ask every quantizer for its scale, and one that nothing has reached may have none.
+    used = {id(model.get_submodule(name)) for name in trained.calls}
+    for quantizer in quantizers(model).values():
+        if id(quantizer) not in used:
+            quantizer.disable_quant = True
 
 
 def _checked_args(args: Any, where: str) -> Args:

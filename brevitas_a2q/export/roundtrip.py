@@ -199,7 +199,9 @@ class Execution:
         while chain[0].op_type in ("DequantizeLinear", "Clip") and chain[0].input[0] in self.producers:
             chain.insert(0, self.producers[chain[0].input[0]])
         source, found = chain[0].input[0], np.zeros(call.value.shape, np.bool_)
-        if call.is_parameter or source in self.inputs:
+        # QuantizeLinear rounds x / scale to even and adds the zero-point, Quant adds it first: they differ half-way.
+        shifted = chain[0].op_type == "QuantizeLinear" and bool(call.zero_point.any())
+        if call.is_parameter or (source in self.inputs and not shifted):
             return found
         reach = TOLERANCE * call.scale * (1 << call.bit_width)
         for direction in (-reach, reach):

@@ -105,11 +105,9 @@ def _input_codes(certificate: LayerCertificate, layer: Any, shape: tuple[int, ..
     ends = np.array(getattr(certificate.outer or certificate.sums, end)).reshape(groups, -1)
     worst = (ends.argmax(axis=1) if end == "upper" else ends.argmin(axis=1)) + np.arange(groups) * ends.shape[1]
     rows = np.concatenate([certificate.witness(int(channel), end) for channel in worst])
-    if isinstance(layer, nn.Linear):
-        return np.broadcast_to(rows, shape).copy()
-    patch = rows.reshape(-1, *layer.kernel_size)
-    return np.broadcast_to(tiled_patch(patch, shape[-len(layer.kernel_size) :], *_geometry(layer)), shape).copy()
-
-
-def _geometry(layer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    return layer.stride, layer.padding, layer.dilation
+    if not isinstance(layer, nn.Linear):
+        image = shape[-len(layer.kernel_size) :]
+        patch = rows.reshape(-1, *layer.kernel_size)
+        rows = tiled_patch(patch, image, layer.stride, layer.padding, layer.dilation)
+    codes: IntArray = np.broadcast_to(rows, shape).copy()
+    return codes
