@@ -13,7 +13,7 @@ from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
 from brevitas_a2q.ir.tensor import Tensor
 
-__all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "trained_width"]
+__all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
 DOT_PRODUCTS = ("Conv", "ConvTranspose", "MatMul")
 
@@ -40,6 +40,29 @@ def product_ranges(node: Node, x: Tensor, weight_shape: tuple[int, ...]) -> tupl
     bounds = np.minimum(x.codes.lo, 0), np.maximum(x.codes.hi, 0)
     lo = _per_product(node, x, weight_shape, bounds[0], np.min)
     return lo, _per_product(node, x, weight_shape, bounds[1], np.max)
+
+
+def sum_ranges(rows: IntArray, x_lo: IntArray, x_hi: IntArray) -> tuple[IntArray, IntArray]:
+    """Lowest and highest sum of each row's products; every product adds its own worst case.
+
+    Args:
+        rows: shape (channels, K).
+        x_lo: Lowest input of each product; shape broadcastable to ``rows``.
+        x_hi: Highest input of each product; shape broadcastable to ``rows``.
+
+    Returns:
+        Two arrays of shape (channels,).
+
+    Example:
+        >>> sum_ranges(np.array([[3, -2]]), np.array([[0]]), np.array([[15]]))
+        (array([-30]), array([45]))
+    """
+    positive = np.maximum(rows, 0)
+    negative = rows - positive
+    low, high = (np.broadcast_to(x, rows.shape) for x in (x_lo, x_hi))
+    lo = np.einsum("ck,ck->c", positive, low) + np.einsum("ck,ck->c", negative, high)
+    hi = np.einsum("ck,ck->c", positive, high) + np.einsum("ck,ck->c", negative, low)
+    return lo, hi
 
 
 def _per_product(

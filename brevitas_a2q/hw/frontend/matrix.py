@@ -19,7 +19,7 @@ from brevitas_a2q.hw.frontend.windows import Geometry, geometry_of, sliding_wind
 from brevitas_a2q.hw.ir import Mvau, PixelPadding, Vvau
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
-from brevitas_a2q.ir.layers import rows_of, trained_width
+from brevitas_a2q.ir.layers import rows_of, sum_ranges, trained_width
 from brevitas_a2q.ir.network import Node
 
 __all__ = ["dot_product"]
@@ -156,8 +156,6 @@ def _type_ranges(context: Context, node: Node, stream: Stream, channels: int) ->
     assert original is not None
     lo_type, hi_type = original.type_range()
     inputs = IntRange(int(lo_type.min()), int(hi_type.max())).with_zero()
-    rows = rows_of(node, weights)
-    plus, minus = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)
-    lo = (plus * inputs.lo - minus * inputs.hi).reshape(channels, -1)
-    hi = (plus * inputs.hi - minus * inputs.lo).reshape(channels, -1)
-    return ChannelRanges(lo.min(axis=1), hi.max(axis=1))
+    lo, hi = sum_ranges(rows_of(node, weights), np.array([[inputs.lo]]), np.array([[inputs.hi]]))
+    # A transposed convolution has a row for each phase of a channel.
+    return ChannelRanges(lo.reshape(channels, -1).min(axis=1), hi.reshape(channels, -1).max(axis=1))

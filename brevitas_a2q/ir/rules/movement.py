@@ -202,8 +202,13 @@ def upsample(call: Call) -> Result:
 def resize(call: Call) -> Result:
     """Resize: nearest neighbours by integer factors, given as scales or as sizes."""
     x = call.stream(3)
-    if call.attribute("coordinate_transformation_mode", "half_pixel") not in ("asymmetric", "half_pixel"):
-        raise call.error("found an unusual coordinate transformation", expected="asymmetric or half_pixel")
+    where = call.attribute("coordinate_transformation_mode", "half_pixel")
+    rounding = call.attribute("nearest_mode", "round_prefer_floor")
+    # For an integer factor f both of these read pixel floor(i / f); other combinations do not.
+    if (where, rounding) != ("asymmetric", "floor") and (where, rounding[:5]) != ("half_pixel", "round"):
+        raise call.error(
+            f"found coordinates {where}, {rounding}", expected="asymmetric with floor, or half_pixel with round"
+        )
     sizes = call.optional(3)
     if sizes is not None and sizes.value is not None and sizes.value.size:
         return _nearest(call, [v / n for v, n in zip(call.integers(3, "sizes"), x.shape, strict=False)])

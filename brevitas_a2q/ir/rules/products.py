@@ -11,7 +11,7 @@ import numpy as np
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
-from brevitas_a2q.ir.layers import product_ranges, rows_of
+from brevitas_a2q.ir.layers import product_ranges, rows_of, sum_ranges
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.rules.call import Call, align
 from brevitas_a2q.ir.rules.windows import read_window
@@ -109,8 +109,7 @@ def _sum_range(call: Call, x: Tensor, weights: Tensor) -> tuple[IntArray, IntArr
         raise call.error("computes sums beyond 62 bits", expected="narrower weights or inputs")
     rows = rows_of(call.node, weights.integers)
     x_lo, x_hi = product_ranges(call.node, x, weights.shape)
-    hi = np.where(rows > 0, rows * x_hi, rows * x_lo).sum(axis=1)
-    lo = np.where(rows > 0, rows * x_lo, rows * x_hi).sum(axis=1)
+    lo, hi = sum_ranges(rows, x_lo, x_hi)
     channels = weights.shape[1] * call.node.attributes.get("group", 1)
     if call.node.op == "ConvTranspose":  # rows of one channel's phases follow each other
         lo, hi = lo.reshape(channels, -1).min(axis=1), hi.reshape(channels, -1).max(axis=1)
