@@ -125,7 +125,8 @@ def speed() -> None:
             "machine": {"processor": processor(), "threads": 1, "torch": torch.__version__},
             "seconds": seconds,
             "loops": {
-                name: loop(network, array, named) for name, loop in (("Python", python_loop), ("NumPy", numpy_loop))
+                "Python": python_loop(network, named),
+                "NumPy, all outputs at once": numpy_loop(network, named),
             },
         },
     )
@@ -189,17 +190,17 @@ def report() -> None:
     results = json.loads(RESULTS.read_text())
     figure = Figure(figsize=(10, 4), layout="constrained")
     score, rate = figure.subplots(1, 2)
-    curves = {(row["method"], row["mode"]) for row in results["accuracy"]["rows"]}
-    names = {"none": "unconstrained", "projected": "trained for P (cannot overflow)"}
-    for method, mode in sorted(curves):
+    labels = {
+        ("none", "wrap"): ("unconstrained, wraps", "#E69F00"),
+        ("none", "saturate"): ("unconstrained, saturates", "#56B4E9"),
+        ("projected", "wrap"): ("trained for P (cannot overflow)", "#009E73"),
+    }
+    for (method, mode), (label, color) in labels.items():
         rows = [row for row in results["accuracy"]["rows"] if (row["method"], row["mode"]) == (method, mode)]
-        label = names[method] + (f", {mode}s" if method == "none" else "")
         p = [row["p"] for row in rows]
-        score.plot(p, [100 * row["accuracy"] for row in rows], marker="o", label=label)
+        score.plot(p, [100 * row["accuracy"] for row in rows], marker="o", label=label, color=color)
         if mode == "wrap":
-            rate.plot(
-                p, [100 * np.mean(list(row["per_dot_product"].values())) for row in rows], marker="o", label=label
-            )
+            rate.plot(p, [100 * overflowing(row) for row in rows], marker="o", color=color)
     score.set(xlabel="accumulator width P of hidden layers, bits", ylabel="test accuracy, %", title="Digits, W4A4")
     rate.set(xlabel="accumulator width P of hidden layers, bits", ylabel="outputs that overflow, %", title="Overflow")
     score.legend(frameon=False)
@@ -240,7 +241,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"{speed['images']} images, {speed['additions']:,} additions, one thread of {speed['machine']['processor']}, "
-        f"torch {speed['machine']['torch']}; two bits below the width that each layer requires, so that sums do overflow.",
+        f"torch {speed['machine']['torch']}; two bits less than each layer requires, so that sums do overflow.",
         "",
         "| | seconds | of float PyTorch |",
         "|---|---|---|",

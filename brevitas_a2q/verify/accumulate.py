@@ -113,7 +113,7 @@ def wrap(sums: Tensor, bit_width: int) -> Tensor:
     """
     half, size = 2.0 ** (bit_width - 1), 2.0**bit_width
     # Dividing and multiplying by a power of two is exact in floats, as are sums of integers below their precision.
-    return sums - torch.floor((sums + half) / size) * size
+    return sums - (sums + half).div_(size).floor_().mul_(size)
 
 
 def _at_risk(

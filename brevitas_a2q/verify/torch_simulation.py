@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.verify.code_ranges import CodeRanges, unpack
 from brevitas_a2q.verify.products import Products
 from brevitas_a2q.verify.simulation import Settings, Simulation, Tally
@@ -16,6 +17,8 @@ from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, intercept
 from brevitas_a2q.verify.torch_model import bounded, dot_product_layer
 
 __all__ = ["simulate_model"]
+
+_ELEMENTS: Final = 1 << 19
 
 
 def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulation:
@@ -26,13 +29,12 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
     def integer_product(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
         codes = bounded(name, layer, x, ranges)
         whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
+        adds = dot_product_layer(whole, codes)
         value, scale = unpack(x).detach(), codes.scale.detach()
-        # On the CPU, whose float kernels add integers exactly; those of a GPU may round to TF32.
-        integers = torch.round(value.float() / scale.float()).cpu()
-        products, shaped = _products(whole, integers)
-        bias = None if whole.bias is None else whole.bias.cpu()
-        sums = tally.sums(dot_product_layer(whole, codes), products, shaped, bias).to(value.device)
-        output = _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
+        parts = [_output(whole, adds, part, scale, tally) for part in value.split(_batch_size(layer, value, scale))]
+        output = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if whole.transposed:
+            layer._output_size = None  # as the method that this stands in for leaves it
         if not (layer.return_quant_tensor or layer.output_quant.is_quant_enabled):
             return output
         typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
@@ -41,6 +43,25 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
     with evaluating(model), intercepted(model, integer_product), ranges.tracing():
         outputs = run(model, inputs)
     return tally.result(outputs)
+
+
+def _output(whole: IntegerLayer, adds: DotProductLayer, value: Tensor, scale: Tensor, tally: Tally) -> Tensor:
+    """What the layer makes of some of its inputs."""
+    # On the CPU, whose float kernels add integers exactly; those of a GPU may round to TF32.
+    integers = (value.float() / scale.float()).round_().cpu()
+    products, shaped = _products(whole, integers)
+    bias = None if whole.bias is None else whole.bias.cpu()
+    sums = tally.sums(adds, products, shaped, bias).to(value.device)
+    return _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
+
+
+def _batch_size(layer: Any, value: Tensor, scale: Tensor) -> int:
+    """Images at a time: few enough for the processor's cache; all where images have scales of their own."""
+    batched = isinstance(layer, nn.Linear) or value.dim() == 2 + len(layer.kernel_size)
+    if not batched or scale.numel() > 1 or value.dim() < 2:
+        return len(value)
+    widening = max(1, layer.weight.shape[0] // layer.weight.shape[1])
+    return int(max(1, _ELEMENTS // (value[0].numel() * widening)))
 
 
 def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
@@ -53,7 +74,6 @@ def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
         raise ModelError(f"found padding_mode {layer.padding_mode!r}", where=f"layer {whole.name}", expected="'zeros'")
     if whole.transposed:
         extra = layer.compute_output_padding(x, layer._output_size)
-        layer._output_size = None
         pads = [(pad, pad) for pad in layer.padding]
         return Products.transposed(weights, layer.groups, layer.stride, layer.dilation, pads, extra), x
     return Products(weights, layer.groups, layer.stride, layer.dilation, _padding(layer, x)), x
