@@ -16,8 +16,9 @@ from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, rounded
 from brevitas_a2q.hw.folding_search import least_cost
 from brevitas_a2q.hw.ir import Graph
 
-__all__ = ["cheapest", "fastest"]
+__all__ = ["cheapest", "fastest", "fewer_luts", "fits"]
 
+_LUT_WEIGHTS = (1.25, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0)
 _ROUNDS = 6  # of making room for FIFOs; each one leaves as much as the deepest so far took
 
 
@@ -76,7 +77,35 @@ def fastest(graph: Graph, part: Part, model: CostModel, *, clock_mhz: float = 20
 
 def fits(used: Resources, part: Part) -> bool:
     """Whether the part has enough of everything."""
-    return used.lut <= part.lut and used.bram18 <= part.bram18 and used.uram <= part.uram and used.dsp <= part.dsp
+    return all(u <= have for u, have in zip(_counts(used), _counts(part), strict=True))
+
+
+def fewer_luts(
+    graph: Graph, part: Part, model: CostModel, max_cycles: int, beside: Design, *, clock_mhz: float = 200.0
+) -> Design | None:
+    """A design that is no worse than another one in LUTs and in LUT-equivalents, if weighing LUTs up finds one.
+
+    The optimum in LUT-equivalents may trade LUTs for block RAMs. Counting LUTs a few times over leads to designs that
+    are exact optima of that count; the first of them that stays within both is taken.
+
+    Args:
+        graph: Network with the accumulator widths in force.
+        part: Part in force.
+        model: Cost model.
+        max_cycles: Most cycles per image.
+        beside: The design to be no worse than.
+        clock_mhz: Clock, for messages.
+    """
+    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True, clock_mhz=clock_mhz)
+    most = problem.weights(beside.total)
+    _, *blocks = problem.weights.price
+    for weight in _LUT_WEIGHTS:
+        plan = least_cost(problem, max_cycles, (weight, blocks[0], blocks[1], blocks[2]))
+        design = build_design(graph, plan.foldings, part, model)
+        used = design.total
+        if used.lut <= beside.total.lut and problem.weights(used) <= most and fits(used, part):
+            return design
+    return None
 
 
 def _fastest_plan(problem: FoldingProblem, budget: Resources) -> FoldingPlan | None:
@@ -95,9 +124,8 @@ def _fastest_plan(problem: FoldingProblem, budget: Resources) -> FoldingPlan | N
 
 
 def _fitting(problem: FoldingProblem, search: Callable[[Resources], FoldingPlan | None]) -> Design | None:
-    """The searched plan as a design that fits, its FIFOs at their depths; they are made room for where they need it."""
-    part = problem.part
-    spare = Resources()
+    """The searched plan as a design that fits; room is made for FIFOs where their depths need it."""
+    part, spare = problem.part, Resources()
     for _ in range(_ROUNDS):
         budget = Resources(*(max(0, have - kept) for have, kept in zip(_counts(part), _counts(spare), strict=True)))
         plan = search(budget)

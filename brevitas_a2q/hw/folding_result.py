@@ -13,7 +13,7 @@ from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.estimation import Estimate, estimate_of, max_cycles_for, resources_json
-from brevitas_a2q.hw.folding import cheapest, fastest
+from brevitas_a2q.hw.folding import cheapest, fastest, fewer_luts
 from brevitas_a2q.hw.folding_file import finn_folding
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, LutEquivalent
 from brevitas_a2q.hw.folding_search import pareto
@@ -87,21 +87,27 @@ def fold_graph(
     clock_mhz: float = 200.0,
     accumulator: str = "trained",
 ) -> FoldResult:
-    """The same for a dataflow graph that is already in memory."""
+    """The same for a dataflow graph that is already in memory.
+
+    Where the optimum for a target trades LUTs for blocks so that it needs more LUTs than SetFolding's design, one that
+    is no worse in LUTs either is taken instead if there is one; see :func:`brevitas_a2q.hw.folding.fewer_luts`.
+    """
     if max_fps == (target_fps is not None):
         raise A2QError("found neither or both of a target and max_fps", expected="exactly one of them")
     max_cycles = max_cycles_for(target_fps, clock_mhz)
     applied, model = apply_policy(graph, accumulator), synthesis_model()
-    if max_fps:
+    if max_cycles is None:
         design = fastest(applied.graph, part, model, clock_mhz=clock_mhz)
     else:
         design = cheapest(applied.graph, part, model, max_cycles, clock_mhz=clock_mhz, must_fit=True)
+    rate = target_fps or clock_mhz * 1e6 / design.performance.max_cycles
+    greedy = setfolding_foldings(applied.graph, part, rate, clock_mhz)
+    baseline = None if greedy is None else build_design(applied.graph, greedy, part, model)
+    if baseline is not None and max_cycles is not None and design.total.lut > baseline.total.lut:
+        design = fewer_luts(applied.graph, part, model, max_cycles, baseline, clock_mhz=clock_mhz) or design
     found = estimate_of(design, applied, part, clock_mhz)
-    greedy = setfolding_foldings(applied.graph, part, target_fps or found.fps, clock_mhz)
-    baseline = None
-    if greedy is not None:
-        baseline = estimate_of(build_design(applied.graph, greedy, part, model), applied, part, clock_mhz)
-    return FoldResult(found, baseline, _finn_folding(applied.graph, found.foldings, part))
+    beside = None if baseline is None else estimate_of(baseline, applied, part, clock_mhz)
+    return FoldResult(found, beside, _finn_folding(applied.graph, found.foldings, part))
 
 
 def setfolding_foldings(graph: Graph, part: Part, target_fps: float, clock_mhz: float) -> dict[str, Folding] | None:

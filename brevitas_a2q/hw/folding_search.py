@@ -13,17 +13,18 @@ import numpy as np
 from brevitas_a2q.hw.choices import Choices
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, plan_of
 from brevitas_a2q.hw.min_sum import Factor, Floats, minimise
+from brevitas_a2q.hw.prices import Price
 
 __all__ = ["least_cost", "pareto"]
 
 
-def least_cost(problem: FoldingProblem, max_cycles: int | None = None) -> FoldingPlan:
+def least_cost(problem: FoldingProblem, max_cycles: int | None = None, price: Price | None = None) -> FoldingPlan:
     """The folding of least LUT-equivalent cost whose units need at most ``max_cycles`` per image (None: any number).
 
     Raises:
         FoldingError: If no folding is that fast; the message names the unit that binds.
     """
-    weights = np.array(problem.weights.price)
+    weights = np.array(problem.weights.price if price is None else price)
     choices = [_cheapest_by_width(c, weights) for c in problem.within(max_cycles)]
     tables = [problem.link_table(link, choices[link.writer], choices[link.reader]) @ weights for link in problem.links]
     kept = _prune(problem, choices, tables, weights)

@@ -1,0 +1,145 @@
+"""The estimator's commands as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from brevitas_a2q.cli.main import main
+
+ORACLE = Path(__file__).parents[2] / "../shared/oracle/models"
+TFC = str(ORACLE / "tfc_w4a4_a2q12.onnx")
+oracle = pytest.mark.skipif(not ORACLE.exists(), reason="needs ../shared/oracle")
+Output = pytest.CaptureFixture[str]
+
+
+def run(capsys: Output, *words: str) -> tuple[int, str, str]:
+    status = main(list(words))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@oracle
+def test_estimate_json(capsys: Output) -> None:
+    status, out, err = run(capsys, "estimate", TFC, "--part", "ZCU104", "--target-fps", "10000", "--json")
+    data = json.loads(out)
+    assert status == 0, err
+    assert data["part"] == "xczu7ev"
+    assert data["fps"] >= 10_000
+    assert data["total"]["lut"] == sum(row["lut"] for row in data["layers"]) > 1000
+    assert data["fits"] is True
+    assert data["latency_cycles"] > data["max_cycles"]
+
+
+@oracle
+def test_estimate_table(capsys: Output) -> None:
+    status, out, _ = run(capsys, "estimate", TFC, "--accumulator", "fixed:6")
+    assert status == 0
+    assert "MVAU" in out
+    assert "frames per second" in out
+    assert "warning: MVAU /f/f.1/MatMul: a 6-bit accumulator overflows" in out
+
+
+@oracle
+def test_require_fit(capsys: Output, tmp_path: Path) -> None:
+    part = tmp_path / "small.yaml"
+    part.write_text("{name: small, family: 7-series, lut: 900, ff: 1800, bram18: 2, dsp: 4}")
+    assert run(capsys, "estimate", TFC, "--part", str(part))[0] == 0
+    status, out, _ = run(capsys, "estimate", TFC, "--part", str(part), "--require-fit")
+    assert status == 1
+    assert "DOES NOT FIT small" in out
+
+
+@oracle
+def test_fold_json_and_file(capsys: Output, tmp_path: Path) -> None:
+    file = tmp_path / "folding.json"
+    status, out, _ = run(capsys, "fold", TFC, "--target-fps", "50000", "--out", str(file), "--json")
+    data = json.loads(out)
+    assert status == 0
+    assert data["folding"] == json.loads(file.read_text())
+    assert data["lut_equivalent"] <= data["setfolding_lut_equivalent"]
+    assert set(data["setfolding_total"]) == {"lut", "bram18", "uram", "dsp"}
+    status, out, _ = run(capsys, "estimate", TFC, "--folding", str(file), "--json")
+    assert json.loads(out)["max_cycles"] == data["max_cycles"]
+
+
+@oracle
+def test_fold_pareto(capsys: Output) -> None:
+    points = json.loads(run(capsys, "fold", TFC, "--pareto", "--json")[1])["points"]
+    rates, costs = [p["fps"] for p in points], [p["lut_equivalent"] for p in points]
+    assert len(points) > 10
+    assert rates == sorted(rates)
+    assert costs == sorted(costs)
+
+
+@oracle
+def test_fold_max_fps(capsys: Output) -> None:
+    data = json.loads(run(capsys, "fold", TFC, "--part", "xc7z020", "--max-fps", "--json")[1])
+    assert data["fits"]
+    assert data["fps"] > 100_000
+
+
+@oracle
+def test_compare(capsys: Output, tmp_path: Path) -> None:
+    files = []
+    for policy in ("32", "trained"):
+        out = run(capsys, "estimate", TFC, "--target-fps", "10000", "--accumulator", policy, "--json")[1]
+        files.append(tmp_path / f"{policy}.json")
+        files[-1].write_text(out)
+    status, out, _ = run(capsys, "compare", *map(str, files))
+    assert status == 0
+    assert "32 -> 12" in out
+    found = json.loads(run(capsys, "compare", *map(str, files), "--json")[1])
+    assert found["ratio"]["lut"] < 1
+    other = ORACLE / "tfc_w4a4.onnx"
+    found = json.loads(run(capsys, "compare", str(other), TFC, "--target-fps", "10000", "--json")[1])
+    assert found["after"]["lut"] < found["before"]["lut"]
+
+
+def test_parts(capsys: Output) -> None:
+    status, out, _ = run(capsys, "parts", "--json")
+    names = {row["name"] for row in json.loads(out)["parts"]}
+    assert status == 0
+    assert {"xc7z020", "xczu7ev", "xcu280", "xcvc1902"} <= names
+    assert "ZCU104" in run(capsys, "parts", "xczu7ev")[1]
+
+
+@oracle
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["estimate", TFC, "--part", "xczu77ev"], "not in the table; expected a part or board such as xczu7ev"),
+        (["estimate", TFC, "--accumulator", "narrow"], "found accumulator policy 'narrow'"),
+        (["estimate", TFC, "--target-fps", "1e9"], "at most one frame per clock cycle"),
+        (["estimate", TFC, "--target-fps", "-1"], "found a target of -1.0"),
+        (["estimate", "none.onnx"], "none.onnx"),
+        (["fold", TFC], "exactly one"),
+        (["fold", TFC, "--target-fps", "1", "--max-fps"], "exactly one"),
+        (["parts", "nothing"], "not in the table"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(capsys: Output, words: list[str], message: str) -> None:
+    status, out, err = run(capsys, *words)
+    assert status == 2
+    assert not out
+    assert err.startswith("brevitas-a2q: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+@oracle
+def test_start_up_and_no_torch() -> None:
+    code = (
+        "import sys; from brevitas_a2q.cli.main import main; "
+        f"status = main(['estimate', {TFC!r}, '--json']); "
+        "assert not {'torch', 'brevitas', 'matplotlib', 'scipy'} & set(sys.modules), 'too much'; sys.exit(status)"
+    )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - started < 10  # about 1 s on an idle machine; several processes may share this one

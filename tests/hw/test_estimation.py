@@ -1,0 +1,174 @@
+"""Estimates of files and graphs: totals, fit, FINN's models, folding files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from networks import small_cnn
+
+from brevitas_a2q.errors import A2QError, FoldingError
+from brevitas_a2q.hw import estimate
+from brevitas_a2q.hw.compare import difference, read_estimate
+from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.devices import find_part
+from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.estimation import estimate_graph
+from brevitas_a2q.hw.folding_file import finn_folding, read_foldings
+from brevitas_a2q.hw.folding_result import fold_graph
+
+PART = find_part("ZCU104")
+ORACLE = Path(__file__).parents[2] / "../shared/oracle"
+oracle = pytest.mark.skipif(not ORACLE.exists(), reason="needs ../shared/oracle")
+
+
+def test_rows_add_up_and_carry_what_their_kind_has() -> None:
+    found = estimate_graph(small_cnn(), PART, 10_000)
+    data = found.to_json()
+    for name in ("lut", "bram18", "uram", "dsp"):
+        assert data["total"][name] == sum(row[name] for row in data["layers"])
+    assert data["max_cycles"] == max(row["cycles"] or 0 for row in data["layers"])
+    assert data["fps"] == pytest.approx(200e6 / data["max_cycles"])
+    assert data["fps"] >= 10_000
+    rows = {row["name"]: row for row in data["layers"]}
+    assert set(rows["conv1"]) == {
+        "name", "op", "pe", "simd", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles"
+    }  # fmt: skip
+    assert rows["conv1"]["op"] == "MVAU"
+    assert rows["conv1_window"]["pe"] is rows["conv1_window"]["accumulator_bit_width"] is None
+    assert rows["conv2_window/fifo"]["op"] == "Fifo"
+    assert rows["conv2_window/fifo"]["cycles"] is None
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+def test_estimates_are_frozen() -> None:
+    found = estimate_graph(small_cnn(), PART, 1000)
+    with pytest.raises(FrozenInstanceError):
+        found.max_cycles = 1  # type: ignore[misc]
+
+
+def test_fit_and_tightest_resource() -> None:
+    found = estimate_graph(small_cnn(), PART, 10_000)
+    assert found.fits
+    assert found.tightest == "lut"
+    small = Part("small", "7-series", 100, 200, 10, 0, 0, "DSP48E1")
+    crowded = estimate_graph(small_cnn(), small, 10_000)
+    assert not crowded.fits
+    assert crowded.utilization[crowded.tightest] > 1
+
+
+def test_narrower_accumulators_cost_less() -> None:
+    luts = [estimate_graph(small_cnn(), PART, 10_000, accumulator=p).total.lut for p in ("32", "data-type", "exact")]
+    assert luts == sorted(luts, reverse=True)
+    assert luts[0] > 1.1 * luts[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target_fps": 0.0}, "found a target of 0.0"),
+        ({"target_fps": float("nan")}, "found a target of nan"),
+        ({"clock_mhz": -1.0}, "found a clock of -1.0"),
+        ({"target_fps": 1e9}, "at most one frame per clock cycle"),
+        ({"model": "vivado"}, "found model 'vivado'"),
+        ({"accumulator": "narrow"}, "found accumulator policy 'narrow'"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(A2QError, match=message):
+        estimate_graph(small_cnn(), PART, **options)  # type: ignore[arg-type]
+
+
+def test_folding_file_round_trip(tmp_path: Path) -> None:
+    graph = small_cnn()
+    result = fold_graph(graph, PART, 20_000)
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(result.folding))
+    again = read_foldings(file, graph, PART)
+    for name, folding in result.estimate.foldings.items():
+        assert (again[name].pe, again[name].simd) == (folding.pe, folding.simd), name
+    assert finn_folding(graph, again, PART) == result.folding
+    repeated = estimate_graph(graph, PART, foldings=again)
+    assert repeated.max_cycles == result.estimate.max_cycles
+    assert repeated.total == result.estimate.total
+
+
+def test_folding_file_defaults_and_unit_names(tmp_path: Path) -> None:
+    file = tmp_path / "folding.json"
+    file.write_text('{"Defaults": {"PE": [2, ["MVAU_hls", "MVAU_rtl"]]}, "conv2": {"SIMD": 9, "mem_mode": "external"}}')
+    foldings = read_foldings(file, small_cnn(), PART)
+    assert (foldings["conv2"].pe, foldings["conv2"].simd, foldings["conv1"].pe) == (2, 9, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "no mapping"),
+        ('{"MVAU_hls_9": {"PE": 1}}', "found node 'MVAU_hls_9'; expected one such as MVAU_hls_"),
+        ('{"conv2": {"PE": 3}}', "MVAU conv2: found PE = 3; expected a divisor of 16; the nearest is [24]"),
+        ('{"conv2": {"PE": 2.0}}', "found PE = 2.0"),
+        ('{"conv2": {"ram_style": "disk"}}', "found ram_style = 'disk'"),
+        ('{"conv2": 3}', "a mapping of attributes"),
+        ('{"Defaults": {"PE": 3}}', "found 3; expected .value, .op types.."),
+    ],
+)
+def test_bad_folding_file(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "folding.json"
+    file.write_text(text)
+    with pytest.raises(FoldingError, match=message):
+        read_foldings(file, small_cnn(), PART)
+
+
+def test_difference_of_two_estimates(tmp_path: Path) -> None:
+    before = estimate_graph(small_cnn(), PART, 10_000, accumulator="32").to_json()
+    after = estimate_graph(small_cnn(), PART, 10_000, accumulator="exact").to_json()
+    found = difference(before, after)
+    changed = {change.name for change in found.layers if change.changed}
+    assert "conv1" in changed
+    assert found.ratios["lut"] == pytest.approx(after["total"]["lut"] / before["total"]["lut"])
+    assert found.ratios["uram"] is None
+    assert not [c for c in difference(before, before).layers if c.changed]
+    file = tmp_path / "estimate.json"
+    file.write_text(json.dumps(before))
+    assert read_estimate(file) == before
+    file.write_text('{"layers": []}')
+    with pytest.raises(A2QError, match="found no total, fps"):
+        read_estimate(file)
+
+
+@oracle
+@pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4"])
+@pytest.mark.parametrize("target_fps", [1000, 4000])
+def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> None:
+    from brevitas_a2q.hw.frontend import read_graph
+
+    result = fold_graph(read_graph(ORACLE / f"models/{name}.onnx"), PART, target_fps)
+    assert result.estimate.fps >= target_fps
+    assert result.setfolding is not None
+    assert result.setfolding_lut_equivalent is not None
+    assert result.lut_equivalent <= result.setfolding_lut_equivalent
+    if "tfc" not in name:  # there one UltraRAM replaces thirteen block RAMs and some LUTs are the price
+        assert result.estimate.total.lut <= result.setfolding.total.lut
+    assert (result.estimate.max_cycles, result.estimate.total) != (
+        result.setfolding.max_cycles,
+        result.setfolding.total,
+    )
+
+
+@oracle
+@pytest.mark.parametrize("version", ["main"])
+def test_finn_model_is_finns_report(version: str) -> None:
+    file = ORACLE / "reports/cnv_w4a4_a2q12.main.st0.32.fps1000.json"
+    report = json.loads(file.read_text())
+    found = estimate(
+        ORACLE / "models/cnv_w4a4_a2q12.onnx", "xczu7ev-ffvc1156-2-e", 1000, model=f"finn-{version}", accumulator="32"
+    )
+    ours = {row.name: (row.resources, row.cycles, row.pe) for row in found.rows}
+    for layer in report["layers"]:
+        res = layer["res"]
+        expected = Resources(int(res["LUT"]), int(res["BRAM_18K"]), int(res["URAM"]), int(res["DSP"]))
+        assert ours[layer["name"]] == (expected, layer["cycles"], layer["attrs"].get("PE")), layer["name"]
+    assert len(ours) == len(report["layers"])
