@@ -99,7 +99,7 @@ def predict(sample: Sample, coefficients: dict[str, float]) -> float:
 def cross_validate(samples: Sequence[Sample]) -> list[float]:
     """Held-out prediction of every sample of one circuit."""
     keys: dict[tuple[float, ...], int] = {}
-    group = np.array([keys.setdefault(tuple(s.model.features.values()), len(keys)) for s in samples])
+    group = np.array([keys.setdefault(_key(s.model), len(keys)) for s in samples])
     folds = len(keys) if len(keys) <= SMALL else FOLDS
     fold = np.random.default_rng(0).permutation(len(keys))[group] % folds
     predictions = np.zeros(len(samples))
@@ -108,6 +108,10 @@ def cross_validate(samples: Sequence[Sample]) -> list[float]:
         for index in np.flatnonzero(fold == k):
             predictions[index] = predict(samples[index], coefficients)
     return predictions.tolist()
+
+
+def _key(model: RowModel) -> tuple[float, ...]:
+    return (*model.features.values(), model.copies, model.exact)
 
 
 def fit(samples: Iterable[Sample]) -> tuple[dict[str, dict[str, object]], list[tuple[Sample, float]]]:

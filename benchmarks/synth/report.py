@@ -18,8 +18,8 @@ Absolute relative error of LUTs, in per cent, against synthesis (Yosys 0.70, Ult
 error of cross-validation; FINN's is that of its formulas on the same rows (100 where FINN says 0). "Slope" is the
 median error of the slope along P, over groups of rows that differ in P only. Written by `benchmarks/synth/fit.py`.
 
-| circuit | rows | median | p90 | largest | slope | FINN median | FINN p90 | FINN slope |
-|---|---|---|---|---|---|---|---|---|
+| circuit | rows | median | p90 | largest | median, LUTs | slope | FINN median | FINN p90 | FINN slope |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -45,12 +45,13 @@ def _line(name: str, rows: Sequence[tuple[Sample, float]]) -> dict[str, Any]:
 def _errors(rows: Sequence[tuple[Sample, float]]) -> dict[str, float | None]:
     errors = [abs(p - s.lut) / s.lut for s, p in rows]
     if not errors:
-        return {"median": None, "p90": None, "largest": None, "slope": None}
+        return dict.fromkeys(("median", "p90", "largest", "luts", "slope"))
     slopes = _slopes(rows)
     return {
         "median": round(float(np.median(errors)), 4),
         "p90": round(float(np.quantile(errors, 0.9)), 4),
         "largest": round(max(errors), 4),
+        "luts": round(float(np.median([abs(p - s.lut) for s, p in rows])), 1),
         "slope": round(float(np.median(slopes)), 4) if slopes else None,
     }
 
@@ -70,8 +71,19 @@ def _slopes(rows: Sequence[tuple[Sample, float]]) -> list[float]:
 
 def write_report(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """The table as Markdown."""
-    keys = ("ours median", "ours p90", "ours largest", "ours slope", "finn median", "finn p90", "finn slope")
-    lines = [" | ".join([r["circuit"], str(r["rows"]), *(_percent(r[k]) for k in keys)]) for r in rows]
+    ours, finn = ("ours median", "ours p90", "ours largest"), ("finn median", "finn p90", "finn slope")
+    lines = [
+        " | ".join(
+            [
+                row["circuit"],
+                str(row["rows"]),
+                *(_percent(row[key]) for key in ours),
+                "-" if row["ours luts"] is None else str(row["ours luts"]),
+                *(_percent(row[key]) for key in ("ours slope", *finn)),
+            ]
+        )
+        for row in rows
+    ]
     path.write_text(_HEAD + "".join(f"| {line} |\n" for line in lines), encoding="utf-8")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from brevitas_a2q.hw import ir
 from brevitas_a2q.hw.cost.synthesis import pools, streams, windows
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_core_features
+from brevitas_a2q.hw.cost.synthesis.matrix import control_features
 from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import rom_luts
@@ -106,7 +107,7 @@ def _pool(p: Parameters) -> Bill:
 
 def _division(p: Parameters) -> Bill:
     bill = Bill()
-    bill.circuit("division", {"division.bits": p["PE"] * pools.division_bits(p["WS"], p["K"])})
+    bill.circuit("division", pools.division_features(p["WS"], p["K"]), p["PE"])
     return bill
 
 

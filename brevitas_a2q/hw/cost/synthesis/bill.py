@@ -8,7 +8,7 @@ from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw.memory import MemoryCost
 
-__all__ = ["Bill", "control_features", "counter_bits"]
+__all__ = ["Bill", "counter_bits", "wrapped_bits"]
 
 _DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
 
@@ -23,15 +23,14 @@ def counter_bits(*limits: int) -> int:
     return sum((limit - 1).bit_length() for limit in limits)
 
 
-def control_features(*limits: int) -> dict[str, float]:
-    """Features of counters up to each limit: their bits, and those that must be compared with a limit to wrap.
+def wrapped_bits(*limits: int) -> int:
+    """Bits of the counters that are compared with their limit; one up to a power of two wraps by itself.
 
     Example:
-        >>> control_features(8, 9)
-        {'control.bits': 7, 'control.wrapped': 4, 'control.each': 1}
+        >>> wrapped_bits(8, 9)
+        4
     """
-    wrapped = counter_bits(*(limit for limit in limits if limit & (limit - 1)))
-    return {"control.bits": counter_bits(*limits), "control.wrapped": wrapped, "control.each": 1}
+    return counter_bits(*(limit for limit in limits if limit & (limit - 1)))
 
 
 @dataclass

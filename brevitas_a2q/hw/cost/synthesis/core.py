@@ -71,7 +71,7 @@ def core_features(weight_bits: int, activation_bits: int, simd: int, accumulator
     product = min(weight_bits + activation_bits if activation_bits > 1 else weight_bits, accumulator_bits)
     return {
         "multipliers.carry": simd * chained,
-        "multipliers.short": simd * short,
+        "multipliers.binary": simd * short * (weight_bits == 1),
         "multipliers.rows": simd * (activation_bits - 1),
         "multipliers.each": simd,
         "adder tree.carry": adder_tree_bits(simd, product, accumulator_bits),

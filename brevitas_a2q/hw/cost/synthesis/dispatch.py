@@ -7,9 +7,9 @@ from typing import Any
 
 from brevitas_a2q.hw.cost.result import UnitCost
 from brevitas_a2q.hw.cost.synthesis import pools, streams, windows
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.cost.synthesis.cycles import unit_cycles
-from brevitas_a2q.hw.cost.synthesis.matrix import matrix_bill
+from brevitas_a2q.hw.cost.synthesis.matrix import control_features, matrix_bill
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Thresholding, Unit
@@ -23,7 +23,7 @@ def _thresholding(unit: Thresholding, folding: Folding, part: Part) -> Bill:
     width = unit.input_type.bit_width
     bill = Bill()
     bill.extend(thresholds_bill(steps, width, per_pe, folding.pe, part, folding.ram_style_thresholds))
-    bill.circuit("matrix control", control_features(per_pe))
+    bill.circuit("matrix control", control_features(1, per_pe))
     return bill
 
 

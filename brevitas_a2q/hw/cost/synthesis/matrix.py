@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
 from brevitas_a2q.hw.cost.synthesis.core import core_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
@@ -21,7 +21,7 @@ from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Mvau, Vvau
 from brevitas_a2q.hw.memory import MemoryCost, place_memory
 
-__all__ = ["matrix_bill", "weight_memory"]
+__all__ = ["control_features", "matrix_bill", "weight_memory"]
 
 _UNROLLED: WeakKeyDictionary[Mvau | Vvau, dict[str, float]] = WeakKeyDictionary()
 
@@ -42,7 +42,7 @@ def matrix_bill(unit: Mvau | Vvau, folding: Folding, part: Part) -> Bill:
     bill = Bill()
     if folding.compute == "unrolled":
         bill.circuit("unrolled", _unrolled_features(unit))
-        bill.circuit("matrix control", control_features())
+        bill.circuit("matrix control", control_features(1, 1))
         pe = unit.pe_limit
     else:
         pe = folding.pe
@@ -77,6 +77,15 @@ def _control(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> Non
         # Every input vector is read once and used for each group of PE outputs.
         width = folding.simd * unit.input_type.bit_width
         bill.memory("input buffer", place_memory(synapse, width, "auto", part, writable=True))
+
+
+def control_features(synapse_folds: int, neuron_folds: int) -> dict[str, float]:
+    """Features of the counters over folds of inputs and outputs, which also address the weights."""
+    return {
+        "control.bits": counter_bits(synapse_folds, neuron_folds),
+        "control.wrapped": wrapped_bits(synapse_folds, neuron_folds),
+        "control.each": 1,
+    }
 
 
 def _unrolled_features(unit: Mvau | Vvau) -> dict[str, float]:

@@ -6,22 +6,26 @@ from functools import lru_cache
 
 import numpy as np
 
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, GlobalAccPool, LabelSelect, MaxPool, Pool
 from brevitas_a2q.hw.memory import place_memory
 
-__all__ = ["division_bits", "global_pool", "label_select", "max_pool", "pool"]
+__all__ = ["division_features", "global_pool", "label_select", "max_pool", "pool"]
+
+_COUNTED_IN_PLACE = 4
 
 
 def max_pool(unit: MaxPool, folding: Folding, part: Part) -> Bill:
     """All channels at once: a comparator and a multiplexer per bit, and a buffer of one output row."""
     bits = unit.channels * unit.input_type.bit_width
     w = unit.input_dim[1]
-    kh, kw = unit.kernel
+    kw = unit.kernel[1]
     bill = Bill()
-    bill.circuit("max pool", {"maximum.bits": bits, **control_features(-(-w // kw), kh, kw)})
+    # The first bit of a channel's comparison needs less than the following ones.
+    features = {"maximum.bits": bits, "maximum.saved": unit.channels, "control.each": 1}
+    bill.circuit("max pool", features)
     bill.memory("line buffer", place_memory(-(-w // kw), bits, folding.ram_style, part, writable=True))
     return bill
 
@@ -30,28 +34,35 @@ def pool(unit: Pool, folding: Folding, part: Part) -> Bill:
     """PE running maxima or sums over the window; an average also multiplies by the reciprocal of the window's size."""
     window = unit.kernel[0] * unit.kernel[1]
     bill = Bill()
-    counters = control_features(window)
     if unit.function == "max":
-        bill.circuit("pool maximum", {"maximum.bits": folding.pe * unit.input_type.bit_width, **counters})
+        bill.circuit("pool maximum", {"maximum.bits": folding.pe * unit.input_type.bit_width, "control.each": 1})
         return bill
     width = unit.accumulator_bit_width or unit.input_type.bit_width + (window - 1).bit_length()
-    bill.circuit("pool sum", {"sum.carry": folding.pe * width, **counters})
+    bill.circuit("pool sum", _sums(folding.pe * width, window))
     if window & (window - 1):
-        bill.circuit("division", {"division.bits": folding.pe * division_bits(width, window)})
+        bill.circuit("division", division_features(width, window), folding.pe)
     return bill
 
 
+def _sums(bits: int, count: int) -> dict[str, float]:
+    """Adders that restart after ``count`` words: a counter of more than two bits no longer fits into their LUTs."""
+    return {"sum.carry": bits, "sum.restart": bits if count > _COUNTED_IN_PLACE else 0, "control.each": 1}
+
+
 @lru_cache(maxsize=1024)
-def division_bits(width: int, divisor: int) -> int:
-    """Adder bits of a division by a constant: a product with its reciprocal to as many digits as the result needs.
+def division_features(width: int, divisor: int) -> dict[str, float]:
+    """Features of a division by a constant: a product with its reciprocal to as many digits as the result needs.
+
+    One adder fewer than the reciprocal has canonical signed digits; the more of them, the wider they get.
 
     Example:
-        >>> division_bits(8, 9)
-        16
+        >>> division_features(8, 9)
+        {'division.bits': 16, 'division.growth': 32}
     """
     fraction = width + (divisor - 1).bit_length()
     reciprocal = -(-(1 << fraction) // divisor)
-    return width * (int(csd_digits(np.array([reciprocal]))[0]) - 1)
+    adders = int(csd_digits(np.array([reciprocal]))[0]) - 1
+    return {"division.bits": width * adders, "division.growth": width * adders * adders}
 
 
 def global_pool(unit: GlobalAccPool, folding: Folding, part: Part) -> Bill:
@@ -60,20 +71,19 @@ def global_pool(unit: GlobalAccPool, folding: Folding, part: Part) -> Bill:
     words = unit.channels // folding.pe
     bits = folding.pe * unit.output_type.bit_width
     bill = Bill()
-    bill.circuit("global pool", {"sum.carry": bits, **control_features(h * w, words)})
+    bill.circuit("global pool", _sums(bits, h * w))
     bill.memory("sums", place_memory(words, bits, folding.ram_style, part, writable=True))
     return bill
 
 
 def label_select(unit: LabelSelect, folding: Folding, part: Part) -> Bill:
     """A sorted list of the ``k`` highest; each of PE new labels is compared with all of them in one cycle."""
-    index = counter_bits(unit.labels)
     stages = folding.pe * unit.k
     bill = Bill()
     features = {
         "maximum.bits": stages * unit.input_type.bit_width,
-        "indices.bits": stages * index,
-        **control_features(unit.labels // folding.pe),
+        "control.bits": counter_bits(unit.labels // folding.pe),
+        "control.each": 1,
     }
     bill.circuit("label select", features)
     return bill

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import lcm
 
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
 from brevitas_a2q.hw.cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import (
@@ -74,9 +74,9 @@ def fifo(unit: Fifo, folding: Folding, part: Part) -> Bill:
     if unit.depth <= _REGISTER_FIFO:
         bill.circuit("register fifo", {"multiplexer.pairs": -(-unit.width // 2), "control.each": 1})
         return bill
-    bits = counter_bits(unit.depth)
-    wrapped = bits if unit.depth & (unit.depth - 1) else 0  # a power of two wraps by itself
-    bill.circuit("fifo", {"pointers.bits": bits, "pointers.wrapped": wrapped, "control.each": 1})
+    groups = -(-unit.depth // 64)  # memories of 64 words, of which the write pointer selects one
+    features = {"pointers.wrapped": wrapped_bits(unit.depth), "pointers.groups": groups - 1, "control.each": 1}
+    bill.circuit("fifo", features)
     bill.memory("memory", place_memory(unit.depth, unit.width, folding.ram_style, part, writable=True))
     return bill
 
@@ -87,7 +87,7 @@ def channelwise(unit: ChannelwiseOp, folding: Folding, part: Part) -> Bill:
     words = unit.channels // folding.pe
     parameter, data = unit.parameter_type.bit_width, unit.input_type.bit_width
     lanes, widest = folding.pe, max(parameter, data)
-    control = control_features(words)
+    control = {"control.bits": counter_bits(words), "control.each": 1}
     if unit.function == "mul":
         chained, short = multiplier_bits(parameter, data, parameter + data)
         rows = {"multipliers.carry": lanes * (chained + short), "multipliers.rows": lanes * (data - 1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features, counter_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import (
     DepthToSpace,
@@ -40,7 +40,7 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
     width = folding.simd * unit.input_type.bit_width
     (kh, kw), (oh, ow), (h, w) = unit.kernel, unit.output_dim, unit.input_dim
     if folding.parallel_window or (kh, kw) == (1, 1):
-        features = {**control_features(h, w, fold, *unit.stride), "control.lines": kh}
+        features = {"control.bits": counter_bits(h, w, fold, *unit.stride), "control.each": 1}
         bill.circuit("parallel window", features)
         if fold > _SHORTEST_DELAY:
             # Neighbouring pixels of a channel are `fold` words apart: shift registers, 32 words of a bit in a LUT.
@@ -50,9 +50,9 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
         return bill
     words = window_words(unit, folding.simd)
     features = {
-        **control_features(oh, ow, kh, kw, fold, words),
-        "addresses.bits": counter_bits(words),
-        "addresses.counts": counter_bits(h * w * fold),
+        "control.wrapped": wrapped_bits(oh, ow, kh, kw, fold, words),
+        "control.each": 1,
+        "addresses.bits": counter_bits(h * w * fold),
     }
     bill.circuit("sliding window", features)
     bill.memory("window buffer", place_memory(words, width, folding.ram_style, part, writable=True))
@@ -60,25 +60,21 @@ def sliding_window(unit: SlidingWindow, folding: Folding, part: Part) -> Bill:
 
 
 def padding(unit: Padding, folding: Folding, part: Part) -> Bill:
-    """Counters over the padded image and a gate that sends zeros outside the inner one."""
+    """Counters over the padded image, and zeros outside the inner one (by the output register's reset)."""
     top, left, bottom, right = unit.pads
     h, w = unit.input_dim
-    return _gated(unit, folding, (h + top + bottom, w + left + right))
+    return _counted(h + top + bottom, w + left + right, unit.channels // folding.simd)
 
 
 def pixel_padding(unit: PixelPadding, folding: Folding, part: Part) -> Bill:
-    """The same with zeros between pixels."""
+    """The same with zeros between pixels, which two more counters find."""
     (h, w), (sh, sw) = unit.input_dim, unit.stride
-    return _gated(unit, folding, ((h - 1) * sh + 1, (w - 1) * sw + 1))
+    return _counted((h - 1) * sh + 1, (w - 1) * sw + 1, unit.channels // folding.simd, sh, sw)
 
 
-def _gated(unit: Padding | PixelPadding, folding: Folding, size: tuple[int, int]) -> Bill:
+def _counted(*limits: int) -> Bill:
     bill = Bill()
-    features = {
-        **control_features(*size, unit.channels // folding.simd),
-        "gate.bits": folding.simd * unit.input_type.bit_width,
-    }
-    bill.circuit("padding", features)
+    bill.circuit("padding", {"control.bits": counter_bits(*limits), "control.wrapped": wrapped_bits(*limits)})
     return bill
 
 
@@ -86,7 +82,7 @@ def down_sampler(unit: DownSampler, folding: Folding, part: Part) -> Bill:
     """Counters that let every stride-th pixel through."""
     bill = Bill()
     limits = (*unit.input_dim, *unit.stride, unit.channels // folding.simd)
-    bill.circuit("down sampler", control_features(*limits))
+    bill.circuit("down sampler", {"control.bits": counter_bits(*limits), "control.each": 1})
     return bill
 
 
@@ -111,6 +107,7 @@ def _line(
 ) -> Bill:
     bill = Bill()
     width = channels * unit.input_type.bit_width
-    bill.circuit("line reader", control_features(words, words, *repeats))
+    limits = (words, words, *repeats)
+    bill.circuit("line reader", {"control.bits": counter_bits(*limits), "control.each": 1})
     bill.memory("line buffer", place_memory(words, width, folding.ram_style, part, writable=True))
     return bill

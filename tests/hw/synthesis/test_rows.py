@@ -1,0 +1,138 @@
+"""Predictions of bare circuits against synthesis: the reference grid and published counts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw.cost.synthesis import grid_row_to_prediction, predict_row
+from brevitas_a2q.hw.cost.synthesis.fits import FITS
+
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "synth"
+CORE = {"component": "mvu_core", "W": 8, "A": 8, "SIMD": 4, "PE": 1}
+UNROLLED = {"component": "const_layer:csd", "A": 8, "K": 64, "MH": 4}
+DSP = {"component": "finn_mvu_dsp_rtl", "W": 8, "A": 8, "SIMD": 8, "PE": 4}
+STORED = "wmem"
+
+
+def _grid() -> list[dict[str, str]]:
+    with (BENCHMARK / "data" / "grid.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _luts(row: dict[str, str]) -> int:
+    return int(row["lut_pack"]) + (int(row["lutram"]) if row["component"].startswith(STORED) else 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "published", "band"),
+    [
+        # Yosys 0.70, published with the reference grid: array, unrolled unit, array in DSP blocks.
+        *((CORE | {"P": p}, n, 0.04) for p, n in ((32, 333), (16, 308), (12, 258), (8, 146))),
+        *((UNROLLED | {"csd_digits": d}, n, 0.05) for d, n in ((568, 4730), (51, 386), (10, 39))),
+        *((DSP | {"P": p}, n, 0.08) for p, n in ((8, 337), (12, 466), (16, 591), (20, 699), (24, 802))),
+    ],
+)
+def test_published_counts(row: dict[str, Any], published: int, band: float) -> None:
+    assert predict_row(row) == pytest.approx(published, rel=band)
+
+
+def test_carry_chains_are_counted_exactly() -> None:
+    rows = [r for r in _grid() if r["component"] == "mvu_core" and r["flow"] == "ripple"]
+    assert len(rows) > 100
+    for row in rows:
+        model = grid_row_to_prediction(row)
+        bits = sum(amount for name, amount in model.features.items() if name.endswith(".carry"))
+        assert model.copies * bits == int(row["lut_carry"]), row
+
+
+@pytest.mark.parametrize("words", [16, 64, 128, 256])
+def test_read_only_memories_are_counted_exactly(words: int) -> None:
+    rows = [r for r in _grid() if r["component"] == "wmem:rom_dist" and int(r["D"]) == words]
+    assert rows
+    for row in rows:
+        assert predict_row(row) == pytest.approx(_luts(row), abs=1)
+
+
+def test_every_row_is_within_its_circuits_band() -> None:
+    errors: dict[str, list[float]] = defaultdict(list)
+    for row in _grid():
+        if _luts(row):
+            errors[row["component"] + row["flow"]].append(abs(predict_row(row) / _luts(row) - 1))
+        else:
+            assert predict_row(row) == 0
+    for component, found in errors.items():
+        core = component == "mvu_coreripple"
+        assert np.median(found) <= (0.05 if core else 0.10), component
+        assert np.quantile(found, 0.9) <= 0.20, component
+
+
+HELD_OUT = json.loads((BENCHMARK / "results.json").read_text())
+SMALL_LUTS = 2  # a circuit of a few LUTs may be off by this many instead
+
+
+@pytest.mark.parametrize("line", [r for r in HELD_OUT if r["ours median"] is not None], ids=lambda r: r["circuit"])
+def test_held_out_errors_meet_their_goals(line: dict[str, Any]) -> None:
+    small = line["ours luts"] <= SMALL_LUTS
+    core = line["circuit"] == "mvu_core ripple"
+    assert line["ours median"] <= (0.05 if core else 0.10) or small
+    assert line["ours p90"] <= 0.20 or small
+    assert line["ours slope"] is None or line["ours slope"] <= 0.15
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        CORE,
+        CORE | {"flow": "std", "MUL": 0},
+        CORE | {"PIPE": 0},
+        DSP,
+        {"component": "threshold:par", "B": 4, "CF": 1},
+        {"component": "threshold:par", "B": 3, "CF": 64},
+        {"component": "threshold:finn_bs", "B": 4, "CF": 1, "PE": 1},
+        {"component": "threshold:finn_bs", "B": 4, "CF": 16, "PE": 1},
+    ],
+)
+def test_every_accumulator_bit_costs(row: dict[str, Any]) -> None:
+    luts = [predict_row(row | {"P": p}) for p in range(4, 40)]
+    assert all(a < b for a, b in pairwise(luts))
+
+
+def test_text_and_absent_columns() -> None:
+    text = {key: str(value) for key, value in CORE.items()} | {"P": "16", "PIPE": "", "CF": ""}
+    assert predict_row(text) == predict_row(CORE | {"P": 16})
+
+
+def test_unknown_components_and_missing_columns_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"'adder'.*mvu_core"):
+        predict_row({"component": "adder"})
+    with pytest.raises(ConfigError, match=r"mvu_core: found no P"):
+        predict_row(CORE)
+
+
+def test_every_fit_states_its_error_and_source() -> None:
+    for name, fitted in FITS.items():
+        assert fitted.error_band is not None, name
+        assert "rows" in fitted.source, name
+
+
+def test_shipped_coefficients_are_those_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    import fit
+
+    samples = fit.read_grid(BENCHMARK / "data" / "grid.csv") + fit.read_measured(BENCHMARK / "data" / "measured.csv")
+    circuits = defaultdict(list)
+    for sample in samples:
+        if sample.model.circuit:
+            circuits[sample.model.circuit].append(sample)
+    assert {name: fit.solve(rows) for name, rows in circuits.items()} == {
+        name: pytest.approx(dict(fitted.coefficients), abs=1e-3) for name, fitted in FITS.items()
+    }
