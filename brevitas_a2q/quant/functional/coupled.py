@@ -139,6 +139,7 @@ def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Couplin
 
 
 Moves = tuple[Tensor, Tensor]
+_NONE = 2.0**60  # stands for a unit that is not there, in types that masks are slow in
 
 
 def _moves(magnitude: Tensor, codes: Tensor, limit: int, most: int) -> tuple[Moves, Moves]:
@@ -148,25 +149,30 @@ def _moves(magnitude: Tensor, codes: Tensor, limit: int, most: int) -> tuple[Mov
         Twice a pair of values (float64) and columns, shape ``(R, most)``: gains are 0 where no unit is worth adding,
         losses infinite where there is none to drop.
     """
-    depth, none = 2, 2.0**60
-    residual = (magnitude - codes).unsqueeze(2)
+    residual = magnitude - codes
+    gain = (residual - 0.5).sub_((1 - limit + codes).clamp_(0, 1), alpha=_NONE)
+    add, add_at = _deepen(gain, (limit - codes), most)
+    loss = residual.neg_().sub_(0.5).sub_((1 - codes).clamp_(0, 1), alpha=_NONE)
+    drop, drop_at = _deepen(loss, codes, most)
+    return (add.clamp_min(0), add_at), (torch.where(drop > -_NONE / 2, -drop, torch.inf), drop_at)
+
+
+def _deepen(first: Tensor, stock: Tensor, most: int) -> Moves:
+    """The ``most`` best units, best first, where an element's units are worth 1 less each, ``stock`` of them.
+
+    They are units of the ``most`` elements whose first unit is best, since no unit is worth more than the first.
+    """
+    best, where = first.topk(min(most, first.shape[1]), dim=1)
+    left, depth = stock.gather(1, where).unsqueeze(2), 1
     while True:
-        step = torch.arange(depth, device=codes.device, dtype=codes.dtype)
-        stock = codes.unsqueeze(2) - step
-        gain = (residual - step - 0.5).clamp_min_(0).mul_((limit - 2 * step - stock).clamp_(0, 1))
-        loss = (residual + step + 0.5).add_((1 - stock).clamp_(0, 1), alpha=none)
-        count = min(most, gain.shape[1] * depth)
-        add, add_at = gain.flatten(1).topk(count, dim=1)
-        drop, drop_at = loss.flatten(1).topk(count, dim=1, largest=False)
-        # Units deeper than these might have been better: look deeper where one could.
-        deeper_gain, deeper_loss = gain[:, :, -1].amax(1, keepdim=True) - 1, loss[:, :, -1].amin(1, keepdim=True) + 1
-        enough = (deeper_gain <= add[:, -1:]) & (deeper_loss >= drop[:, -1:])
-        enough &= (deeper_gain <= 0) & (deeper_loss >= none) if count < most else True
-        if bool(enough.all()) or depth >= limit:
+        step = torch.arange(depth, device=first.device, dtype=torch.float64)
+        value = torch.where(step < left, best.double().unsqueeze(2) - step, -_NONE).flatten(1)
+        found, at = value.topk(min(most, value.shape[1]), dim=1)
+        deeper = (best[:, :1].double() - depth).where(left.amax(1) > depth, -_NONE)
+        enough = found.shape[1] == most and bool((deeper <= found[:, -1:].clamp_min(-_NONE / 2)).all())
+        if enough or not bool((left > depth).any()):
             break
         depth *= 2
-    add, drop = add.double(), torch.where(drop < none, drop, torch.inf).double()
-    pad = (0, most - count)
-    fill = torch.nn.functional.pad
-    add_moves = fill(add, pad), fill(add_at.div(depth, rounding_mode="floor"), pad)
-    return add_moves, (fill(drop, pad, value=torch.inf), fill(drop_at.div(depth, rounding_mode="floor"), pad))
+    columns = where.gather(1, at.div(depth, rounding_mode="floor"))
+    pad = (0, most - found.shape[1])
+    return torch.nn.functional.pad(found, pad, value=-_NONE), torch.nn.functional.pad(columns, pad)

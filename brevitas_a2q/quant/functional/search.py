@@ -1,7 +1,7 @@
 """The threshold at which rounded soft thresholds of many rows fit their caps.
 
 ``units(theta) = round(max(m - theta, 0))``, clipped, falls as ``theta`` grows, and its sum falls nearly exponentially:
-secant steps on the logarithm converge in a few passes over memory. Bisection guards them inside a bracket.
+interpolating its logarithm inside a bracket converges in a few passes over memory.
 """
 
 from __future__ import annotations
@@ -64,32 +64,35 @@ def find_threshold(
         ``theta``, shape ``(R, 1)``.
     """
     theta, slope = _start(magnitude, cap, slant)
-    result, before, previous = torch.zeros_like(cap), None, None
-    low = torch.full_like(cap, -1.0)
+    result = torch.zeros_like(cap)
     tops = magnitude.amax(-1, keepdim=True)
     high = (tops if isinstance(slant, float) else (tops / slant).amax(0)) + 1
+    low = torch.full_like(cap, -1.0)
+    over, under = torch.full_like(cap, torch.inf), torch.full_like(cap, -torch.inf)  # levels at low and at high
     rows, buffer = torch.arange(len(cap), device=cap.device), torch.empty_like(magnitude)
     spare = (cap / 8).clamp_max_(window)  # allowed to be left
     enough, goal = cap - spare, (cap - spare / 2 + 1).log_()
     for _ in range(_MAX_STEPS):
         total = _load(units(magnitude, _spread(theta, slant), limit, buffer), slant)
-        fits = total <= cap
-        high, low = torch.where(fits, theta, high), torch.where(fits, low, theta)
+        level, fits = (total + 1).log_(), total <= cap
+        high, under = torch.where(fits, theta, high), torch.where(fits, level, under)
+        low, over = torch.where(fits, low, theta), torch.where(fits, over, level)
         result.index_copy_(0, rows, high)
         middle = low + (high - low) / 2
         open_ = (~fits | (total < enough) & (theta > 0)) & (middle > low) & (middle < high)
         keep = open_.squeeze(1).nonzero().squeeze(1)
         if keep.numel() == 0:
             break
-        level = (total + 1).log_()
-        if before is not None and previous is not None:
-            slope = (previous - level) / (theta - before)
-        step = theta + (level - goal) / slope
-        before, previous = theta, level
-        theta = torch.where((step > low) & (step < high), step, middle).clamp_min_(0)
+        # Inside a bracket whose ends are both known, interpolate; before that, longer and longer Newton steps.
+        slope = slope / 2
+        share = (over - goal) / (over - under)
+        inside = low + (high - low) * share.clamp(0.05, 0.95)
+        step = torch.where(torch.isfinite(over - under), inside, theta + (level - goal) / (2 * slope))
+        step = torch.where((step > low) & (step < high), step, middle).clamp_min_(0)
+        theta = torch.where(open_, step, theta)
         if keep.numel() <= len(rows) // 2:
-            cap, enough, goal, slope, previous = (v[keep] for v in (cap, enough, goal, slope, previous))
-            theta, before, low, high, rows = (v[keep] for v in (theta, before, low, high, rows))
+            cap, enough, goal, slope, over, under = (v[keep] for v in (cap, enough, goal, slope, over, under))
+            theta, low, high, rows = (v[keep] for v in (theta, low, high, rows))
             magnitude = magnitude[..., keep, :]
             slant = slant if isinstance(slant, float) else slant[:, keep]
             buffer = torch.empty_like(magnitude)
