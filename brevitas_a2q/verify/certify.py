@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ def certify(
         ModelError: Names the layer that is not integer, with a remedy.
         OnnxFileError: Names the file or node that cannot be read.
     """
-    if isinstance(model_or_path, (str, Path)):
+    if isinstance(model_or_path, (str, PathLike)):
         from brevitas_a2q.ir.reader import read_network
 
-        return certify_layers(read_network(model_or_path, input_range=input_range).dot_product_layers())
+        return certify_layers(read_network(Path(model_or_path), input_range=input_range).dot_product_layers())
     if example_inputs is None:
         raise ModelError(
             "found no example inputs",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
+from weakref import ReferenceType, ref
 
 from brevitas.proxy.runtime_quant import (
     ActQuantProxyFromInjector,
@@ -82,8 +83,8 @@ class CodeRanges(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._model = model
-        # By identity; the tensor is kept beside its range, so that no other can take its place.
-        self._known: dict[int, tuple[Tensor, CodeRange]] = {}
+        # By identity. The tensor is beside its range, lest another take its place; weakly, lest all activations stay.
+        self._known: dict[int, tuple[ReferenceType[Tensor], CodeRange]] = {}
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
@@ -106,15 +107,16 @@ class CodeRanges(TorchFunctionMode):
 
     def of(self, value: Any) -> CodeRange | None:
         """The range of a tensor or QuantTensor; None where no quantizer is known to bound it."""
-        known = self._known.get(id(unpack(value)))
-        return known[1] if known else None
+        tensor = unpack(value)
+        known = self._known.get(id(tensor))
+        return known[1] if known and known[0]() is tensor else None
 
     def _note(self, value: Any, codes: CodeRange | None) -> None:
         tensor = unpack(value)
         if codes is None:
             self._known.pop(id(tensor), None)
         elif isinstance(tensor, Tensor):
-            self._known[id(tensor)] = (tensor, codes)
+            self._known[id(tensor)] = (ref(tensor), codes)
 
     def _quantized(self, name: str) -> Callable[..., None]:
         def hook(proxy: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,10 @@ def simulate(
         A2QError: Bad settings, a file or model that is not integer, or inputs that do not fit it.
     """
     settings = Settings(accumulator_bit_width, overflow, order, tile, seed)
-    if isinstance(path_or_model, (str, Path)):
+    if isinstance(path_or_model, (str, PathLike)):
         from brevitas_a2q.verify.network_simulation import simulate_file
 
-        return simulate_file(path_or_model, inputs, settings)
+        return simulate_file(Path(path_or_model), inputs, settings)
     from brevitas_a2q.verify.torch_simulation import simulate_model
 
     return simulate_model(path_or_model, inputs, settings)

@@ -74,7 +74,7 @@ class Tally:
     overflows: dict[str, int] = field(default_factory=dict)
     dot_products: dict[str, int] = field(default_factory=dict)
     additions: int = 0
-    _reach: dict[str, IntRange] = field(default_factory=dict)
+    _reach: dict[int, tuple[DotProductLayer, IntRange]] = field(default_factory=dict)  # by identity
 
     def sums(self, layer: DotProductLayer, products: Products, codes: Tensor, bias: Tensor | None) -> Tensor:
         """The sums of one layer, as its accumulators compute them.
@@ -85,15 +85,21 @@ class Tally:
             codes: Inputs less zero-point.  # shape: (batch, in_channels, *spatial)
             bias: int64 at the scale of the sums.  # shape: (out_channels,)
         """
-        if layer.name not in self._reach:
-            reach = layer_sum(layer, None)
-            self._reach[layer.name] = IntRange(min(reach.lower), max(reach.upper)).with_zero()
         with torch.no_grad():
-            sums, count = accumulate(products, codes, bias, self._reach[layer.name], self.settings.of(layer))
+            sums, count = accumulate(products, codes, bias, self._bounds(layer), self.settings.of(layer))
         self.overflows[layer.name] = self.overflows.get(layer.name, 0) + count
         self.dot_products[layer.name] = self.dot_products.get(layer.name, 0) + sums.numel()
         self.additions += sums.numel() * (layer.dot_product_size + (bias is not None))
         return sums
+
+    def _bounds(self, layer: DotProductLayer) -> IntRange:
+        """Holds every partial sum; kept by the layer itself, for one that runs twice can have other inputs then."""
+        known = self._reach.get(id(layer))
+        if known is None or known[0] is not layer:
+            reach = layer_sum(layer, None)
+            known = layer, IntRange(min(reach.lower), max(reach.upper)).with_zero()
+            self._reach[id(layer)] = known
+        return known[1]
 
     def result(self, outputs: Any) -> Simulation:
         """The counts so far, with these outputs.

@@ -33,12 +33,12 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
         value, scale = unpack(x).detach(), codes.scale.detach()
         parts = [_output(whole, adds, part, scale, tally) for part in value.split(_batch_size(layer, value, scale))]
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if layer.return_quant_tensor or layer.output_quant.is_quant_enabled:
+            typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
+            return typed.set(value=output) if isinstance(typed, QuantTensor) else output
         if whole.transposed:
             layer._output_size = None  # as the method that this stands in for leaves it
-        if not (layer.return_quant_tensor or layer.output_quant.is_quant_enabled):
-            return output
-        typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
-        return typed.set(value=output) if isinstance(typed, QuantTensor) else output
+        return output
 
     with evaluating(model), intercepted(model, integer_product), ranges.tracing():
         outputs = run(model, inputs)

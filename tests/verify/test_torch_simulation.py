@@ -93,3 +93,30 @@ def test_widths_go_by_name(zoo: nn.Module, images: Tensor) -> None:
     assert [name for name, count in result.overflows.items() if count] == ["depthwise"]
     with pytest.raises(A2QError, match="found a width for 'deepwise'; expected names among conv, depthwise"):
         simulate(zoo, images, {"deepwise": 4})
+
+
+def test_a_layer_that_runs_twice_is_bounded_by_its_inputs_of_each_time() -> None:
+    torch.manual_seed(0)
+    linear = qnn.QuantLinear(16, 4, bias=False, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=4)
+    quant = qnn.QuantIdentity(bit_width=4, scaling_impl_type="const", scaling_init=8.0, return_quant_tensor=True)
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quant, self.linear = quant, linear
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.quant(x)
+            return self.linear(torch.relu(x)), self.linear(x + x)
+
+    model = Twice().eval()
+    x = 20 * torch.randn(64, 16)
+    with torch.no_grad():
+        exact = model(x)
+    scale = linear.quant_weight().scale.detach()
+    (once, twice), overflows = simulate(model, x, 9, "wrap")
+    for found, expected in ((once, exact[0]), (twice, exact[1])):
+        sums = (expected / scale).round().long()
+        wrapped = (sums + 256) % 512 - 256
+        assert torch.equal((found / scale).round().long(), wrapped)
+    assert overflows["linear"] > 0
