@@ -14,8 +14,8 @@ from brevitas_a2q.cli.design_options import design_options, estimate_table, summ
 from brevitas_a2q.errors import A2QError
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.folding_result import FoldResult
     from brevitas_a2q.hw.folding_problem import FoldingPlan
+    from brevitas_a2q.hw.folding_result import FoldResult
 
 __all__ = ["command"]
 
@@ -69,10 +69,10 @@ def _comparison(result: FoldResult) -> str:
     greedy = result.setfolding_lut_equivalent
     if greedy is None or result.setfolding is None:
         return "no comparison with SetFolding: FINN main cannot express this network"
+    ratio = greedy / result.lut_equivalent
     return (
-        f"SetFolding, same cost model: {result.setfolding.total.lut:,} LUT, {result.setfolding.fps:,.1f} frames per "
-        f"second; {greedy:,.0f} LUT-equivalents, {greedy / result.lut_equivalent:.2f} times the optimum's "
-        f"{result.lut_equivalent:,.0f}"
+        f"SetFolding, same cost model: {result.setfolding.total.lut:,} LUT at {result.setfolding.fps:,.1f} frames per "
+        f"second; {greedy:,.0f} LUT-equivalents, {ratio:.2f} times the {result.lut_equivalent:,.0f} of this folding"
     )
 
 

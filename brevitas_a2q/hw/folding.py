@@ -80,9 +80,7 @@ def fits(used: Resources, part: Part) -> bool:
     return all(u <= have for u, have in zip(_counts(used), _counts(part), strict=True))
 
 
-def fewer_luts(
-    graph: Graph, part: Part, model: CostModel, max_cycles: int, beside: Design, *, clock_mhz: float = 200.0
-) -> Design | None:
+def fewer_luts(graph: Graph, part: Part, model: CostModel, max_cycles: int, beside: Design) -> Design | None:
     """A design that is no worse than another one in LUTs and in LUT-equivalents, if weighing LUTs up finds one.
 
     The optimum in LUT-equivalents may trade LUTs for block RAMs. Counting LUTs a few times over leads to designs that
@@ -94,9 +92,8 @@ def fewer_luts(
         model: Cost model.
         max_cycles: Most cycles per image.
         beside: The design to be no worse than.
-        clock_mhz: Clock, for messages.
     """
-    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True, clock_mhz=clock_mhz)
+    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True)
     most = problem.weights(beside.total)
     _, *blocks = problem.weights.price
     for weight in _LUT_WEIGHTS:

@@ -9,11 +9,11 @@ from typing import Any
 
 from brevitas_a2q.errors import A2QError, ConfigError
 from brevitas_a2q.hw.cost.finn.flow import finn_estimate
-from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.design import build_design
+from brevitas_a2q.hw.cost.model import CostModel, synthesis_model
+from brevitas_a2q.hw.design import Design, build_design
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.estimation import Estimate, estimate_of, max_cycles_for, resources_json
-from brevitas_a2q.hw.folding import cheapest, fastest, fewer_luts
+from brevitas_a2q.hw.folding import cheapest, fastest, fewer_luts, fits
 from brevitas_a2q.hw.folding_file import finn_folding
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, LutEquivalent
 from brevitas_a2q.hw.folding_search import pareto
@@ -103,11 +103,22 @@ def fold_graph(
     rate = target_fps or clock_mhz * 1e6 / design.performance.max_cycles
     greedy = setfolding_foldings(applied.graph, part, rate, clock_mhz)
     baseline = None if greedy is None else build_design(applied.graph, greedy, part, model)
-    if baseline is not None and max_cycles is not None and design.total.lut > baseline.total.lut:
-        design = fewer_luts(applied.graph, part, model, max_cycles, baseline, clock_mhz=clock_mhz) or design
+    if baseline is not None and max_cycles is not None and baseline.performance.max_cycles <= max_cycles:
+        design = _no_worse(applied.graph, part, model, max_cycles, design, baseline)
     found = estimate_of(design, applied, part, clock_mhz)
     beside = None if baseline is None else estimate_of(baseline, applied, part, clock_mhz)
     return FoldResult(found, beside, _finn_folding(applied.graph, found.foldings, part))
+
+
+def _no_worse(graph: Graph, part: Part, model: CostModel, max_cycles: int, design: Design, baseline: Design) -> Design:
+    """The design, or one that is no worse than a baseline of the same rate in LUTs and in LUT-equivalents.
+
+    The search counts FIFOs of the least depth; the baseline itself is the answer where deeper ones decide for it.
+    """
+    if design.total.lut > baseline.total.lut:
+        design = fewer_luts(graph, part, model, max_cycles, baseline) or design
+    cost = LutEquivalent.of(part)
+    return baseline if fits(baseline.total, part) and cost(baseline.total) < cost(design.total) else design
 
 
 def setfolding_foldings(graph: Graph, part: Part, target_fps: float, clock_mhz: float) -> dict[str, Folding] | None:
