@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,19 @@ from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Tensor
 __all__ = ["folded"]
 
 Array = npt.NDArray[Any]
+
+_UNARY: dict[str, Callable[[Array], Array]] = {
+    "Abs": np.abs,
+    "Ceil": np.ceil,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Log": np.log,
+    "Neg": np.negative,
+    "Reciprocal": lambda x: 1 / x,
+    "Relu": lambda x: np.maximum(x, 0),
+    "Round": np.round,
+    "Sqrt": np.sqrt,
+}
 
 _CASTS = {
     onnx.TensorProto.FLOAT: np.float32,
@@ -60,15 +74,24 @@ def _computed(node: Node, arrays: list[Array]) -> Array | None:
     a = node.attributes
     if node.op in ("Add", "Sub", "Mul", "Div") and len(arrays) == 2:
         shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
-        if np.prod(shape, dtype=object) > max(MAX_ANNOTATION, arrays[0].size, arrays[1].size):
+        if prod(shape) > max(MAX_ANNOTATION, arrays[0].size, arrays[1].size):
             raise ValueError(f"a result of shape {shape}")
         if node.op == "Div" and arrays[0].dtype.kind in "iu":
             if (arrays[1] == 0).any():
                 raise ValueError("division by zero")
             return arrays[0] // arrays[1]
         return _finite(evaluate(node.op, arrays[0], arrays[1:], {}))
-    if node.op in ("Neg", "Relu") and len(arrays) == 1:
-        return _finite(evaluate(node.op, arrays[0], [], {}))
+    if node.op in _UNARY and len(arrays) == 1:
+        with np.errstate(all="ignore"):
+            return _finite(np.asarray(_UNARY[node.op](arrays[0])))
+    if node.op == "Pow" and len(arrays) == 2 and 1 in (arrays[0].size, arrays[1].size):
+        with np.errstate(all="ignore"):
+            return _finite(np.power(arrays[0], arrays[1].astype(arrays[0].dtype)))
+    if node.op == "ConstantOfShape" and len(arrays) == 1 and arrays[0].dtype.kind in "iu":
+        shape = tuple(int(n) for n in arrays[0].reshape(-1))
+        if len(shape) > MAX_RANK or any(n < 0 for n in shape) or prod(shape) > MAX_ANNOTATION:
+            raise ValueError(f"a tensor of shape {shape}")
+        return np.full(shape, a.get("value", np.zeros(1, np.float32)).reshape(-1)[0])
     if node.op == "Cast" and len(arrays) == 1 and a.get("to") in _CASTS:
         with np.errstate(all="ignore"):
             return _finite(arrays[0].astype(_CASTS[a["to"]]))

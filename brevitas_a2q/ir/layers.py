@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
-from brevitas_a2q.ir.tensor import Tensor
+from brevitas_a2q.ir.tensor import Codes, Tensor
 
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
@@ -119,13 +120,21 @@ def _layer(network: Network, node: Node) -> DotProductLayer:
         x_hi=x_hi,
         input_bit_width=x.codes.dtype.bit_width,
         input_signed=x.codes.dtype.signed,
-        weight_bit_width=w.codes.dtype.bit_width,
+        weight_bit_width=_weight_bits(w.codes),
         bias=_bias(network, node, rows.shape[0]),
         accumulator_bit_width=trained_width(network, node),
         tile=trained_width(network, node, ACCUMULATOR_TILE),
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
         range_source="range analysis" if narrower else "data type",
     )
+
+
+def _weight_bits(codes: Codes) -> int:
+    """M, such that the data-type bound's ``|q| <= 2^(M-1)`` holds, for unsigned and offset weights too."""
+    if codes.dtype.name == "BIPOLAR":
+        return 1
+    lo, hi = codes.type_range()
+    return required_bit_width(int(lo.min()), int(hi.max()))
 
 
 def bias_node(network: Network, node: Node) -> Node | None:

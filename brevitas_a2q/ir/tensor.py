@@ -77,6 +77,14 @@ class Codes:
             lo, hi = (lo + 1, hi) if self.dtype.signed else (lo, hi - 1)
         return lo - self.zero_point, hi - self.zero_point
 
+    @property
+    def integer_type(self) -> IntType:
+        """Type of the integers ``v``: the codes' own, or the smallest that holds them less the zero-point."""
+        if not self.zero_point.any():
+            return self.dtype
+        lo, hi = self.type_range()
+        return IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
+
     def interval(self) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest real value."""
         ends = self.scale * self.lo, self.scale * self.hi

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from brevitas_a2q import ir
+from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
 
 Build = Callable[..., Any]
@@ -191,6 +192,68 @@ def test_shape_arithmetic_is_folded(builder: Build) -> None:
     b.node("Reshape", conv, b.node("Concat", *pieces, axis=0))
     network = ir.read(b.save())
     assert network.tensors[network.outputs[0]].shape == (1, 48)
+
+
+def test_constants_are_computed(builder: Build) -> None:
+    b = builder()
+    scale = b.node("Exp", b.node("Mul", b.constant(np.float32(2)), b.node("Log", b.constant(np.float32(0.5)))))
+    zero = b.node("ConstantOfShape", b.constant(np.int64([1])))
+    bits = b.node("Cast", b.constant(np.int64(4)), to=1)
+    inputs = ("x", scale, zero, bits)
+    x = b.node("Quant", *inputs, domain="qonnx.custom_op.general", signed=0, narrow=0, rounding_mode="ROUND")
+    b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))))
+    network = ir.read(b.save())
+    assert [node.op for node in network.nodes] == ["Quant", "Conv"]
+    codes = network.tensors[x].codes
+    assert codes is not None
+    assert codes.uniform_scale == pytest.approx(0.25)
+
+
+def test_weights_with_a_zero_point_count_the_bits_of_their_differences(builder: Build) -> None:
+    b = builder()
+    weights = b.quant(b.constant(np.full((3, 2, 1, 1), -100, np.float32)), 1.0, 8, 0, zero_point=128)
+    b.node("Conv", b.quant("x"), weights)
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert (layer.weights == -100).all()
+    assert layer.weight_bit_width == 8  # -128 to 127
+    b = builder()
+    b.node("Conv", b.quant("x"), b.quant(b.constant(np.full((3, 2, 1, 1), 200, np.float32)), 1.0, 8, 0))
+    assert ir.read(b.save()).dot_product_layers()[0].weight_bit_width == 9  # the bound's |q| <= 2^(M-1) holds
+
+
+@pytest.mark.parametrize(
+    ("where", "rounding", "mode", "read"),
+    [
+        ("asymmetric", "floor", "nearest", True),
+        ("half_pixel", "round_prefer_floor", "nearest", True),
+        ("half_pixel", "floor", "nearest", False),
+        ("align_corners", "floor", "nearest", False),
+        ("asymmetric", "floor", "linear", False),
+    ],
+)
+def test_resizing(builder: Build, where: str, rounding: str, mode: str, read: bool) -> None:
+    b = builder()
+    scales = b.constant(np.float32([1, 1, 2, 3]))
+    options = {"coordinate_transformation_mode": where, "nearest_mode": rounding, "mode": mode}
+    b.node("Conv", b.node("Resize", b.quant("x"), "", scales, **options), b.weights(np.ones((3, 2, 1, 1))))
+    if read:
+        network = ir.read(b.save())
+        assert network.tensors[network.outputs[0]].shape == (1, 3, 8, 12)
+        assert network.nodes[1].op == "Upsample"
+    else:
+        with pytest.raises(OnnxFileError, match="Resize"):
+            ir.read(b.save())
+
+
+def test_casts_that_change_values_are_refused(builder: Build) -> None:
+    for scale, to, read in ((0.5, 1, True), (1.0, 7, True), (0.5, 7, False), (1.0, 10, False)):
+        b = builder()
+        b.node("Conv", b.node("Cast", b.quant("x", scale), to=to), b.weights(np.ones((3, 2, 1, 1))))
+        if read:
+            assert ir.read(b.save()).nodes[1].op == "Identity"
+        else:
+            with pytest.raises(OnnxFileError, match="Cast"):
+                ir.read(b.save())
 
 
 def test_exact_ranges_of_sums(builder: Build) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw.frontend.stream import Broken, Stream
 from brevitas_a2q.hw.ir import Unit
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
+from brevitas_a2q.ir.layers import DOT_PRODUCTS
 from brevitas_a2q.ir.network import Network, Node
-from brevitas_a2q.ir.tensor import Codes, Tensor
+from brevitas_a2q.ir.tensor import Tensor
 
-__all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of", "wire_type"]
+__all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +35,6 @@ class ChannelRanges:
     def turned(self, mirrored: npt.NDArray[np.bool_]) -> ChannelRanges:
         """The ranges after the weights of some channels were negated."""
         return ChannelRanges(np.where(mirrored, -self.hi, self.lo), np.where(mirrored, -self.lo, self.hi))
-
-
-def wire_type(codes: Codes) -> IntType:
-    """The type of the integers on the wire: the codes' own, or the smallest that holds them less the zero-point."""
-    if not codes.zero_point.any():
-        return codes.dtype
-    lo, hi = codes.type_range()
-    return IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
 
 
 def channel_axis_of(tensor: Tensor, last: bool = False) -> int:
@@ -73,7 +66,22 @@ class Context:
         for name in self.network.inputs:
             tensor = self.network.tensors[name]
             if tensor.codes is not None:
-                self.streams[name] = Stream("", tensor, channel_axis_of(tensor))
+                self.streams[name] = self.input_stream(tensor)
+
+    def input_stream(self, tensor: Tensor) -> Stream:
+        """The accelerator's input, whose channels come last if a matrix product reads it as it is."""
+        return Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
+
+    def _first_product(self, tensor: str) -> str:
+        """Operator of the first node behind a tensor that says where its channels are."""
+        seen, queue = {tensor}, deque([tensor])
+        while queue:
+            for node in self.network.consumers(queue.popleft()):
+                if node.op in (*DOT_PRODUCTS, "Reshape", "Transpose", "BatchNormalization"):
+                    return node.op
+                queue.extend(name for name in node.outputs if name not in seen)
+                seen.update(node.outputs)
+        return ""
 
     def place(self, node: Node, stream: Stream | Broken) -> None:
         """Record the stream of a node's outputs."""
@@ -102,7 +110,7 @@ class Context:
 
     def wire(self, stream: Stream) -> IntType:
         """The type of the integers on a stream's wire."""
-        return self.units[stream.unit].output_type if stream.unit else wire_type(stream.codes)
+        return self.units[stream.unit].output_type if stream.unit else stream.codes.integer_type
 
     def only_reader(self, stream: Stream) -> bool:
         """Whether nothing but the stream itself reads the integers it starts from."""

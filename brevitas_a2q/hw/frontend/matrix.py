@@ -134,7 +134,7 @@ def _matrix_unit(context: Context, node: Node, stream: Stream, kind: Any, rows: 
             output_type=accumulator,
             channels=channels,
             source=(node.name,),
-            weight_type=weights.codes.dtype,
+            weight_type=weights.codes.integer_type,
             weights=rows,
             accumulator_type=accumulator,
             accumulator_range=(lo, hi),

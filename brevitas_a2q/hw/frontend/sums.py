@@ -8,7 +8,7 @@ import numpy as np
 
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw.frontend.activation import with_thresholds
-from brevitas_a2q.hw.frontend.context import Context, channel_axis_of, wire_type
+from brevitas_a2q.hw.frontend.context import Context, channel_axis_of
 from brevitas_a2q.hw.frontend.integers import integers
 from brevitas_a2q.hw.frontend.moves import build_moves
 from brevitas_a2q.hw.frontend.stream import Stream
@@ -37,7 +37,7 @@ def quantizer(context: Context, node: Node) -> Stream:
     _check_moves(context, stream, node, table)
     assert output.codes is not None
     source_nodes = (*(n.name for n in stream.chain), node.name)
-    unit = with_thresholds(context, stream, table, wire_type(output.codes), source_nodes)
+    unit = with_thresholds(context, stream, table, output.codes.integer_type, source_nodes)
     start = replace(stream.start, codes=_codes_before_moves(output.codes), shape=stream.start.shape)
     moved = Stream(unit, start, stream.channel_axis, moves=stream.moves, image=stream.image)
     done = build_moves(context, moved)
@@ -60,7 +60,7 @@ def _input_quantizer(context: Context, node: Node) -> Stream:
     context.input_quantizer = node
     output = context.network.tensors[node.output]
 
-    return Stream("", output, channel_axis_of(output))
+    return context.input_stream(output)
 
 
 def _same_quantizer(one: Node, other: Node) -> bool:
@@ -129,7 +129,7 @@ def concat(context: Context, node: Node) -> Stream:
             remedy="let one quantizer serve all inputs of the concatenation",
         )
     types = {context.wire(stream) for stream in streams}
-    dtype = types.pop() if len(types) == 1 else wire_type(output.codes)
+    dtype = types.pop() if len(types) == 1 else output.codes.integer_type
     unit = context.add(
         Concat(
             name=node.name,

@@ -196,12 +196,16 @@ def pad(call: Call) -> Result:
 
 def upsample(call: Call) -> Result:
     """Upsample (opset 9): nearest neighbours by constant scales."""
+    if call.attribute("mode", "nearest") != "nearest":
+        raise call.error("interpolates", expected="nearest neighbours", remedy="use mode='nearest'")
     return _nearest(call, [float(v) for v in call.constant(1, "scales").reshape(-1)])
 
 
 def resize(call: Call) -> Result:
     """Resize: nearest neighbours by integer factors, given as scales or as sizes."""
     x = call.stream(3)
+    if call.attribute("mode", "nearest") != "nearest":
+        raise call.error("interpolates", expected="nearest neighbours", remedy="use mode='nearest'")
     where = call.attribute("coordinate_transformation_mode", "half_pixel")
     rounding = call.attribute("nearest_mode", "round_prefer_floor")
     # For an integer factor f both of these read pixel floor(i / f); other combinations do not.
@@ -218,8 +222,6 @@ def resize(call: Call) -> Result:
 def _nearest(call: Call, factors: list[float]) -> Result:
     x = call.stream(3)
     whole = [int(f) if 1 <= f < 1 << 16 and f % 1 == 0 else 0 for f in factors]
-    if call.attribute("mode", "nearest") != "nearest":
-        raise call.error("found another mode than nearest", expected="nearest neighbours")
     if len(whole) != len(x.shape) or not all(whole) or any(f != 1 for f in whole[:2]):
         raise call.error(f"found factors {factors}", expected="integer factors of the spatial dimensions")
     node = replace(call.node, op="Upsample", inputs=(x.name,), attributes={"scales": tuple(whole)})

@@ -11,7 +11,15 @@ import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
-from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat, Int32Bias, Uint8ActPerTensorFloat
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerTensorFloat,
+    Int32Bias,
+    ShiftedUint8ActPerTensorFloat,
+    ShiftedUint8WeightPerTensorFloat,
+    SignedBinaryActPerTensorConst,
+    Uint8ActPerTensorFloat,
+)
 from torch import Tensor, nn
 
 from brevitas_a2q.hw.ir import (
@@ -220,7 +228,36 @@ class Speech(nn.Module):
         return self.body(x)
 
 
-NETWORKS = {net.__name__: net for net in (ResNet18, MobileNetV2, UNet, Espcn, NearestUpsampler, Speech)}
+class Zoo(nn.Module):
+    """Quantizers of every sort: zero-points, one bit, a scale per channel, sigmoid, leaky slopes, unsigned weights."""
+
+    shape = (3, 12, 12)
+
+    def __init__(self) -> None:
+        super().__init__()
+        per_channel = {"per_channel_broadcastable_shape": (1, 4, 1, 1), "scaling_stats_permute_dims": (1, 0, 2, 3)}
+        self.body = nn.Sequential(
+            qnn.QuantIdentity(act_quant=ShiftedUint8ActPerTensorFloat),
+            *conv_bn(3, 4, 3, weight_quant=ShiftedUint8WeightPerTensorFloat),
+            qnn.QuantReLU(act_quant=ShiftedUint8ActPerTensorFloat, bit_width=4),
+            *conv_bn(4, 4, 3, padding=1),
+            qnn.QuantSigmoid(bit_width=4, return_quant_tensor=True),
+            *conv_bn(4, 4, 3),
+            qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True),
+            *conv_bn(4, 4, 1),
+            qnn.QuantReLU(bit_width=4, scaling_per_output_channel=True, return_quant_tensor=True, **per_channel),
+            *conv_bn(4, 4, 3, groups=4),
+            nn.LeakyReLU(0.1),
+            signed(4),
+            qnn.TruncAvgPool2d(2, 2, bit_width=3, return_quant_tensor=True),
+            qnn.QuantConv2d(4, 2, 1, **WEIGHTS),
+        )
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x)
+
+
+NETWORKS = {net.__name__: net for net in (ResNet18, MobileNetV2, UNet, Espcn, NearestUpsampler, Speech, Zoo)}
 
 
 @pytest.fixture(scope="session")
