@@ -36,7 +36,7 @@ def command(
     from brevitas_a2q.verify.document import certificate_json, differences, read_certificate
     from brevitas_a2q.verify.table import certificate_table
 
-    claimed = None if against is None else read_certificate(_text(against))
+    claimed = None if against is None else read_certificate(_text(against), str(against))
     certificate = certify(network, input_range=input_range)
     broken = () if claimed is None else differences(claimed, certificate)
     if output is not None:

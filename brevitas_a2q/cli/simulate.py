@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
+_OVERFLOW = click.Choice(["wrap", "saturate", "check"])
+_ORDER = click.Choice(["forward", "reverse", "random"])
 
 
 @click.command("simulate")
@@ -29,8 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--accumulator-bit-width", "bits", metavar="P", type=int, help="Width of every layer; else its own target."
 )
-@click.option("--overflow", type=click.Choice(["wrap", "saturate", "check"]), default="wrap", show_default=True)
-@click.option("--order", type=click.Choice(["forward", "reverse", "random"]), default="forward", show_default=True)
+@click.option("--overflow", type=_OVERFLOW, default="wrap", show_default=True, help="What happens beyond P bits.")
+@click.option("--order", type=_ORDER, default="forward", show_default=True, help="Order of one output's additions.")
 @click.option("--tile", metavar="T", type=int, help="Products per tile with an accumulator of its own.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order.")
 @click.option("--out", metavar="Y.npz", type=_PATH, help="Write the network's outputs.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from brevitas_a2q.errors import ModelError
+from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.verify.certificate import Certificate, certify_layers
 
 __all__ = ["certify"]
@@ -33,6 +34,8 @@ def certify(
     if isinstance(model_or_path, (str, PathLike)):
         from brevitas_a2q.ir.reader import read_network
 
+        if input_range is not None and not (isfinite(input_range[0]) and input_range[0] <= input_range[1] < inf):
+            raise DataError(f"found input_range = {input_range}", expected="two finite numbers, the lower one first")
         return certify_layers(read_network(Path(model_or_path), input_range=input_range).dot_product_layers())
     if example_inputs is None:
         raise ModelError(

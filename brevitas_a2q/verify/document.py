@@ -40,8 +40,8 @@ def certificate_json(certificate: Certificate) -> str:
     return "{\n" + head + ' "layers": [\n' + ",\n".join(layers) + "\n ]\n}\n"
 
 
-def read_certificate(source: str | Mapping[str, Any]) -> Certificate:
-    """The certificate in a JSON text or object.
+def read_certificate(source: str | Mapping[str, Any], where: str = "certificate") -> Certificate:
+    """The certificate in a JSON text or object; ``where`` names it in errors.
 
     Everything that follows from the channels' ranges (widths, margins, ``holds``) is computed again and must agree.
 
@@ -53,6 +53,7 @@ def read_certificate(source: str | Mapping[str, Any]) -> Certificate:
         if document["format"] != FORMAT or document["version"] != VERSION:
             raise CertificateError(
                 f"found format {document['format']!r} version {document['version']!r}",
+                where=where,
                 expected=f"{FORMAT!r} version {VERSION}",
                 remedy="write it again with `brevitas-a2q certify MODEL.onnx --output CERTIFICATE.json`",
             )
@@ -64,10 +65,11 @@ def read_certificate(source: str | Mapping[str, Any]) -> Certificate:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
-        raise CertificateError(f"cannot read the certificate: {reason}", expected=f"JSON of {FORMAT}") from error
+        raise CertificateError(f"cannot be read ({reason})", where=where, expected=f"JSON of {FORMAT}") from error
     if not agrees:
         raise CertificateError(
-            "the certificate contradicts itself",
+            "contradicts itself",
+            where=where,
             expected="widths, margins and `holds` that follow from the ranges of its channels",
             remedy="do not trust it; certify the file again",
         )

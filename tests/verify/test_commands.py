@@ -52,7 +52,7 @@ def test_a_written_certificate_is_checked_again(
     assert "layer /f/f.4/MatMul: its integer weights are others" in printed(capsys)["against"]["broken"]
     Path(written).write_text("{")
     assert main(["certify", tfc, "--against", written]) == 2
-    assert capsys.readouterr().err.startswith("brevitas-a2q: error: cannot read the certificate")
+    assert capsys.readouterr().err.startswith(f"brevitas-a2q: error: {written}: cannot be read")
 
 
 def test_simulate_counts_and_writes(tfc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,3 +90,9 @@ def test_bad_widths_are_one_line(width: str, tfc: str, tmp_path: Path, capsys: p
     np.savez(tmp_path / "x.npz", x=np.zeros((1, 784), np.float32))
     assert main(["simulate", tfc, "--inputs", str(tmp_path / "x.npz"), "--accumulator-bit-width", width]) == 2
     assert "expected an integer from 2 to 64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ends", [("1", "0"), ("nan", "1"), ("0", "inf"), ("-inf", "0")])
+def test_bad_input_ranges_are_one_line(ends: tuple[str, str], tfc: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certify", tfc, "--input-range", *ends]) == 2
+    assert "expected two finite numbers, the lower one first" in capsys.readouterr().err
