@@ -130,6 +130,15 @@ def test_merging_batch_norm_starts_again_from_the_merged_weights() -> None:
     torch.testing.assert_close(norm.exp2().flatten(), 3 * weight.abs().flatten(1).sum(1), rtol=1e-4, atol=0)
 
 
+def test_a_changed_configuration_is_not_kept_back() -> None:
+    net = trained("A2Q", 20)
+    proxy = net[1].weight_quant
+    proxy.quant_injector = proxy.quant_injector.let(bit_width=3, accumulator_bit_width=10)
+    proxy.init_tensor_quant()
+    assert proxy.accumulator_bit_width == 10
+    assert proxy.tensor_quant.code_range == (-3, 3)
+
+
 def test_state_before_the_first_forward_carries_no_norm() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -48,6 +48,7 @@ def layer_of(
         weight_accumulator_bit_width=bits,
         weight_input_bit_width=input_bits,
         weight_input_signed=signed,
+        weight_budget_aware_scale=False,
         **settings,
     )
     layer.weight.data = weight
@@ -61,11 +62,21 @@ def test_any_type_and_distribution(method: str, dtype: torch.dtype, signed: bool
     """A1, A2, A3: constant, zero and extreme channels in every type, over widths."""
     torch.manual_seed(0)
     for weight in (make().to(dtype) for make in DISTRIBUTIONS.values()):
-        for bits, weight_bits, input_bits in ((2, 4, 1), (9, 4, 4), (12, 8, 8), (16, 8, 8), (26, 16, 7), (64, 16, 16)):
+        for bits, weight_bits, input_bits in ((2, 4, 1), (10, 4, 4), (16, 8, 8), (26, 16, 7)):
             layer = layer_of(method, weight, bits, weight_bits, input_bits, signed)
             no_overflow(layer, input_range(input_bits, signed), bits)
             layer.weight_quant(layer.weight).value.sum().backward()
             assert torch.isfinite(layer.weight.grad).all()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_widest_types(method: str, signed: bool, no_overflow: Check) -> None:
+    """P up to 64, N and M up to 16, over thousands of products."""
+    torch.manual_seed(0)
+    for bits, size in ((31, 4096), (32, 65_536), (33, 4096), (48, 4096), (64, 4096)):
+        layer = layer_of(method, torch.randn(2, size) + 2, bits, 16, 16, signed)
+        no_overflow(layer, input_range(16, signed), bits)
 
 
 @pytest.mark.parametrize("method", METHODS)
