@@ -1,6 +1,6 @@
 """Time of the weight quantizers alone, forward and backward, against upstream Brevitas' A2Q in the same run.
 
-Runs of the quantizers alternate, so that a busy machine slows all of them alike, and the ratio to upstream is the median
+Runs of the quantizers alternate, so that a busy machine slows all of them alike; the ratio to upstream is the median
 over rounds of the ratio within a round. One thread.
 
 Usage: python benchmarks/quantizer_speed.py [--rounds 15] [--output benchmarks/results/quantizer_speed.json]

@@ -17,7 +17,9 @@ from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
     dequantize,
+    join,
     keep_finite,
+    packed,
     recover_codes,
     representable,
     row_blocks,
@@ -127,30 +129,32 @@ class _A2Q(torch.autograd.Function):
     def forward(
         ctx: Any, weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
     ) -> Tensor:
-        parts, saved = [], []
+        largest, saved, out = max(q_max, -q_min), [], None
         for block in row_blocks(weight):
             arguments = weight[block], rows_of(scale, block), rows_of(norm, block), budget.rows(block)
             if torch.compiler.is_compiling():
                 rest = _codes_op(*arguments[:3], list(arguments[3]), q_min, q_max, centred)
             else:
                 rest = _normalized_codes(*arguments, q_min, q_max, centred)
-            parts.append(dequantize(rest[0], arguments[1], weight.dtype, max(q_max, -q_min)))
-            saved += rest
+            out = join(out, weight, block, dequantize(rest[0], arguments[1], weight.dtype, largest))
+            saved += [packed(rest[0], largest), *rest[1:]]
         ctx.save_for_backward(weight, scale, norm, *saved)
         ctx.centred = centred
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return torch.empty_like(weight) if out is None else out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, norm, *saved = ctx.saved_tensors
-        parts = []
+        grad_weight, sides = None, []
         for index, block in enumerate(row_blocks(weight)):
             codes, *columns = saved[4 * index : 4 * index + 4]
-            parts.append(_gradients(grad[block], weight[block], rows_of(scale, block), codes, columns, ctx.centred))
-        whole = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*parts, strict=True)]
-        grad_scale = whole[1].sum_to_size(scale.shape).to(scale.dtype)
-        return whole[0], grad_scale, whole[2].sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
+            part, *side = _gradients(grad[block], weight[block], rows_of(scale, block), codes, columns, ctx.centred)
+            grad_weight = join(grad_weight, weight, block, part)
+            sides.append(side)
+        for_scale, for_norm = (torch.cat(side) for side in zip(*sides, strict=True))
+        grad_scale = for_scale.sum_to_size(scale.shape).to(scale.dtype)
+        return grad_weight, grad_scale, for_norm.sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
 
 
 def _gradients(
@@ -162,8 +166,9 @@ def _gradients(
     Where the cap holds ``g = s * cap``, so the scale gets what the log-norm does not.
     """
     inverse, ratio, free = columns
-    grad, scale = grad.to(codes.dtype), scale.to(codes.dtype)
-    direction = weight.to(codes.dtype) * inverse
+    dtype = inverse.dtype
+    grad, scale, codes = grad.to(dtype), scale.to(dtype), codes.to(dtype)
+    direction = weight.to(dtype) * inverse
     if centred:
         direction -= direction.mean(1, keepdim=True)
     along = (grad * direction).sum(1, keepdim=True)

@@ -15,7 +15,9 @@ from torch import Tensor
 __all__ = [
     "compute_dtype",
     "dequantize",
+    "join",
     "keep_finite",
+    "packed",
     "recover_codes",
     "representable",
     "row_blocks",
@@ -39,6 +41,22 @@ def row_blocks(weight: Tensor) -> list[slice]:
         return [slice(0, rows)]
     step = max(1, _BLOCK // columns)
     return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def join(whole: Tensor | None, like: Tensor, block: slice, part: Tensor) -> Tensor:
+    """Put a block's result into its place: a new tensor like ``like``, or the result itself if it is all there is."""
+    if part.shape[0] == like.shape[0]:
+        return part
+    whole = torch.empty_like(like) if whole is None else whole
+    whole[block] = part
+    return whole
+
+
+def packed(codes: Tensor, largest_code: int) -> Tensor:
+    """Codes in the fewest bytes, if they are many, to be kept for the backward pass."""
+    if codes.numel() <= _BLOCK // 4:
+        return codes
+    return codes.to(torch.int8 if largest_code < 128 else torch.int32)
 
 
 def rows_of(value: Tensor, block: slice) -> Tensor:

@@ -23,7 +23,9 @@ from brevitas_a2q.quant.functional.coupled import Coupling, project_coupled
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
     dequantize,
+    join,
     keep_finite,
+    packed,
     recover_codes,
     representable,
     row_blocks,
@@ -152,31 +154,32 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
-        largest, saved, parts = max(q_max, -q_min), [], []
+        largest, saved, out = max(q_max, -q_min), [], None
         for block in row_blocks(weight):
             part, step, limits = weight[block], rows_of(scale, block), budget.rows(block)
             if torch.compiler.is_compiling():
                 codes, normals = _codes_op(part, step, list(limits), q_min, q_max)
             else:
                 codes, normals = _codes(part, step, limits, q_min, q_max)
-            parts.append(dequantize(codes, step, weight.dtype, largest))
-            saved += [codes, normals]
+            out = join(out, weight, block, dequantize(codes, step, weight.dtype, largest))
+            saved += [packed(codes, largest), normals]
         ctx.save_for_backward(weight, scale, *saved)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        ctx.largest = largest
+        return torch.empty_like(weight) if out is None else out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, *saved = ctx.saved_tensors
-        parts, steps = [], []
+        grad_weight, steps = None, []
+        dtype = compute_dtype(weight.dtype, weight.shape[1], ctx.largest)
         for block, codes, normals in zip(row_blocks(weight), saved[::2], saved[1::2], strict=True):
-            outer = grad[block].to(codes.dtype)
+            codes, outer = codes.to(dtype), grad[block].to(dtype)
             inner = outer if normals is None else _along_face(outer, codes, normals)
-            ratio = weight[block].to(codes.dtype) / safe_scale(rows_of(scale, block))
+            ratio = weight[block].to(dtype) / safe_scale(rows_of(scale, block))
             steps.append((outer * codes).sub_(inner * ratio).sum(1, keepdim=True))
-            parts.append(inner.to(weight.dtype))
-        grad_weight, grad_scale = (part[0] if len(part) == 1 else torch.cat(part) for part in (parts, steps))
-        return grad_weight, grad_scale.sum_to_size(scale.shape).to(scale.dtype), None, None, None
+            grad_weight = join(grad_weight, weight, block, inner.to(weight.dtype))
+        return grad_weight, torch.cat(steps).sum_to_size(scale.shape).to(scale.dtype), None, None, None
 
 
 def projected_quantize(

@@ -31,7 +31,7 @@ def _start(magnitude: Tensor, cap: Tensor, slant: Tensor | float) -> tuple[Tenso
     sample = magnitude[..., ::stride].contiguous()
     cap = cap * (sample.shape[-1] / magnitude.shape[-1])
     theta = torch.zeros_like(cap)
-    for _ in range(8):
+    for _ in range(6):
         above = (sample - _spread(theta, slant)).clamp_min_(0)
         active = _load(above.sign(), slant, slant).clamp_min_(torch.finfo(cap.dtype).eps)
         theta = (theta + (_load(above, slant) - cap) / active).clamp_min_(0)
