@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, IntRange
-from brevitas_a2q.errors import A2QError
+from brevitas_a2q.errors import A2QError, ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.verify.accumulate import Accumulators, Order, Overflow, accumulate
 from brevitas_a2q.verify.products import Products
@@ -85,8 +85,17 @@ class Tally:
             codes: Inputs less zero-point.  # shape: (batch, in_channels, *spatial)
             bias: int64 at the scale of the sums.  # shape: (out_channels,)
         """
+        accumulators = self.settings.of(layer)
+        if accumulators.tile is not None and any(factor > 1 for factor in products.upsampling):
+            # Tiles count the products that one output sums, which differ from phase to phase of the stride.
+            raise ModelError(
+                "found tiles in a transposed convolution with a stride",
+                where=f"layer {layer.name}",
+                expected="one accumulator per output",
+                remedy="certify it, which takes every phase by itself",
+            )
         with torch.no_grad():
-            sums, count = accumulate(products, codes, bias, self._bounds(layer), self.settings.of(layer))
+            sums, count = accumulate(products, codes, bias, self._bounds(layer), accumulators)
         self.overflows[layer.name] = self.overflows.get(layer.name, 0) + count
         self.dot_products[layer.name] = self.dot_products.get(layer.name, 0) + sums.numel()
         self.additions += sums.numel() * (layer.dot_product_size + (bias is not None))

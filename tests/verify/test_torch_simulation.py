@@ -10,7 +10,7 @@ import torch
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat
 from torch import Tensor, nn
 
-from brevitas_a2q.errors import A2QError
+from brevitas_a2q.errors import A2QError, ModelError
 from brevitas_a2q.verify.certify import certify
 from brevitas_a2q.verify.simulate import simulate
 
@@ -120,3 +120,8 @@ def test_a_layer_that_runs_twice_is_bounded_by_its_inputs_of_each_time() -> None
         wrapped = (sums + 256) % 512 - 256
         assert torch.equal((found / scale).round().long(), wrapped)
     assert overflows["linear"] > 0
+
+
+def test_tiles_of_a_strided_transposed_convolution_are_refused(zoo: nn.Module, images: Tensor) -> None:
+    with pytest.raises(ModelError, match="layer transposed: found tiles in a transposed convolution"):
+        simulate(zoo, images, 12, tile=4)
