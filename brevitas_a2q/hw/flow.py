@@ -43,6 +43,7 @@ class Flow:
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
     reads_ahead: bool = False  # whether the next pixels of an image are read while this one is written
+    spare: int = 0  # pixels beyond those needed that the unit has room for
 
     @property
     def pixels(self) -> int:
@@ -95,7 +96,13 @@ def _window(unit: SlidingWindow, folding: Folding, inputs: int) -> Flow:
     interval = np.repeat(np.maximum(writing, reading), row).astype(np.float64)
     left_over = (inputs - 1 - int(need[-1])) * words  # behind the last window
     interval[0] = (int(need[0]) + 1) * words + max(writing, left_over)
-    return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True)
+    return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True, spare=_skipped(unit))
+
+
+def _skipped(unit: SlidingWindow) -> int:
+    """Pixels that a strided window's buffer holds beyond the window (FINN, ``convolutioninputgenerator_rtl.py``)."""
+    taps = unit.kernel[0] * unit.kernel[1]
+    return max(0, unit.stride[1] - 1 - taps) + max(0, (unit.stride[0] - 1) * unit.input_dim[1] - taps)
 
 
 def _need(unit: Unit, inputs: int) -> Ints:

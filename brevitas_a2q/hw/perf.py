@@ -98,13 +98,14 @@ def _trace(flow: Flow, arrivals: list[Floats], images: int) -> _Trace:
     elapsed = np.cumsum(interval)
     ready = np.max([np.where(need < 0, 0.0, arrival[need]) for arrival in arrivals], axis=0) + flow.tail + 1.0
     ends = elapsed + np.maximum(np.maximum.accumulate(ready - elapsed), flow.tail)
-    new = np.diff(need, prepend=-1)
     if len(arrivals) > 1:  # one input waits for the other
         return _Trace(ends, flow.span, ends - interval, ends, need + 1)
+    last = np.repeat(np.arange(images) + 1, flow.pixels) * flow.inputs - 1
+    read = np.minimum(need + flow.spare, last)
     idle = ends - (flow.tail if flow.reads_ahead else 0.0)
     idle[flow.pixels - 1 :: flow.pixels] = ends[flow.pixels - 1 :: flow.pixels]
     before = np.concatenate([[0.0], idle[:-1]])
-    return _Trace(ends, flow.span, before, before + new * flow.read, need + 1)
+    return _Trace(ends, flow.span, before, before + np.diff(read, prepend=-1) * flow.read, read + 1)
 
 
 def _fill(
