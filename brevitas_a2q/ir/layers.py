@@ -125,8 +125,14 @@ def _layer(network: Network, node: Node) -> DotProductLayer:
         accumulator_bit_width=trained_width(network, node),
         tile=trained_width(network, node, ACCUMULATOR_TILE),
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
-        range_source="range analysis" if narrower else "data type",
+        range_source=_range_source(network) if narrower else "data type",
     )
+
+
+def _range_source(network: Network) -> str:
+    if network.input_range is None:
+        return "range analysis"
+    return f"range analysis of inputs in [{network.input_range[0]:g}, {network.input_range[1]:g}]"
 
 
 def _weight_bits(codes: Codes) -> int:

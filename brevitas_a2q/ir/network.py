@@ -56,6 +56,7 @@ class Network:
     outputs: tuple[str, ...]
     data_types: Mapping[str, str] = field(default_factory=dict)  # tensor -> QONNX data type, as annotated in the file
     metadata: Mapping[str, str] = field(default_factory=dict)
+    input_range: tuple[float, float] | None = None  # as declared by the caller or the file
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """Nodes that read a tensor, once each, in order."""

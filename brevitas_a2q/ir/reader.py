@@ -79,6 +79,7 @@ def read_network(path: str | Path, *, input_range: tuple[float, float] | None = 
         outputs=graph.outputs,
         data_types=data_types,
         metadata=graph.metadata,
+        input_range=declared,
     )
 
 

@@ -105,6 +105,7 @@ def test_declared_ranges_of_the_input(builder: Build) -> None:
     for declared, expected in ((None, (0, 64)), ((-1.0, 1.0), (-64, 64)), ((-9.0, 9.0), (-128, 127))):
         (layer,) = ir.read(path, input_range=declared).dot_product_layers()
         assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == expected
+        assert ("inputs in [" in layer.range_source) is (expected != (-128, 127))
 
 
 def test_trained_widths(builder: Build) -> None:

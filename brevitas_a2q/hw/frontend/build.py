@@ -2,7 +2,8 @@
 
 Rules:
 
-1. The quantizer of the network's input is cut off: the accelerator starts at its integers, as FINN's does.
+1. The quantizer of the network's input, and what comes before it, is cut off: the accelerator starts at its integers,
+   as FINN's does.
 2. Elementwise operations are held back until a quantizer turns them into thresholds; pools and copies met on the way
    are built behind the thresholds.
 3. Convolutions become padding, a sliding window (not for a 1x1 kernel at stride 1) and a matrix unit.
@@ -75,7 +76,10 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
         )
     context = Context(network, standalone_thresholds)
     for node in network.nodes:
-        context.place(node, _build(context, node))
+        if context.in_front(node) and node.op not in (*DOT_PRODUCTS, *_QUANTIZERS):
+            context.notes.append(f"input: left to software: {node.name}")
+        else:
+            context.place(node, _build(context, node))
     notes = [*context.notes, *_left_to_software(context)]
     units = with_forks(tuple(context.units.values()))
     if not units:
@@ -122,7 +126,11 @@ def _left_to_software(context: Context) -> list[str]:
                 f"output {output}: node {stream.node.name} and what follows is left to software: {stream.error}"
             )
         elif stream is not None:
-            stream = moves.build_moves(context, stream)
+            try:
+                stream = moves.build_moves(context, stream)
+            except OnnxFileError as error:
+                notes.append(f"output {output}: left to software: {error}")
+                continue
             if stream.chain:
                 names = ", ".join(node.name for node in stream.chain)
                 notes.append(f"output {output}: left to software: {names}")

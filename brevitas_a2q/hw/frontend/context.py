@@ -92,6 +92,10 @@ class Context:
         """Inputs of a node that are not constants."""
         return [name for name in node.inputs if name and self.network.tensors[name].value is None]
 
+    def in_front(self, node: Node) -> bool:
+        """Whether a node computes on the real-valued input that no quantizer has seen yet."""
+        return not any(name in self.streams for name in self.stream_inputs(node))
+
     def broken(self, node: Node) -> Iterator[Broken]:
         """Inputs of a node that cannot be built."""
         for name in self.stream_inputs(node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["concat", "elementwise", "label_select", "quantizer", "two_streams"]
 
 
 def elementwise(context: Context, node: Node) -> Stream:
-    """Held back for the next quantizer; in front of the network's first quantizer, left to software."""
+    """Held back for the next quantizer."""
     return context.stream(node, node.inputs[0]).then(node)
 
 
@@ -92,9 +93,7 @@ def two_streams(context: Context, node: Node) -> Stream:
         )
     streams = [integers(context, node, name) for name in node.inputs]
     types = [context.wire(stream) for stream in streams]
-    widest = max(types, key=lambda t: (t.bit_width, t.signed))
-    if len({t.signed for t in types}) > 1:
-        widest = IntType.smallest(IntRange(min(t.range.lo for t in types), max(t.range.hi for t in types)))
+    widest = types[0] if types[0] == types[1] else _covering(types)
     total = IntType.smallest(IntRange(sum(t.range.lo for t in types), sum(t.range.hi for t in types)))
     shapes = {context.network.tensors[name].shape for name in node.inputs}
     if len(shapes) > 1:
@@ -114,6 +113,12 @@ def two_streams(context: Context, node: Node) -> Stream:
     return Stream(unit, replace(output, codes=codes), streams[0].channel_axis)
 
 
+def _covering(types: Iterable[IntType]) -> IntType:
+    """The smallest type that holds all of some types."""
+    ranges = [t.range for t in types]
+    return IntType.smallest(IntRange(min(r.lo for r in ranges), max(r.hi for r in ranges)))
+
+
 def concat(context: Context, node: Node) -> Stream:
     """Channels of several streams behind each other."""
     output = context.network.tensors[node.output]
@@ -122,14 +127,10 @@ def concat(context: Context, node: Node) -> Stream:
         raise node.error("found a constant among the streams", expected="streams only")
     streams = [integers(context, node, name) for name in names]
     axis = streams[0].channel_axis
-    if node.attributes["axis"] != axis or output.codes is None or output.codes.uniform_scale is None:
-        raise node.error(
-            "found streams of different scales, or another axis than the channels'",
-            expected="channels of one scale",
-            remedy="let one quantizer serve all inputs of the concatenation",
-        )
+    if node.attributes["axis"] != axis or output.codes is None:
+        raise node.error(f"joins axis {node.attributes['axis']}", expected=f"integers along the channels' axis {axis}")
     types = {context.wire(stream) for stream in streams}
-    dtype = types.pop() if len(types) == 1 else output.codes.integer_type
+    dtype = types.pop() if len(types) == 1 else _covering(types)
     unit = context.add(
         Concat(
             name=node.name,

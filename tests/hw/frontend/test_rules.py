@@ -14,6 +14,7 @@ from brevitas_a2q.hw.frontend import read_graph
 from brevitas_a2q.hw.ir import (
     AddStreams,
     ChannelwiseOp,
+    Concat,
     DuplicateStreams,
     LabelSelect,
     MaxPool,
@@ -213,6 +214,30 @@ def test_what_follows_the_last_unit_is_noted(builder: Build) -> None:
     assert len(graph.notes) == 1
     assert "left to software" in graph.notes[0]
     assert "Softmax" in graph.notes[0]
+
+
+def test_what_precedes_the_first_quantizer_is_noted(builder: Build) -> None:
+    b = builder(shape=(1, 1, 2, 2))
+    x = b.node("Div", b.node("Flatten", "x"), b.constant(np.float32(255)))
+    b.node("MatMul", b.quant(x), b.weights(np.ones((4, 3))))
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [Mvau]
+    assert graph.notes == ("input: left to software: n0", "input: left to software: n1")
+
+
+def test_channels_of_different_scales_are_joined_before_thresholds(builder: Build) -> None:
+    b = builder()
+    x = b.quant("x")
+    both = b.node("Concat", b.quant(layer(b, x), 0.5), b.quant(layer(b, x), 0.25, 5, 1), axis=1)
+    layer(b, b.quant(both, 0.5, 4, 1), np.ones((2, 6, 1, 1)))
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [DuplicateStreams, Mvau, Mvau, Concat, Thresholding, Mvau]
+    join, thresholds = graph.units[3:5]
+    assert isinstance(join, Concat)
+    assert isinstance(thresholds, Thresholding)
+    assert (join.input_channels, join.output_type.name) == ((3, 3), "INT5")
+    assert thresholds.thresholds[0, 8:11].tolist() == [1, 2, 3]
+    assert thresholds.thresholds[3, 8:11].tolist() == [2, 3, 6]  # 0.25 * 3 is 1.5 steps, which rounds to 2
 
 
 def unequal_scales(b: Any) -> None:
