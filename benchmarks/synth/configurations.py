@@ -14,6 +14,7 @@ ARRAYS = (
     (1, 1, 16, 1, 12), (1, 1, 32, 1, 16), (1, 2, 8, 1, 12), (1, 4, 8, 1, 12), (1, 4, 4, 1, 7), (2, 1, 16, 1, 12),
     (4, 1, 8, 1, 12), (4, 4, 32, 1, 14), (1, 8, 4, 1, 16),
 )  # fmt: skip
+FOLDS = ((4, 16), (9, 1), (9, 9), (18, 3), (50, 10), (72, 8), (128, 1), (3, 24))
 ROMS = ((16, 16), (64, 8), (256, 8), (384, 8), (512, 8), (1024, 8), (2048, 4), (4096, 2))
 
 
@@ -49,8 +50,8 @@ def configurations() -> list[Job]:
         *_jobs("add streams", STREAMS, "PE WI WO", *adders),
         *_jobs("duplicate streams", STREAMS, "N W", (2, 8), (3, 8), (4, 16), (5, 4)),
         *_jobs("concat", STREAMS, "N W", (2, 8), (3, 8), (4, 16), (6, 4)),
-        *_jobs("gathering", STREAMS, "N W", *some(6, (2, 3, 4, 8, 16), (2, 8, 24))),
-        *_jobs("parting", STREAMS, "N W", *some(7, (2, 3, 4, 8, 16), (2, 8, 24))),
+        *_jobs("gathering", STREAMS, "N W", (2, 24), (4, 24), *some(6, (2, 3, 4, 8, 16), (2, 8, 24))),
+        *_jobs("parting", STREAMS, "N W", (2, 2), (4, 8), (8, 8), *some(7, (2, 3, 4, 8, 16), (2, 8, 24))),
         *_jobs("register fifo", STREAMS, "W", (1,), (4,), (8,), (24,), (64,)),
         *_jobs("fifo", STREAMS, "W D", *some(8, (4, 8, 32), (16, 32, 50, 64, 100, 128))),
         *_jobs("channelwise", STREAMS, "PE WI WP WO CF OP", *channelwise),
@@ -59,7 +60,7 @@ def configurations() -> list[Job]:
         *_jobs("padding", WINDOWS, "H W CF B PAD STEP", *padded),
         *_jobs("down sampler", WINDOWS, "H W CF STRIDE", *some(5, (8, 16, 32), (8, 32), (1, 4), (2, 3))),
         *_jobs("line reader", WINDOWS, "H W SH SW", *some(6, (8,), (4, 8, 16, 32, 20), (2, 3, 4), (2, 3))),
-        *_jobs("matrix control", WINDOWS, "SF NF", *some(7, (1, 2, 9, 36, 64), (1, 2, 4, 16, 64))),
+        *_jobs("matrix control", WINDOWS, "SF NF", *some(7, (1, 2, 9, 36, 64), (1, 2, 4, 16, 64)), *FOLDS),
         *_jobs("max pool", POOLS, "C B H W KH KW", *maxima),
         *_jobs("pool", POOLS, "PE B WS K OP", *pooled),
         *_jobs("division", POOLS, "PE WS K", *divided, top="divide"),

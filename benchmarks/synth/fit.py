@@ -69,7 +69,7 @@ def read_measured(path: Path) -> list[Sample]:
             parameters = {k: int(v) for k, v in (item.split("=") for item in row["parameters"].split())}
             luts = int(row["lut_pack"]) + int(row["lutram"]) * (row["circuit"] == "fifo")
             name = row["circuit"]
-            group = {"dsp core": "finn_mvu_dsp_rtl", "lut core": "mvu_core ripple"}.get(name, name)
+            group = {"dsp core": "finn_mvu_dsp_rtl", "lut core": "array, binary or wide"}.get(name, name)
             finn = unit_lut(name, parameters)
             samples.append(Sample(group, model(name, parameters), luts, finn, None, (row["parameters"],)))
     return samples

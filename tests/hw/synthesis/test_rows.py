@@ -82,7 +82,7 @@ SMALL_LUTS = 2  # a circuit of a few LUTs may be off by this many instead
 @pytest.mark.parametrize("line", [r for r in HELD_OUT if r["ours median"] is not None], ids=lambda r: r["circuit"])
 def test_held_out_errors_meet_their_goals(line: dict[str, Any]) -> None:
     small = line["ours luts"] <= SMALL_LUTS
-    core = line["circuit"] == "mvu_core ripple"
+    core = line["circuit"] in ("mvu_core ripple", "array, binary or wide")
     assert line["ours median"] <= (0.05 if core else 0.10) or small
     assert line["ours p90"] <= 0.20 or small
     assert line["ours slope"] is None or line["ours slope"] <= 0.15

@@ -66,14 +66,18 @@ def adder_tree_bits(simd: int, width: int, accumulator_bits: int) -> int:
 
 def core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
     """Features of one PE; see :mod:`brevitas_a2q.hw.cost.synthesis.fits`."""
-    chained, short = multiplier_bits(weight_bits, activation_bits, accumulator_bits)
+    chained, _ = multiplier_bits(weight_bits, activation_bits, accumulator_bits)
+    binary = weight_bits == 1
+    several = simd if activation_bits > 1 else 0  # multipliers of more than one row
     # One activation bit only gates the weight: the product is as wide as that.
     product = min(weight_bits + activation_bits if activation_bits > 1 else weight_bits, accumulator_bits)
     return {
         "multipliers.carry": simd * chained,
-        "multipliers.binary": simd * short * (weight_bits == 1),
-        "multipliers.rows": simd * (activation_bits - 1),
-        "multipliers.each": simd,
+        "multipliers.rows": 0 if binary else simd * (activation_bits - 1),
+        "multipliers.each": 0 if binary else several,
+        "multipliers.binary rows": simd * (activation_bits - 1) if binary else 0,
+        "multipliers.binary each": several if binary else 0,
+        "multipliers.gates": simd - several,
         "adder tree.carry": adder_tree_bits(simd, product, accumulator_bits),
         "accumulator.carry": accumulator_bits,
         "accumulator.restart": accumulator_bits,

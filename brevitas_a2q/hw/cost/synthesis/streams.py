@@ -58,7 +58,7 @@ def width_converter(unit: DataWidthConverter, folding: Folding, part: Part) -> B
     bill = Bill()
     if common > unit.input_width:
         ratio = common // unit.input_width
-        bill.circuit("gathering", {"control.words": ratio, "control.each": 1})
+        bill.circuit("gathering", {"control.enables": _enables(ratio), "control.each": 1})
     if common > unit.output_width:
         shifted = common - unit.output_width
         ratio = common // unit.output_width
@@ -66,6 +66,11 @@ def width_converter(unit: DataWidthConverter, folding: Folding, part: Part) -> B
     if common == unit.input_width == unit.output_width:
         bill.circuit("duplicate streams", {"handshake.copies": 1, "handshake.each": 1})
     return bill
+
+
+def _enables(words: int) -> float:
+    """One enable per word from the counter and two handshake signals: of five inputs, two enables share a LUT."""
+    return words / 2 if counter_bits(words) + 2 <= 5 else words
 
 
 def fifo(unit: Fifo, folding: Folding, part: Part) -> Bill:
