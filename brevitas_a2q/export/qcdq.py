@@ -103,9 +103,7 @@ def _onnxruntime_difference(path: Path, expected: Sequence[Expectation]) -> floa
         reason = str(error).strip().split("\n")[0]
         raise ExportError(f"onnxruntime does not run the file: {reason}") from error
     pairs = [
-        pair
-        for outputs, (_, wanted) in zip(found, plain, strict=True)
-        for pair in zip(outputs, wanted, strict=True)
+        pair for outputs, (_, wanted) in zip(found, plain, strict=True) for pair in zip(outputs, wanted, strict=True)
     ]
     largest = max(float(np.abs(wanted).max(initial=0.0)) for _, wanted in pairs)
     return max(float(np.abs(given - wanted).max(initial=0.0)) for given, wanted in pairs) / (largest or 1.0)

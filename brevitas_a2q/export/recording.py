@@ -47,14 +47,14 @@ class QuantizerCall:
     @classmethod
     def of(cls, name: str, output: IntQuantTensor, is_parameter: bool) -> QuantizerCall:
         """The call that returned ``output``."""
-        # One float32 value per element whatever the model computes in: the code is what counts, and it is recovered
-        # in float64 from value and scale of the model's own type.
-        codes = codes_of(_float64(output.value), _float64(output.scale), _float64(output.zero_point))
         scale = _float64(output.scale).astype(np.float32)
         zero_point = _float64(output.zero_point)
-        value = (codes - zero_point.astype(np.float32)).astype(np.float32) * scale
         if output.value.dtype == torch.float32:
-            value = _float64(output.value).astype(np.float32)
+            value = output.value.detach().cpu().numpy().copy()
+        else:
+            # The code is what counts: recovered in float64 from value and scale of the model's own type.
+            codes = codes_of(_float64(output.value), _float64(output.scale), zero_point)
+            value = (codes - zero_point.astype(np.float32)).astype(np.float32) * scale
         bit_width = round(float(output.bit_width))
         return cls(name, value, scale.astype(np.float64), zero_point, bit_width, bool(output.signed), is_parameter)
 
@@ -111,10 +111,13 @@ def quantizer_names(model: nn.Module) -> Iterator[dict[nn.Module, str]]:
             hook.remove()
 
 
-def record(model: nn.Module, args: Args) -> Recording:
+def record(model: nn.Module, args: Args, *, parameters: bool = True) -> Recording:
     """Run the model and keep what each quantizer gave, in the order of its calls.
 
-    Weights and biases are kept once: they do not change between the calls of a layer.
+    Args:
+        model: In evaluation mode.
+        args: Its inputs.
+        parameters: Whether to keep weights and biases, once each: they do not change between the calls of a layer.
 
     Raises:
         ModelError: The example inputs do not fit the model.
@@ -130,7 +133,11 @@ def record(model: nn.Module, args: Args) -> Recording:
             )
         # A quantizer asked for its scale is called on a sentinel without dimensions.
         sentinel = isinstance(inputs[0], Tensor) and inputs[0].dim() == 0
-        if isinstance(output, IntQuantTensor) and not sentinel and not (parameter and name in calls):
+        if (
+            isinstance(output, IntQuantTensor)
+            and not sentinel
+            and not (parameter and (name in calls or not parameters))
+        ):
             calls.setdefault(name, []).append(QuantizerCall.of(name, output, parameter))
 
     with quantizer_names(model) as names:

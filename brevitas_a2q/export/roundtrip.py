@@ -65,11 +65,12 @@ def expectations(model: nn.Module, args: Args, claim: Certificate) -> list[Expec
         claim: Its certificate, which has every layer's witnesses.
     """
     calls = record(model, args).calls
-    found = [(name, inputs, record(model, inputs)) for name, inputs in stimuli(args, calls)]
+    # The example comes first; weights and biases are compared with it, and do not change afterwards.
+    found = [(name, inputs, record(model, inputs, parameters=inputs is args)) for name, inputs in stimuli(args, calls)]
     ends: tuple[End, End] = ("upper", "lower")
     for end in ends:
         with driven_by_witness(model, claim, end) as driven:
-            recording = record(model, args)
+            recording = record(model, args, parameters=False)
         found.append((f"{end} witness", args, replace(recording, driven=driven)))
     return found
 
@@ -84,7 +85,8 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     Raises:
         ExportError: Naming the first quantizer whose integers differ.
     """
-    executions = [Execution(file, recording, name) for name, _, recording in expected]
+    constants: dict[str, Any] = {}
+    executions = [Execution(file, recording, name, constants) for name, _, recording in expected]
     for execution, (_, inputs, _) in zip(executions, expected, strict=True):
         execution.run(inputs)
     return RoundTrip(
@@ -103,6 +105,7 @@ class Execution:
     file: Any  # onnx.ModelProto
     recording: Recording
     name: str  # of the input
+    constants: dict[str, Any] = field(default_factory=dict)  # weights and biases that an earlier run compared
     codes: int = 0
     rounding_ties: int = 0
     seen: set[str] = field(default_factory=set)
@@ -122,6 +125,9 @@ class Execution:
         """
         context = self._context(args)
         for node in self.wrapper.graph.node:
+            if node.output[0] in self.constants:
+                context[node.output[0]] = self.constants[node.output[0]]
+                continue
             self._run_node(node, context)
             quantizer = get_property(node, QUANTIZER)
             if quantizer is not None:
@@ -130,6 +136,8 @@ class Execution:
                     call = call.transposed()
                 self._compare(node, context, call)
                 context[node.output[0]] = call.value
+                if call.is_parameter:
+                    self.constants[node.output[0]] = call.value
         missing = sorted(set(self.recording.calls) - self.seen)
         if missing:
             raise ExportError("is not in the file", where=f"quantizer {missing[0]}", remedy=_REPORT)

@@ -119,6 +119,7 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
     else:
         _scopes_to_properties(traced, quantizers(model))
         _gemms_to_matmuls(traced.graph)
+    _drop_identities(traced.graph)
     return traced
 
 
@@ -164,6 +165,15 @@ def _set_calls(named: Iterable[tuple[str, Any]]) -> None:
         set_property(node, QUANTIZER, name)
         set_property(node, CALL, count[name])
         count[name] += 1
+
+
+def _drop_identities(graph: Any) -> None:
+    # TorchScript stores equal parameters once, behind Identity nodes; qonnx would fold them one by one, slowly.
+    constants = {tensor.name for tensor in graph.initializer}
+    alias = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Identity" and n.input[0] in constants}
+    for node in graph.node:
+        node.input[:] = [alias.get(name, name) for name in node.input]
+    _replace_nodes(graph, [node for node in graph.node if node.output[0] not in alias])
 
 
 def _rename(nodes: Iterable[Any], old: str, new: str) -> None:

@@ -35,9 +35,17 @@ def test_models_that_went_through_finn_pass(name):
     assert check_finn(MODELS / f"{name}.onnx") == ()
 
 
-@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
-def test_small_net_passes(small_net, image, tmp_path, exporter):
-    export_qonnx(small_net(bias_quant=Int16Bias), image, tmp_path / "net.onnx", exporter=exporter)
+def test_small_net_passes(small_net, image, tmp_path):
+    export_qonnx(small_net(bias_quant=Int16Bias), image, tmp_path / "net.onnx")
+    assert check_finn(tmp_path / "net.onnx") == ()
+
+
+def test_linear_layer_without_bias_passes_from_dynamo(tmp_path):
+    """The dynamo exporter writes a Gemm of two inputs, over which qonnx's GemmToMatMul stumbles."""
+    layer = qnn.QuantLinear(4, 3, bias=False, weight_quant=Int8WeightPerChannelFloat)
+    model, x = nn.Sequential(identity(), layer), torch.randn(1, 4)
+    model(x)
+    export_qonnx(model.eval(), x, tmp_path / "net.onnx", exporter="dynamo")
     assert check_finn(tmp_path / "net.onnx") == ()
 
 

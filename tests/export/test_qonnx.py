@@ -73,8 +73,10 @@ def test_narrow_accumulators_survive_the_export(small_net, image, tmp_path, quan
             assert layer.required_bit_width <= 12
 
 
-@pytest.mark.parametrize("quantizer", [Int8AccumulatorAwareWeightQuant, Int8A2QWeightPerChannelFloat])
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(
+    ("dtype", "quantizer"),
+    [*((dtype, Int8AccumulatorAwareWeightQuant) for dtype in TYPES), (torch.bfloat16, Int8A2QWeightPerChannelFloat)],
+)
 def test_weights_are_those_of_the_models_own_type(small_net, image, tmp_path, dtype, quantizer):
     model = small_net(quantizer, weight_accumulator_bit_width=12).to(dtype)
     seen = []
