@@ -36,7 +36,8 @@ def test_certify_prints_the_certificate(tfc: str, capsys: pytest.CaptureFixture[
 def test_declared_inputs_narrow_the_first_layer(tfc: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["certify", tfc, "--json", "--input-range", "0", "1"]) == 0
     first = printed(capsys)["layers"][0]
-    assert (first["input_range"]["lower"], first["input_range"]["source"]) == (0, "range analysis")
+    found = first["input_range"]
+    assert (found["lower"], found["source"]) == (0, "range analysis of inputs in [0, 1]")
 
 
 def test_a_written_certificate_is_checked_again(
