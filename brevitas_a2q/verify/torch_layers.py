@@ -97,6 +97,13 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
         ModelError: The values are not integers at this scale.
     """
     ratio = value.detach().double() / scale.detach().double()
+    if not bool(torch.isfinite(ratio).all()):
+        raise ModelError(
+            "found values that are infinite or no numbers",
+            where=where,
+            expected="finite weights, activations and scales",
+            remedy="look at the quantizer: Brevitas' A2Q quantizers make NaN of channels that are all zero",
+        )
     codes = ratio.round()
     # code * scale was rounded once (and a scale of lower precision once more): a relative error of a few epsilon.
     allowed = 4 * torch.finfo(value.dtype).eps * codes.abs() + 1e-6

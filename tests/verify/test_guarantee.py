@@ -6,17 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
+from brevitas.quant import Int8AccumulatorAwareZeroCenterWeightQuant
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.verify.accumulate import ORDERS, Accumulators, accumulate
 from brevitas_a2q.verify.certificate import LayerCertificate, certify_layers
+from brevitas_a2q.verify.certify import certify
 from brevitas_a2q.verify.products import Products
 from brevitas_a2q.verify.simulate import simulate
 from brevitas_a2q.verify.torch_model import layers_of
@@ -62,6 +66,38 @@ def test_reference_files(name: str, oracle: Callable[[str], Path]) -> None:
 
 def test_brevitas_model(zoo: nn.Module, images: Tensor) -> None:
     check_guarantee([layer for layer in layers_of(zoo, images) if layer.bias is None])
+
+
+def depthwise_a2q_plus(weight: float) -> nn.Module:
+    """A depthwise 3x3 layer of Brevitas' A2Q+ quantizer for P = 16, N = 8, all its weights this number."""
+    layer = qnn.QuantConv2d(
+        16,
+        16,
+        3,
+        groups=16,
+        bias=False,
+        weight_quant=Int8AccumulatorAwareZeroCenterWeightQuant,
+        weight_accumulator_bit_width=16,
+    )
+    with torch.no_grad():
+        layer.weight.fill_(weight)
+    return nn.Sequential(qnn.QuantReLU(bit_width=8, return_quant_tensor=True), layer).eval()
+
+
+def test_an_upstream_quantizer_that_breaks_its_promise_is_found_out() -> None:
+    # UPSTREAM row 1: every integer weight comes out as -32, and 9 * -32 * 255 = -73,440 needs 18 bits.
+    model, image = depthwise_a2q_plus(0.1), torch.ones(1, 16, 3, 3)
+    certificate = certify(model, image)
+    worst = certificate.layers[0]
+    assert not certificate.holds
+    assert (worst.lower, worst.required_bit_width, worst.margin_bits) == (-73_440, 18, -2)
+    brightest = torch.full_like(image, 1e9)  # beyond the quantizer's range, so that every input is 255
+    assert sum(simulate(model, brightest).overflows.values()) == 16
+
+
+def test_an_upstream_quantizer_that_makes_nan_is_named() -> None:
+    with pytest.raises(ModelError, match="layer 1, weight: found values that are infinite or no numbers"):
+        certify(depthwise_a2q_plus(0.0), torch.ones(1, 16, 3, 3))
 
 
 @pytest.mark.parametrize("method", ["a2q", "a2q+", "projected"])
