@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from math import ceil
 
 from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.choices import groups
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.folding_problem import LEAST_FIFO_DEPTH
-from brevitas_a2q.hw.ir import Folding, Graph, Unit
+from brevitas_a2q.hw.ir import Folding, Graph, SlidingWindow, Unit
 from brevitas_a2q.hw.perf import Performance, performance
 from brevitas_a2q.hw.streams import converter, edges, fifo, input_width, output_width, words_per_pixel
 
@@ -56,7 +57,23 @@ def check_foldings(graph: Graph, foldings: Mapping[str, Folding]) -> None:
     for unit in graph.units:
         if unit.name not in foldings:
             raise FoldingError("found no folding", where=f"{unit.kind} {unit.name}", expected="one for every unit")
-        unit.check(foldings[unit.name])
+        folding = foldings[unit.name]
+        unit.check(folding)
+        if isinstance(unit, SlidingWindow) and folding.parallel_window and not unit.depthwise:
+            _expect(unit, "SIMD", folding.simd, unit.channels, "all channels, for a parallel window")
+    for pair in groups(graph):
+        if len(pair) == 2:
+            window, reader = (foldings[unit.name] for unit in pair)
+            _expect(pair[0], "SIMD", window.simd, reader.pe, f"the PE of {pair[1].name}, its depthwise reader")
+            parallel = int(reader.simd > 1)
+            _expect(pair[0], "parallel_window", int(window.parallel_window), parallel, f"as {pair[1].name}'s SIMD asks")
+
+
+def _expect(unit: Unit, what: str, found: int, expected: int, why: str) -> None:
+    if found != expected:
+        raise FoldingError(
+            f"found {what} = {found}", where=f"{unit.kind} {unit.name}", expected=f"{what} = {expected}, {why}"
+        )
 
 
 def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, model: CostModel) -> Design:

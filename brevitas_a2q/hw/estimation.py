@@ -136,7 +136,7 @@ def max_cycles_for(target_fps: float | None, clock_mhz: float) -> int | None:
 
 def estimate(
     path: str | Path,
-    part: str = "xczu7ev",
+    part: str | Part = "xczu7ev",
     target_fps: float | None = None,
     clock_mhz: float = 200.0,
     model: ModelName = "synthesis",
@@ -147,7 +147,7 @@ def estimate(
 
     Args:
         path: QONNX file.
-        part: Part, board or YAML file, see :func:`brevitas_a2q.hw.devices.find_part`.
+        part: Part, or the name of a part or board or a YAML file; see :func:`brevitas_a2q.hw.devices.find_part`.
         target_fps: Frames per second to fold for; None for the least resources at any speed.
         clock_mhz: Clock in MHz.
         model: ``synthesis`` (ours), or FINN's own formulas: ``finn-main``, ``finn-dev``.

@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw.cost.finn.flow import FinnOptions, finn_estimate
+from brevitas_a2q.hw.cost.finn.network import FinnLayer
+from brevitas_a2q.hw.design import check_foldings
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Graph, Mvau, Thresholding, Unit, Vvau
 
@@ -57,14 +59,13 @@ def read_foldings(path: Path, graph: Graph, part: Part) -> dict[str, Folding]:
         FoldingError: For a file that is not a folding file, a node that the network does not have, or a bad value.
     """
     entries = _load(path)
-    plain = finn_estimate(graph, part)
-    standalone = finn_estimate(graph, part, options=FinnOptions(standalone_thresholds=True))
-    unit_of = {layer.name: layer.source for layer in (*standalone.layers, *plain.layers)}
+    layers, unit_of = _finn_nodes(graph, part)
     unit_of |= {unit.name: unit.name for unit in graph.units}
-    foldings = plain.foldings
+    foldings = {unit.name: Folding() for unit in graph.units}
+    foldings |= finn_estimate(graph, part).foldings if layers else {}
     for attribute, setting in entries.pop("Defaults", {}).items():
         value, kinds = _default(path, attribute, setting)
-        for layer in plain.layers:
+        for layer in layers:
             if "all" in kinds or layer.op_type in kinds:
                 foldings[layer.source] = _changed(path, layer.name, foldings[layer.source], {attribute: value})
     for name, attributes in entries.items():
@@ -75,9 +76,18 @@ def read_foldings(path: Path, graph: Graph, part: Part) -> dict[str, Folding]:
             raise FoldingError(f"found {attributes!r}", where=f"{path}, {name}", expected="a mapping of attributes")
         source = unit_of[name]
         foldings[source] = _changed(path, name, foldings[source], attributes, isinstance(graph[source], Thresholding))
-    for unit in graph.units:
-        unit.check(foldings[unit.name])
+    check_foldings(graph, foldings)
     return foldings
+
+
+def _finn_nodes(graph: Graph, part: Part) -> tuple[tuple[FinnLayer, ...], dict[str, str]]:
+    """FINN main's nodes, and the unit behind each name, thresholds fused or not; none where FINN cannot express it."""
+    try:
+        fused = finn_estimate(graph, part).layers
+        apart = finn_estimate(graph, part, options=FinnOptions(standalone_thresholds=True)).layers
+    except ConfigError:
+        return (), {}
+    return fused, {layer.name: layer.source for layer in (*apart, *fused)}
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -39,12 +39,14 @@ class LutEquivalent:
     def of(cls, part: Part) -> LutEquivalent:
         """As many LUTs as the part has for each block: a block and its LUTs are the same share of the part.
 
+        A block that the part has none of counts as all of its LUTs, so that nothing asks for one without need.
+
         Example:
             >>> from brevitas_a2q.hw.devices import find_part
             >>> round(LutEquivalent.of(find_part("ZCU104")).bram18)
             369
         """
-        return cls(*(part.lut / have if have else 0.0 for have in (part.bram18, part.uram, part.dsp)))
+        return cls(*(part.lut / max(1, have) for have in (part.bram18, part.uram, part.dsp)))
 
     @property
     def price(self) -> Price:

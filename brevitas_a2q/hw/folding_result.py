@@ -55,7 +55,7 @@ class FoldResult:
 
 def fold(
     path: str | Path,
-    part: str = "xczu7ev",
+    part: str | Part = "xczu7ev",
     target_fps: float | None = None,
     max_fps: bool = False,
     clock_mhz: float = 200.0,
@@ -65,7 +65,7 @@ def fold(
 
     Args:
         path: QONNX file.
-        part: Part, board or YAML file.
+        part: Part, or the name of a part or board or a YAML file.
         target_fps: Frames per second to reach at the least LUT-equivalent cost.
         max_fps: The most frames per second that fit the part, instead of a target.
         clock_mhz: Clock in MHz.

@@ -138,6 +138,28 @@ def test_illegal_folding_names_the_nearest(pe: int, simd: int, message: str) -> 
         build_design(graph, foldings, PART, MODEL)
 
 
+@pytest.mark.parametrize(
+    ("window", "reader", "message"),
+    [
+        (Folding(simd=4), Folding(pe=8), r"found SIMD = 4; expected SIMD = 8, the PE of dw"),
+        (Folding(simd=8), Folding(pe=8, simd=3), r"found parallel_window = 0; expected parallel_window = 1"),
+        (Folding(), Folding(simd=3), r"VVAU dw: found SIMD = 3 with PE = 1"),
+    ],
+)
+def test_depthwise_window_follows_its_reader(window: Folding, reader: Folding, message: str) -> None:
+    graph = depthwise_net()
+    foldings = {u.name: Folding() for u in graph.units} | {"dw_window": window, "dw": reader}
+    with pytest.raises(FoldingError, match=message):
+        build_design(graph, foldings, PART, MODEL)
+
+
+def test_parallel_window_takes_all_channels() -> None:
+    graph = small_cnn()
+    foldings = {u.name: Folding() for u in graph.units} | {"conv2_window": Folding(simd=4, parallel_window=True)}
+    with pytest.raises(FoldingError, match="SlidingWindow conv2_window: found SIMD = 4; expected SIMD = 8"):
+        build_design(graph, foldings, PART, MODEL)
+
+
 def test_missing_folding() -> None:
     with pytest.raises(FoldingError, match="LabelSelect top: found no folding"):
         build_design(small_cnn(), {u.name: Folding() for u in small_cnn().units[:-1]}, PART, MODEL)
@@ -173,3 +195,9 @@ def test_minimise_matches_enumeration() -> None:
 def test_lut_equivalent_weighs_by_the_part() -> None:
     part = Part("p", "UltraScale+", 1000, 2000, 10, 5, 20, "DSP48E2")
     assert LutEquivalent.of(part)(Resources(lut=7, bram18=1, uram=1, dsp=2)) == 7 + 100 + 200 + 100
+
+
+def test_blocks_that_a_part_lacks_are_not_asked_for() -> None:
+    part = Part("luts only", "7-series", 60_000, 120_000, 0, 0, 0, "DSP48E1")
+    for limit in (None, 5000, 600):
+        assert fits(cheapest(small_cnn(), part, MODEL, limit).total, part)

@@ -56,11 +56,12 @@ def boards() -> dict[str, str]:
     return dict(_table()["boards"])
 
 
-def find_part(name: str | Path) -> Part:
+def find_part(name: str | Path | Part) -> Part:
     """The part of this device name, ordering code, board name or YAML file.
 
     Args:
-        name: ``xczu7ev``, ``xczu7ev-ffvc1156-2-e``, ``ZCU104``, or a path that ends in ``.yaml`` or ``.yml``.
+        name: ``xczu7ev``, ``xczu7ev-ffvc1156-2-e``, ``ZCU104``, a path that ends in ``.yaml`` or ``.yml``, or a part,
+            which is returned as it is.
 
     Returns:
         The part, under its device name.
@@ -72,6 +73,8 @@ def find_part(name: str | Path) -> Part:
         >>> find_part("ZCU104").name, find_part("xc7z020clg400-1").dsp
         ('xczu7ev', 220)
     """
+    if isinstance(name, Part):
+        return name
     if str(name).lower().endswith((".yaml", ".yml")):
         return load_part(Path(name))
     wanted = str(name).strip().lower()
