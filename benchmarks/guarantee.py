@@ -15,7 +15,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ QUANTIZERS: dict[str, Any] = {
     "A2Q+": quantizers.Int8A2QPlusWeightPerChannelFloat,
     "projection": quantizers.Int8ProjectedA2QWeightPerChannelFloat,
 }
-CHANNELS = 64
+CHANNELS = 250  # of one layer
 Shape = tuple[int, int]
 
 
@@ -140,31 +140,30 @@ def worst_sums(layer: Any, x: IntQuantTensor, inputs: IntRange) -> tuple[Tensor,
     return high, low, finite
 
 
-def grid(setting: Setting, quick: bool) -> Iterator[tuple[int, int, int, bool, int, int]]:
-    """P, M, N, sign, zero-point and K until the setting has its number of channels, distributions aside."""
+def grid(setting: Setting, quick: bool) -> Iterator[tuple[Callable[[Shape], Tensor], int, int, int, bool, int, int]]:
+    """Distribution, P, M, N, sign, zero-point and K of each layer, until the setting has its number of channels."""
     cells = list(
         product(setting.accumulators, (8, 4), (8, 4, 7, 1), setting.signed, setting.zero_points, (9, 27, 128, 576))
     )
-    needed = max(1, setting.channels // (40 if quick else 1) // (CHANNELS * len(DISTRIBUTIONS)) + 1)
+    layers = max(len(DISTRIBUTIONS), -(-setting.channels // (40 if quick else 1) // CHANNELS))
     order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0)).tolist()
-    for i in range(needed):
-        yield cells[order[i % len(order)]]  # type: ignore[misc]
+    for i, make in zip(range(layers), cycle(DISTRIBUTIONS.values())):
+        yield make, *cells[order[i % len(order)]]  # type: ignore[misc]
 
 
 def run(name: str, setting: Setting, quick: bool) -> Count:
     """Count the failures of one quantizer in one setting."""
     torch.manual_seed(0)
     count = Count()
-    for bits, weight_bits, input_bits, signed, zero_point, size in grid(setting, quick):
-        for make in DISTRIBUTIONS.values():
-            layer = _layer(name, setting, make((CHANNELS, size)), bits, weight_bits)
-            x = quant_input(size, input_bits, signed, zero_point, setting.dtype)
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=setting.autocast):
-                high, low, finite = worst_sums(layer, x, input_range(input_bits, signed, zero_point=zero_point))
-            top = 1 << (bits - 1)
-            count.channels += CHANNELS
-            count.not_finite += int((~finite).sum())
-            count.overflows += int((finite & ((high >= top) | (low < -top))).sum())
+    for make, bits, weight_bits, input_bits, signed, zero_point, size in grid(setting, quick):
+        layer = _layer(name, setting, make((CHANNELS, size)), bits, weight_bits)
+        x = quant_input(size, input_bits, signed, zero_point, setting.dtype)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=setting.autocast):
+            high, low, finite = worst_sums(layer, x, input_range(input_bits, signed, zero_point=zero_point))
+        top = 1 << (bits - 1)
+        count.channels += CHANNELS
+        count.not_finite += int((~finite).sum())
+        count.overflows += int((finite & ((high >= top) | (low < -top))).sum())
     return count
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
+from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy, watch_output
 
-__all__ = ["accumulator_layers", "learn_input_ranges"]
+__all__ = ["accumulator_layers", "fixed_input_ranges", "learn_input_ranges"]
 
 
 def accumulator_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -24,6 +25,31 @@ def accumulator_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
         proxy = getattr(module, "weight_quant", None)
         if isinstance(proxy, AccumulatorAwareWeightQuantProxy) and proxy.is_quant_enabled:
             yield name, module
+
+
+@contextmanager
+def fixed_input_ranges(model: nn.Module) -> Iterator[None]:
+    """Use the input ranges that are known, without looking at inputs, inside of the context.
+
+    Brevitas' GPTQ and GPFQ refuse quantizers that ask for an input; inside of this context they accept the projection,
+    one column of a weight at a time, and what they arrive at is projected as ever when the layer next runs. The norm of
+    A2Q belongs to whole rows, so these two do not suit it.
+
+    Raises:
+        ModelError: The range of a layer is not known.
+    """
+    layers = [layer for _, layer in accumulator_layers(model)]
+    for layer in layers:
+        layer.weight_quant.require_known_range()
+    for layer in layers:
+        layer.weight_quant.range_is_fixed = True
+        watch_output(layer, False)  # Brevitas warns of any hook there
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.weight_quant.range_is_fixed = False
+            watch_output(layer, True)
 
 
 @torch.no_grad()

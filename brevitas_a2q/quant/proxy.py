@@ -22,7 +22,7 @@ from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.reinit import adopt
 from brevitas_a2q.quant.scale_search import search_scale_
 
-__all__ = ["AccumulatorAwareWeightQuantProxy"]
+__all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
 
 Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
 
@@ -45,6 +45,14 @@ def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
     return output.set(bit_width=width if proxy.layout.transposed else torch.minimum(width, output.bit_width))
 
 
+def watch_output(layer: nn.Module, enabled: bool) -> None:
+    """Whether the bit width of the layer's quantized output is held against its accumulator's."""
+    for key in [key for key, hook in layer._forward_hooks.items() if hook is _narrow_output]:
+        del layer._forward_hooks[key]
+    if enabled:
+        layer.register_forward_hook(_narrow_output)
+
+
 class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     """Quantizes the weights of a layer for the integers that reach it.
 
@@ -56,6 +64,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         input_hi: Highest; equal to ``input_lo`` while the range is unknown.
         input_scale: Scale of the input, for the budget of an integer bias; 0 while unknown.
         target_width: P, only there so that a checkpoint of another width can be told.
+        range_is_fixed: Whether inputs are no longer looked at; see ``quant.layers.fixed_input_ranges``.
         layer_name: How messages name the layer; its type and shape unless set.
     """
 
@@ -75,10 +84,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.register_buffer("input_scale", torch.zeros(()))
         self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
         self.layer_name: str | None = None
+        self.range_is_fixed = False
         self._warned = False
         self._exact_input = False  # of the last input seen outside of a compiled graph
-        if _narrow_output not in quant_layer._forward_hooks.values():
-            quant_layer.register_forward_hook(_narrow_output)
+        watch_output(quant_layer, True)
 
     def _declared_range(self) -> IntRange | None:
         given = self.quant_injector
@@ -190,8 +199,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     @property
     def requires_quant_input(self) -> bool:
-        """Brevitas hands over the input along with the weight."""
-        return True
+        """Brevitas hands over the input along with the weight, unless the range already known is to be used."""
+        return not self.range_is_fixed
 
     @property
     def requires_export_handler(self) -> bool:
@@ -246,7 +255,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         scale = self.tensor_quant.scale(x)
         layer = self.tracked_module_list[0]
         if not is_dynamo_compiling():
-            self._require(self.input_range() is not None, "no quantized input has reached it yet")
+            self.require_known_range()
         if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
             return scale, self._budget(None)
         if not is_dynamo_compiling():
@@ -295,6 +304,14 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 f"activation bits",
                 stacklevel=2,
             )
+
+    def require_known_range(self) -> None:
+        """Raise unless the input range is known.
+
+        Raises:
+            ModelError: It is not; the message names the layer and the remedy.
+        """
+        self._require(self.input_range() is not None, "no quantized input has reached it yet")
 
     def _require(self, condition: bool, problem: str) -> None:
         if not condition:

@@ -17,6 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def _anatomy(module: nn.Module) -> list[tuple[object, ...]]:
     tensors = [*module.named_parameters(), *module.named_buffers()]
     parts: list[tuple[object, ...]] = [(name, type(part)) for name, part in module.named_modules()]
+    parts.append(getattr(module, "configuration", ()))
     return parts + [(name, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors]
 
 

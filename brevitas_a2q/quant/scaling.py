@@ -20,17 +20,20 @@ class LearnedScaling(ParameterFromStatsFromParameterScaling):
     at the statistics of the weights, under the same name in the model's state, and takes a third of the operations.
     """
 
-    def forward(self, x: Tensor, threshold: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, threshold: Tensor | float | None = None) -> Tensor:
         """Scale for weights ``x``.
 
         Args:
             x: Weights, for the statistics of the first call.
-            threshold: What ``2^d`` is divided by: the largest integer weight, or the power of two above it.
+            threshold: What ``2^d`` is divided by: the largest integer weight, or the power of two above it. Given as a
+                number, the result is a normal one, and finite times twice the largest integer weight.
         """
+        value: Tensor = self.value
         if not self.init_done:
-            super().forward(x, threshold)
-        limits = torch.finfo(self.value.dtype)
-        exponent = self.value.clamp(math.log2(limits.tiny), math.floor(math.log2(limits.max)) - 1)
+            super().forward(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
+        limits = torch.finfo(value.dtype)
+        lowest = limits.tiny * (threshold if isinstance(threshold, float) else 1)
+        exponent = value.clamp(math.log2(lowest), math.floor(math.log2(limits.max)) - 1)
         restrict: Any = self.stats_scaling_impl.restrict_clamp_scaling.restrict_value_impl
         if isinstance(restrict, PowerOfTwoRestrictValue):
             exponent = restrict.float_to_int_impl(exponent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from brevitas import config
+from brevitas import config, is_dynamo_compiling
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS, weight_range
@@ -19,6 +19,7 @@ from brevitas_a2q.quant.functional import (
 )
 from brevitas_a2q.quant.functional.tiling import tile_count
 from brevitas_a2q.quant.layout import WeightLayout
+from brevitas_a2q.quant.scaling import LearnedScaling
 
 __all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant", "check_accumulator"]
 
@@ -95,6 +96,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.budget_aware_scale = budget_aware_scale
         learned_width = next(bit_width_impl.parameters(), None) is not None
         self._constant_code_range = None if learned_width or bit_width is None else self._codes_of(bit_width)
+        self._threshold: float | None = None  # of int_scaling_impl, once it has been read
         self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
 
     def _prepare(self, rows: Tensor) -> None:
@@ -110,13 +112,29 @@ class AccumulatorAwareTensorQuant(nn.Module):
         return self._constant_code_range or self._codes_of(int(self.msb_clamp_bit_width_impl().detach()))
 
     @property
+    def configuration(self) -> tuple[object, ...]:
+        """What makes two quantizers of the same parts different."""
+        widths = (self._constant_code_range, self.accumulator_bit_width, self.accumulator_tile)
+        return (*widths, self.method, self.layout, self.budget_aware_scale)
+
+    @property
     def scale_is_due(self) -> bool:
         """Whether the scale is yet to be chosen with the budget in mind."""
         return self.budget_aware_scale and not getattr(self.scaling_impl, "init_done", True)
 
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
-        scale: Tensor = self.scaling_impl(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
+        if (
+            isinstance(self.scaling_impl, LearnedScaling)
+            and self._threshold
+            and x.dtype == self.scaling_impl.value.dtype
+        ):
+            fast: Tensor = self.scaling_impl(x, self._threshold)
+            return fast
+        threshold = self.int_scaling_impl(self.msb_clamp_bit_width_impl())
+        if self._constant_code_range and not is_dynamo_compiling():
+            self._threshold = float(threshold)
+        scale: Tensor = self.scaling_impl(x, threshold)
         # Weights and their scale may be of different types, and the products of both need to be finite.
         narrow, wide = torch.finfo(x.dtype), torch.finfo(scale.dtype)
         largest_code = max(self.code_range[1], -self.code_range[0], 1)

@@ -12,12 +12,14 @@ from brevitas.quant import Int32Bias
 from torch import nn
 
 from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.quant.layers import accumulator_layers, fixed_input_ranges
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations of their own, and an optional package
     from brevitas.export.inference.manager import quant_inference_mode
     from brevitas.graph.calibrate import bias_correction_mode, calibration_mode
+    from brevitas.graph.gpfq import gpfq_mode
+    from brevitas.graph.gptq import gptq_mode
     from brevitas.graph.quantize import layerwise_quantize, preprocess_for_quantize, quantize
 from brevitas.quant import Int8ActPerTensorFloat
 
@@ -89,6 +91,25 @@ def test_whole_model_in_another_type(method: str, dtype: torch.dtype) -> None:
         assert out.dtype == dtype
         assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
         holds(net)
+
+
+@pytest.mark.parametrize("mode", [gptq_mode, gpfq_mode])
+def test_gptq_and_gpfq_with_the_projection(mode: Any) -> None:
+    """B9: they refuse quantizers that need an input; with the known range they need not be given one."""
+    torch.manual_seed(0)
+    act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
+    settings = {"weight_bit_width": 4, "weight_accumulator_bit_width": 10}
+    fc = qnn.QuantLinear(48, 8, weight_quant=quantizers.Int8ProjectedA2QWeightPerChannelFloat, **settings)
+    net, x = nn.Sequential(act, fc).eval(), torch.randn(64, 48)
+    net(x)
+    before = fc.weight.detach().clone()
+    with torch.no_grad(), fixed_input_ranges(net), mode(net) as session:
+        for _ in range(session.num_layers):
+            session.model(x)
+            session.update()
+    assert not torch.equal(fc.weight, before)
+    net(x)
+    holds(net)
 
 
 def test_layerwise_and_graph_quantization() -> None:
