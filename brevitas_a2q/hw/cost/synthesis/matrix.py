@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, wrapped_bits
 from brevitas_a2q.hw.cost.synthesis.core import core_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
@@ -82,7 +82,7 @@ def _control(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> Non
 def control_features(synapse_folds: int, neuron_folds: int) -> dict[str, float]:
     """Features of the counters over folds of inputs and outputs, which also address the weights."""
     return {
-        "control.bits": counter_bits(synapse_folds, neuron_folds),
+        "control.counters": (synapse_folds > 1) + (neuron_folds > 1),
         "control.wrapped": wrapped_bits(synapse_folds, neuron_folds),
         "control.each": 1,
     }
