@@ -1,7 +1,7 @@
 """How much of the accumulator budget each method uses, what it costs in weight error, and how many weights it zeroes.
 
 For every cell (dot-product size K, weight bits M, input bits N, accumulator bits P, sign of inputs, distribution of
-weights) it quantizes the same 32 channels by A2Q and A2Q+, each plain, with EP-init, and with EP-init at the scale of
+weights) it quantizes the same 16 channels by A2Q and A2Q+, each plain, with EP-init, and with EP-init at the scale of
 least error, and by projection at the same scales. Errors are relative: ``||s q - w|| / ||w||``.
 
 Usage: python benchmarks/tightness.py [--output-dir benchmarks/results]
@@ -28,7 +28,7 @@ from brevitas_a2q.quant.functional import (
     sign_sums,
 )
 
-CHANNELS = 32
+CHANNELS = 16
 OCTAVES = 6
 METHODS = {
     "A2Q": ("a2q", False, False),
@@ -49,8 +49,8 @@ def cells() -> Iterator[Cell]:
         (576, 4, 4, (11, 9, 10, 12, 13, 14, 16)),
         (576, 8, 8, (14, 16, 18, 20)),
         (9, 4, 4, (8, 10)),
-        (4608, 4, 4, (11, 14)),
-        (4608, 8, 8, (18, 22)),
+        (4608, 4, 4, (12,)),
+        (4608, 8, 8, (18,)),
     ):
         for bits in widths:
             for signed in (False, True):
@@ -90,10 +90,10 @@ def quantizer(method: str, ep_init: bool, w: Tensor, budget: Budget, q_max: int)
 
 
 def search_scale(quantize: Callable[[Tensor], Tensor], w: Tensor, start: Tensor) -> Tensor:
-    """Scale of least squared error of each channel, on a grid of eighths of an octave."""
+    """Scale of least squared error of each channel, on a grid of thirds of an octave."""
     best, least = start, torch.full_like(start, torch.inf)
-    for step in range(-8, 8 * OCTAVES + 1):
-        scale = start * 2.0 ** (step / 8)
+    for step in range(-3, 3 * OCTAVES + 1):
+        scale = start * 2.0 ** (step / 3)
         error = (quantize(scale) - w).square().sum(1, keepdim=True)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
     return best

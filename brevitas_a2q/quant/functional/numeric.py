@@ -25,7 +25,7 @@ __all__ = [
     "safe_scale",
 ]
 
-_BLOCK = 1 << 17  # elements
+_BLOCK = 1 << 18  # elements
 
 
 def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> torch.dtype:
