@@ -20,7 +20,8 @@ class Node:
 
     Operators are ONNX's and QONNX's, less those that say the same as another: ``Gemm`` is a ``MatMul`` and an
     ``Add``; a bias of Conv and ConvTranspose is an ``Add``; ``IntQuant`` is a ``Quant``; global pools and means over
-    the image are ``GlobalAveragePool``; what changes only the layout of elements is ``Reshape``.
+    the image are ``GlobalAveragePool``, which drops the image's axes where its attribute ``keepdims`` is 0; what
+    changes only the layout of elements is ``Reshape``.
     """
 
     name: str

@@ -59,9 +59,7 @@ def _input_quantizer(context: Context, node: Node) -> Stream:
             remedy="share the quantizer, or pass the output of the first one on",
         )
     context.input_quantizer = node
-    output = context.network.tensors[node.output]
-
-    return context.input_stream(output)
+    return context.input_stream(context.network.tensors[node.output])
 
 
 def _same_quantizer(one: Node, other: Node) -> bool:
@@ -76,7 +74,8 @@ def _check_moves(context: Context, stream: Stream, node: Node, table: Thresholds
     if not any(move.op == "MaxPool" for move in stream.moves):
         return
     early = stream.chain[: stream.chain_before_moves]
-    if (chain_direction(context.network, stream, early) != np.where(table.mirrored, -1, 1)).any():
+    turns = chain_direction(context.network, stream, early) != np.where(table.mirrored, -1, 1)
+    if (turns & ~table.flat).any():
         raise node.error("follows a max pool with a factor below zero", expected="factors above zero after the pool")
 
 

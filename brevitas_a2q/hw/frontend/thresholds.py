@@ -39,6 +39,7 @@ class Thresholds:
     table: IntArray  # shape: (channels, steps), rising along steps
     bias: int
     mirrored: npt.NDArray[np.bool_]  # shape: (channels,)
+    flat: npt.NDArray[np.bool_]  # shape: (channels,); whether the output is the same for every input
 
 
 def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> Callable[[IntArray], Any]:
@@ -127,7 +128,7 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     bipolar = output.dtype.name == "BIPOLAR"
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
-    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored)
+    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, ends[0] == ends[1])
 
 
 def _axis_at_end(stream: Stream) -> int:

@@ -182,6 +182,19 @@ def test_pools_wait_for_the_thresholds(builder: Build) -> None:
     assert graph.units[1].input_type.name == "UINT4"
 
 
+def test_pools_of_channels_that_fall_or_stay(builder: Build) -> None:
+    """A maximum of falling values is taken behind the thresholds, where they rise; of constant ones, anywhere."""
+    b = builder()
+    x = b.node("Mul", layer(b, b.quant("x")), b.constant(column(0.3, -0.3, -0.3)))
+    x = b.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    b.quant(b.node("Add", x, b.constant(column(0, 4, -1))), 0.25)
+    graph = read_graph(b.save())
+    assert [type(unit) for unit in graph.units] == [Mvau, MaxPool]
+    mvau = graph.units[0]
+    assert isinstance(mvau, Mvau)
+    assert mvau.weights[:, 0].tolist() == [1, -1, 1]  # the last channel is always 0
+
+
 def test_a_relu_between_integers(builder: Build) -> None:
     b = builder()
     signed = b.quant(layer(b, b.quant("x")), 1.0, 4, 1)
