@@ -57,7 +57,7 @@ def cheapest(
         return fitting
     if must_fit:
         quickest = fastest(graph, part, model, clock_mhz=clock_mhz)
-        raise _too_small(part, design, clock_mhz, quickest)
+        raise _too_small(part, design, clock_mhz, max_cycles, quickest)
     return design
 
 
@@ -71,7 +71,7 @@ def fastest(graph: Graph, part: Part, model: CostModel, *, clock_mhz: float = 20
     design = _fitting(problem, lambda budget: _fastest_plan(problem, budget))
     if design is None:
         smallest = build_design(graph, least_cost(problem).foldings, part, model)
-        raise _too_small(part, smallest, clock_mhz, None)
+        raise _too_small(part, smallest, clock_mhz, None, None)
     return design
 
 
@@ -140,7 +140,9 @@ def _counts(holder: Part | Resources) -> tuple[int, int, int, int]:
     return holder.lut, holder.bram18, holder.uram, holder.dsp
 
 
-def _too_small(part: Part, wanted: Design, clock_mhz: float, reachable: Design | None) -> FoldingError:
+def _too_small(
+    part: Part, wanted: Design, clock_mhz: float, max_cycles: int | None, reachable: Design | None
+) -> FoldingError:
     names = ("lut", "bram18", "uram", "dsp")
     short = [(n, u, have) for n, u, have in zip(names, _counts(wanted.total), _counts(part), strict=True) if u > have]
     shortage = ", ".join(f"{need:,} {name.upper()} of {have:,}" for name, need, have in short)
@@ -149,7 +151,8 @@ def _too_small(part: Part, wanted: Design, clock_mhz: float, reachable: Design |
     if reachable is None:
         found, expected = "no folding fits, however slow", "a larger part"
     else:
-        target, limit = (clock_mhz * 1e6 / d.performance.max_cycles for d in (wanted, reachable))
+        needed = wanted.performance.max_cycles if max_cycles is None else max_cycles
+        target, limit = (clock_mhz * 1e6 / cycles for cycles in (needed, reachable.performance.max_cycles))
         found = f"no folding of {target:.10g} frames per second fits"
         expected = f"a target of at most {rounded_down(limit):.10g} frames per second, or a larger part"
     return FoldingError(

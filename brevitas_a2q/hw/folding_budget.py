@@ -7,7 +7,11 @@ choices are whole numbers, so is the flow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -51,17 +55,34 @@ def best_within(
     rows, columns, signs = (np.concatenate(part) for part in zip(*programme.entries, strict=True))
     sums = np.array(programme.sums)
     equal = csr_array((signs, (rows, columns)), shape=(len(sums), len(used)))
-    result = milp(
-        used @ np.array(problem.weights.price),
-        integrality=np.arange(len(used)) < programme.binaries,
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(csr_array(used.T), -np.inf, have), LinearConstraint(equal, sums, sums)],
-        options={"mip_rel_gap": 0.0 if exact else 1.0},
-    )
+    with _silent_standard_output():
+        result = milp(
+            used @ np.array(problem.weights.price),
+            integrality=np.arange(len(used)) < programme.binaries,
+            bounds=Bounds(0, 1),
+            constraints=[LinearConstraint(csr_array(used.T), -np.inf, have), LinearConstraint(equal, sums, sums)],
+            options={"mip_rel_gap": 0.0 if exact else 1.0},
+        )
     if not result.success:
         return None
     taken = np.split(result.x[: programme.binaries], programme.starts[1:])
     return plan_of(problem, choices, [int(part.argmax()) for part in taken])
+
+
+@contextlib.contextmanager
+def _silent_standard_output() -> Iterator[None]:
+    """HiGHS prints a line now and then, whatever its options say, which would spoil JSON on standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # a line that C still holds would appear later
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 class _Programme:

@@ -201,3 +201,9 @@ def test_blocks_that_a_part_lacks_are_not_asked_for() -> None:
     part = Part("luts only", "7-series", 60_000, 120_000, 0, 0, 0, "DSP48E1")
     for limit in (None, 5000, 600):
         assert fits(cheapest(small_cnn(), part, MODEL, limit).total, part)
+
+
+def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    part = Part("small", "7-series", 6000, 12000, 20, 0, 20, "DSP48E1")
+    fastest(small_cnn(), part, MODEL)
+    assert capfd.readouterr().out == ""
