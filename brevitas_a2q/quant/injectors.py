@@ -95,8 +95,7 @@ def accumulator_aware(
     """Accumulator-aware version of an integer weight quantizer: its scale, bit width and granularity are kept.
 
     Args:
-        base: A Brevitas weight quantizer, for example ``Int4WeightPerTensorFixedPointDecoupled``'s plain sibling or an
-            own subclass.
+        base: A Brevitas weight quantizer, for example ``Int8WeightPerTensorFixedPoint`` or an own subclass of one.
         method: ``"projected"`` (exact projection onto the two-sided budget), ``"a2q"`` or ``"a2q+"``.
         accumulator_bit_width: P, from 2 to 64; a layer's ``weight_accumulator_bit_width=`` goes before it. 32 without
             either.

@@ -239,6 +239,23 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             self._cached_weight = self.cache_class(weight.detach(), self.cache_inference_quant_weight_metadata_only)
         return weight
 
+    def add_tracked_module(self, module: nn.Module) -> None:
+        """Share the quantizer with one more layer.
+
+        Raises:
+            ModelError: One of them has an integer bias: the weights of all would have to fit beside each bias.
+        """
+        super().add_tracked_module(module)
+        self._refuse_shared_bias()
+
+    def _refuse_shared_bias(self) -> None:
+        if len(self.tracked_module_list) > 1 and any(bias_is_budgeted(layer) for layer in self.tracked_module_list):
+            raise ModelError(
+                "an integer bias in layers that share a weight quantizer",
+                where=self.describe(),
+                remedy="give each layer a quantizer of its own",
+            )
+
     def _quantized(self, x: Tensor) -> Quantized:
         if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
             search_scale_(self, x)
@@ -252,10 +269,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         Raises:
             ModelError: The input range, or for an integer bias the input's scale, is not known.
         """
+        if not is_dynamo_compiling():
+            self.require_known_range()  # before the scale, whose initialization is for the first weights quantized
+        self._refuse_shared_bias()  # again: a layer gets its bias quantizer after its weight quantizer
         scale = self.tensor_quant.scale(x)
         layer = self.tracked_module_list[0]
-        if not is_dynamo_compiling():
-            self.require_known_range()
         if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
             return scale, self._budget(None)
         if not is_dynamo_compiling():

@@ -10,7 +10,7 @@ import brevitas.nn as qnn
 import pytest
 import torch
 import torch.nn.functional as F
-from brevitas.quant import Int8ActPerTensorFloat, ShiftedUint8ActPerTensorFloat
+from brevitas.quant import Int8ActPerTensorFloat, Int32Bias, ShiftedUint8ActPerTensorFloat
 from torch import nn
 
 from brevitas_a2q.bounds import IntRange
@@ -145,6 +145,19 @@ def test_layers_that_share_a_quantizer_share_the_wider_range(no_overflow: Callab
     first(unsigned(4)(torch.randn(3, 64)))
     no_overflow(first, IntRange(0, 255), 12)
     no_overflow(second, IntRange(0, 255), 12)
+
+
+def test_layers_with_integer_biases_cannot_share_a_quantizer() -> None:
+    first = qnn.QuantLinear(4, 4, weight_quant=Int8A2QWeightPerChannelFloat, bias_quant=Int32Bias)
+    with pytest.raises(ModelError, match="share a weight quantizer"):
+        qnn.QuantLinear(4, 4, weight_quant=first.weight_quant)
+
+
+def test_asking_too_early_does_not_initialize_the_scale() -> None:
+    fc = layer()
+    with pytest.raises(ModelError, match="no quantized input"):
+        fc.quant_weight()
+    assert fc.weight_quant.tensor_quant.scale_is_due
 
 
 @pytest.mark.parametrize("kind", [qnn.QuantRNN, qnn.QuantLSTM])
