@@ -31,8 +31,8 @@ def allocate(magnitude: Tensor, cap: Tensor, limit: float) -> Tensor:
         Integer-valued, shape ``(R, K)``.
 
     Example:
-        >>> allocate(torch.tensor([[2.6, 1.4, 0.7]]), torch.tensor([[3.0]]), 7)
-        tensor([[2., 1., 0.]])
+        >>> allocate(torch.tensor([[2.6, 1.4, 0.7]]), torch.tensor([[3.0]]), 7).int()
+        tensor([[2, 1, 0]], dtype=torch.int32)
     """
     small = magnitude.numel() <= _SORT_BELOW
     theta = soft_threshold(magnitude, cap).add_(0.5) if small else find_threshold(magnitude, cap, limit)
