@@ -18,6 +18,7 @@ import yaml
 
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MAX_INPUT_BITS, MAX_WEIGHT_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.files import write_atomically
 
 __all__ = ["METHODS", "A2QConfig", "LayerRule", "LayerSettings"]
 
@@ -227,5 +228,5 @@ class A2QConfig:
         """YAML text; written to ``path`` if one is given."""
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_atomically(path, text)
         return text

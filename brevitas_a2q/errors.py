@@ -58,7 +58,7 @@ class CertificateError(A2QError):
 
 
 class ExportError(A2QError):
-    """An export whose file would not compute what the PyTorch model computes; nothing is left behind."""
+    """A file that cannot be written, or would not compute what the PyTorch model computes; nothing is left behind."""
 
 
 class PartError(A2QError):

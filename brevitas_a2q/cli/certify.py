@@ -8,7 +8,7 @@ import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.errors import CertificateError
-from brevitas_a2q.report.files import write_atomically
+from brevitas_a2q.files import write_atomically
 
 __all__ = ["command"]
 

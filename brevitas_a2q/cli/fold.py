@@ -12,6 +12,7 @@ from rich.table import Table
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.files import write_atomically
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.folding_problem import FoldingPlan
@@ -55,7 +56,7 @@ def command(
         return
     result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator)
     if out is not None:
-        out.write_text(json.dumps(result.folding, indent=2) + "\n", encoding="utf-8")
+        write_atomically(out, json.dumps(result.folding, indent=2) + "\n")
         messages().print(f"wrote {out}", markup=False)
     if as_json:
         emit_json(result.to_json())

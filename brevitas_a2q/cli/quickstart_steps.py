@@ -16,8 +16,8 @@ from torch import nn
 from brevitas_a2q import __version__, certify, export_qonnx, hw
 from brevitas_a2q.cli.steps import Steps
 from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.files import write_atomically
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.report.files import write_atomically
 from brevitas_a2q.report.html import page
 from brevitas_a2q.report.plots import POLICY_NAMES, overview, png
 from brevitas_a2q.report.story import Story, TrainingRun

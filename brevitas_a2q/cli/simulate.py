@@ -13,7 +13,7 @@ import numpy as np
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.errors import DataError
-from brevitas_a2q.report.files import write_atomically
+from brevitas_a2q.files import write_atomically
 
 if TYPE_CHECKING:
     from brevitas_a2q.ir.network import Network

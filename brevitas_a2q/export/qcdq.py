@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export.annotate import annotate_targets, clean, name_nodes
-from brevitas_a2q.export.files import atomic_target, save
 from brevitas_a2q.export.prepare import prepare
 from brevitas_a2q.export.report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export.roundtrip import Expectation, expectations, round_trip
+from brevitas_a2q.export.save import save
 from brevitas_a2q.export.tracing import set_property, trace_qcdq
+from brevitas_a2q.files import atomic_target
 from brevitas_a2q.ir.metadata import CERTIFICATE_SHA256
 
 __all__ = ["export_qcdq"]

@@ -18,11 +18,12 @@ from brevitas_a2q.export.annotate import (
     name_nodes,
 )
 from brevitas_a2q.export.bake import bake
-from brevitas_a2q.export.files import atomic_target, save
 from brevitas_a2q.export.prepare import prepare
 from brevitas_a2q.export.report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export.roundtrip import expectations, round_trip
+from brevitas_a2q.export.save import save
 from brevitas_a2q.export.tracing import Exporter, trace_qonnx
+from brevitas_a2q.files import atomic_target
 from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.verify.certificate import Certificate, certify_layers
 

@@ -11,9 +11,9 @@ from typing import Any
 import brevitas.nn as qnn
 from brevitas.quant import (
     Int8ActPerTensorFloat,
+    Int8ActPerTensorFloatMinMaxInit,
     Int8WeightPerChannelFloat,
     Uint8ActPerTensorFloat,
-    Uint8ActPerTensorFloatMaxInit,
 )
 from torch import nn
 
@@ -45,12 +45,13 @@ class LayerFactory:
         self.spec = spec
 
     def unit_input(self) -> nn.Module:
-        """Quantizer of the network's input, for images in [0, 1]: unsigned, its scale fixed."""
+        """Quantizer of the network's input, for images in [0, 1]: its scale fixed, and signed, as FINN wants it."""
         if self.spec is None:
             return nn.Identity()
         return qnn.QuantIdentity(
-            act_quant=Uint8ActPerTensorFloatMaxInit,
+            act_quant=Int8ActPerTensorFloatMinMaxInit,
             bit_width=self.spec.boundary_bit_width,
+            min_val=-1.0,
             max_val=1.0,
             scaling_impl_type="const",
             return_quant_tensor=True,
@@ -79,11 +80,11 @@ class LayerFactory:
         )
 
     def average_pool(self, size: int) -> nn.Module:
-        """Average over ``size`` x ``size`` pixels, quantized again for the layer behind it."""
+        """Average over ``size`` x ``size`` pixels, quantized again, and signed, as FINN wants it."""
         if self.spec is None:
             return nn.AvgPool2d(size)
         again = qnn.QuantIdentity(
-            act_quant=Uint8ActPerTensorFloat, bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
+            act_quant=Int8ActPerTensorFloat, bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
         )
         return nn.Sequential(nn.AvgPool2d(size), again)
 

@@ -45,6 +45,10 @@ def test_wider_accumulators_never_cost_less(outcome: tuple[Path, dict[str, Any]]
     assert all(estimate["fps"] >= 10_000 for estimate in estimates.values())
 
 
+def test_finn_would_take_the_file(outcome: tuple[Path, dict[str, Any]]) -> None:
+    assert main(["check-finn", str(outcome[0] / "network.onnx")]) == 0
+
+
 def test_runs_are_compared_from_one_start(outcome: tuple[Path, dict[str, Any]]) -> None:
     runs = outcome[1]["runs"]
     assert [run["method"] for run in runs] == ["none", "none", "a2q", "projected"]

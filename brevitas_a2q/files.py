@@ -1,4 +1,4 @@
-"""Where an exported file goes: checked before the work, written whole or not at all."""
+"""Files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import onnx
 
 from brevitas_a2q.errors import ExportError
 
-__all__ = ["atomic_target", "save"]
+__all__ = ["atomic_target", "write_atomically"]
 
 
 @contextmanager
@@ -46,15 +43,15 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save(model: Any, path: Path) -> None:
-    """Write an ``onnx.ModelProto`` into one file.
+def write_atomically(path: str | Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, never sees half of it.
+
+    Args:
+        path: Where it goes; what was there before is replaced only by the whole new file.
+        content: Text (UTF-8) or bytes.
 
     Raises:
-        ExportError: It does not fit one, or the disk is full.
+        ExportError: Nothing can be written there.
     """
-    try:
-        onnx.checker.check_model(model)
-        path.write_bytes(model.SerializeToString())
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ExportError(f"cannot be saved: {reason}", where=f"file {path.parent}") from error
+    with atomic_target(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
