@@ -23,8 +23,8 @@ test:
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports --no-cache
-	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n 2 --pyargs brevitas_a2q
-	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n 2 tests
+	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto --pyargs brevitas_a2q
+	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto tests
 
 clean:
 	rm -rf .venv .venv-test build dist *.egg-info
