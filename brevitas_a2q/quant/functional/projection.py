@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from brevitas_a2q.quant.functional.allocate import allocate
 from brevitas_a2q.quant.functional.budget import Budget
 from brevitas_a2q.quant.functional.coupled import Coupling, project_coupled
+from brevitas_a2q.quant.functional.histogram import histogram_codes
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
     dequantize,
@@ -37,6 +38,7 @@ from brevitas_a2q.quant.functional.tiling import in_tiles
 
 __all__ = ["project", "projected_codes", "projected_quantize"]
 
+_LONG = 512  # weights in a row from which on a histogram pays
 _LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where thresholds lose their resolution
 
 
@@ -80,28 +82,27 @@ SignCaps = tuple[Tensor | int, Tensor | int]
 
 def _project_rows(u: Tensor, budget: Budget, caps: SignCaps | None, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
     """Projection of rows that plain rounding takes out of their budget."""
-    parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
-    if caps is None:
-        limits = (limit.expand(len(u), 1).double() for limit in budget)
-        codes, normals = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
-    else:
+    if caps is not None:
         shape = (1, len(u), 1)
-        cap = [c.expand(shape) if isinstance(c, Tensor) else parts.new_full(shape, c) for c in caps]
-        codes, normals = _project_signs(parts, torch.cat(cap), q_min, q_max)
+        cap = torch.cat([c.expand(shape) if isinstance(c, Tensor) else u.new_full(shape, c) for c in caps])
+        return _project_signs(u, cap.to(u.dtype), q_min, q_max)
+    parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
+    limits = (limit.expand(len(u), 1).double() for limit in budget)
+    codes, normals = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
     return codes[0] - codes[1], normals
 
 
-def _project_signs(parts: Tensor, caps: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
+def _project_signs(u: Tensor, cap: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
     """Inputs of one sign: each sign of the weights has a cap of its own."""
-    cap = caps.to(parts.dtype)
-    if q_max == -q_min:
-        codes = allocate(parts.flatten(0, 1), cap.flatten(0, 1), q_max).view_as(parts)
-    else:
+    found = histogram_codes(u, cap, q_min, q_max) if u.shape[1] >= _LONG else None
+    if found is None:
+        parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
         codes = torch.stack([allocate(parts[0], cap[0], q_max), allocate(parts[1], cap[1], -q_min)])
-    normals = parts.new_zeros(2, 2, *cap.shape[1:])
+        found = codes[0] - codes[1], codes.sum(2, keepdim=True) >= cap
+    normals = u.new_zeros(2, 2, *cap.shape[1:])
     # A cap that is used up binds; that plain rounding just fills it is a matter of measure zero.
-    normals.flatten(0, 1)[::3] = codes.sum(2, keepdim=True) >= cap
-    return codes, normals
+    normals.flatten(0, 1)[::3] = found[1]
+    return found[0], normals
 
 
 def _codes(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor | None]:
