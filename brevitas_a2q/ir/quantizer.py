@@ -83,6 +83,7 @@ class Quantizer:
     dtype: IntType
     narrow: bool = False
     rounding_mode: str = "ROUND"
+    by_sign: bool = False  # BipolarQuant looks at the sign of x itself: the smallest x, scaled, rounds to zero
 
     @property
     def code_range(self) -> tuple[int, int]:
@@ -96,7 +97,9 @@ class Quantizer:
         """The integers ``v`` of real values, as int64; shape as ``x`` broadcast with the scale."""
         with np.errstate(all="ignore"):
             if self.dtype.name == "BIPOLAR":
-                signs = np.where(np.asarray(x, np.float32) / self.scale + self.zero_point >= 0, 1, -1)
+                real = np.asarray(x, np.float32)
+                signs = np.where((real if self.by_sign else real / self.scale + self.zero_point) >= 0, 1, -1)
+                signs = np.broadcast_to(signs, np.broadcast_shapes(real.shape, self.scale.shape))
                 return signs - self.zero_point.astype(np.int64)
             codes = np.asarray(x, np.float32) / self.scale + self.zero_point
             lo, hi = self.code_range

@@ -38,7 +38,7 @@ def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.
 
     Example:
         >>> sum(p.numel() for p in build_model("digits-cnn").parameters())
-        23184
+        23088
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)

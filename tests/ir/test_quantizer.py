@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -47,10 +47,11 @@ def test_quant(x: Any, scale: float, zero_point: int, bits: int, signed: bool, n
     np.testing.assert_array_equal(dequantize(integers, s), quant(x, s, z, b, signed, narrow, mode))
 
 
+@example(x=np.full(3, -1e-45, np.float32), scale=2.0)
 @given(x=REALS, scale=SCALES)
 def test_bipolar_quant(x: Any, scale: float) -> None:
     s = np.float32(scale)
-    ours = Quantizer(s, np.float32(0), IntType("BIPOLAR"))
+    ours = Quantizer(s, np.float32(0), IntType("BIPOLAR"), by_sign=True)
     np.testing.assert_array_equal(dequantize(ours.integers(x), s), binary_quant(x, s))
 
 

@@ -35,7 +35,7 @@ def quant(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
 
 def bipolar_quant(call: Call) -> tuple[Node, tuple[Tensor, ...]]:
     """``BipolarQuant(x, scale)``: -1 or 1 by sign."""
-    return _quantize(call, Quantizer(_scale(call, 1), np.zeros((), np.float32), IntType("BIPOLAR")))
+    return _quantize(call, Quantizer(_scale(call, 1), np.zeros((), np.float32), IntType("BIPOLAR"), by_sign=True))
 
 
 def _quantize(call: Call, quantizer: Quantizer) -> tuple[Node, tuple[Tensor, ...]]:
