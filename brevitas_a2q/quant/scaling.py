@@ -6,11 +6,20 @@ import math
 from typing import Any
 
 import torch
+from brevitas import is_dynamo_compiling
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
 from torch import Tensor
 
 __all__ = ["LearnedScaling"]
+
+
+def _lies_within(value: Tensor, low: float, high: float) -> bool:
+    """Whether clamping would change nothing, and cost a good part of a small layer's time; no while compiling."""
+    if is_dynamo_compiling():
+        return False
+    smallest, largest = torch.aminmax(value.detach())
+    return low <= float(smallest) and float(largest) <= high
 
 
 class LearnedScaling(ParameterFromStatsFromParameterScaling):
@@ -33,7 +42,8 @@ class LearnedScaling(ParameterFromStatsFromParameterScaling):
             super().forward(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
         limits = torch.finfo(value.dtype)
         lowest = limits.tiny * (threshold if isinstance(threshold, float) else 1)
-        exponent = value.clamp(math.log2(lowest), math.floor(math.log2(limits.max)) - 1)
+        within = math.log2(lowest), math.floor(math.log2(limits.max)) - 1
+        exponent = value if _lies_within(value, *within) else value.clamp(*within)
         restrict: Any = self.stats_scaling_impl.restrict_clamp_scaling.restrict_value_impl
         if isinstance(restrict, PowerOfTwoRestrictValue):
             exponent = restrict.float_to_int_impl(exponent)

@@ -25,6 +25,7 @@ from brevitas_a2q.quant.functional.numeric import (
     row_blocks,
     rows_of,
     safe_scale,
+    stacked,
 )
 from brevitas_a2q.quant.functional.repair import enforce
 from brevitas_a2q.quant.functional.tiling import in_tiles
@@ -131,7 +132,7 @@ class _A2Q(torch.autograd.Function):
     ) -> Tensor:
         largest, saved, out = max(q_max, -q_min), [], None
         for block in row_blocks(weight):
-            arguments = weight[block], rows_of(scale, block), rows_of(norm, block), budget.rows(block)
+            arguments = rows_of(weight, block), rows_of(scale, block), rows_of(norm, block), budget.rows(block)
             if torch.compiler.is_compiling():
                 rest = _codes_op(*arguments[:3], list(arguments[3]), q_min, q_max, centred)
             else:
@@ -146,15 +147,17 @@ class _A2Q(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, norm, *saved = ctx.saved_tensors
-        grad_weight, sides = None, []
+        grad_weight, for_scale, for_norm = None, [], []
         for index, block in enumerate(row_blocks(weight)):
             codes, *columns = saved[4 * index : 4 * index + 4]
-            part, *side = _gradients(grad[block], weight[block], rows_of(scale, block), codes, columns, ctx.centred)
+            part, step, log2_norm = _gradients(
+                rows_of(grad, block), rows_of(weight, block), rows_of(scale, block), codes, columns, ctx.centred
+            )
             grad_weight = join(grad_weight, weight, block, part)
-            sides.append(side)
-        for_scale, for_norm = (torch.cat(side) for side in zip(*sides, strict=True))
-        grad_scale = for_scale.sum_to_size(scale.shape).to(scale.dtype)
-        return grad_weight, grad_scale, for_norm.sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
+            for_scale.append(step)
+            for_norm.append(log2_norm)
+        grad_scale = stacked(for_scale).sum_to_size(scale.shape).to(scale.dtype)
+        return grad_weight, grad_scale, stacked(for_norm).sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
 
 
 def _gradients(

@@ -42,8 +42,10 @@ class Budget(NamedTuple):
         fits_above = positive_sum * up + negative_sum * down <= self.upper
         return fits_above & (negative_sum * up + positive_sum * down <= self.lower)
 
-    def rows(self, block: slice) -> Budget:
-        """The budget of these channels."""
+    def rows(self, block: slice | None) -> Budget:
+        """The budget of these channels, of all for None."""
+        if block is None:
+            return self
         return Budget(*(limit[block] if limit.dim() and len(limit) > 1 else limit for limit in self))
 
     @property

@@ -73,7 +73,7 @@ def _thresholds(u: Tensor, caps: Tensor, limits: tuple[int, int], steps: int) ->
 
 
 def _share_out(u: Tensor, codes: Tensor, extra: Tensor, spare: Tensor) -> Tensor:
-    """Give ``spare`` units to the largest residuals among the weights where ``extra`` is 1 or -1, in place of ``codes``.
+    """Give ``spare`` units to the largest residuals of the weights where ``extra`` is 1 or -1, in place of ``codes``.
 
     Returns:
         How many weights of either sign could take one, shape ``(2, R, 1)``.

@@ -9,6 +9,8 @@ never larger than the checked ones, and a budget that held keeps holding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ __all__ = [
     "row_blocks",
     "rows_of",
     "safe_scale",
+    "stacked",
 ]
 
 _BLOCK = 1 << 18  # elements
@@ -34,22 +37,30 @@ def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> tor
     return torch.float32 if exact_in_float32 and dtype != torch.float64 else torch.float64
 
 
-def row_blocks(weight: Tensor) -> list[slice]:
-    """Slices of rows that fit a processor's cache, so that a chain of operations does not travel to memory and back."""
+def row_blocks(weight: Tensor) -> list[slice | None]:
+    """Slices of rows that fit a processor's cache, so that a chain of operations does not travel to memory and back.
+
+    One None, for all rows, where they are few: even taking the slice of everything costs something.
+    """
     rows, columns = weight.shape
-    if weight.device.type != "cpu" or weight.numel() <= 2 * _BLOCK or torch.compiler.is_compiling():
-        return [slice(0, rows)]
+    if weight.numel() <= 2 * _BLOCK or weight.device.type != "cpu" or torch.compiler.is_compiling():
+        return [None]
     step = max(1, _BLOCK // columns)
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
-def join(whole: Tensor | None, like: Tensor, block: slice, part: Tensor) -> Tensor:
+def join(whole: Tensor | None, like: Tensor, block: slice | None, part: Tensor) -> Tensor:
     """Put a block's result into its place: a new tensor like ``like``, or the result itself if it is all there is."""
-    if part.shape[0] == like.shape[0]:
+    if block is None:
         return part
     whole = torch.empty_like(like) if whole is None else whole
     whole[block] = part
     return whole
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Rows of all blocks."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
 
 
 def packed(codes: Tensor, largest_code: int) -> Tensor:
@@ -59,9 +70,9 @@ def packed(codes: Tensor, largest_code: int) -> Tensor:
     return codes.to(torch.int8 if largest_code < 128 else torch.int32)
 
 
-def rows_of(value: Tensor, block: slice) -> Tensor:
+def rows_of(value: Tensor, block: slice | None) -> Tensor:
     """Rows of a tensor of shape ``(C, n)``; tensors that all channels share are returned as they are."""
-    return value[block] if value.dim() == 2 and value.shape[0] > 1 else value
+    return value if block is None or value.dim() < 2 or value.shape[0] == 1 else value[block]
 
 
 def safe_scale(scale: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from brevitas_a2q.quant.functional.numeric import (
     row_blocks,
     rows_of,
     safe_scale,
+    stacked,
 )
 from brevitas_a2q.quant.functional.repair import enforce, exact_sign_sums
 from brevitas_a2q.quant.functional.tiling import in_tiles
@@ -97,7 +98,10 @@ def _project_signs(u: Tensor, cap: Tensor, q_min: int, q_max: int) -> tuple[Tens
     found = histogram_codes(u, cap, q_min, q_max) if u.shape[1] >= _LONG else None
     if found is None:
         parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
-        codes = torch.stack([allocate(parts[0], cap[0], q_max), allocate(parts[1], cap[1], -q_min)])
+        if q_max == -q_min:
+            codes = allocate(parts.flatten(0, 1), cap.flatten(0, 1), q_max).view_as(parts)
+        else:
+            codes = torch.stack([allocate(parts[0], cap[0], q_max), allocate(parts[1], cap[1], -q_min)])
         found = codes[0] - codes[1], codes.sum(2, keepdim=True) >= cap
     normals = u.new_zeros(2, 2, *cap.shape[1:])
     # A cap that is used up binds; that plain rounding just fills it is a matter of measure zero.
@@ -157,7 +161,7 @@ class _Projection(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
         largest, saved, out = max(q_max, -q_min), [], None
         for block in row_blocks(weight):
-            part, step, limits = weight[block], rows_of(scale, block), budget.rows(block)
+            part, step, limits = rows_of(weight, block), rows_of(scale, block), budget.rows(block)
             if torch.compiler.is_compiling():
                 codes, normals = _codes_op(part, step, list(limits), q_min, q_max)
             else:
@@ -175,12 +179,12 @@ class _Projection(torch.autograd.Function):
         grad_weight, steps = None, []
         dtype = compute_dtype(weight.dtype, weight.shape[1], ctx.largest)
         for block, codes, normals in zip(row_blocks(weight), saved[::2], saved[1::2], strict=True):
-            codes, outer = codes.to(dtype), grad[block].to(dtype)
+            codes, outer = codes.to(dtype), rows_of(grad, block).to(dtype)
             inner = outer if normals is None else _along_face(outer, codes, normals)
-            ratio = weight[block].to(dtype) / safe_scale(rows_of(scale, block))
+            ratio = rows_of(weight, block).to(dtype) / safe_scale(rows_of(scale, block))
             steps.append((outer * codes).sub_(inner * ratio).sum(1, keepdim=True))
             grad_weight = join(grad_weight, weight, block, inner.to(weight.dtype))
-        return grad_weight, torch.cat(steps).sum_to_size(scale.shape).to(scale.dtype), None, None, None
+        return grad_weight, stacked(steps).sum_to_size(scale.shape).to(scale.dtype), None, None, None
 
 
 def projected_quantize(

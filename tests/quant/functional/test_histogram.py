@@ -36,7 +36,8 @@ def test_equals_the_greedy_optimum(kind: str, length: int, q_min: int, q_max: in
         assert found is not None
         codes, used_up = found
         sums = torch.stack([codes.clamp_min(0), codes.neg().clamp_min(0)]).sum(2, keepdim=True)
-        assert (sums <= caps).all() and torch.equal(used_up, sums >= caps)
+        assert (sums <= caps).all()
+        assert torch.equal(used_up, sums >= caps)
         want = [
             _greedy_distance(row.clamp_min(0), cap, q_max) + _greedy_distance(row.neg().clamp_min(0), cap + 3, -q_min)
             for row in u
