@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Int8ProjectedA2QWeightPerChannelFloat as Int8ProjectedA2QWeightPerChannelFloat,
     )
     from brevitas_a2q.quant.state import accumulator_state as accumulator_state
+    from brevitas_a2q.verify.certify import certify as certify
+    from brevitas_a2q.verify.simulate import simulate as simulate
 
 __version__ = "0.1.0"
 

@@ -28,6 +28,10 @@ class ExportReport:
     round_trip: RoundTrip
     onnxruntime_difference: float | None = None  # of a QCDQ file's outputs, as a share of the largest one
 
+    def __str__(self) -> str:
+        """Where the file is and what was compared, a line each."""
+        return "\n".join([str(self.path), *(f"{what}: {value}" for what, value in self.checks.items())])
+
     @property
     def checks(self) -> Mapping[str, str | int]:
         """What was compared between PyTorch and the file, by name, for people to read."""

@@ -127,4 +127,6 @@ def accumulator_aware(
     if tile is not None:
         check_accumulator(MIN_ACCUMULATOR_BITS, tile)
         settings["accumulator_tile"] = tile
-    return type(base)(f"AccumulatorAware{base.__name__}", (AccumulatorAware, base), settings)
+    # One that is accumulator-aware already gets other settings; it cannot inherit the same parts twice.
+    bases = (base,) if AccumulatorAware in base.__mro__ else (AccumulatorAware, base)
+    return type(base)(f"AccumulatorAware{base.__name__}", bases, settings)

@@ -71,7 +71,7 @@ class LayerCertificate:
     op: str
     inputs: int  # K, products per output
     tile: int | None
-    sums: SumRange
+    sums: SumRange = field(repr=False)
     outer: SumRange | None  # the sum of tiles and bias; its target is None where it may be as wide as required
     data_type_bit_width: int  # suffices for any weights and inputs of these types, as published
     weights_bit_width: int  # suffices for these weights and any input of the type, as published
@@ -79,7 +79,7 @@ class LayerCertificate:
     weight_bit_width: int
     weights_sha256: str
     bias_sha256: str | None
-    worst_witness: dict[End, tuple[int, ...]]  # reaches the worst channel's ends; see witness()
+    worst_witness: dict[End, tuple[int, ...]] = field(repr=False)  # reaches the worst channel's ends; see witness()
     notes: tuple[str, ...] = ()
     layer: DotProductLayer | None = field(default=None, repr=False, compare=False)
 
@@ -181,6 +181,15 @@ class Certificate:
     def targets(self) -> int:
         """Number of layers with a target width."""
         return sum(layer.accumulator_bit_width is not None for layer in self.layers)
+
+    def __str__(self) -> str:
+        """One line per layer, and whether all hold."""
+        lines = [
+            f"{layer.name}: K = {layer.inputs}, sums in [{layer.lower}, {layer.upper}], needs "
+            f"{layer.required_bit_width} bits of {layer.accumulator_bit_width or 'an accumulator without a target'}"
+            for layer in self.layers
+        ]
+        return "\n".join([*lines, "holds" if self.holds else "does not hold"])
 
     def to_json(self) -> dict[str, Any]:
         """The certificate as one JSON object; ``docs/certificate.md`` describes it."""

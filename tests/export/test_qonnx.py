@@ -222,3 +222,23 @@ def test_path_that_cannot_be_written(small_net, image, tmp_path, path):
     with pytest.raises(ExportError, match="expected"):
         export_qonnx(small_net(), image, f"{tmp_path}/{path}")
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_sums_that_cancel_are_no_difference(tmp_path: Path) -> None:
+    """Equal positive and negative weights: constant images give zero but for float residue."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        qnn.QuantReLU(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(
+            64,
+            64,
+            3,
+            bias=False,
+            weight_quant=Int8ProjectedA2QWeightPerChannelFloat,
+            weight_bit_width=4,
+            weight_accumulator_bit_width=12,
+        ),
+    )
+    images = torch.rand(1, 64, 8, 8)
+    model(images)
+    assert export_qonnx(model.eval(), images, tmp_path / "conv.onnx").certificate.holds

@@ -13,6 +13,7 @@ from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.ternary import SignedTernaryWeightPerTensorConst
 
 from brevitas_a2q.errors import A2QError, ConfigError, ModelError
+from brevitas_a2q.quant import quantizers
 from brevitas_a2q.quant.injectors import accumulator_aware
 
 
@@ -124,3 +125,9 @@ def test_keywords_out_of_range_are_refused() -> None:
                 weight_quant=accumulator_aware(bq.Int8WeightPerChannelFloat),
                 **{f"weight_{keyword}": value},
             )
+
+
+def test_a_ready_made_quantizer_takes_other_settings() -> None:
+    quantizer = accumulator_aware(quantizers.Int8ProjectedA2QWeightPerChannelFloat, "a2q", accumulator_bit_width=13)
+    layer = qnn.QuantLinear(8, 2, weight_quant=quantizer, weight_input_bit_width=8, weight_input_signed=False)
+    assert (layer.weight_quant.method, layer.weight_quant.accumulator_bit_width) == ("a2q", 13)
