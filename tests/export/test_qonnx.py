@@ -50,7 +50,10 @@ def integer_weights(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("quantizer", "exporter"),
-    [*((quantizer, "torchscript") for quantizer in QUANTIZERS), (Int8A2QWeightPerChannelFloat, "dynamo")],
+    [
+        *((quantizer, "torchscript") for quantizer in QUANTIZERS),
+        pytest.param(Int8A2QWeightPerChannelFloat, "dynamo", marks=pytest.mark.dynamo),
+    ],
 )
 def test_file_holds_the_trained_integers(small_net, image, tmp_path, quantizer, exporter):
     model = small_net(quantizer)
