@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import brevitas.nn as qnn
 import onnx
+import pytest
 import torch
 from brevitas.quant import Int8ActPerTensorFloat
 from qonnx.core.modelwrapper import ModelWrapper
