@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
 from brevitas_a2q.cli.design_options import design_options
+from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
+
+if TYPE_CHECKING:
+    from brevitas_a2q.hw.compare import Difference
 
 __all__ = ["command"]
 
@@ -22,6 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to fold models for.")
 @click.option("--all", "show_all", is_flag=True, help="List layers that do not differ too.")
+@report_options
 def command(
     before: Path,
     after: Path,
@@ -31,6 +36,8 @@ def command(
     as_json: bool,
     target_fps: float | None,
     show_all: bool,
+    html: Path | None,
+    plot: Path | None,
 ) -> None:
     """Put two estimates side by side, layer by layer.
 
@@ -46,6 +53,7 @@ def command(
         return estimate(path, part, target_fps, clock_mhz, accumulator=accumulator).to_json()
 
     found = difference(load(before), load(after))
+    write_files(report_files(html, plot, lambda: _report(found, before.name, after.name)))
     if as_json:
         emit_json(found.to_json())
         return
@@ -66,6 +74,14 @@ def command(
     for name, ratio in found.ratios.items():
         if ratio is not None and ratio != 1.0:
             tables().print(f"{name}: {found.before[name]:,.6g} -> {found.after[name]:,.6g} ({ratio:.3f} times)")
+
+
+def _report(found: Difference, before: str, after: str) -> Report:
+    from brevitas_a2q.report.comparison_plots import difference_figure
+    from brevitas_a2q.report.design_pages import difference_page
+
+    figure = difference_figure(found, before, after)
+    return figure, lambda picture: difference_page(found, before, after, picture)
 
 
 def _cell(before: float | None, after: float | None) -> str:

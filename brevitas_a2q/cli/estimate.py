@@ -9,9 +9,10 @@ import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.estimation import ModelName
+    from brevitas_a2q.hw.estimation import Estimate, ModelName
 
 __all__ = ["command"]
 
@@ -31,6 +32,7 @@ _NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--folding", "folding_file", type=_NETWORK, help="FINN folding JSON, instead of a search.")
 @click.option("--require-fit", is_flag=True, help="Exit with status 1 where the design does not fit the part.")
+@report_options
 def command(
     network: Path,
     part: str,
@@ -41,6 +43,8 @@ def command(
     model: ModelName,
     folding_file: Path | None,
     require_fit: bool,
+    html: Path | None,
+    plot: Path | None,
 ) -> int:
     """LUT, BRAM, URAM, DSP, cycles and frames per second of a QONNX file on an FPGA part.
 
@@ -59,6 +63,7 @@ def command(
     graph = read_graph(network)
     foldings = read_foldings(folding_file, graph, chosen) if folding_file else None
     found = estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings)
+    write_files(report_files(html, plot, lambda: _report(found)))
     if as_json:
         emit_json(found.to_json())
         for warning in found.warnings:
@@ -68,3 +73,10 @@ def command(
         for line in summary(found):
             tables().print(line, markup=False)
     return 1 if require_fit and not found.fits else 0
+
+
+def _report(found: Estimate) -> Report:
+    from brevitas_a2q.report.design_pages import estimate_page
+    from brevitas_a2q.report.design_plots import estimate_figure
+
+    return estimate_figure(found), lambda picture: estimate_page(found, picture)

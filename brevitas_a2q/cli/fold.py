@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.console import emit_json, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.files import write_atomically
 
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.devices import Part
     from brevitas_a2q.hw.folding_problem import FoldingPlan
     from brevitas_a2q.hw.folding_result import FoldResult
 
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.option("--max-fps", is_flag=True, help="The most frames per second that fit the part.")
 @click.option("--pareto", is_flag=True, help="Every folding that no other one beats in both cost and rate.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write FINN's folding JSON to this file.")
+@report_options
 def command(
     network: Path,
     part: str,
@@ -38,6 +40,8 @@ def command(
     max_fps: bool,
     pareto: bool,
     out: Path | None,
+    html: Path | None,
+    plot: Path | None,
 ) -> None:
     """Find the folding of least cost for a frame rate, or the fastest one that fits a part.
 
@@ -52,12 +56,16 @@ def command(
 
     chosen, graph = find_part(part), read_graph(network)
     if pareto:
-        _show_curve(fold_curve(graph, chosen, clock_mhz, accumulator), clock_mhz, as_json)
+        points = [_point(plan, clock_mhz) for plan in fold_curve(graph, chosen, clock_mhz, accumulator)]
+        title = f"Cost against rate of {graph.name} on {chosen.name}, {clock_mhz:g} MHz"
+        write_files(report_files(html, plot, lambda: _curve_report(points, chosen, title)))
+        _show_curve(points, as_json)
         return
     result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator)
+    folding: list[tuple[Path, str | bytes]] = []
     if out is not None:
-        write_atomically(out, json.dumps(result.folding, indent=2) + "\n")
-        messages().print(f"wrote {out}", markup=False)
+        folding.append((out, json.dumps(result.folding, indent=2) + "\n"))
+    write_files(folding + report_files(html, plot, lambda: _report(result)))
     if as_json:
         emit_json(result.to_json())
         return
@@ -77,8 +85,21 @@ def _comparison(result: FoldResult) -> str:
     )
 
 
-def _show_curve(plans: list[FoldingPlan], clock_mhz: float, as_json: bool) -> None:
-    points = [_point(plan, clock_mhz) for plan in plans]
+def _report(result: FoldResult) -> Report:
+    from brevitas_a2q.report.design_pages import fold_page
+    from brevitas_a2q.report.design_plots import estimate_figure
+
+    return estimate_figure(result.estimate, result.setfolding), lambda picture: fold_page(result, picture)
+
+
+def _curve_report(points: list[dict[str, Any]], part: Part, title: str) -> Report:
+    from brevitas_a2q.report.comparison_plots import curve_figure
+    from brevitas_a2q.report.design_pages import curve_page
+
+    return curve_figure(points, part, title), lambda picture: curve_page(points, part, title, picture)
+
+
+def _show_curve(points: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         emit_json({"points": points})
         return

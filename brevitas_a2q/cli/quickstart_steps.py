@@ -18,8 +18,8 @@ from brevitas_a2q.cli.steps import Steps
 from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.report.html import page
-from brevitas_a2q.report.plots import POLICY_NAMES, overview, png
+from brevitas_a2q.report.figures import image
+from brevitas_a2q.report.overview import POLICY_NAMES, overview, page
 from brevitas_a2q.report.story import Story, TrainingRun
 from brevitas_a2q.train import EpochRecord, History, TrainConfig, calibrate, fit, seed_everything
 from brevitas_a2q.verify.torch_model import layers_of
@@ -75,7 +75,7 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, 
         seconds=dict(steps.seconds),
     )
     with steps.step("Report"):
-        picture = png(overview(story))
+        picture = image(overview(story))
         write_atomically(out / FILES["picture"], picture)
         write_atomically(out / FILES["page"], page(story, picture))
         write_atomically(out / FILES["results"], json.dumps(story.to_json(), indent=2))

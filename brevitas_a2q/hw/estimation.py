@@ -111,6 +111,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "accumulator_bit_width": row.accumulator_bit_width,
         **resources_json(row.resources),
         "cycles": row.cycles,
+        "depth": row.depth,
     }
 
 

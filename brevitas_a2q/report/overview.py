@@ -1,28 +1,22 @@
-"""Figures, drawn without a display."""
+"""The quickstart's figure and page."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from brevitas_a2q.report.figures import GREEN, GREY, ORANGE, PURPLE, SKY, bare
+from brevitas_a2q.report.html import embedded, render
 from brevitas_a2q.report.story import Story
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["POLICY_COLORS", "overview", "png"]
+__all__ = ["POLICY_NAMES", "overview", "page"]
 
-# Okabe and Ito's palette: told apart with any colour vision.
-POLICY_COLORS = {
-    "32": "#999999",
-    "data-type": "#E69F00",
-    "exact": "#56B4E9",
-    "range": "#CC79A7",
-    "trained": "#009E73",
-}
-POLICY_NAMES = {
+_POLICY_COLORS: Final = {"32": GREY, "data-type": ORANGE, "exact": SKY, "range": PURPLE, "trained": GREEN}
+POLICY_NAMES: Final = {
     "32": "32 bits",
     "data-type": "data-type bound",
     "exact": "exact range of the weights",
@@ -31,11 +25,14 @@ POLICY_NAMES = {
 }
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file at 150 dots per inch."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
+def page(story: Story, picture: bytes) -> str:
+    """The quickstart's report as HTML.
+
+    Args:
+        story: What to tell.
+        picture: PNG shown at the top, embedded.
+    """
+    return render("quickstart.html.j2", story=story, picture=embedded(picture), policy_names=POLICY_NAMES)
 
 
 def overview(story: Story) -> Figure:
@@ -52,7 +49,7 @@ def overview(story: Story) -> Figure:
     luts.set(title="LUTs", ylabel="LUT")
     handles, labels = widths.get_legend_handles_labels()
     totals = (estimate["total"]["lut"] for estimate in estimates.values())
-    labels = [f"{label}: {total:,} LUT" for label, total in zip(labels, totals, strict=True)]
+    labels = [f"{name}: {total:,} LUT" for name, total in zip(labels, totals, strict=True)]
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
@@ -60,12 +57,11 @@ def overview(story: Story) -> Figure:
 def _accuracy(axes: Axes, story: Story) -> None:
     names = [run.name for run in story.runs]
     scores = [100 * run.last for run in story.runs]
-    colors = [POLICY_COLORS["trained"] if run.name == story.chosen else POLICY_COLORS["32"] for run in story.runs]
-    bars = axes.barh(names, scores, color=colors)
+    bars = axes.barh(names, scores, color=[GREEN if run.name == story.chosen else GREY for run in story.runs])
     axes.bar_label(bars, fmt="%.1f", label_type="center", color="white", fontsize=9)
     axes.invert_yaxis()
     axes.set(title="Test accuracy, last epoch", xlabel="%", xlim=(0, 100))
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)
 
 
 def _of_accumulators(estimate: Mapping[str, Any], quantity: str) -> dict[str, int]:
@@ -84,7 +80,7 @@ def _grouped_bars(axes: Axes, values: Mapping[str, Mapping[str, int]]) -> None:
     names = list(next(iter(values.values())))
     for index, (policy, of_policy) in enumerate(values.items()):
         places = [i + (index - (len(values) - 1) / 2) * width for i in range(len(names))]
-        label, color = POLICY_NAMES.get(policy, policy), POLICY_COLORS.get(policy)
-        axes.bar(places, [of_policy[name] for name in names], width, label=label, color=color)
+        heights = [of_policy[name] for name in names]
+        axes.bar(places, heights, width, label=POLICY_NAMES.get(policy, policy), color=_POLICY_COLORS.get(policy))
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)
