@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brevitas_a2q.hw.compare import Difference
 from brevitas_a2q.hw.devices import Part
 from brevitas_a2q.report.design_plots import RESOURCE_NAMES
-from brevitas_a2q.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bare, label
+from brevitas_a2q.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bare, label, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def curve_figure(points: Sequence[Mapping[str, Any]], part: Part, title: str) ->
         title: Title of the figure.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(13, 5), layout="constrained")
     figure.suptitle(label(title, 90))
@@ -47,8 +47,8 @@ def curve_figure(points: Sequence[Mapping[str, Any]], part: Part, title: str) ->
             places = [p["fps"] for p in chosen], [p["lut_equivalent"] for p in chosen]
             cost.plot(*places, "o", color=color, markersize=4, label=label(f"{name} {part.name}", 60))
     cost.set(title="Least cost for a rate", ylabel="LUT equivalent", yscale="log")
-    cost.yaxis.set_major_formatter(EngFormatter(sep=""))
-    cost.yaxis.set_minor_formatter(EngFormatter(sep=""))
+    cost.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    thousands(cost.yaxis)
     for (key, name), color in zip(RESOURCE_NAMES.items(), (BLUE, ORANGE, PURPLE, GREEN), strict=True):
         available = getattr(part, key)
         used = [100 * point[key] / available if available else 0.0 for point in points]
@@ -58,8 +58,7 @@ def curve_figure(points: Sequence[Mapping[str, Any]], part: Part, title: str) ->
     shares.set(title="Share of the part", ylabel=label(f"% of {part.name}", 60), ylim=(0, None))
     for axes in (cost, shares):
         axes.set(xlabel="frames per second", xscale="log")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.tick_params(which="minor", labelsize=7)
+        thousands(axes.xaxis)
         axes.legend(fontsize=9, frameon=False)
         bare(axes)
     return figure
@@ -83,6 +82,7 @@ def difference_figure(difference: Difference, before: str, after: str) -> Figure
     figure = Figure(figsize=(13, max(4.0, 1.6 + 0.32 * len(shown))), layout="constrained")
     luts, totals = figure.subplots(1, 2, width_ratios=(1.6, 1))
     _changes(luts, shown, before, after)
+    figure.legend(loc="outside lower left", ncols=2, fontsize=9, frameon=False)
     _totals(totals, difference)
     return figure
 
@@ -94,9 +94,7 @@ def _changes(axes: Axes, shown: Sequence[tuple[str, int, int]], before: str, aft
     axes.set(title="LUTs of what changes, the largest change first", xlabel="LUT")
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    if shown:
-        axes.legend(fontsize=9, frameon=False, loc="lower right")
-    else:
+    if not shown:
         axes.text(0.5, 0.5, "no unit's LUTs change", transform=axes.transAxes, ha="center")
     bare(axes)
 

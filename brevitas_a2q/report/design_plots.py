@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import floor, inf, log10
 from typing import TYPE_CHECKING, Final
 
 from brevitas_a2q.hw.estimation import Estimate
 from brevitas_a2q.report.breakdown import FAMILIES, LayerShare, largest, layer_shares
-from brevitas_a2q.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW, bare, label
+from brevitas_a2q.report.figures import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    YELLOW,
+    bare,
+    label,
+    thousands,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +79,6 @@ def _luts(axes: Axes, layers: Sequence[LayerShare], others: dict[str, LayerShare
 
 
 def _cycles(axes: Axes, layers: Sequence[LayerShare], others: dict[str, LayerShare], slowest: int) -> None:
-    from matplotlib.ticker import EngFormatter
-
     timed = [(i, layer.cycles) for i, layer in enumerate(layers) if layer.cycles]
     colors = [RED if cycles == slowest else SKY for _, cycles in timed]
     axes.barh([i for i, _ in timed], [cycles for _, cycles in timed], color=colors, height=0.72)
@@ -76,7 +87,9 @@ def _cycles(axes: Axes, layers: Sequence[LayerShare], others: dict[str, LayerSha
     axes.set(xlabel="cycles", xscale="log", yticks=[])
     axes.set_title("Cycles per image, the most in red", fontsize=10)
     axes.set_ylim(len(layers) - 0.4, -0.6)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    decades = [floor(log10(min(cycles for _, cycles in timed))), log10(1.3 * slowest)] if timed else [0, 1]
+    axes.set_xlim(*(10**decade for decade in decades))
+    thousands(axes.xaxis)
     bare(axes)
 
 

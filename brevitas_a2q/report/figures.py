@@ -8,9 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["BLACK", "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "RED", "SKY", "YELLOW", "bare", "image", "label"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "RED",
+    "SKY",
+    "YELLOW",
+    "bare",
+    "image",
+    "label",
+    "thousands",
+]
 
 # Okabe and Ito's palette: told apart with any colour vision.
 ORANGE: Final = "#E69F00"
@@ -36,6 +51,14 @@ def image(figure: Figure, file_format: str = "png") -> bytes:
 def bare(axes: Axes) -> None:
     """Take away the frame's upper and right sides."""
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def thousands(axis: Axis) -> None:
+    """Label a logarithmic axis as 1k, 10k, 1M at its major ticks only."""
+    from matplotlib.ticker import EngFormatter, NullFormatter
+
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def label(name: str, most: int = 36) -> str:
