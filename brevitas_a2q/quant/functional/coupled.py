@@ -6,6 +6,8 @@ constraint is tight, or both are at the corner of the set. The integer optimum l
 within a window of units are compared, each at the cost of its best units, and the best pair is taken. The window spans
 a period ``a + b`` of the constraints' integer points, up to 256 units in rows of up to 256 weights and 48 in longer
 ones; where the period is longer than that, what may be lost against the optimum is less than one unit's gain.
+
+In long rows, weights that are zero even if all of the budget went to their sign are left out before any of this.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional.allocate import settle
+from brevitas_a2q.quant.functional.histogram import support
 from brevitas_a2q.quant.functional.search import find_threshold, units
 
-__all__ = ["Coupling", "project_coupled"]
+__all__ = ["LARGEST_RATIO", "Coupling", "project_coupled"]
+
+LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where thresholds lose their resolution
 
 _LONG = 256  # weights in a row
 _WINDOWS = (256, 48)  # units, in short and in long rows
@@ -44,6 +49,14 @@ class Coupling:
         det = self.a * self.a - self.b * self.b
         return (self.upper * self.a - self.lower * self.b) / det, (self.lower * self.a - self.upper * self.b) / det
 
+    def alone(self) -> Tensor:
+        """Largest ``S+`` beside no ``S-``, and the other way round; shape ``(2, R, 1)``."""
+        caps = (
+            torch.minimum(self.upper / self.a, self.lower / self.b),
+            torch.minimum(self.upper / self.b, self.lower / self.a),
+        )
+        return torch.stack(caps).floor_()
+
     def affordable(self, positive: Tensor) -> Tensor:
         """Largest ``S-`` beside these ``S+``; negative where there is none."""
         return torch.minimum(
@@ -51,29 +64,45 @@ class Coupling:
         )
 
 
-def project_coupled(parts: Tensor, limits: tuple[int, int], coupling: Coupling) -> tuple[Tensor, Tensor]:
-    """Nearest integers to the positive and negative parts of rows within the coupled budget.
+def project_coupled(u: Tensor, limits: tuple[int, int], coupling: Coupling) -> tuple[Tensor, Tensor]:
+    """Nearest integers to rows within the coupled budget.
 
     Args:
-        parts: ``max(u, 0)`` and ``max(-u, 0)``, shape ``(2, R, K)``.
-        limits: Largest code of either part.
+        u: Shape ``(R, K)``.
+        limits: Largest positive code, and the largest magnitude of a negative one.
         coupling: The budget.
 
     Returns:
-        Codes of both parts ``(2, R, K)``, and the normals of the active constraints ``(2, 2, R, 1)``: for each of up to
-        two constraints, the coefficients of ``S+`` and ``S-``, zero where the constraint is not there.
+        Codes ``(R, K)``, and the normals of the active constraints ``(2, 2, R, 1)``: for each of up to two constraints,
+        the coefficients of ``S+`` and ``S-``, zero where the constraint is not there.
     """
+    window = _WINDOWS[u.shape[1] > _LONG]
+    at = support(u, coupling.alone().to(u.dtype), -limits[1], limits[0]) if u.shape[1] > _LONG else None
+    if at is None:
+        return _project_parts(u, limits, coupling, window)
+    # Weights that no budget of this size reaches are zero: left out, the others in rows as long as the fullest.
+    row = at.div(u.shape[1], rounding_mode="floor")
+    size = torch.bincount(row, minlength=len(u))
+    column = torch.arange(len(at), device=u.device) - (size.cumsum(0) - size)[row]
+    few = u.new_zeros(len(u), max(1, int(size.amax()))).index_put_((row, column), u.flatten()[at])
+    found, normals = _project_parts(few, limits, coupling, window)
+    return torch.zeros_like(u).flatten().index_copy_(0, at, found[row, column]).view_as(u), normals
+
+
+def _project_parts(u: Tensor, limits: tuple[int, int], coupling: Coupling, window: int) -> tuple[Tensor, Tensor]:
+    """:func:`project_coupled` of all weights, with pairs of sums compared within this window."""
+    parts = torch.stack([u, -u]).clamp_(0, LARGEST_RATIO)
     limit = max(limits)
     slant, cap, cornered, theta = _active_constraint(parts, limit, coupling)
     shared = find_threshold(parts, cap.to(parts.dtype), limit, _SLACK, slant.to(parts.dtype)) * slant.to(parts.dtype)
     theta = torch.where(cornered, theta, shared)
     codes = torch.stack([units(parts[side], theta[side], limits[side]) for side in (0, 1)])
     _share_ties(parts, codes, limits, coupling)
-    _best_pair(parts, codes, limits, coupling)
+    _best_pair(parts, codes, limits, coupling, window)
     zero = torch.zeros_like(slant[0])
     first = torch.stack([torch.where(cornered, 1.0, slant[0]), torch.where(cornered, zero, slant[1])])
     second = torch.stack([zero, torch.where(cornered, 1.0, zero)])
-    return codes, torch.stack([first, second]).to(codes.dtype)
+    return codes[0] - codes[1], torch.stack([first, second]).to(codes.dtype)
 
 
 def _active_constraint(parts: Tensor, limit: int, c: Coupling) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,9 +144,8 @@ def _share_ties(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupli
     settle(parts[0], codes[0], mirrored.affordable(minus).to(codes.dtype), limits[0])
 
 
-def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling) -> None:
+def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling, window: int) -> None:
     """Change the sums by up to a window of units each, to the pair that is nearest to the weights; in place."""
-    window = _WINDOWS[parts.shape[2] > _LONG]
     most = min(window, int((c.a + c.b).amax()) + 2 * int(_SLACK), max(limits) * parts.shape[2])
     lists = [_moves(parts[side], codes[side], limits[side], most) for side in (0, 1)]
     gains = [

@@ -1,4 +1,4 @@
-"""The nearest integers within a cap for either sign, by one histogram: what long rows of weights are projected with.
+"""Nearest integers within a cap for either sign, by one histogram: what long rows of weights are projected with.
 
 ``q = argmin sum (q - m)^2`` over integers ``0 <= q <= limit`` with ``sum(q) <= cap`` is ``round(max(m - theta, 0))``,
 clipped, for a threshold ``theta`` whose sum falls a few units short, and the units left given to the largest residuals
@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["histogram_codes"]
+__all__ = ["histogram_codes", "support"]
 
 _BINS = 1024  # of either sign
 _LEAST_STEPS = 4  # bins in a unit; more than two, so that nothing gains two units inside of one
@@ -32,19 +32,46 @@ def histogram_codes(u: Tensor, caps: Tensor, q_min: int, q_max: int) -> tuple[Te
     Returns:
         Codes, and whether the caps are used up, shape ``(2, R, 1)``; None where ``|u|`` is too large for the bins.
     """
-    lowest, highest = torch.aminmax(u)
-    reach = max(-float(lowest), float(highest), 1.0)
-    steps = _BINS >> math.frexp(reach)[1]
+    steps = _steps(u)
     if steps < _LEAST_STEPS:
         return None
     theta = _thresholds(u, caps, (q_max, -q_min), steps)
     codes = _units(u, theta, q_min, q_max)
     total, magnitude = codes.sum(1, keepdim=True), codes.abs().sum(1, keepdim=True)
     spare = caps - torch.stack([magnitude + total, magnitude - total]).div_(2)
-    # A little more than a bin: a weight that ties with its end rounds either way.
-    more = _units(u, (theta - 1.01 / steps).clamp_min_(0), q_min, q_max)
+    more = _units(u, _a_bin_less(theta, steps), q_min, q_max)
     given = _share_out(u, codes, more.sub_(codes), spare)
     return codes, given >= spare
+
+
+def support(u: Tensor, caps: Tensor, q_min: int, q_max: int) -> Tensor | None:
+    """Where codes that are nearest within these caps, or tighter ones, may be other than zero, and few weights more.
+
+    Args:
+        u: Shape ``(R, K)``.
+        caps: As for :func:`histogram_codes`.
+        q_min: Lowest code.
+        q_max: Highest code.
+
+    Returns:
+        Indices into the flattened ``u``, in order; None where ``|u|`` is too large for the bins.
+    """
+    steps = _steps(u)
+    if steps < _LEAST_STEPS:
+        return None
+    theta = _a_bin_less(_thresholds(u, caps, (q_max, -q_min), steps), steps)
+    return _nonzero(_units(u, theta, q_min, q_max).sign_().to(torch.int8).flatten())
+
+
+def _steps(u: Tensor) -> int:
+    """Bins in a unit, a power of two with which all of ``u`` lies within the bins; 0 where there is none."""
+    lowest, highest = torch.aminmax(u)
+    return _BINS >> min(math.frexp(max(-float(lowest), float(highest), 1.0))[1], 63)
+
+
+def _a_bin_less(theta: Tensor, steps: int) -> Tensor:
+    # And a little more: a weight that ties with the end of a bin rounds either way.
+    return (theta - 1.01 / steps).clamp_min_(0)
 
 
 def _units(u: Tensor, theta: Tensor, q_min: int, q_max: int) -> Tensor:
@@ -67,7 +94,7 @@ def _thresholds(u: Tensor, caps: Tensor, limits: tuple[int, int], steps: int) ->
     for side, limit in enumerate(limits):
         if limit * steps < _BINS:
             sums[side, :, limit * steps :] -= sums[side, :, : _BINS - limit * steps].clone()
-    fitting = torch.searchsorted(sums, caps.to(sums.dtype), right=True) - 1
+    fitting = torch.searchsorted(sums, caps.clamp(max=2.0**60).to(sums.dtype), right=True) - 1
     # sums[j] are the codes' at a threshold half a unit below (_BINS - j) / steps.
     return (_BINS - steps // 2 - fitting).clamp_min_(0).to(u.dtype).div_(steps)
 

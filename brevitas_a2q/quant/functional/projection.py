@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.allocate import allocate
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.coupled import Coupling, project_coupled
+from brevitas_a2q.quant.functional.coupled import LARGEST_RATIO, Coupling, project_coupled
 from brevitas_a2q.quant.functional.histogram import histogram_codes
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
@@ -40,7 +40,6 @@ from brevitas_a2q.quant.functional.tiling import in_tiles
 __all__ = ["project", "projected_codes", "projected_quantize"]
 
 _LONG = 512  # weights in a row from which on a histogram pays
-_LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where thresholds lose their resolution
 
 
 def project(u: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor | None]:
@@ -87,17 +86,15 @@ def _project_rows(u: Tensor, budget: Budget, caps: SignCaps | None, q_min: int, 
         shape = (1, len(u), 1)
         cap = torch.cat([c.expand(shape) if isinstance(c, Tensor) else u.new_full(shape, c) for c in caps])
         return _project_signs(u, cap.to(u.dtype), q_min, q_max)
-    parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
     limits = (limit.expand(len(u), 1).double() for limit in budget)
-    codes, normals = project_coupled(parts, (q_max, -q_min), Coupling.of(*limits))
-    return codes[0] - codes[1], normals
+    return project_coupled(u, (q_max, -q_min), Coupling.of(*limits))
 
 
 def _project_signs(u: Tensor, cap: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor]:
     """Inputs of one sign: each sign of the weights has a cap of its own."""
     found = histogram_codes(u, cap, q_min, q_max) if u.shape[1] >= _LONG else None
     if found is None:
-        parts = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
+        parts = torch.stack([u, -u]).clamp_(0, LARGEST_RATIO)
         if q_max == -q_min:
             codes = allocate(parts.flatten(0, 1), cap.flatten(0, 1), q_max).view_as(parts)
         else:
