@@ -80,9 +80,9 @@ def builder(tmp_path: Path) -> Callable[..., FileBuilder]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Brevitas' dynamo exporter needs torch 2.8: its cases are skipped below."""
+    """Brevitas' dynamo exporter, and compilation of its tensors, need torch 2.8: their cases are skipped below."""
     if tuple(int(part) for part in metadata.version("torch").split(".")[:2]) >= (2, 8):
         return
     for item in items:
-        if item.get_closest_marker("dynamo"):
-            item.add_marker(pytest.mark.skip(reason="Brevitas' dynamo exporter needs torch 2.8"))
+        if item.get_closest_marker("torch28"):
+            item.add_marker(pytest.mark.skip(reason="needs torch 2.8"))

@@ -31,9 +31,13 @@ def exact_codes(layer: nn.Module, quant_input: IntQuantTensor) -> bool:
         return True
     if bool(quant_input.signed_t):
         return False
+    return _storage_uses(quant_input.bit_width) > _storage_uses(torch.zeros(()))
+
+
+def _storage_uses(tensor: Tensor) -> int:
+    """How many hold the tensor's storage, the handle taken here included in some versions of torch; 0 if unknown."""
     count = getattr(torch._C, "_storage_Use_Count", None)
-    # One use by the tensor, one by the handle taken here.
-    return count is not None and count(quant_input.bit_width.untyped_storage()._cdata) > 2
+    return int(count(tensor.untyped_storage()._cdata)) if count else 0
 
 
 def _quantizes_own_input(layer: nn.Module) -> bool:

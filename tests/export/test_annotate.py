@@ -83,7 +83,7 @@ def test_qonnx_counts_the_width(small_net, image, tmp_path):
     assert cost["total_cost"]["mem_o_SCALEDINT<14>"] == 4 * 6 * 6
 
 
-@pytest.mark.dynamo
+@pytest.mark.torch28
 def test_nothing_of_this_machine_is_in_the_file(small_net, image, tmp_path):
     """The dynamo exporter writes stack traces into every node."""
     export_qonnx(small_net(), image, tmp_path / "net.onnx", exporter="dynamo")

@@ -40,7 +40,7 @@ def test_small_net_passes(small_net, image, tmp_path):
     assert check_finn(tmp_path / "net.onnx") == ()
 
 
-@pytest.mark.dynamo
+@pytest.mark.torch28
 def test_linear_layer_without_bias_passes_from_dynamo(tmp_path):
     """The dynamo exporter writes a Gemm of two inputs, over which qonnx's GemmToMatMul stumbles."""
     layer = qnn.QuantLinear(4, 3, bias=False, weight_quant=Int8WeightPerChannelFloat)

@@ -52,7 +52,7 @@ def integer_weights(path: Path) -> dict[str, Any]:
     ("quantizer", "exporter"),
     [
         *((quantizer, "torchscript") for quantizer in QUANTIZERS),
-        pytest.param(Int8A2QWeightPerChannelFloat, "dynamo", marks=pytest.mark.dynamo),
+        pytest.param(Int8A2QWeightPerChannelFloat, "dynamo", marks=pytest.mark.torch28),
     ],
 )
 def test_file_holds_the_trained_integers(small_net, image, tmp_path, quantizer, exporter):

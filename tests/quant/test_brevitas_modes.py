@@ -137,6 +137,7 @@ def test_layerwise_and_graph_quantization() -> None:
 
 
 @pytest.mark.parametrize("method", ["A2Q", "ProjectedA2Q"])
+@pytest.mark.torch28
 def test_compiled_equals_eager(method: str) -> None:
     torch._dynamo.reset()
     net, x = model(method, bias_quant=None)[3:], torch.randn(2, 6, 6, 6)

@@ -111,7 +111,7 @@ def kinds(graph: Graph) -> set[type]:
     return {type(unit) for unit in graph.units}
 
 
-@pytest.mark.dynamo
+@pytest.mark.torch28
 def test_both_exporters_of_brevitas_give_the_same_units(exported: Callable[..., Path]) -> None:
     graphs = [build_graph(ir.read(exported("UNet", dynamo=dynamo))) for dynamo in (False, True)]
     assert [type(unit) for unit in graphs[0].units] == [type(unit) for unit in graphs[1].units]
