@@ -66,7 +66,8 @@ def support(u: Tensor, caps: Tensor, q_min: int, q_max: int) -> Tensor | None:
 def _steps(u: Tensor) -> int:
     """Bins in a unit, a power of two with which all of ``u`` lies within the bins; 0 where there is none."""
     lowest, highest = torch.aminmax(u)
-    return _BINS >> min(math.frexp(max(-float(lowest), float(highest), 1.0))[1], 63)
+    reach = max(-float(lowest), float(highest), 1.0)
+    return _BINS >> math.frexp(reach)[1] if reach < _BINS else 0
 
 
 def _a_bin_less(theta: Tensor, steps: int) -> Tensor:

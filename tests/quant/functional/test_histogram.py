@@ -46,5 +46,6 @@ def test_equals_the_greedy_optimum(kind: str, length: int, q_min: int, q_max: in
         torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float64), rtol=1e-9, atol=1e-5)
 
 
-def test_weights_beyond_the_bins_are_left_to_the_search() -> None:
-    assert histogram_codes(torch.tensor([[300.0, 1.0]]), torch.ones(2, 1, 1), -127, 127) is None
+@pytest.mark.parametrize("largest", [300.0, 1e30, float("inf"), float("-inf")])
+def test_weights_beyond_the_bins_are_left_to_the_search(largest: float) -> None:
+    assert histogram_codes(torch.tensor([[largest, 1.0]]), torch.ones(2, 1, 1), -127, 127) is None
