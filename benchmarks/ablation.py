@@ -2,8 +2,8 @@
 
     python benchmarks/ablation.py --data cifar10.npz
 
-Network, data, recipe and float start are those of accuracy_cpu.py, W4A4, P = 10, at one rate for all; the held-out part is the
-validation split, so the test images choose nothing. Three seeds. Writes results/ablation.json and .md.
+Network, data, recipe and float start are those of accuracy_cpu.py, W4A4, P = 10, at one rate for all; the held-out part
+is the validation split, so the test images choose nothing. Three seeds. Writes results/ablation.json and .md.
 """
 
 from __future__ import annotations
