@@ -36,6 +36,8 @@ class Steps:
     def bar(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
         """A progress bar that goes when it is done; the value advances it by one and takes a note to show."""
         columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, transient=True) as progress:
+        note = TextColumn("{task.fields[note]}")
+        silent = not self.console.is_terminal
+        with Progress(*columns, note, console=self.console, transient=True, disable=silent) as progress:
             task = progress.add_task(name, total=total, note="")
             yield lambda note: progress.update(task, advance=1, note=note)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
-from brevitas.graph.calibrate import calibration_mode
 from torch import Tensor, nn
+
+with warnings.catch_warnings():
+    # On import Brevitas' graph tools warn of an optional package and of a part of themselves that is to go.
+    warnings.simplefilter("ignore")
+    from brevitas.graph.calibrate import calibration_mode
 
 __all__ = ["calibrate"]
 
