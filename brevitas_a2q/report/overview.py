@@ -58,9 +58,9 @@ def _accuracy(axes: Axes, story: Story) -> None:
     names = [run.name for run in story.runs]
     scores = [100 * run.last for run in story.runs]
     bars = axes.barh(names, scores, color=[GREEN if run.name == story.chosen else GREY for run in story.runs])
-    axes.bar_label(bars, fmt="%.1f", label_type="center", color="white", fontsize=9)
+    axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=9)
     axes.invert_yaxis()
-    axes.set(title="Test accuracy, last epoch", xlabel="%", xlim=(0, 100))
+    axes.set(title="Test accuracy, last epoch", xlabel="%", xlim=(0, 115), xticks=range(0, 101, 20))
     bare(axes)
 
 
