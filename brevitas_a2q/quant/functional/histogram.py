@@ -124,8 +124,7 @@ def _share_out(u: Tensor, codes: Tensor, extra: Tensor, spare: Tensor) -> Tensor
 
 def _nonzero(flags: Tensor) -> Tensor:
     """Where bytes are not zero, of which there are few: words of eight are looked at first."""
-    whole = len(flags) // 8 * 8
-    words = flags[:whole].view(torch.int64).nonzero()
-    at = (words * 8 + torch.arange(8, device=flags.device)).flatten()
-    at = torch.cat([at, torch.arange(whole, len(flags), device=flags.device)])
-    return at[flags[at] != 0]
+    words = torch.nn.functional.pad(flags, (0, -len(flags) % 8)).view(torch.int64)
+    full = words.nonzero().squeeze(1)
+    inside = words[full].view(torch.int8).nonzero().squeeze(1)
+    return full[inside >> 3] * 8 + (inside & 7)
