@@ -1,4 +1,4 @@
-"""Nearest weights that A2Q need not shrink: the projection behind EP-init (A2Q+, arXiv 2401.10432, section 4.3)."""
+"""Nearest weights that A2Q need not shrink: the projection behind EP-init (A2Q+, arXiv 2401.10432)."""
 
 from __future__ import annotations
 

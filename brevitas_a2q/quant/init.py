@@ -1,6 +1,6 @@
 """Initialization of a whole model: EP-init, and scales chosen with the budget in mind.
 
-EP-init starts A2Q from the Euclidean projection of the float weights (A2Q+, arXiv 2401.10432, section 4.3):
+EP-init starts A2Q from the Euclidean projection of the float weights (A2Q+, arXiv 2401.10432):
 ``v* = argmin ||v - w||^2 subject to ||v||_1 <= s * cap`` and ``g* = min(||w||_1, s * cap)``. A2Q+ constrains centred
 weights, so there it is the centred weights that are projected, each sign onto half of the cap: the result is centred
 again, which projecting ``w`` itself would not give.

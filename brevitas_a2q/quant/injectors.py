@@ -24,7 +24,7 @@ def _first(module: Any) -> nn.Module:
 
 
 def _has_room_for_centring(layer: nn.Module) -> bool:
-    """Depthwise layers and single products have none (A2Q+, section 5)."""
+    """Depthwise layers and single products have none (A2Q+)."""
     layout, shape = WeightLayout.of(layer), tuple(layer.weight.shape)  # type: ignore[arg-type]
     depthwise = getattr(layer, "groups", 1) > 1 and layer.groups == layer.in_channels
     return layout.dot_product_size(shape) > 1 and not depthwise

@@ -1,4 +1,4 @@
-"""The regularization penalty of A2Q (ICCV 2023, section 4.1)."""
+"""The regularization penalty of A2Q (ICCV 2023, arXiv 2308.13504)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A2Q: weight normalization that caps the l1 norm (Colbert et al., ICCV 2023, arXiv 2308.13504, section 4).
+"""A2Q: weight normalization that caps the l1 norm (Colbert et al., ICCV 2023, arXiv 2308.13504).
 
 ``w = g * v / ||v||_1`` and ``q = clip(round_to_zero(w / s))`` with ``g = 2^min(t, T)``. ``T = log2(s * cap)`` comes
-from the exact budget (``brevitas_a2q.quant.functional.budget``), never below equation 15's.
+from the exact budget (``brevitas_a2q.quant.functional.budget``), never below the published one.
 """
 
 from __future__ import annotations

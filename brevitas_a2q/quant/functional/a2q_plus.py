@@ -1,6 +1,6 @@
-"""A2Q+: A2Q on zero-centred weights (Colbert et al., ICML 2024, arXiv 2401.10432, section 3).
+"""A2Q+: A2Q on zero-centred weights (Colbert et al., ICML 2024, arXiv 2401.10432).
 
-Zero-centring makes ``S+ = S-``, so the norm may reach ``(2^P - 2)/(2^N - 1)`` (equation 11), twice that of A2Q for
+Zero-centring makes ``S+ = S-``, so the norm may reach ``(2^P - 2)/(2^N - 1)``, twice that of A2Q for
 unsigned inputs. Rounding to zero then shrinks either sum only, and the bound still holds. A row of one weight has no
 room for centring and is quantized by plain A2Q; for depthwise layers call A2Q, as the paper does.
 """

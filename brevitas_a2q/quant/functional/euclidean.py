@@ -1,6 +1,6 @@
 """Euclidean projection onto the l1 ball (Duchi et al., ICML 2008, figure 1), for all rows at once.
 
-EP-init (A2Q+, section 3.2) starts the weights at the point of the ball nearest to the float weights.
+EP-init (A2Q+, arXiv 2401.10432) starts the weights at the point of the ball nearest to the float weights.
 """
 
 from __future__ import annotations

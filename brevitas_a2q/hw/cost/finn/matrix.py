@@ -4,7 +4,7 @@
 
 - ``mult = SIMD * (2 * ceil((W + A) / 6) - 1) * (W + A)``, or 0 with ``resType = dsp``;
 - ``tree = (W + A) * (2 * SIMD - 1)``;
-- ``acc = min(bits(accDataType), data-type bound)``: FINN silently caps the accumulator (A2Q, equation 8);
+- ``acc = min(bits(accDataType), data-type bound)``: FINN silently caps the accumulator (A2Q's bound from data types);
 - ``thr``, ``comp``: thresholds and comparators, where the unit charges them at all;
 - ``weights = PE * SIMD * W * ceil(wmem / 64)`` in LUTRAM.
 
