@@ -2,8 +2,8 @@
 
 - ``32``: 32 bits everywhere, no silent cap: the baseline of the papers.
 - ``data-type``: the published bound of the data types.
-- ``range``: the exact bound of the data types' ranges, for any weights.
-- ``exact``: the exact range of the frozen weights over every input.
+- ``exact``: the exact range of the frozen weights over every input of their type.
+- ``range``: the same over the inputs that range analysis of the whole network leaves (SIRA, arXiv 2508.21493).
 - ``trained``: the width the network was trained for; ``exact`` where the file names none.
 - ``fixed:P``: P bits on every layer, a what-if; layers that would overflow are warned of.
 """
@@ -19,7 +19,6 @@ from brevitas_a2q.bounds import (
     MIN_ACCUMULATOR_BITS,
     IntRange,
     data_type_bound,
-    data_type_bound_exact,
     required_bit_width,
 )
 from brevitas_a2q.errors import A2QError
@@ -28,7 +27,7 @@ from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = ["POLICIES", "AppliedPolicy", "accumulator_bit_width", "apply_policy", "parse_policy"]
 
-POLICIES: Final = ("32", "data-type", "range", "exact", "trained")
+POLICIES: Final = ("32", "data-type", "exact", "range", "trained")
 _FIXED: Final = re.compile(r"fixed:(\d+)")
 
 
@@ -78,10 +77,10 @@ def accumulator_bit_width(unit: Mvau | Vvau, policy: str) -> int:
     if policy == "data-type":
         return data_type_bound(products, inputs.bit_width, weights.bit_width, inputs.signed)
     if policy == "range":
-        return data_type_bound_exact(products, inputs.range.with_zero(), weights.range)
+        return _width(unit.analysed_range or unit.accumulator_range)
     if policy == "trained" and unit.trained_accumulator_bit_width is not None:
         return unit.trained_accumulator_bit_width
-    return _required(unit)
+    return _width(unit.accumulator_range)
 
 
 def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
@@ -94,7 +93,9 @@ def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
     warnings = []
     for unit in graph.units:
         if isinstance(unit, Mvau | Vvau):
-            bits, required = accumulator_bit_width(unit, policy), _required(unit)
+            # What range analysis rules out cannot overflow, so it decides what is warned of.
+            required = _width(unit.analysed_range or unit.accumulator_range)
+            bits = accumulator_bit_width(unit, policy)
             if bits < required:
                 warnings.append(
                     f"{unit.kind} {unit.name}: a {bits}-bit accumulator overflows for some input, {required} bits hold"
@@ -104,8 +105,8 @@ def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
     return AppliedPolicy(policy, replace(graph, units=tuple(done.values())), tuple(warnings))
 
 
-def _required(unit: Mvau | Vvau) -> int:
-    return max(MIN_ACCUMULATOR_BITS, required_bit_width(*unit.accumulator_range))
+def _width(sums: tuple[int, int]) -> int:
+    return max(MIN_ACCUMULATOR_BITS, required_bit_width(*sums))
 
 
 def _retyped(unit: Unit, before: Graph, done: dict[str, Unit]) -> Unit:

@@ -27,7 +27,10 @@ def test_widths() -> None:
     assert widths["32"] == 32
     assert widths["data-type"] == data_type_bound(72, 4, 4, False)
     assert widths["exact"] == widths["trained"] == exact
-    assert exact <= widths["range"] <= widths["data-type"]
+    assert widths["range"] == exact <= widths["data-type"]
+    narrowed = replace(unit, analysed_range=(-3, 3))
+    assert accumulator_bit_width(narrowed, "range") == 3
+    assert accumulator_bit_width(narrowed, "exact") == exact
     assert accumulator_bit_width(replace(unit, trained_accumulator_bit_width=19), "trained") == 19
     assert accumulator_bit_width(unit, "fixed:9") == 9
 
