@@ -87,15 +87,15 @@ def _thresholds(u: Tensor, caps: Tensor, limits: tuple[int, int], steps: int) ->
     first = torch.arange(rows, device=u.device, dtype=torch.int32).mul_(2 * _BINS).add_(_BINS).unsqueeze(1)
     at = (u * steps).to(torch.int32).add_(first)  # cut towards zero: bin 0 holds what is too small to be rounded up
     counts = torch.bincount(at.flatten(), minlength=2 * _BINS * rows).view(rows, 2 * _BINS)
-    below = counts.cumsum(1)
+    below = counts.cumsum(1, dtype=torch.int32)  # no sum exceeds 256 units of a row's weights
     # How many weights of either sign are at least (_BINS - j) / steps, for j = 0 .. _BINS - 1.
     beyond = torch.stack([columns - below[:, _BINS - 1 :].flip(1)[:, :_BINS], below[:, :_BINS]])
     # Each of them counts again for every unit further out.
-    sums = beyond.view(2, rows, -1, steps).cumsum(2).view(2, rows, _BINS)
+    sums = beyond.view(2, rows, -1, steps).cumsum(2, dtype=torch.int32).view(2, rows, _BINS)
     for side, limit in enumerate(limits):
         if limit * steps < _BINS:
             sums[side, :, limit * steps :] -= sums[side, :, : _BINS - limit * steps].clone()
-    fitting = torch.searchsorted(sums, caps.clamp(max=2.0**60).to(sums.dtype), right=True) - 1
+    fitting = torch.searchsorted(sums, caps.clamp(max=2.0**30).to(sums.dtype), right=True) - 1
     # sums[j] are the codes' at a threshold half a unit below (_BINS - j) / steps.
     return (_BINS - steps // 2 - fitting).clamp_min_(0).to(u.dtype).div_(steps)
 
