@@ -5,7 +5,8 @@ multipliers ``l1`` and ``l2`` give the thresholds ``a l1 + b l2`` and ``b l1 + a
 constraint is tight, or both are at the corner of the set. The integer optimum lies near it: all pairs ``(S+, S-)``
 within a window of units are compared, each at the cost of its best units, and the best pair is taken. The window spans
 a period ``a + b`` of the constraints' integer points, up to 256 units in rows of up to 256 weights and 48 in longer
-ones; where the period is longer than that, what may be lost against the optimum is less than one unit's gain.
+ones. Where the period is longer, or many weights tie exactly, the optimum may lie outside of the window: the result
+then holds the budget all the same and is near the optimum, not proven to be it.
 
 In long rows, weights that are zero even if all of the budget went to their sign are left out before any of this.
 """
