@@ -34,7 +34,7 @@ def test_rows_add_up_and_carry_what_their_kind_has() -> None:
     assert data["fps"] >= 10_000
     rows = {row["name"]: row for row in data["layers"]}
     assert set(rows["conv1"]) == {
-        "name", "op", "pe", "simd", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles"
+        "name", "op", "pe", "simd", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles", "depth"
     }  # fmt: skip
     assert rows["conv1"]["op"] == "MVAU"
     assert rows["conv1_window"]["pe"] is rows["conv1_window"]["accumulator_bit_width"] is None
