@@ -37,8 +37,8 @@ ROUNDING_MODES: dict[str, Any] = {
     "CEIL": np.ceil,
     "FLOOR": np.floor,
     "UP": lambda x: np.sign(x) * np.ceil(np.abs(x)),
-    "DOWN": np.fix,
-    "ROUND_TO_ZERO": np.fix,
+    "DOWN": np.trunc,
+    "ROUND_TO_ZERO": np.trunc,
     "HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + np.float32(0.5)),
     "HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - np.float32(0.5)),
 }
