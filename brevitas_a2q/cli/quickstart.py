@@ -81,10 +81,14 @@ def command(
 
     find_part(part)  # what can be wrong is found before a minute of training, not after it
     out.mkdir(parents=True, exist_ok=True)
+    import torch
+
     from brevitas_a2q.cli.quickstart_steps import FILES, Design, quickstart
     from brevitas_a2q.models import QuantSpec
     from brevitas_a2q.train import TrainConfig
 
+    # Threads cost so small a network more than they give, and one gives the same numbers on any number of cores.
+    torch.set_num_threads(1)
     steps = Steps(messages())
     story = quickstart(
         out,
