@@ -31,7 +31,7 @@ from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "accuracy_cpu.jsonl"
 REPORT = RESULTS.with_suffix(".md")
-WIDTHS = {(4, 4): (16, 14, 12, 11, 10, 9), (8, 8): (16, 14, 12)}
+WIDTHS = {(4, 4): (16, 14, 12, 11, 10, 9), (8, 8): (16, 14, 12, 11, 10, 9)}
 VARIANTS = (
     "a2q, EP-init",
     "a2q+, EP-init",
