@@ -7,7 +7,6 @@ of a setting that silently does nothing.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -19,6 +18,7 @@ import yaml
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MAX_INPUT_BITS, MAX_WEIGHT_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.files import write_atomically
+from brevitas_a2q.settings import known_keys, nearest, read_yaml
 
 __all__ = ["METHODS", "A2QConfig", "LayerRule", "LayerSettings"]
 
@@ -50,29 +50,8 @@ def _check(owner: Any, where: str) -> None:
             raise ConfigError(f"found {name} = {value!r}", where=where, expected="true or false")
     method = getattr(owner, "method", None)
     if method is not None and method not in METHODS:
-        nearest = _nearest(str(method), METHODS)
-        raise ConfigError(f"found method = {method!r}", where=where, expected=f"one of {METHODS}", remedy=nearest)
-
-
-def _nearest(word: str, choices: tuple[str, ...]) -> str | None:
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
-    return f"did you mean {close[0]!r}?" if close else None
-
-
-def _from_mapping(kind: type[Any], values: Any, where: str) -> dict[str, Any]:
-    """Check that ``values`` is a mapping with keys that ``kind`` has."""
-    names = tuple(f.name for f in dataclasses.fields(kind))
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"found {values!r}", where=where, expected=f"a mapping with keys among {', '.join(names)}")
-    for key in values:
-        if key not in names:
-            raise ConfigError(
-                f"found the unknown key {key!r}",
-                where=where,
-                expected=f"one of {', '.join(names)}",
-                remedy=_nearest(str(key), names),
-            )
-    return dict(values)
+        remedy = nearest(method, METHODS)
+        raise ConfigError(f"found method = {method!r}", where=where, expected=f"one of {METHODS}", remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -187,11 +166,11 @@ class A2QConfig:
         Raises:
             ConfigError: An unknown key (the message names the nearest valid one), or a value out of its range.
         """
-        given = _from_mapping(cls, values, "configuration")
+        given = known_keys(cls, values, "configuration")
         rules = given.pop("rules", None) or []
         if not isinstance(rules, (list, tuple)):
             raise ConfigError(f"found rules = {rules!r}", where="configuration", expected="a list of rules")
-        parsed = [_from_mapping(LayerRule, rule, f"rule {i + 1}") for i, rule in enumerate(rules)]
+        parsed = [known_keys(LayerRule, rule, f"rule {i + 1}") for i, rule in enumerate(rules)]
         for i, rule in enumerate(parsed):
             if "pattern" not in rule:
                 raise ConfigError("found no pattern", where=f"rule {i + 1}", expected="a glob on layer names")
@@ -215,14 +194,7 @@ class A2QConfig:
         Raises:
             ConfigError: The file is missing or no YAML, or what :meth:`from_dict` raises.
         """
-        path = Path(source)
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot be read ({error})", where=str(path), expected="a YAML file") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"is no YAML ({error})", where=str(path)) from error
-        return cls.from_dict({} if values is None else values)
+        return cls.from_dict(read_yaml(source))
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """YAML text; written to ``path`` if one is given."""
