@@ -6,14 +6,24 @@ Source: E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from brevitas_a2q.data.arrays import ImageData
 
-__all__ = ["load_digits"]
+__all__ = ["DigitsOptions", "load_digits"]
 
 TEST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class DigitsOptions:
+    """What can be asked of the handwritten digits."""
+
+    split_seed: int = 0  # of the split into training and test images
+    validation: int = 0  # training images that take the place of the test images
 
 
 def load_digits(split_seed: int = 0) -> ImageData:
