@@ -363,6 +363,7 @@ class Graph:
     name: str
     units: tuple[Unit, ...]
     notes: tuple[str, ...] = field(default=())  # what the front end assumed or skipped
+    warnings: tuple[str, ...] = field(default=())  # units that do not compute exactly what the network does
 
     def __getitem__(self, name: str) -> Unit:
         for unit in self.units:

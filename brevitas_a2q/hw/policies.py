@@ -33,7 +33,7 @@ _FIXED: Final = re.compile(r"fixed:(\d+)")
 
 @dataclass(frozen=True)
 class AppliedPolicy:
-    """A graph with the accumulator widths of a policy, and the layers that would overflow them."""
+    """A graph with the accumulator widths of a policy; its own warnings, and those of layers that would overflow."""
 
     policy: str
     graph: Graph
@@ -90,7 +90,7 @@ def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
         A2QError: For an unknown policy.
     """
     done: dict[str, Unit] = {}
-    warnings = []
+    warnings = list(graph.warnings)
     for unit in graph.units:
         if isinstance(unit, Mvau | Vvau):
             # What range analysis rules out cannot overflow, so it decides what is warned of.

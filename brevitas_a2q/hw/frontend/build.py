@@ -11,7 +11,9 @@ Rules:
 5. A channel whose function falls has its weights negated; where that cannot be (no weights in front, or a weight that
    has no negative in its type) a ChannelwiseOp multiplies by -1.
 6. A unit with several readers is followed by a DuplicateStreams.
-7. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
+7. Streams of different scales are multiplied by small integers before they are added, which is exact wherever the
+   ratio of the scales allows it, and a warning of the graph where it does not.
+8. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw.frontend import matrix, moves, pools, sums
+from brevitas_a2q.hw.frontend import adds, matrix, moves, pools, sums
 from brevitas_a2q.hw.frontend.context import Context
 from brevitas_a2q.hw.frontend.forks import with_forks
 from brevitas_a2q.hw.frontend.stream import Broken, Stream
@@ -84,7 +86,7 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
     units = with_forks(tuple(context.units.values()))
     if not units:
         raise OnnxFileError("holds nothing for an accelerator", where=network.file, expected="quantized layers")
-    return Graph(name, units, tuple(notes))
+    return Graph(name, units, tuple(notes), tuple(context.warnings))
 
 
 def _build(context: Context, node: Node) -> Stream | Broken:
@@ -104,7 +106,7 @@ def _build(context: Context, node: Node) -> Stream | Broken:
 
 def _handler(node: Node, context: Context) -> Handler:
     if node.op in ("Add", "Sub") and len(context.stream_inputs(node)) == 2:
-        return sums.two_streams
+        return adds.two_streams
     if node.op in ELEMENTWISE:
         return sums.elementwise
     handler = _HANDLERS.get(node.op)

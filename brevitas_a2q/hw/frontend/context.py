@@ -58,6 +58,7 @@ class Context:
     units: dict[str, Unit] = field(default_factory=dict)
     streams: dict[str, Stream | Broken] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     input_quantizer: Node | None = None
     exact_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: over all of the input's type
     analysed_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: by range analysis

@@ -37,6 +37,8 @@ def integers(context: Context, node: Node, tensor: str) -> Stream:
     stream = build_moves(context, context.stream(node, tensor))
     found = context.network.tensors[tensor]
     waiting = [n for n in stream.chain if n.op not in _SCALING]
+    if found.codes is None and not stream.chain:  # a sum of streams whose scales were aligned
+        found = stream.start
     if found.codes is None:
         raise _real_values(node, tensor, waiting)
     if waiting:

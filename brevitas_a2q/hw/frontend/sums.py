@@ -1,25 +1,23 @@
-"""Quantizers as thresholds, sums of streams, concatenation, and the choice of labels."""
+"""Quantizers as thresholds, concatenation, and the choice of labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields, replace
 
 import numpy as np
 
-from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw.frontend.activation import with_thresholds
+from brevitas_a2q.hw.frontend.adds import covering
 from brevitas_a2q.hw.frontend.context import Context, channel_axis_of
 from brevitas_a2q.hw.frontend.integers import integers
 from brevitas_a2q.hw.frontend.moves import build_moves
 from brevitas_a2q.hw.frontend.stream import Stream
 from brevitas_a2q.hw.frontend.thresholds import Thresholds, chain_direction, thresholds_of
-from brevitas_a2q.hw.ir import AddStreams, Concat, LabelSelect
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.hw.ir import Concat, LabelSelect
 from brevitas_a2q.ir.network import Node
 from brevitas_a2q.ir.tensor import Codes
 
-__all__ = ["concat", "elementwise", "label_select", "quantizer", "two_streams"]
+__all__ = ["concat", "elementwise", "label_select", "quantizer"]
 
 
 def elementwise(context: Context, node: Node) -> Stream:
@@ -79,45 +77,6 @@ def _check_moves(context: Context, stream: Stream, node: Node, table: Thresholds
         raise node.error("follows a max pool with a factor below zero", expected="factors above zero after the pool")
 
 
-def two_streams(context: Context, node: Node) -> Stream:
-    """The sum of two streams of equal scale."""
-    output = context.network.tensors[node.output]
-    if node.op != "Add" or output.codes is None:
-        scales = [context.network.tensors[name].codes for name in node.inputs]
-        found = " and ".join("real values" if c is None else f"scale {float(c.scale.flat[0]):.6g}" for c in scales)
-        raise node.error(
-            f"found streams of {found}" if node.op == "Add" else "found a difference of streams",
-            expected="a sum of integers of one scale",
-            remedy="let one quantizer (QuantIdentity) serve both inputs of the addition",
-        )
-    streams = [integers(context, node, name) for name in node.inputs]
-    types = [context.wire(stream) for stream in streams]
-    widest = types[0] if types[0] == types[1] else _covering(types)
-    total = IntType.smallest(IntRange(sum(t.range.lo for t in types), sum(t.range.hi for t in types)))
-    shapes = {context.network.tensors[name].shape for name in node.inputs}
-    if len(shapes) > 1:
-        raise node.error(f"found streams of shapes {sorted(shapes)}", expected="equal shapes")
-    unit = context.add(
-        AddStreams(
-            name=node.name,
-            inputs=tuple(stream.unit for stream in streams),
-            input_type=widest,
-            output_type=total,
-            pixels=streams[0].pixels,
-            channels=streams[0].channels,
-            source=(node.name,),
-        )
-    )
-    codes = replace(output.codes, dtype=total)
-    return Stream(unit, replace(output, codes=codes), streams[0].channel_axis)
-
-
-def _covering(types: Iterable[IntType]) -> IntType:
-    """The smallest type that holds all of some types."""
-    ranges = [t.range for t in types]
-    return IntType.smallest(IntRange(min(r.lo for r in ranges), max(r.hi for r in ranges)))
-
-
 def concat(context: Context, node: Node) -> Stream:
     """Channels of several streams behind each other."""
     output = context.network.tensors[node.output]
@@ -129,7 +88,7 @@ def concat(context: Context, node: Node) -> Stream:
     if node.attributes["axis"] != axis or output.codes is None:
         raise node.error(f"joins axis {node.attributes['axis']}", expected=f"integers along the channels' axis {axis}")
     types = {context.wire(stream) for stream in streams}
-    dtype = types.pop() if len(types) == 1 else _covering(types)
+    dtype = types.pop() if len(types) == 1 else covering(types)
     unit = context.add(
         Concat(
             name=node.name,

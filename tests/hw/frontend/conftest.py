@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from brevitas.quant import (
+    Int8ActPerTensorFixedPoint,
     Int8ActPerTensorFloat,
     Int8WeightPerTensorFloat,
     Int32Bias,
@@ -139,6 +140,34 @@ class MobileNetV2(nn.Module):
         return self.body(x)
 
 
+class Residual(nn.Module):
+    """A sum and a difference of streams with quantizers, and so scales, of their own: powers of two apart."""
+
+    shape = (3, 8, 8)
+    act_quant: Any = Int8ActPerTensorFixedPoint
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(self.act(8), *conv_bn(3, 4, 3, padding=1), self.act(4))
+        self.left = nn.Sequential(*conv_bn(4, 4, 3, padding=1), self.act(5))
+        self.right = nn.Sequential(*conv_bn(4, 4, 1), self.act(3))
+        self.relu, self.fc = relu(), qnn.QuantConv2d(4, 2, 1, **WEIGHTS)
+
+    def act(self, bits: int) -> nn.Module:
+        return qnn.QuantIdentity(act_quant=self.act_quant, bit_width=bits, return_quant_tensor=True)
+
+    def forward(self, x: Tensor) -> Any:
+        stem = self.stem(x)
+        total = self.left(stem).value + self.right(stem).value
+        return self.fc(self.relu(total - stem.value))
+
+
+class UnalignedResidual(Residual):
+    """The same with scales whose ratio is no small one."""
+
+    act_quant = Int8ActPerTensorFloat
+
+
 class UNet(nn.Module):
     """Two levels, transposed convolutions upward, skip connections of a shared scale."""
 
@@ -257,7 +286,10 @@ class Zoo(nn.Module):
         return self.body(x)
 
 
-NETWORKS = {net.__name__: net for net in (ResNet18, MobileNetV2, UNet, Espcn, NearestUpsampler, Speech, Zoo)}
+NETWORKS = {
+    net.__name__: net
+    for net in (ResNet18, MobileNetV2, Residual, UnalignedResidual, UNet, Espcn, NearestUpsampler, Speech, Zoo)
+}
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,22 @@ import pytest
 
 from brevitas_a2q import ir
 from brevitas_a2q.hw.frontend import build_graph
-from brevitas_a2q.hw.ir import ChannelwiseOp, Concat, DepthToSpace, GlobalAccPool, Graph, Mvau, PixelPadding, Pool, Vvau
+from brevitas_a2q.hw.ir import (
+    ChannelwiseOp,
+    Concat,
+    DepthToSpace,
+    GlobalAccPool,
+    Graph,
+    Mvau,
+    PixelPadding,
+    Pool,
+    Thresholding,
+    Vvau,
+)
 from brevitas_a2q.ir.layers import DOT_PRODUCTS
 from brevitas_a2q.ir.network import Network
 
-NETWORKS = ["ResNet18", "MobileNetV2", "UNet", "Espcn", "NearestUpsampler", "Speech", "Zoo"]
+NETWORKS = ["ResNet18", "MobileNetV2", "Residual", "UNet", "Espcn", "NearestUpsampler", "Speech", "Zoo"]
 ORACLE = (Path(__file__).parents[3] / "../shared/oracle/models").resolve()
 MODELS = ["cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4"]
 
@@ -105,6 +116,26 @@ def test_reference_networks(model: str, run: Any, as_images: Any) -> None:
     path = ORACLE / f"{model}.onnx"
     network = ir.read(path)
     assert compared(path, network, build_graph(network), run, as_images, 0) > 100
+
+
+def test_scales_without_a_common_step_are_aligned_in_fixed_point_and_the_graph_warns(
+    exported: Callable[..., Path], run: Any, as_images: Any
+) -> None:
+    path = exported("UnalignedResidual")
+    network = ir.read(path)
+    graph = build_graph(network)
+    nodes = {node.name: node for node in network.nodes}
+    assert [nodes[warning.split(":")[0]].op for warning in graph.warnings] == ["Add", "Sub"]
+    assert all("fixed point" in warning for warning in graph.warnings)
+    x = np.random.default_rng(0).standard_normal(network.tensors[network.inputs[0]].shape).astype(np.float32)
+    context = executed(path, network, x)
+    first = network.nodes[0].output
+    outputs = run(graph, as_images(codes(network, first, context[first])))
+    (unit,) = (unit for unit in graph.units if isinstance(unit, Thresholding) and nodes[unit.inputs[0]].op == "Sub")
+    quantized = nodes[unit.source[-1]].output
+    off = np.abs(outputs[unit.name] - as_images(codes(network, quantized, context[quantized])))
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.1
 
 
 def kinds(graph: Graph) -> set[type]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.hw.devices import find_part
+from brevitas_a2q.hw.estimation import estimate_graph
 from brevitas_a2q.hw.frontend import read_graph
 from brevitas_a2q.hw.ir import (
     AddStreams,
@@ -253,10 +255,57 @@ def test_channels_of_different_scales_are_joined_before_thresholds(builder: Buil
     assert thresholds.thresholds[3, 8:11].tolist() == [2, 3, 6]  # 0.25 * 3 is 1.5 steps, which rounds to 2
 
 
-def unequal_scales(b: Any) -> None:
+def sum_of(b: Any, op: str, first: float, second: float) -> Any:
     x = b.quant("x", 1.0)
-    total = b.node("Add", b.quant(layer(b, x), 0.5), b.quant(layer(b, x), 0.25))
+    total = b.node(op, b.quant(layer(b, x), first), b.quant(layer(b, x), second, 5))
     layer(b, b.quant(total), np.ones((2, 3, 1, 1)))
+    return read_graph(b.save())
+
+
+@pytest.mark.parametrize(
+    ("op", "first", "second", "factors", "total"),
+    [
+        ("Add", 0.5, 0.25, (2, 1), "UINT6"),
+        ("Add", 0.75, 0.5, (3, 2), "UINT7"),
+        ("Add", 2.0**-10, 2.0**-2, (1, 256), "UINT13"),
+        ("Sub", 0.5, 0.5, (1, -1), "INT6"),
+        ("Sub", 0.25, 0.5, (1, -2), "INT7"),
+    ],
+)
+def test_streams_of_commensurable_scales_are_added_exactly(
+    builder: Build, op: str, first: float, second: float, factors: tuple[int, int], total: str
+) -> None:
+    graph = sum_of(builder(), op, first, second)
+    (adder,) = (unit for unit in graph.units if isinstance(unit, AddStreams))
+    assert adder.output_type.name == total
+    assert graph.warnings == ()
+    for name, factor in zip(adder.inputs, factors, strict=True):
+        unit = graph[name]
+        assert isinstance(unit, Mvau if factor == 1 else ChannelwiseOp)
+        if isinstance(unit, ChannelwiseOp):
+            assert unit.parameters is not None
+            assert unit.parameters.tolist() == [factor] * 3
+
+
+def test_streams_of_other_scales_are_added_in_fixed_point_with_a_warning(builder: Build) -> None:
+    graph = sum_of(builder(), "Add", 0.5, 0.3)
+    assert len(graph.warnings) == 1
+    assert "fixed point" in graph.warnings[0]
+    assert graph.warnings[0].split(":")[0] in {node for unit in graph.units for node in unit.source}
+    estimate = estimate_graph(graph, find_part("xczu7ev"))
+    assert estimate.warnings == graph.warnings
+    assert all(row.resources.lut > 0 for row in estimate.rows)
+
+
+def test_scales_per_channel_are_aligned_per_channel(builder: Build) -> None:
+    b = builder()
+    x = b.quant("x", 1.0)
+    sums = b.node("Conv", x, b.weights(ONES, np.float32([0.5, 1.0, 4.0]).reshape(3, 1, 1, 1)))
+    layer(b, b.quant(b.node("Add", sums, b.quant(layer(b, x), 0.5))), np.ones((2, 3, 1, 1)))
+    graph = read_graph(b.save())
+    (unit,) = (unit for unit in graph.units if isinstance(unit, ChannelwiseOp))
+    assert unit.parameters is not None
+    assert unit.parameters.tolist() == [1, 2, 8]
 
 
 def unquantized_sum(b: Any) -> None:
@@ -292,7 +341,6 @@ def pool_of_what_falls(b: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (unequal_scales, "scale 0.5 and scale 0.25"),
         (unquantized_sum, "real values"),
         (no_unit, "no place in an accelerator"),
         (second_quantizer, "second time"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from math import lcm
 
+import numpy as np
+
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
 from brevitas_a2q.hw.cost.synthesis.core import multiplier_bits
+from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import (
     AddStreams,
@@ -93,6 +96,9 @@ def channelwise(unit: ChannelwiseOp, folding: Folding, part: Part) -> Bill:
     parameter, data = unit.parameter_type.bit_width, unit.input_type.bit_width
     lanes, widest = folding.pe, max(parameter, data)
     control = {"control.bits": counter_bits(words), "control.each": 1}
+    if unit.function == "mul" and unit.parameters is not None and (unit.parameters == unit.parameters[0]).all():
+        bill.circuit("channelwise add", _constant_factor(int(unit.parameters[0]), lanes * unit.output_type.bit_width))
+        return bill
     if unit.function == "mul":
         chained, short = multiplier_bits(parameter, data, parameter + data)
         rows = {"multipliers.carry": lanes * (chained + short), "multipliers.rows": lanes * (data - 1)}
@@ -104,3 +110,13 @@ def channelwise(unit: ChannelwiseOp, folding: Folding, part: Part) -> Bill:
         bill.circuit("channelwise compare", {**comparators, **control})
     bill.memory("parameter memory", place_memory(words, folding.pe * parameter, folding.ram_style, part))
     return bill
+
+
+def _constant_factor(factor: int, bits: int) -> dict[str, float]:
+    """One factor for all channels: an adder for each canonical signed digit but the first, and one that negates.
+
+    A power of two is wires, so that the output's register and its handshake remain.
+    """
+    digits = int(csd_digits(np.array([factor]))[0])
+    adders = digits - 1 if factor > 0 else digits
+    return {"adders.carry": bits * adders, "control.bits": 0, "control.each": 1}
