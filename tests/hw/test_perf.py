@@ -11,7 +11,8 @@ from brevitas_a2q.hw.design import Design
 from brevitas_a2q.hw.devices import find_part
 from brevitas_a2q.hw.folding import cheapest
 from brevitas_a2q.hw.ir import Folding, Graph, LabelSelect
-from brevitas_a2q.hw.perf import performance
+from brevitas_a2q.hw.perf import performance, stream_fills
+from brevitas_a2q.hw.streams import output_width, words_per_pixel
 
 CASES = {
     "chain": (small_cnn, 2000),
@@ -46,6 +47,23 @@ def test_sized_fifos_sustain_the_rate(name: str) -> None:
     assert interval <= 1.02 * at_best  # what FIFOs of any depth could give
     # The cycle counts of single units are FINN's; those of strided windows are a few per cent short of the simulation.
     assert design.performance.max_cycles <= interval <= 1.06 * design.performance.max_cycles
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_windows_that_wait_need_smaller_fifos(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, design, foldings, _ = designed(name)
+    cycles = {row.name: row.cycles for row in design.rows if row.cycles is not None}
+
+    def bits() -> float:
+        fills = stream_fills(graph, foldings, cycles)
+        per_pixel = {
+            u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units
+        }
+        return sum(fill * per_pixel[edge.producer] for edge, fill in fills.items())
+
+    waiting = bits()
+    monkeypatch.setattr("brevitas_a2q.hw.perf.postponed", lambda graph, traces, bits: traces)
+    assert waiting < 0.95 * bits()
 
 
 @pytest.mark.parametrize("name", CASES)
