@@ -26,7 +26,9 @@ class Recipe:
         learning_rate: Rate at the start; for ``one-cycle`` the peak.
         momentum: Of SGD; the others have their own.
         nesterov: Whether SGD looks ahead.
-        weight_decay: L2 penalty on all parameters.
+        weight_decay: L2 penalty.
+        decay: What it is put on: ``"all"`` parameters, as in the papers, or ``"weights"`` of layers only, so that
+            learned scales (of which the optimizer sees the logarithm) are not drawn to 1.
         schedule: ``"constant"``; ``"step"`` multiplies the rate by ``factor`` every ``step_epochs`` epochs;
             ``"exponential"`` by ``factor`` every epoch; ``"one-cycle"`` rises for ``warmup_share`` of all steps and
             falls to nearly nothing.
@@ -48,6 +50,7 @@ class Recipe:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 1e-5
+    decay: Literal["all", "weights"] = "all"
     schedule: Literal["constant", "step", "exponential", "one-cycle"] = "one-cycle"
     factor: float = 0.1
     step_epochs: int = 30
@@ -79,7 +82,9 @@ class Recipe:
 
 RECIPES: Final[Mapping[str, Recipe]] = {
     "one-cycle": Recipe(),
-    "one-cycle-cifar10": Recipe("sgd", 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, epochs=30, batch_size=512),
+    "one-cycle-cifar10": Recipe(
+        "sgd", 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, decay="weights", epochs=30, batch_size=512
+    ),
     "a2q-plus-resnet18": Recipe(
         "sgd", 1e-3, weight_decay=1e-5, schedule="step", factor=0.1, step_epochs=30, epochs=100, batch_size=256
     ),

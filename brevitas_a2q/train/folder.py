@@ -1,0 +1,80 @@
+"""A run's folder: one run's only, and one process' at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.files import write_atomically
+from brevitas_a2q.train.config import RunConfig
+
+__all__ = ["claim", "locked", "read_config"]
+
+CONFIG: Final = "config.json"
+_MAY_CHANGE: Final = ("runtime", "data_root")  # where and how it is computed, not what
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in this folder; a killed process leaves no lock behind.
+
+    Raises:
+        ConfigError: One is training there.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                "another process is training here", where=str(folder), remedy="wait for it, or choose another folder"
+            ) from error
+        yield
+
+
+def claim(folder: Path, config: RunConfig) -> None:
+    """Make a folder that of a run, or check that it is already.
+
+    Raises:
+        ConfigError: It is another run's; the message names the keys that differ.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        write_atomically(path, json.dumps(config.to_dict(), indent=2))
+        return
+    changed = [
+        key
+        for key in _differences(config.to_dict(), read_config(folder).to_dict())
+        if key.split(".")[0] not in _MAY_CHANGE
+    ]
+    if changed:
+        raise ConfigError(
+            f"found the run of another configuration: {', '.join(changed)} differ",
+            where=str(folder),
+            remedy="choose another folder, or give the configuration it was started with",
+        )
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of the run in a folder.
+
+    Raises:
+        DataError: There is none, or it is damaged.
+    """
+    path = folder / CONFIG
+    try:
+        return RunConfig.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(path), expected="the folder of a run") from error
+
+
+def _differences(ours: Any, theirs: Any, key: str = "") -> Iterator[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for name in {**ours, **theirs}:
+            yield from _differences(ours.get(name), theirs.get(name), f"{key}.{name}" if key else name)
+    elif ours != theirs:
+        yield key

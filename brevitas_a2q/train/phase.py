@@ -1,0 +1,123 @@
+"""One phase of a run: epochs of one recipe, with a checkpoint after each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from brevitas_a2q.data import TASKS, Data, Task
+from brevitas_a2q.train.checkpoints import Checkpoint, save_checkpoint
+from brevitas_a2q.train.config import RunConfig
+from brevitas_a2q.train.loop import Batches, Step, mean_score, train_epoch
+from brevitas_a2q.train.optim import make_optimizer, make_schedule
+from brevitas_a2q.train.processes import Processes
+from brevitas_a2q.train.recipes import Recipe
+from brevitas_a2q.train.result import EpochResult
+from brevitas_a2q.train.runtime import autocast, compiled, memory_format
+from brevitas_a2q.train.seeds import epoch_seed, seed_everything
+
+__all__ = ["Session"]
+
+
+@dataclass
+class Session:
+    """What the phases of one run share.
+
+    Attributes:
+        config: What was asked for.
+        folder: Of checkpoints.
+        data: On the device.
+        processes: Those that share the work.
+        report: Gets messages.
+        on_epoch: Gets every epoch, with its last learning rate.
+        curve: Every epoch so far.
+    """
+
+    config: RunConfig
+    folder: Path
+    data: Data
+    processes: Processes
+    report: Callable[[str], None]
+    on_epoch: Callable[[EpochResult, float], None]
+    curve: list[EpochResult] = field(default_factory=list)
+
+    @property
+    def task(self) -> Task:
+        """What the network is trained for."""
+        return TASKS[self.data.task]
+
+    def score(self, model: nn.Module, batch_size: int) -> float:
+        """The test metric."""
+        return mean_score(model, self._laid_out(self.data.test_batches(batch_size)), self.task.scores, self.processes)
+
+    def train(self, model: nn.Module, phase: str, recipe: Recipe, checkpoint: Checkpoint | None) -> None:
+        """Train in place, from a checkpoint of this phase or from the start.
+
+        Raises:
+            ModelError: The loss became NaN or infinite; the last checkpoint is from before.
+            DataError: The checkpoint is of another network.
+        """
+        step = self._step(model, recipe)
+        optimizer = make_optimizer(model, recipe)
+        schedule = make_schedule(optimizer, recipe, self._steps_per_epoch(recipe))
+        done = 0
+        if checkpoint is not None:
+            checkpoint.restore(model, optimizer, schedule)
+            done = checkpoint.epoch
+        for epoch in range(done + 1, recipe.epochs + 1):
+            started = time.perf_counter()
+            batches = self._batches(phase, epoch, recipe)
+            loss, penalty = train_epoch(
+                step, batches, optimizer, schedule, f"epoch {epoch} of {phase} training", _remedy(phase, epoch)
+            )
+            self.processes.average_buffers(model)
+            self.processes.require_agreement(model)
+            metric = self.score(model, recipe.batch_size)
+            self.curve.append(EpochResult(phase, epoch, loss, penalty, metric, time.perf_counter() - started))
+            if self.processes.is_main:
+                save_checkpoint(self.folder, self.curve, model, optimizer, schedule)
+                self.on_epoch(self.curve[-1], float(schedule.get_last_lr()[0]))
+
+    def _step(self, model: nn.Module, recipe: Recipe) -> Step:
+        runtime, device = self.config.runtime, self.processes.device
+        loss = self.task.loss(recipe.loss)
+        context = autocast(runtime, device)
+        model.to(memory_format=memory_format(runtime, device))
+        with torch.no_grad():  # quantizers that initialise from weights and input widths do so once, before compilation
+            model.eval()(self.data.examples(2))
+
+        def try_out(forward: nn.Module) -> None:
+            model.train()
+            images, targets = next(iter(self._batches("trial", 0, recipe)))
+            Step(model, loss, recipe.penalty, forward, context).gradients(
+                self.processes.shard(images), self.processes.shard(targets)
+            )
+            model.zero_grad()
+
+        forward = compiled(model, runtime, try_out, self.report)
+        return Step(model, loss, recipe.penalty, forward, context, self.processes)
+
+    def _steps_per_epoch(self, recipe: Recipe) -> int:
+        whole, rest = divmod(self.data.len_train, recipe.batch_size)
+        return whole + (rest // self.processes.count >= 2)
+
+    def _batches(self, phase: str, epoch: int, recipe: Recipe) -> Batches:
+        seed = epoch_seed(self.config.seed, phase, epoch)
+        seed_everything(seed)
+        generator = torch.Generator(self.processes.device).manual_seed(seed)
+        return self._laid_out(self.data.train_batches(recipe.batch_size, generator))
+
+    def _laid_out(self, batches: Batches) -> Batches:
+        layout = memory_format(self.config.runtime, self.processes.device)
+        return ((images.contiguous(memory_format=layout), targets) for images, targets in batches)
+
+
+def _remedy(phase: str, epoch: int) -> str:
+    kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing of this phase is kept"
+    key = "recipe.learning_rate, or float_recipe.learning_rate" if phase == "float" else "recipe.learning_rate"
+    return f"lower {key} and start in a new folder; {kept}"

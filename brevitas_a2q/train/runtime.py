@@ -1,0 +1,78 @@
+"""How the arithmetic of a run is done: device, precision, memory layout, compilation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q.train.config import RuntimeConfig
+from brevitas_a2q.train.model_state import ModelState
+
+__all__ = ["arithmetic", "autocast", "compiled", "memory_format", "wants"]
+
+
+def wants(setting: Any, device: torch.device) -> bool:
+    """A setting that is true, or left to ``"auto"`` on a GPU."""
+    return setting is True or (setting == "auto" and device.type == "cuda")
+
+
+@contextmanager
+def arithmetic(runtime: RuntimeConfig, device: torch.device) -> Iterator[None]:
+    """Choose deterministic operations, or else the fastest, inside of the context."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if runtime.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.backends.cudnn.benchmark = not runtime.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def autocast(runtime: RuntimeConfig, device: torch.device) -> AbstractContextManager[object]:
+    """The context that the network's training step runs in."""
+    if runtime.amp == "none":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def memory_format(runtime: RuntimeConfig, device: torch.device) -> torch.memory_format:
+    """Layout of images and weights."""
+    return torch.channels_last if wants(runtime.channels_last, device) else torch.contiguous_format
+
+
+def compiled(
+    model: nn.Module, runtime: RuntimeConfig, try_out: Callable[[Any], None], report: Callable[[str], None]
+) -> Callable[[Tensor], Tensor]:
+    """The model as the training step runs it: by ``torch.compile`` where that is wanted and works.
+
+    Args:
+        model: Already initialised, on its device.
+        runtime: Settings.
+        try_out: Runs one training step with what it is given; what it changes in the model is put back.
+        report: Gets the message where compilation was left to us and failed.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    device = next(model.parameters()).device
+    if not wants(runtime.compile, device):
+        return model
+    faster: Callable[[Tensor], Tensor] = torch.compile(model)
+    before = ModelState.of(model)
+    try:
+        try_out(faster)
+    except (TorchDynamoException, InductorError) as error:
+        if runtime.compile is True:
+            raise
+        report(f"torch.compile failed ({str(error).splitlines()[0]}); training goes on without it")
+        faster = model
+    before.restore(model)
+    return faster
