@@ -17,6 +17,7 @@ __all__ = ["main"]
 # `brevitas-a2q parts` does not wait for torch.
 _COMMANDS = {
     "quickstart": ("quickstart", "Train, certify, export and estimate a small network on handwritten digits."),
+    "train": ("train", "Train a network by a configuration; certify, export and estimate it."),
     "certify": ("certify", "Prove that no layer of a QONNX file can overflow its accumulator."),
     "simulate": ("simulate", "Run a QONNX file with P-bit accumulators that wrap, saturate or are checked."),
     "check-finn": ("check_finn", "List what FINN would refuse in a QONNX file, and how to mend it."),

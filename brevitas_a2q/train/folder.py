@@ -53,7 +53,7 @@ def claim(folder: Path, config: RunConfig) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"found the run of another configuration: {', '.join(changed)} differ",
+            f"found the run of another configuration, different in {', '.join(changed)}",
             where=str(folder),
             remedy="choose another folder, or give the configuration it was started with",
         )

@@ -47,9 +47,10 @@ class RunResult:
         float_last: Metric after float pre-training, where there was any.
         sparsity: Share of zeros among the integer weights of the constrained layers; None for a float run.
         compression: ``M / H``, H the entropy of these weights in bits.
-        certificate: ``{"holds", "widest_required_bit_width", "layers"}``; None for a float run.
+        certificate: See :func:`brevitas_a2q.train.finish.summary`; None for a float run.
         qonnx: The QONNX file, relative to the run's folder.
-        estimate: LUT, BRAM18, URAM, DSP, frames per second and cycles of the whole design, or None.
+        qonnx_reason: Why there is none.
+        estimate: By accumulator policy, resources, frames per second and cycles of the whole design; or None.
         estimate_reason: Why there is no estimate.
         seconds: Of all training, interrupted parts that were lost not counted.
         device: What it ran on.
@@ -67,6 +68,7 @@ class RunResult:
     compression: float | None
     certificate: Mapping[str, Any] | None
     qonnx: str | None
+    qonnx_reason: str | None
     estimate: Mapping[str, Any] | None
     estimate_reason: str | None
     seconds: float

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,9 +14,11 @@ from torch import nn
 from brevitas_a2q.data import load_data
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.files import atomic_target
+from brevitas_a2q.hw.devices import find_part
 from brevitas_a2q.models import build_model
 from brevitas_a2q.train.checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_tensors
 from brevitas_a2q.train.config import RunConfig
+from brevitas_a2q.train.finish import Outcome, finish
 from brevitas_a2q.train.folder import claim, locked
 from brevitas_a2q.train.phase import Session
 from brevitas_a2q.train.processes import Processes, start_processes
@@ -25,9 +27,6 @@ from brevitas_a2q.train.runtime import arithmetic
 from brevitas_a2q.train.scalars import scalars
 from brevitas_a2q.train.seeds import seed_everything
 from brevitas_a2q.train.start import quantize_start, quantized_form
-
-if TYPE_CHECKING:
-    from brevitas_a2q.train.finish import Outcome
 
 __all__ = ["run"]
 
@@ -91,13 +90,12 @@ def _train(
         report(f"going on after epoch {checkpoint.epoch} of {checkpoint.phase} training")
     with _watched(out, processes, len(curve), on_epoch, report) as watch:
         session = Session(config, out / CHECKPOINTS, data, processes, report, watch, curve)
-        model, float_last = _float_network(session, out, checkpoint)
+        model = _new_float_network(session)
+        float_last = _train_float(session, model, out, checkpoint)
         if config.quant is not None:
             model = _quantized_network(session, model, checkpoint)
     if processes.is_main:
-        from brevitas_a2q.train.finish import finish
-
-        outcome = None if config.quant is None else finish(model, config, data, out)
+        outcome = None if config.quant is None else finish(model.cpu(), config, data, out)
         _result(session, float_last, outcome).save(out / RESULT)
 
 
@@ -122,12 +120,25 @@ def _watched(
         yield watch
 
 
-def _float_network(session: Session, out: Path, checkpoint: Checkpoint | None) -> tuple[nn.Module, float | None]:
-    """The float network, trained if that is asked for, and its test metric if it has been trained."""
-    config, weights = session.config, out / FLOAT_WEIGHTS
+def _new_float_network(session: Session) -> nn.Module:
+    """The float network before training, once everything that can be wrong with the configuration has been tried."""
+    config = session.config
+    for recipe in (config.float_recipe, config.recipe):
+        if recipe is not None:
+            session.task.loss(recipe.loss)
+    if config.estimate is not None:
+        find_part(config.estimate.part)
     seed_everything(config.seed)
     model = build_model(config.model, None, **config.model_options).to(session.processes.device)
     session.processes.broadcast(model)
+    if config.quant is not None:
+        quantized_form(model, config)
+    return model
+
+
+def _train_float(session: Session, model: nn.Module, out: Path, checkpoint: Checkpoint | None) -> float | None:
+    """Train the float network if that is asked for; its test metric if it has been trained, now or before."""
+    config, weights = session.config, out / FLOAT_WEIGHTS
     recipe = config.recipe if config.quant is None else config.float_recipe
     if recipe is not None:
         if checkpoint is not None and checkpoint.phase != "float":
@@ -137,12 +148,12 @@ def _float_network(session: Session, out: Path, checkpoint: Checkpoint | None) -
             if session.processes.is_main:
                 with atomic_target(weights) as temporary:
                     save_tensors(temporary, model.state_dict())
-        return model, next(epoch.metric for epoch in reversed(session.curve) if epoch.phase == "float")
+        return next(epoch.metric for epoch in reversed(session.curve) if epoch.phase == "float")
     if config.float_checkpoint is None:
-        return model, None
+        return None
     source = Path(config.float_checkpoint)
     _load_float(model, source / FLOAT_WEIGHTS if source.is_dir() else source)
-    return model, session.score(model, config.recipe.batch_size)
+    return session.score(model, config.recipe.batch_size)
 
 
 def _load_float(model: nn.Module, path: Path) -> None:
@@ -175,6 +186,8 @@ def _result(session: Session, float_last: float | None, outcome: Outcome | None)
     config, curve = session.config, session.curve
     last_phase = [epoch.metric for epoch in curve if epoch.phase == curve[-1].phase]
     device = session.processes.device
+    named = ("sparsity", "compression", "certificate", "qonnx", "qonnx_reason", "estimate", "estimate_reason")
+    found: dict[str, Any] = {name: getattr(outcome, name, None) for name in named}
     return RunResult(
         config=config,
         metric=session.task.metric,
@@ -182,12 +195,7 @@ def _result(session: Session, float_last: float | None, outcome: Outcome | None)
         last=last_phase[-1],
         best=max(last_phase),
         float_last=float_last if config.quant is not None else last_phase[-1],
-        sparsity=outcome and outcome.sparsity,
-        compression=outcome and outcome.compression,
-        certificate=outcome and outcome.certificate,
-        qonnx=outcome and outcome.qonnx,
-        estimate=outcome and outcome.estimate,
-        estimate_reason=outcome and outcome.estimate_reason,
+        **found,
         seconds=sum(epoch.seconds for epoch in curve),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         versions=versions(),
