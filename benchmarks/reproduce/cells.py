@@ -1,0 +1,170 @@
+"""Every run of the reproduction, in order of value: what the papers' tables need, and first seeds, first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from brevitas_a2q.train.config import RunConfig
+
+__all__ = ["CELLS", "Cell"]
+
+SEEDS = (0, 1, 2)
+METHODS = ("projected", "a2q+", "a2q")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+        name: Also the name of its folder and of its result.
+        group: Rows of one table: letters as in the queue's order, ``cpu-`` before those short enough for a CPU.
+        values: Its configuration; data folder, device and float weights are added where it runs.
+        float_cell: The cell whose float weights it starts from.
+    """
+
+    name: str
+    group: str
+    values: Mapping[str, Any]
+    float_cell: str | None = None
+
+    @property
+    def short(self) -> bool:
+        """Whether it fits into minutes of a CPU."""
+        return self.group.startswith("cpu-")
+
+    def config(self, **where: Any) -> RunConfig:
+        """The run's configuration."""
+        return RunConfig.from_dict({**self.values, **where}, self.name)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the cells of one network share."""
+
+    label: str
+    group: str
+    base: Mapping[str, Any]  # of every run
+    float_recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any]  # of every quantized run, whatever its method and widths
+    start: Mapping[str, Any]
+
+    def floating(self, seed: int) -> Cell:
+        values = {**self.base, "quant": None, "recipe": self.float_recipe, "seed": seed}
+        return Cell(f"{self.label}-float-s{seed}", self.group, values)
+
+    def quantized(self, method: str, m: int, n: int, p: int, seed: int, group: str | None = None) -> Cell:
+        quant = {
+            "method": method,
+            "weight_bit_width": m,
+            "activation_bit_width": n,
+            "accumulator_bit_width": p,
+        }
+        values = {**self.base, "quant": quant, "recipe": self.recipe, "start": self.start, "seed": seed}
+        width = "" if method == "none" else f"-p{p}"
+        name = f"{self.label}-w{m}a{n}-{method.replace('+', '-plus')}{width}-s{seed}"
+        return Cell(name, group or self.group, values, f"{self.label}-float-s0")
+
+
+_ESTIMATE = {"part": "xczu7ev-ffvc1156-2-e", "target_fps": 1000.0}
+_GPU = {"amp": "bf16"}
+
+# One recipe for all methods and widths. The float phase is the package's short one-cycle recipe; the quantized phase
+# starts from its weights at a tenth of the rate.
+RESNET18 = Family(
+    "resnet18",
+    "a",
+    {"model": "resnet18", "data": "cifar10", "estimate": _ESTIMATE, "runtime": _GPU},
+    {"base": "one-cycle-cifar10", "epochs": 40},
+    {"base": "one-cycle-cifar10", "epochs": 20, "learning_rate": 0.01},
+    {},
+)
+MOBILENET = Family(
+    "mobilenet-v1",
+    "d",
+    {"model": "mobilenet-v1", "data": "cifar10", "estimate": _ESTIMATE, "runtime": _GPU},
+    {"base": "one-cycle-cifar10", "epochs": 40},
+    {"base": "one-cycle-cifar10", "epochs": 20, "learning_rate": 0.01},
+    {},
+)
+
+
+def _super_resolution(
+    label: str, model: str, factor: int, group: str, epochs: int, options: Mapping[str, Any]
+) -> Family:
+    base = {
+        "model": model,
+        "model_options": {"upscale_factor": factor},
+        "data": "bsd300",
+        "data_options": {"factor": factor, **options},
+        "estimate": {"part": _ESTIMATE["part"]},
+    }
+    recipe = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8, "epochs": epochs}
+    return Family(label, group, base, recipe, recipe, {})
+
+
+ESPCN_X2 = _super_resolution("espcn-x2", "espcn", 2, "b", 300, {})
+ESPCN_X3 = _super_resolution("espcn-x3", "espcn", 3, "c", 300, {})
+UNET_X3 = _super_resolution("unet-x3", "unet", 3, "d", 300, {})
+
+# Short forms: fewer epochs; ResNet18 with a quarter of the channels and two thousand training images. They compare
+# methods with each other, not with papers.
+CPU_ESPCN = _super_resolution("cpu-espcn-x2", "espcn", 2, "cpu-b", 20, {"crop": 96})
+CPU_RESNET18 = Family(
+    "cpu-resnet18-quarter",
+    "cpu-a",
+    {"model": "resnet18", "model_options": {"width": 16}, "data": "cifar10-subset", "estimate": _ESTIMATE},
+    {"optimizer": "adam", "learning_rate": 4e-3, "batch_size": 50, "epochs": 30},
+    {"optimizer": "adam", "learning_rate": 2e-3, "batch_size": 50, "epochs": 10},
+    {},
+)
+
+
+def _cells() -> Iterator[Cell]:
+    yield from _short()
+    for seed in SEEDS:
+        yield RESNET18.floating(seed)
+        yield RESNET18.quantized("none", 4, 4, 32, seed)
+        for p in (12, 16, 14, 10, 13, 11, 32):
+            yield from (RESNET18.quantized(method, 4, 4, p, seed) for method in METHODS)
+        yield ESPCN_X2.floating(seed)
+        yield from (ESPCN_X2.quantized("none", w, w, 32, seed) for w in (8, 4))
+        for w, p in ((8, 16), (4, 13), (4, 12), (4, 10)):
+            yield from (ESPCN_X2.quantized(method, w, w, p, seed) for method in METHODS)
+        for family in (RESNET18, MOBILENET, ESPCN_X3, UNET_X3):
+            if family is not RESNET18:
+                yield family.floating(seed)
+            yield from (family.quantized(method, 8, 8, 16, seed, "c") for method in METHODS)
+        for p in (16, 14, 12):
+            yield from (MOBILENET.quantized(method, 4, 4, p, seed) for method in METHODS)
+            yield from (UNET_X3.quantized(method, 4, 4, p, seed) for method in METHODS)
+    yield from _grid()
+
+
+def _short() -> Iterator[Cell]:
+    yield CPU_ESPCN.floating(0)
+    yield CPU_RESNET18.floating(0)
+    for seed in SEEDS:
+        yield from (CPU_ESPCN.quantized("none", w, w, 32, seed) for w in (4, 8))
+        for w, p in ((4, 10), (4, 12), (8, 16), (4, 13)):
+            yield from (CPU_ESPCN.quantized(method, w, w, p, seed) for method in METHODS)
+        if seed == 0:
+            yield CPU_RESNET18.quantized("none", 4, 4, 32, seed)
+            for p in (12, 10, 16):
+                yield from (CPU_RESNET18.quantized(method, 4, 4, p, seed) for method in METHODS)
+
+
+def _grid() -> Iterator[Cell]:
+    """(M, N, P): M and N from 3 to 8, P from 16 down, of the two networks of the papers' accuracy figures."""
+    for p in (16, 14, 12, 11, 13, 15):
+        for m in range(3, 9):
+            for n in range(3, 9):
+                if (m, n) in ((4, 4), (8, 8)) and p in (16, 14, 12):
+                    continue  # among the cells above
+                for family in (RESNET18, MOBILENET):
+                    yield from (family.quantized(method, m, n, p, 0, "e") for method in METHODS)
+
+
+CELLS = tuple({cell.name: cell for cell in _cells()}.values())
