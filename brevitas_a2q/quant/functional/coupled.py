@@ -3,10 +3,12 @@
 With ``a = x_hi > 0`` and ``b = |x_lo| > 0`` the constraints are ``a S+ + b S- <= U`` and ``b S+ + a S- <= L``. Their
 multipliers ``l1`` and ``l2`` give the thresholds ``a l1 + b l2`` and ``b l1 + a l2``; at the optimum over the reals one
 constraint is tight, or both are at the corner of the set. The integer optimum lies near it: all pairs ``(S+, S-)``
-within a window of units are compared, each at the cost of its best units, and the best pair is taken. The window spans
-a period ``a + b`` of the constraints' integer points, up to 256 units in rows of up to 256 weights and 48 in longer
-ones. Where the period is longer, or many weights tie exactly, the optimum may lie outside of the window: the result
-then holds the budget all the same and is near the optimum, not proven to be it.
+within a window of units are compared, each at the cost of its best units, and the best pair is taken.
+
+That it is the best of all is certified: ``H(S+)``, the gain of ``S+`` positive units and of as many negative ones as
+the budget has room for, fractions of one included, is concave and never below what integers gain. Where ``H`` at both
+ends of the window is no more than the best pair inside, nothing outside is better. Rows that miss this, mostly those in
+which many weights tie, are searched again in wider windows, up to one that holds every unit.
 
 In long rows, weights that are zero even if all of the budget went to their sign are left out before any of this.
 """
@@ -27,7 +29,9 @@ __all__ = ["LARGEST_RATIO", "Coupling", "project_coupled"]
 LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where thresholds lose their resolution
 
 _LONG = 256  # weights in a row
-_WINDOWS = (256, 48)  # units, in short and in long rows
+_WINDOWS = (256, 48)  # units, in short and in long rows; where the search starts
+_WIDER = 4  # windows of rows without a certificate
+_AT_ONCE = 1 << 22  # units of all rows that are searched again
 _SLACK = 4.0  # units that the search may leave
 
 
@@ -42,8 +46,17 @@ class Coupling:
 
     @classmethod
     def of(cls, x_lo: Tensor, x_hi: Tensor, upper: Tensor, lower: Tensor) -> Coupling:
-        """Of the limits of a budget; what the bias leaves below zero counts as nothing left."""
-        return cls(x_hi, -x_lo, upper.clamp_min(0), lower.clamp_min(0))
+        """Of the limits of a budget; what the bias leaves below zero counts as nothing left.
+
+        Limits are cut to multiples of the coefficients' common divisor, the only values that units add up to.
+        """
+        divisor = torch.gcd(x_hi.long(), x_lo.long()).double()
+        upper, lower = ((limit.clamp_min(0) / divisor).floor() * divisor for limit in (upper, lower))
+        return cls(x_hi, -x_lo, upper, lower)
+
+    def rows(self, index: Tensor) -> Coupling:
+        """Those of these rows."""
+        return Coupling(self.a[index], self.b[index], self.upper[index], self.lower[index])
 
     def corner(self) -> tuple[Tensor, Tensor]:
         """``S+`` and ``S-`` where both constraints are tight; infinite or NaN where ``a = b``."""
@@ -59,10 +72,8 @@ class Coupling:
         return torch.stack(caps).floor_()
 
     def affordable(self, positive: Tensor) -> Tensor:
-        """Largest ``S-`` beside these ``S+``; negative where there is none."""
-        return torch.minimum(
-            ((self.upper - self.a * positive) / self.b).floor(), ((self.lower - self.b * positive) / self.a).floor()
-        )
+        """Largest real ``S-`` beside these ``S+``; negative where there is none."""
+        return torch.minimum((self.upper - self.a * positive) / self.b, (self.lower - self.b * positive) / self.a)
 
 
 def project_coupled(u: Tensor, limits: tuple[int, int], coupling: Coupling) -> tuple[Tensor, Tensor]:
@@ -99,7 +110,7 @@ def _project_parts(u: Tensor, limits: tuple[int, int], coupling: Coupling, windo
     theta = torch.where(cornered, theta, shared)
     codes = torch.stack([units(parts[side], theta[side], limits[side]) for side in (0, 1)])
     _share_ties(parts, codes, limits, coupling)
-    _best_pair(parts, codes, limits, coupling, window)
+    _search(parts, codes, limits, coupling, window)
     zero = torch.zeros_like(slant[0])
     first = torch.stack([torch.where(cornered, 1.0, slant[0]), torch.where(cornered, zero, slant[1])])
     second = torch.stack([zero, torch.where(cornered, 1.0, zero)])
@@ -135,19 +146,35 @@ def _share_ties(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupli
     """Where weights tie, a threshold leaves many units: half of them to the positive part, then what fits; in place."""
     mirrored = Coupling(c.b, c.a, c.upper, c.lower)
     sums = codes.double().sum(2, keepdim=True)
-    room = mirrored.affordable(sums[1]) - sums[0]
+    room = mirrored.affordable(sums[1]).floor() - sums[0]
     if float(room.amax()) <= 2 * _SLACK:
         return
     settle(parts[0], codes[0], (sums[0] + (room / 2).floor()).to(codes.dtype), limits[0])
     plus = codes[0].double().sum(1, keepdim=True)
-    settle(parts[1], codes[1], c.affordable(plus).to(codes.dtype), limits[1])
+    settle(parts[1], codes[1], c.affordable(plus).floor().to(codes.dtype), limits[1])
     minus = codes[1].double().sum(1, keepdim=True)
-    settle(parts[0], codes[0], mirrored.affordable(minus).to(codes.dtype), limits[0])
+    settle(parts[0], codes[0], mirrored.affordable(minus).floor().to(codes.dtype), limits[0])
 
 
-def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling, window: int) -> None:
-    """Change the sums by up to a window of units each, to the pair that is nearest to the weights; in place."""
-    most = min(window, int((c.a + c.b).amax()) + 2 * int(_SLACK), max(limits) * parts.shape[2])
+def _search(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling, window: int) -> None:
+    """Change the sums to the pair that is nearest to the weights, in windows that widen until this is certain."""
+    everything = max(limits) * parts.shape[2] + 1
+    most = min(window, int((c.a + c.b).amax()) + 2 * int(_SLACK), everything)
+    certain = _best_pair(parts, codes, limits, c, most)
+    while most < everything and not bool(certain.all()):
+        most = min(_WIDER * most, everything)
+        for rows in (~certain).nonzero().squeeze(1).split(max(1, _AT_ONCE // most)):
+            again = codes[:, rows]
+            certain[rows] = _best_pair(parts[:, rows], again, limits, c.rows(rows), most)
+            codes.index_copy_(1, rows, again)
+
+
+def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Coupling, most: int) -> Tensor:
+    """Change the sums by up to ``most`` units each, to the pair that is nearest to the weights; in place.
+
+    Returns:
+        Whether no pair of sums is nearer; bool, shape ``(R,)``.
+    """
     lists = [_moves(parts[side], codes[side], limits[side], most) for side in (0, 1)]
     gains = [
         torch.cat([-drop.cumsum(1).flip(1), torch.zeros_like(drop[:, :1]), add.cumsum(1)], 1)
@@ -155,19 +182,39 @@ def _best_pair(parts: Tensor, codes: Tensor, limits: tuple[int, int], c: Couplin
     ]
     sums = codes.double().sum(2, keepdim=True)
     shift = torch.arange(-most, most + 1, device=codes.device, dtype=torch.float64)
-    other = (c.affordable(sums[0] + shift) - sums[1]).clamp(max=most)
-    reachable = other >= -most
-    index = (other + most).clamp_min(0).long()
-    value = torch.where(reachable, gains[0] + gains[1].gather(1, index), -torch.inf)
+    room = c.affordable(sums[0] + shift) - sums[1]
+    other = room.floor()
+    index = (other.clamp(-most, most) + most).long()
+    value = torch.where(other >= -most, gains[0] + gains[1].gather(1, index), -torch.inf)
+    value[:, [0, -1]] = -torch.inf  # the ends only tell what lies beyond
     best = value.argmax(1, keepdim=True)
+    certain = _nothing_beyond(gains, room, other, most, value.gather(1, best))
     for side, moved in ((0, best - most), (1, index.gather(1, best) - most)):
         (add, add_at), (_, drop_at) = lists[side]
         rank = torch.arange(most, device=codes.device)
         codes[side].scatter_add_(1, add_at, ((rank < moved) & (add > 0)).to(codes.dtype))
         codes[side].scatter_add_(1, drop_at, -(rank < -moved).to(codes.dtype))
+    return certain
+
+
+def _nothing_beyond(gains: list[Tensor], room: Tensor, other: Tensor, most: int, best: Tensor) -> Tensor:
+    """Whether ``H`` is at most ``best`` wherever the window does not show all, up to rounding; shape ``(R,)``.
+
+    That is at both of its ends, and at those ``S+`` whose ``S-`` lies outside. Past its own window, what negative units
+    gain is extended by the slope at the end, which concave functions stay below.
+    """
+    below = other.clamp(-most, most - 1)
+    index = (below + most).long()
+    start = gains[1].gather(1, index)
+    slope = gains[1].gather(1, index + 1) - start
+    bound = gains[0] + start + slope * (room - below)
+    shown = other.abs() <= most
+    shown[:, [0, -1]] = False
+    return (bound.where(~shown, -torch.inf) <= best + _ROUNDING * (1 + best.abs())).all(1)
 
 
 Moves = tuple[Tensor, Tensor]
+_ROUNDING = 1e-10  # of sums of gains in float64
 _NONE = 2.0**60  # stands for a unit that is not there, in types that masks are slow in
 
 
@@ -176,14 +223,14 @@ def _moves(magnitude: Tensor, codes: Tensor, limit: int, most: int) -> tuple[Mov
 
     Returns:
         Twice a pair of values (float64) and columns, shape ``(R, most)``: gains are 0 where no unit is worth adding,
-        losses infinite where there is none to drop.
+        losses enormous where there is none to drop.
     """
     residual = magnitude - codes
     gain = (residual - 0.5).sub_((1 - limit + codes).clamp_(0, 1), alpha=_NONE)
     add, add_at = _deepen(gain, (limit - codes), most)
     loss = residual.neg_().sub_(0.5).sub_((1 - codes).clamp_(0, 1), alpha=_NONE)
     drop, drop_at = _deepen(loss, codes, most)
-    return (add.clamp_min(0), add_at), (torch.where(drop > -_NONE / 2, -drop, torch.inf), drop_at)
+    return (add.clamp_min(0), add_at), (drop.neg_(), drop_at)
 
 
 def _deepen(first: Tensor, stock: Tensor, most: int) -> Moves:
