@@ -10,8 +10,7 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import Budget, budget_from_range, sign_sums
-from brevitas_a2q.quant.functional.projection import project
+from brevitas_a2q.quant.functional import Budget, budget_from_range, projected_codes, sign_sums
 
 Q_MIN, Q_MAX = -8, 7
 INPUTS = ((-8, 7), (-7, 7), (-5, 10), (-128, 127), (-100, 155), (-1, 254), (-2048, 2047))
@@ -72,7 +71,7 @@ def _least_by_program(u: Tensor, budget: Budget) -> float:
 
 
 def _distance(u: Tensor, budget: Budget) -> Tensor:
-    codes, _ = project(u, budget, Q_MIN, Q_MAX)
+    codes = projected_codes(u, torch.ones((), dtype=u.dtype), budget, Q_MIN, Q_MAX)
     assert budget.holds(*sign_sums(codes)).all()
     return (codes.double() - u.double()).square().sum(1)
 
