@@ -13,7 +13,7 @@ from torch import Tensor
 from brevitas_a2q.data.augment import as_float, random_flip, random_shift
 from brevitas_a2q.errors import DataError
 
-__all__ = ["ImageData", "batches", "random_order"]
+__all__ = ["ImageData", "batches", "random_order", "split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +74,7 @@ class ImageData:
         Raises:
             DataError: There are not so many training images.
         """
-        if not 0 < count < len(self.x_train):
-            raise DataError(
-                f"found a validation part of {count} images",
-                where=f"data set {self.name}",
-                expected=f"1 to {len(self.x_train) - 1}, fewer than the training images",
-            )
-        order = random_order(len(self.x_train), torch.Generator().manual_seed(seed), self.x_train.device)
-        held_out, kept = order[:count], order[count:].sort().values
+        kept, held_out = split(len(self.x_train), count, seed, f"data set {self.name}")
         return dataclasses.replace(
             self,
             x_train=self.x_train[kept],
@@ -89,6 +82,20 @@ class ImageData:
             x_test=self.x_train[held_out],
             y_test=self.y_train[held_out],
         )
+
+
+def split(total: int, count: int, seed: int, where: str) -> tuple[Tensor, Tensor]:
+    """Numbers of the images that are kept, in order, and of the ``count`` that are held out, drawn by ``seed``.
+
+    Raises:
+        DataError: ``total`` images are too few.
+    """
+    if not 0 < count < total:
+        raise DataError(
+            f"found a validation part of {count} images", where=where, expected=f"1 to {total - 1} of {total}"
+        )
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    return order[count:].sort().values, order[:count]
 
 
 def random_order(count: int, generator: torch.Generator, device: torch.device) -> Tensor:

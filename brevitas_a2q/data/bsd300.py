@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from brevitas_a2q.data.pairs import ImagePairs, Protocol
 from brevitas_a2q.data.ragged import RaggedImages
 from brevitas_a2q.data.sources import find_npz, read_images, read_npz, require
-from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.errors import DataError
 
 __all__ = ["PROTOCOLS", "Bsd300Options", "load_bsd300"]
 
@@ -48,14 +48,10 @@ class Bsd300Options:
     """What can be asked of BSD300."""
 
     factor: Literal[2, 3] = 2  # sides of the target over those of the input
-    crop: int = 128  # side of the training targets in pixels; cut to a multiple of the factor
+    crop: int = 128  # side of the training targets in pixels, cut to what ImagePairs.multiple divides
     windows_per_image: int = 1  # training windows from every photograph in one epoch
     protocol: Literal["published", "whole"] = "published"
     validation: int = 0  # training images that take the place of the test images
-
-    def __post_init__(self) -> None:
-        if self.crop < 8:
-            raise ConfigError(f"found crop = {self.crop}", expected="at least 8 pixels")
 
 
 def load_bsd300(root: Path | None, options: Bsd300Options) -> ImagePairs:
@@ -64,14 +60,18 @@ def load_bsd300(root: Path | None, options: Bsd300Options) -> ImagePairs:
     An .npz file (``root`` itself, or bsd300*.npz in it) with x_train and x_test (uint8, count x height x width x 3)
     serves for small parts of it.
 
+    Training windows of ``crop`` pixels lie inside of the images; those of 512 pixels are black outside, as published.
+
     Raises:
-        DataError: It is not there, or damaged.
+        DataError: It is not there, or damaged, or an image is too small.
     """
     train, test = (RaggedImages.pack(images) for images in _read(root))
-    crop = options.crop - options.crop % options.factor
-    return ImagePairs(
-        "bsd300", train, test, options.factor, crop, PROTOCOLS[options.protocol], options.windows_per_image
-    )
+    protocol = PROTOCOLS[options.protocol]
+    data = ImagePairs("bsd300", train, test, options.factor, options.crop, protocol, options.windows_per_image)
+    if data.crop != protocol.window:
+        train.require_sides(data.side, "data set bsd300, training part", "choose a smaller crop")
+    test.require_sides(data.multiple, "data set bsd300, test part", "leave it out")
+    return data
 
 
 def _read(root: Path | None) -> tuple[Sequence[NDArray[np.uint8]], ...]:

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brevitas_a2q.data.arrays import random_order
+from brevitas_a2q.data.arrays import random_order, split
 from brevitas_a2q.data.augment import as_float, random_dihedral, random_integers
 from brevitas_a2q.data.ragged import RaggedImages
 from brevitas_a2q.data.tasks import psnr_db
-from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.errors import ConfigError
 
 __all__ = ["ImagePairs", "Protocol", "bicubic_psnr_db", "shrink"]
+
+_INPUT_MULTIPLE = 4
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Protocol:
     """How the low-resolution image is made and which part of a test image is judged.
 
     ``window`` is the side of a square around the centre, black where it reaches outside of the image; None judges the
-    whole image. Sides are cut to multiples of the factor.
+    whole image. Sides are cut to what :attr:`ImagePairs.multiple` divides.
     """
 
     name: str
@@ -37,29 +39,43 @@ class Protocol:
 class ImagePairs:
     """High-resolution images, from which pairs are cut on the device that holds them.
 
-    Inputs are float in [0, 1] of shape (batch, 3, height, width), targets ``factor`` times as high and wide.
+    Inputs are float in [0, 1] of shape (batch, 3, height, width), targets ``factor`` times as high and wide. Training
+    windows that are larger than an image are centred, and black outside of it.
+
+    Raises:
+        ConfigError: A crop or a number of windows that is too small.
     """
 
     name: str
     train: RaggedImages
     test: RaggedImages
     factor: int
-    crop: int  # side of the high-resolution training windows, a multiple of the factor
+    crop: int  # side of the high-resolution training windows, cut to what ``multiple`` divides
     protocol: Protocol
     windows_per_image: int = 1  # training windows cut from every image in one pass
 
     task: ClassVar[str] = "super-resolution"
 
     def __post_init__(self) -> None:
-        if self.crop < self.factor or self.crop % self.factor:
-            raise ConfigError(f"found crop = {self.crop}", expected=f"a multiple of the factor {self.factor}")
+        if self.crop < self.multiple:
+            raise ConfigError(f"found crop = {self.crop}", expected=f"at least {self.multiple}")
         if self.windows_per_image < 1:
             raise ConfigError(f"found windows_per_image = {self.windows_per_image}", expected="at least 1")
 
     @property
+    def multiple(self) -> int:
+        """What the sides of targets are multiples of: networks with two poolings take the inputs."""
+        return _INPUT_MULTIPLE * self.factor
+
+    @property
+    def side(self) -> int:
+        """Side of a training target."""
+        return self.crop - self.crop % self.multiple
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Channels, height and width of one training input."""
-        return (3, self.crop // self.factor, self.crop // self.factor)
+        return (3, self.side // self.factor, self.side // self.factor)
 
     @property
     def len_train(self) -> int:
@@ -72,10 +88,10 @@ class ImagePairs:
 
     def train_batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of one pass: a random window of every training image in a random one of its eight positions."""
-        images, size = self.train, (self.crop, self.crop)
+        images, size = self.train, (self.side, self.side)
         order = random_order(self.len_train, generator, images.heights.device) % len(images)
         for index in order.split(batch_size):
-            spare = torch.stack((images.heights[index], images.widths[index])) - self.crop
+            spare = torch.stack((images.heights[index], images.widths[index])) - self.side
             anywhere = random_integers(spare.clamp_min(0), generator)
             top, left = torch.where(spare < 0, _centred(spare), anywhere)
             yield self._pair(random_dihedral(images.windows(index, top, left, size), generator))
@@ -87,7 +103,7 @@ class ImagePairs:
             sizes = torch.stack((images.heights, images.widths), 1)
         else:
             sizes = torch.full((len(images), 2), side, device=images.heights.device)
-        sizes = sizes - sizes % self.factor
+        sizes = sizes - sizes % self.multiple
         for size in sizes.unique(dim=0):
             for index in (sizes == size).all(1).nonzero().squeeze(1).split(batch_size):
                 spare = torch.stack((images.heights[index], images.widths[index])) - size[:, None]
@@ -97,8 +113,8 @@ class ImagePairs:
     def examples(self, count: int) -> Tensor:
         """Inputs from the centres of the first training images, for calibration and initialisation."""
         index = torch.arange(min(count, len(self.train)), device=self.train.heights.device)
-        top, left = _centred(torch.stack((self.train.heights[index], self.train.widths[index])) - self.crop)
-        return self._pair(self.train.windows(index, top, left, (self.crop, self.crop)))[0]
+        top, left = _centred(torch.stack((self.train.heights[index], self.train.widths[index])) - self.side)
+        return self._pair(self.train.windows(index, top, left, (self.side, self.side)))[0]
 
     def with_validation(self, count: int, seed: int = 0) -> ImagePairs:
         """Data whose test part is ``count`` of the training images, drawn by ``seed``; the test images are left out.
@@ -106,14 +122,7 @@ class ImagePairs:
         Raises:
             DataError: There are not so many training images.
         """
-        if not 0 < count < len(self.train):
-            raise DataError(
-                f"found a validation part of {count} images",
-                where=f"data set {self.name}",
-                expected=f"1 to {len(self.train) - 1}, fewer than the training images",
-            )
-        order = random_order(len(self.train), torch.Generator().manual_seed(seed), self.train.heights.device)
-        held_out, kept = order[:count], order[count:].sort().values
+        kept, held_out = split(len(self.train), count, seed, f"data set {self.name}")
         return dataclasses.replace(self, train=self.train.select(kept), test=self.train.select(held_out))
 
     def _pair(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brevitas_a2q.errors import DataError
+
 __all__ = ["RaggedImages"]
 
 
@@ -41,6 +43,22 @@ class RaggedImages:
     def select(self, index: Tensor) -> RaggedImages:
         """Some of the images; pixels are shared."""
         return RaggedImages(self.pixels, self.heights[index], self.widths[index], self.starts[index])
+
+    def require_sides(self, least: int, where: str, remedy: str) -> None:
+        """Check that no image is less than ``least`` pixels high or wide.
+
+        Raises:
+            DataError: Giving the size of the first that is.
+        """
+        small = (torch.minimum(self.heights, self.widths) < least).nonzero()
+        if len(small):
+            first = int(small[0])
+            raise DataError(
+                f"found an image of {int(self.widths[first])}x{int(self.heights[first])} pixels",
+                where=where,
+                expected=f"sides of at least {least}",
+                remedy=remedy,
+            )
 
     def windows(self, index: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
         """One window of each indexed image, black where it reaches outside.

@@ -79,6 +79,17 @@ class LayerFactory:
             return_quant_tensor=True,
         )
 
+    def unit_output(self) -> nn.Module:
+        """ReLU for images in [0, 1], quantized to ``boundary_bit_width`` levels with a fixed scale."""
+        if self.spec is None:
+            return nn.ReLU()
+        return qnn.QuantReLU(
+            act_quant=Uint8ActPerTensorFloat,
+            bit_width=self.spec.boundary_bit_width,
+            scaling_impl_type="const",
+            scaling_init=1.0,
+        )
+
     def average_pool(self, size: int) -> nn.Module:
         """Average over ``size`` x ``size`` pixels, quantized again, and signed, as FINN wants it."""
         if self.spec is None:

@@ -2,53 +2,100 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.models import torchvision_models
 from brevitas_a2q.models.digits_cnn import DigitsCnn
+from brevitas_a2q.models.espcn import Espcn
 from brevitas_a2q.models.layers import LayerFactory
 from brevitas_a2q.models.mobilenet import MobileNetV1
 from brevitas_a2q.models.resnet import ResNet18
 from brevitas_a2q.models.small_cnn import SmallCnn
 from brevitas_a2q.models.spec import QuantSpec
+from brevitas_a2q.models.unet import UNet
+from brevitas_a2q.settings import nearest
 
-__all__ = ["MODELS", "build_model", "load_float_weights"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "load_float_weights", "model_entry"]
 
-MODELS: dict[str, Any] = {
-    "digits-cnn": DigitsCnn,
-    "small-cnn": SmallCnn,
-    "mobilenet-v1": MobileNetV1,
-    "resnet18": ResNet18,
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A network, and what its training starts from unless it is told otherwise."""
+
+    network: Callable[..., nn.Module]  # of a LayerFactory and options
+    task: str  # a name of brevitas_a2q.data.TASKS
+    input_shape: tuple[int, int, int]  # channels, height, width
+    data: str  # a name of brevitas_a2q.data.DATA_SETS
+    data_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options the network takes."""
+        return tuple(name for name in inspect.signature(self.network).parameters if name != "layers")
+
+
+MODELS: Mapping[str, ModelEntry] = {
+    "digits-cnn": ModelEntry(DigitsCnn, "classification", DigitsCnn.input_shape, "digits"),
+    "small-cnn": ModelEntry(SmallCnn, "classification", SmallCnn.input_shape, "cifar10-subset", {"size": 16}),
+    "mobilenet-v1": ModelEntry(MobileNetV1, "classification", MobileNetV1.input_shape, "cifar10"),
+    "resnet18": ModelEntry(ResNet18, "classification", ResNet18.input_shape, "cifar10"),
+    "espcn": ModelEntry(Espcn, "super-resolution", Espcn.input_shape, "bsd300", {"factor": 2}),
+    "unet": ModelEntry(UNet, "super-resolution", UNet.input_shape, "bsd300", {"factor": 3}),
 }
+
+
+def model_entry(name: str) -> ModelEntry:
+    """The registry's entry for a name, or one for ``torchvision:NAME``.
+
+    Raises:
+        ConfigError: No network of this name.
+    """
+    if name.startswith(torchvision_models.PREFIX):
+        network = torchvision_models.classifier(name)
+        return ModelEntry(network, "classification", (3, 32, 32), "cifar10")
+    if name not in MODELS:
+        raise ConfigError(
+            f"found model {name!r}",
+            expected=f"one of {', '.join(MODELS)}, or {torchvision_models.PREFIX}NAME",
+            remedy=nearest(name, MODELS),
+        )
+    return MODELS[name]
 
 
 def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.Module:
     """A network of the registry.
 
     Args:
-        name: One of :data:`MODELS`.
+        name: One of :data:`MODELS`, or ``torchvision:NAME`` for a float classifier of torchvision, whose quantized form
+            :func:`brevitas_a2q.constrain_` makes.
         spec: How to quantize it; None for the float form.
         **options: Passed to the network, for example ``classes``.
 
     Raises:
-        ConfigError: No network of this name.
+        ConfigError: No network of this name, no such option, or a value it does not take.
 
     Example:
         >>> sum(p.numel() for p in build_model("digits-cnn").parameters())
         23088
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        raise ConfigError(
-            f"found model {name!r}",
-            expected=f"one of {', '.join(MODELS)}",
-            remedy=f"did you mean {near[0]}" if near else None,
-        )
-    model: nn.Module = MODELS[name](LayerFactory(spec), **options)
-    return model
+    entry = model_entry(name)
+    for key, value in options.items():
+        if key not in entry.options:
+            raise ConfigError(
+                f"found the unknown option {key!r}",
+                where=f"model {name}",
+                expected=f"one of {', '.join(entry.options)}",
+                remedy=nearest(key, entry.options),
+            )
+        if key in ("classes", "width") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigError(f"found {key} = {value!r}", where=f"model {name}", expected="an integer of at least 1")
+    return entry.network(LayerFactory(spec), **options)
 
 
 def load_float_weights(model: nn.Module, float_state: dict[str, Tensor]) -> None:
