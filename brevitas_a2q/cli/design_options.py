@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.design import Row
     from brevitas_a2q.hw.estimation import Estimate
 
-__all__ = ["design_options", "estimate_table", "summary"]
+__all__ = ["design_options", "estimate_table", "summary", "weights_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +34,30 @@ def design_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _weights(context: click.Context, option: click.Parameter, text: str | None) -> dict[str, float] | None:
+    """``bram18=100,dsp=30`` as a mapping."""
+    weights = {}
+    for entry in (text or "").split(","):
+        name, _, value = entry.strip().partition("=")
+        if name:
+            try:
+                weights[name] = float(value)
+            except ValueError:
+                raise click.BadParameter(f"{entry!r}: expected NAME=LUTS", context, option) from None
+    return weights or None
+
+
+def weights_option(command: F) -> F:
+    """``--lut-equivalent``."""
+    return click.option(
+        "--lut-equivalent",
+        "weights",
+        metavar="NAME=LUTS,...",
+        callback=_weights,
+        help="LUTs that one bram18, uram or dsp counts as; by default as many as the part has for each.",
+    )(command)
 
 
 def estimate_table(estimate: Estimate) -> Table:

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
-from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+from brevitas_a2q.cli.design_options import design_options, estimate_table, summary, weights_option
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import A2QError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.devices import Part
     from brevitas_a2q.hw.folding_problem import FoldingPlan
     from brevitas_a2q.hw.folding_result import FoldResult
+    from brevitas_a2q.hw.ir import Graph
+    from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 
 __all__ = ["command"]
 
@@ -29,6 +31,7 @@ __all__ = ["command"]
 @click.option("--max-fps", is_flag=True, help="The most frames per second that fit the part.")
 @click.option("--pareto", is_flag=True, help="Every folding that no other one beats in both cost and rate.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write FINN's folding JSON to this file.")
+@weights_option
 @report_options
 def command(
     network: Path,
@@ -40,28 +43,30 @@ def command(
     max_fps: bool,
     pareto: bool,
     out: Path | None,
+    weights: dict[str, float] | None,
     html: Path | None,
     plot: Path | None,
 ) -> None:
     """Find the folding of least cost for a frame rate, or the fastest one that fits a part.
 
-    The search is exact over PE, SIMD, kind of multiplier and memory styles of every layer. Its cost is the LUT
-    equivalent: a block RAM, UltraRAM or DSP block counts as many LUTs as the part has for each of them.
+    The search covers PE, SIMD, kind of multiplier and memory styles of every layer, width converters and FIFOs. Its
+    cost is the LUT equivalent: a block RAM, UltraRAM or DSP block counts as many LUTs as the part has for each of them,
+    or as --lut-equivalent says. What no folding can undercut is printed beside it.
     """
     if [target_fps is not None, max_fps, pareto].count(True) != 1:
         raise A2QError("found none or several of --target-fps, --max-fps and --pareto", expected="exactly one")
     from brevitas_a2q.hw.devices import find_part
-    from brevitas_a2q.hw.folding_result import fold_curve, fold_graph
+    from brevitas_a2q.hw.folding_result import fold_graph
     from brevitas_a2q.hw.frontend import read_graph
+    from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 
-    chosen, graph = find_part(part), read_graph(network)
+    chosen = find_part(part)
+    cost = LutEquivalent.of(chosen, weights)
+    graph = read_graph(network)
     if pareto:
-        points = [_point(plan, clock_mhz) for plan in fold_curve(graph, chosen, clock_mhz, accumulator)]
-        title = f"Cost against rate of {graph.name} on {chosen.name}, {clock_mhz:g} MHz"
-        write_files(report_files(html, plot, lambda: _curve_report(points, chosen, title)))
-        _show_curve(points, as_json)
+        _curve(graph, chosen, clock_mhz, accumulator, cost, as_json, html, plot)
         return
-    result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator)
+    result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator, weights)
     folding: list[tuple[Path, str | bytes]] = []
     if out is not None:
         folding.append((out, json.dumps(result.folding, indent=2) + "\n"))
@@ -70,19 +75,25 @@ def command(
         emit_json(result.to_json())
         return
     tables().print(estimate_table(result.estimate))
-    for line in (*summary(result.estimate), _comparison(result)):
+    for line in (*summary(result.estimate), *_comparison(result)):
         tables().print(line, markup=False)
 
 
-def _comparison(result: FoldResult) -> str:
+def _comparison(result: FoldResult) -> list[str]:
+    """How good the folding is: against what is possible, and against SetFolding."""
+    cost = f"{result.lut_equivalent:,.0f} LUT-equivalents"
+    if result.least_lut_equivalent is not None:
+        cost += f"; no folding this fast takes fewer than {result.least_lut_equivalent:,.0f}"
+    if result.most_fps is not None:
+        cost += f"; no folding that fits is faster than {result.most_fps:,.1f} frames per second"
     greedy = result.setfolding_lut_equivalent
     if greedy is None or result.setfolding is None:
-        return "no comparison with SetFolding: FINN main cannot express this network"
-    ratio = greedy / result.lut_equivalent
-    return (
+        return [cost, "no comparison with SetFolding: FINN main cannot express this network"]
+    beside = (
         f"SetFolding, same cost model: {result.setfolding.total.lut:,} LUT at {result.setfolding.fps:,.1f} frames per "
-        f"second; {greedy:,.0f} LUT-equivalents, {ratio:.2f} times the {result.lut_equivalent:,.0f} of this folding"
+        f"second; {greedy:,.0f} LUT-equivalents, {greedy / result.lut_equivalent:.2f} times as many"
     )
+    return [cost, beside]
 
 
 def _report(result: FoldResult) -> Report:
@@ -92,25 +103,44 @@ def _report(result: FoldResult) -> Report:
     return estimate_figure(result.estimate, result.setfolding), lambda picture: fold_page(result, picture)
 
 
-def _curve_report(points: list[dict[str, Any]], part: Part, title: str) -> Report:
+def _curve(
+    graph: Graph,
+    part: Part,
+    clock_mhz: float,
+    accumulator: str,
+    cost: LutEquivalent,
+    as_json: bool,
+    html: Path | None,
+    plot: Path | None,
+) -> None:
+    """``--pareto``: the whole curve, with SetFolding's."""
+    from brevitas_a2q.hw.folding_curve import fold_curve, setfolding_curve
+
+    settings = (graph, part, clock_mhz, accumulator, cost)
+    points = [_point(plan, clock_mhz) for plan in fold_curve(*settings)]
+    greedy = [_point(plan, clock_mhz) for plan in setfolding_curve(*settings)]
+    title = f"Cost against rate of {graph.name} on {part.name}, {clock_mhz:g} MHz"
+    write_files(report_files(html, plot, lambda: _curve_report(points, greedy, part, title)))
+    if as_json:
+        emit_json({"points": points, "setfolding": greedy})
+        return
+    table = Table(title=title)
+    for heading in ("folding", "frames per second", "max cycles", "LUT", "BRAM18", "URAM", "DSP", "LUT equivalent"):
+        table.add_column(heading, justify="left" if heading == "folding" else "right")
+    for name, of_name in (("optimal", points), ("SetFolding", greedy)):
+        for p in of_name:
+            counts = (f"{p[key]:,}" for key in ("max_cycles", "lut", "bram18", "uram", "dsp"))
+            table.add_row(name, f"{p['fps']:,.1f}", *counts, f"{p['lut_equivalent']:,.0f}")
+        table.add_section()
+    tables().print(table)
+
+
+def _curve_report(points: list[dict[str, Any]], greedy: list[dict[str, Any]], part: Part, title: str) -> Report:
     from brevitas_a2q.report.comparison_plots import curve_figure
     from brevitas_a2q.report.design_pages import curve_page
 
-    return curve_figure(points, part, title), lambda picture: curve_page(points, part, title, picture)
-
-
-def _show_curve(points: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        emit_json({"points": points})
-        return
-    table = Table(title="Cost against rate; FIFOs of the least depth")
-    for heading in ("frames per second", "max cycles", "LUT", "BRAM18", "URAM", "DSP", "LUT equivalent"):
-        table.add_column(heading, justify="right")
-    for p in points:
-        rate, cost = f"{p['fps']:,.1f}", f"{p['lut_equivalent']:,.0f}"
-        counts = (f"{p[name]:,}" for name in ("max_cycles", "lut", "bram18", "uram", "dsp"))
-        table.add_row(rate, *counts, cost)
-    tables().print(table)
+    figure = curve_figure(points, part, title, greedy)
+    return figure, lambda picture: curve_page(points, part, title, picture, greedy)
 
 
 def _point(plan: FoldingPlan, clock_mhz: float) -> dict[str, Any]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw.choices import groups
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.folding_problem import LEAST_FIFO_DEPTH
 from brevitas_a2q.hw.ir import Folding, Graph, SlidingWindow, Unit
 from brevitas_a2q.hw.perf import Performance, performance
-from brevitas_a2q.hw.streams import converter, edges, fifo, input_width, output_width, words_per_pixel
+from brevitas_a2q.hw.streams import converter, fifo, fifo_depth
 
 __all__ = ["Design", "Row", "build_design", "check_foldings"]
 
@@ -91,20 +89,14 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
     timing = performance(graph, foldings, {name: c.cycles for name, c in costs.items()})
     units = {u.name: u for u in graph.units}
     rows: dict[str, list[Row]] = {u.name: [] for u in graph.units}
-    for edge in edges(graph):
-        if not edge.producer:
-            continue
-        producer, consumer = units[edge.producer], units[edge.consumer]
-        written = output_width(producer, foldings[edge.producer])
-        read = input_width(consumer, foldings[edge.consumer], edge.port)
-        narrow, bits = min(written, read), words_per_pixel(producer, foldings[edge.producer]) * written
-        depth = LEAST_FIFO_DEPTH + ceil(timing.fills[edge] * bits / narrow)
-        label = edge.consumer if len(consumer.inputs) == 1 else f"{edge.consumer}:{edge.port}"
+    for edge, fill in timing.fills.items():
+        depth, written, read = fifo_depth(units, foldings, edge, fill)
+        label = edge.consumer if len(units[edge.consumer].inputs) == 1 else f"{edge.consumer}:{edge.port}"
         found = rows[edge.consumer]
         if written != read:
             gearbox = converter(f"{label}/dwc", edge.producer, written, read)
             found.append(_between(gearbox, cost(gearbox, Folding(), part)))
-        buffer = fifo(f"{label}/fifo", edge.producer, narrow, depth)
+        buffer = fifo(f"{label}/fifo", edge.producer, min(written, read), depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:
         rows[unit.name].append(_row(unit, foldings[unit.name], costs[unit.name]))

@@ -178,7 +178,7 @@ def estimate_graph(
         return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings)
     applied = apply_policy(graph, accumulator)
     if foldings is None:
-        design = cheapest(applied.graph, part, synthesis_model(), max_cycles, clock_mhz=clock_mhz)
+        design = cheapest(applied.graph, part, synthesis_model(), max_cycles, clock_mhz=clock_mhz).design
     else:
         design = build_design(applied.graph, foldings, part, synthesis_model())
     return estimate_of(design, applied, part, clock_mhz)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.choices import Ints
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.design import Design, build_design
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.folding_budget import best_within
+from brevitas_a2q.hw.folding_budget import any_within, best_within
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, rounded_down
-from brevitas_a2q.hw.folding_search import least_cost
+from brevitas_a2q.hw.folding_search import least_cost, pareto
 from brevitas_a2q.hw.ir import Graph
+from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 
-__all__ = ["cheapest", "fastest", "fewer_luts", "fits"]
+__all__ = ["Optimum", "cheapest", "fastest", "fits"]
 
-_LUT_WEIGHTS = (1.25, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0)
 _ROUNDS = 6  # of making room for FIFOs; each one leaves as much as the deepest so far took
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best design found, FIFOs sized, and what is proven: how much better any other one could be at most."""
+
+    design: Design
+    least_lut_equivalent: float | None = None  # no folding that is fast enough costs less
+    least_cycles: int | None = None  # no folding that fits needs fewer per image
 
 
 def cheapest(
@@ -30,11 +41,15 @@ def cheapest(
     *,
     clock_mhz: float = 200.0,
     must_fit: bool = False,
-) -> Design:
+    weights: LutEquivalent | None = None,
+) -> Optimum:
     """The design of least LUT-equivalent cost that is fast enough, one that fits the part if there is any.
 
-    The optimum is exact over PE, SIMD, kind of multiplier and memory styles, with width converters and FIFOs of the
-    least depth; FIFOs are then sized for the design that was chosen.
+    The cost with FIFOs of the least depth is minimised exactly over PE, SIMD, kind of multiplier and memory styles,
+    width converters included. How deep FIFOs must be is known for a whole design only, and a faster one may need less
+    of them. So every such optimum is sized, from the target upwards, until the least cost that is possible at a rate is
+    no lower than the best design's so far: nothing faster can be cheaper then. Where the part does not bind, a higher
+    target therefore never costs less.
 
     Args:
         graph: Network with the accumulator widths in force.
@@ -43,36 +58,47 @@ def cheapest(
         max_cycles: Most cycles per image; None for any number.
         clock_mhz: Clock, for messages.
         must_fit: Whether a design that does not fit is an error.
+        weights: What a block counts as; the part's own ratios by default.
 
     Raises:
         FoldingError: If no folding is fast enough, or, with ``must_fit``, none that is fits; with the nearest value.
     """
-    plan = least_cost(FoldingProblem(graph, part, model, max_cycles=max_cycles, clock_mhz=clock_mhz), max_cycles)
+    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, clock_mhz=clock_mhz, weights=weights)
+    bound = least_cost(problem, max_cycles).lut_equivalent
+    plan = _cheapest_sized(problem, pareto(problem, max_cycles))
     design = build_design(graph, plan.foldings, part, model)
-    if fits(design.total, part):
-        return design
-    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True, clock_mhz=clock_mhz)
-    fitting = _fitting(problem, lambda budget: best_within(problem, max_cycles, budget))
-    if fitting is not None:
-        return fitting
-    if must_fit:
-        quickest = fastest(graph, part, model, clock_mhz=clock_mhz)
-        raise _too_small(part, design, clock_mhz, max_cycles, quickest)
-    return design
+    if not fits(design.total, part):
+        styled = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True, weights=problem.weights)
+        fitting = _fitting(styled, max_cycles, best_within)
+        if fitting is not None:
+            design = build_design(graph, fitting.foldings, part, model)
+        elif must_fit:
+            quickest = fastest(graph, part, model, clock_mhz=clock_mhz, weights=weights).design
+            raise _too_small(part, design, clock_mhz, max_cycles, quickest)
+    return Optimum(design, least_lut_equivalent=bound)
 
 
-def fastest(graph: Graph, part: Part, model: CostModel, *, clock_mhz: float = 200.0) -> Design:
+def fastest(
+    graph: Graph, part: Part, model: CostModel, *, clock_mhz: float = 200.0, weights: LutEquivalent | None = None
+) -> Optimum:
     """The design of most frames per second that fits the part; of those, the one of least LUT-equivalent cost.
+
+    No folding is faster than the fastest one that fits with FIFOs of the least depth; the search goes on from there.
 
     Raises:
         FoldingError: If no folding fits.
     """
-    problem = FoldingProblem(graph, part, model, all_styles=True, clock_mhz=clock_mhz)
-    design = _fitting(problem, lambda budget: _fastest_plan(problem, budget))
-    if design is None:
+    problem = FoldingProblem(graph, part, model, all_styles=True, clock_mhz=clock_mhz, weights=weights)
+    rates = np.unique(np.concatenate([c.cycles for c in problem.choices]))
+    rates = rates[rates >= max(int(c.cycles.min()) for c in problem.choices)]
+    budget = Resources(*_counts(part))
+    bound = _first(rates, lambda limit: any_within(problem, limit, budget))
+    found = bound and _first(rates[rates >= bound.max_cycles], lambda limit: _fitting(problem, limit, any_within))
+    if bound is None or found is None:
         smallest = build_design(graph, least_cost(problem).foldings, part, model)
         raise _too_small(part, smallest, clock_mhz, None, None)
-    return design
+    cheap = _fitting(problem, found.max_cycles, best_within) or found
+    return Optimum(build_design(graph, cheap.foldings, part, model), least_cycles=bound.max_cycles)
 
 
 def fits(used: Resources, part: Part) -> bool:
@@ -80,58 +106,49 @@ def fits(used: Resources, part: Part) -> bool:
     return all(u <= have for u, have in zip(_counts(used), _counts(part), strict=True))
 
 
-def fewer_luts(graph: Graph, part: Part, model: CostModel, max_cycles: int, beside: Design) -> Design | None:
-    """A design that is no worse than another one in LUTs and in LUT-equivalents, if weighing LUTs up finds one.
-
-    The optimum in LUT-equivalents may trade LUTs for block RAMs. Counting LUTs a few times over leads to designs that
-    are exact optima of that count; the first of them that stays within both is taken.
-
-    Args:
-        graph: Network with the accumulator widths in force.
-        part: Part in force.
-        model: Cost model.
-        max_cycles: Most cycles per image.
-        beside: The design to be no worse than.
-    """
-    problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True)
-    most = problem.weights(beside.total)
-    _, *blocks = problem.weights.price
-    for weight in _LUT_WEIGHTS:
-        plan = least_cost(problem, max_cycles, (weight, blocks[0], blocks[1], blocks[2]))
-        design = build_design(graph, plan.foldings, part, model)
-        used = design.total
-        if used.lut <= beside.total.lut and problem.weights(used) <= most and fits(used, part):
-            return design
-    return None
-
-
-def _fastest_plan(problem: FoldingProblem, budget: Resources) -> FoldingPlan | None:
-    """Bisection over the cycles that units can have: what fits at some rate fits at every lower one."""
-    rates = np.unique(np.concatenate([c.cycles for c in problem.choices]))
-    rates = rates[rates >= max(int(c.cycles.min()) for c in problem.choices)]
-    low, high = 0, len(rates)  # what is slower than rates[high - 1] fits
+def _first(rates: Ints, search: Callable[[int], FoldingPlan | None]) -> FoldingPlan | None:
+    """The fastest plan that a search finds, by bisection: what fits at some rate fits at every lower one."""
+    low, high = 0, len(rates)
+    found = None
     while low < high:
         middle = (low + high) // 2
-        plan = best_within(problem, int(rates[middle]), budget, exact=False)
+        plan = search(int(rates[middle]))
         if plan is None:
             low = middle + 1
         else:
-            high = int(np.searchsorted(rates, plan.max_cycles))
-    return best_within(problem, int(rates[low]), budget) if low < len(rates) else None
+            found, high = plan, int(np.searchsorted(rates, plan.max_cycles))
+    return found
 
 
-def _fitting(problem: FoldingProblem, search: Callable[[Resources], FoldingPlan | None]) -> Design | None:
-    """The searched plan as a design that fits; room is made for FIFOs where their depths need it."""
+def _cheapest_sized(problem: FoldingProblem, plans: Iterator[FoldingPlan]) -> FoldingPlan:
+    """Of plans of rising cost, the one that costs least with its FIFOs sized."""
+    best = next(plans)
+    least = problem.weights(problem.sized(best))
+    for plan in plans:
+        if plan.lut_equivalent >= least:
+            break
+        cost = problem.weights(problem.sized(plan))
+        if cost < least:
+            best, least = plan, cost
+    return best
+
+
+def _fitting(
+    problem: FoldingProblem,
+    max_cycles: int | None,
+    search: Callable[[FoldingProblem, int | None, Resources], FoldingPlan | None],
+) -> FoldingPlan | None:
+    """A plan that fits the part with its FIFOs sized; room is made for them where their depths need it."""
     part, spare = problem.part, Resources()
     for _ in range(_ROUNDS):
         budget = Resources(*(max(0, have - kept) for have, kept in zip(_counts(part), _counts(spare), strict=True)))
-        plan = search(budget)
+        plan = search(problem, max_cycles, budget)
         if plan is None:
             return None
-        design = build_design(problem.graph, plan.foldings, part, problem.model)
-        if fits(design.total, part):
-            return design
-        more = zip(_counts(design.total), _counts(plan.resources), _counts(spare), strict=True)
+        used = problem.sized(plan)
+        if fits(used, part):
+            return plan
+        more = zip(_counts(used), _counts(plan.resources), _counts(spare), strict=True)
         spare = Resources(*(max(kept, total - planned) for total, planned, kept in more))
     return None
 

@@ -1,5 +1,9 @@
 """Folding within a budget of LUT, BRAM18, URAM and DSP: an integer programme, solved exactly by HiGHS.
 
+Most questions need none. The optimum without a budget may lie within it. And whether anything does is often answered by
+prices (Lagrange multipliers): the plan that is cheapest at some prices is within the budget, or dearer than all of the
+budget, so that nothing is within.
+
 One binary variable per choice, of which each group takes one. Streams couple two groups through the widths at their
 ends only: a flow from each width written to each width read, whose margins are the choices of those widths. Where the
 choices are whole numbers, so is the flow.
@@ -19,8 +23,11 @@ import numpy.typing as npt
 from brevitas_a2q.hw.choices import Choices, Ints
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, Link, plan_of
+from brevitas_a2q.hw.folding_search import least_cost
 
-__all__ = ["best_within"]
+__all__ = ["any_within", "best_within", "solve_programme"]
+
+_PRICES = 24  # of any_within, before it asks the programme
 
 # Directions along which the cheapest choice of a group may rule others out: LUT, BRAM18, URAM, DSP.
 _DIRECTIONS = np.array(
@@ -28,16 +35,13 @@ _DIRECTIONS = np.array(
 )
 
 
-def best_within(
-    problem: FoldingProblem, max_cycles: int | None, budget: Resources, *, exact: bool = True
-) -> FoldingPlan | None:
+def best_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
     """The plan of least LUT-equivalent cost that is fast enough and stays within a budget.
 
     Args:
         problem: A problem with every memory style.
         max_cycles: Most cycles per image of any unit; None for any number.
         budget: Largest sum of each resource.
-        exact: Whether the least cost is wanted, or any plan within the budget will do.
 
     Returns:
         None if nothing stays within the budget.
@@ -45,12 +49,37 @@ def best_within(
     Raises:
         FoldingError: If no folding is that fast, whatever the budget.
     """
+    plan = least_cost(problem, max_cycles)
+    return plan if _within(plan.resources, budget) else solve_programme(problem, max_cycles, budget)
+
+
+def any_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
+    """Some plan that is fast enough and stays within a budget; None if nothing does.
+
+    Args and errors are those of :func:`best_within`.
+    """
+    have = np.array(_vector(budget))
+    prices = 1.0 / np.maximum(have, 0.5)  # half a block where there is none: using one is twice too much
+    for _ in range(_PRICES):
+        plan = least_cost(problem, max_cycles, tuple(prices.tolist()))
+        used = np.array(_vector(plan.resources))
+        if (used <= have).all():
+            return plan
+        if used @ prices > (have @ prices) * (1 + 1e-9):
+            return None
+        prices = prices * np.exp(np.clip(used / np.maximum(have, 0.5) - 1.0, -0.5, 1.0))
+    return solve_programme(problem, max_cycles, budget, gap=1.0)
+
+
+def solve_programme(
+    problem: FoldingProblem, max_cycles: int | None, budget: Resources, *, gap: float = 0.0
+) -> FoldingPlan | None:
+    """What :func:`best_within` promises, by the integer programme; ``gap`` is how far above the optimum will do."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
     choices = _reduced(problem, problem.within(max_cycles))
     programme = _Programme(problem, choices)
-    have = np.array([budget.lut, budget.bram18, budget.uram, budget.dsp], dtype=np.float64)
     used = np.concatenate(programme.resources)
     rows, columns, signs = (np.concatenate(part) for part in zip(*programme.entries, strict=True))
     sums = np.array(programme.sums)
@@ -60,13 +89,24 @@ def best_within(
             used @ np.array(problem.weights.price),
             integrality=np.arange(len(used)) < programme.binaries,
             bounds=Bounds(0, 1),
-            constraints=[LinearConstraint(csr_array(used.T), -np.inf, have), LinearConstraint(equal, sums, sums)],
-            options={"mip_rel_gap": 0.0 if exact else 1.0},
+            constraints=[
+                LinearConstraint(csr_array(used.T), -np.inf, _vector(budget)),
+                LinearConstraint(equal, sums, sums),
+            ],
+            options={"mip_rel_gap": gap},
         )
     if not result.success:
         return None
     taken = np.split(result.x[: programme.binaries], programme.starts[1:])
     return plan_of(problem, choices, [int(part.argmax()) for part in taken])
+
+
+def _vector(resources: Resources) -> tuple[float, float, float, float]:
+    return float(resources.lut), float(resources.bram18), float(resources.uram), float(resources.dsp)
+
+
+def _within(used: Resources, budget: Resources) -> bool:
+    return all(u <= have for u, have in zip(_vector(used), _vector(budget), strict=True))
 
 
 @contextlib.contextmanager

@@ -1,14 +1,15 @@
 """The folding of a whole network as an optimisation problem: choices per unit, and what lies between two units.
 
-Between two units lie a FIFO of the least depth and, where their words differ, a width converter; both depend on the
-widths at the two ends only, which is what couples one unit's folding to the next one's.
+Between two units lie a FIFO and, where their words differ, a width converter. With a FIFO of the least depth both
+depend on the widths at the two ends only, which is what couples one unit's folding to the next one's. How deep a FIFO
+must be depends on the folding of the whole network; :meth:`FoldingProblem.sized` says what a plan costs with that.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,43 +20,11 @@ from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Graph
-from brevitas_a2q.hw.prices import Price
-from brevitas_a2q.hw.streams import converter, edges, fifo
+from brevitas_a2q.hw.lut_equivalent import LutEquivalent
+from brevitas_a2q.hw.perf import stream_fills
+from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, converter, edges, fifo, fifo_depth, input_width, output_width
 
-__all__ = ["LEAST_FIFO_DEPTH", "FoldingPlan", "FoldingProblem", "Link", "LutEquivalent", "plan_of", "rounded_down"]
-
-LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
-
-
-@dataclass(frozen=True)
-class LutEquivalent:
-    """What one block of each kind counts as, in LUTs."""
-
-    bram18: float
-    uram: float
-    dsp: float
-
-    @classmethod
-    def of(cls, part: Part) -> LutEquivalent:
-        """As many LUTs as the part has for each block: a block and its LUTs are the same share of the part.
-
-        A block that the part has none of counts as all of its LUTs, so that nothing asks for one without need.
-
-        Example:
-            >>> from brevitas_a2q.hw.devices import find_part
-            >>> round(LutEquivalent.of(find_part("ZCU104")).bram18)
-            369
-        """
-        return cls(*(part.lut / max(1, have) for have in (part.bram18, part.uram, part.dsp)))
-
-    @property
-    def price(self) -> Price:
-        """Weights of (LUT, BRAM18, URAM, DSP)."""
-        return 1.0, self.bram18, self.uram, self.dsp
-
-    def __call__(self, used: Resources) -> float:
-        """The LUT-equivalent of these resources."""
-        return used.lut + self.bram18 * used.bram18 + self.uram * used.uram + self.dsp * used.dsp
+__all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +56,7 @@ class FoldingProblem:
         max_cycles: Leave out foldings slower than this.
         all_styles: Keep every memory style worth having, as a budget needs them; otherwise only the cheapest one.
         clock_mhz: Clock, to say in frames per second what is out of reach.
+        weights: What a block counts as; the part's own ratios by default.
     """
 
     def __init__(
@@ -98,13 +68,16 @@ class FoldingProblem:
         max_cycles: int | None = None,
         all_styles: bool = False,
         clock_mhz: float = 200.0,
+        weights: LutEquivalent | None = None,
     ) -> None:
         self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz
-        self._streams: dict[tuple[int, int], tuple[int, int, int, int]] = {}
-        self.weights = LutEquivalent.of(part)
+        self._streams: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
+        self.weights = weights or LutEquivalent.of(part)
         members = groups(graph)
         self.choices: list[Choices] = [
-            _efficient(choices_of(units, part, model, max_cycles, None if all_styles else self.weights.price))
+            _efficient(
+                self._joined(choices_of(units, part, model, max_cycles, None if all_styles else self.weights.price))
+            )
             for units in members
         ]
         place = {unit.name: index for index, units in enumerate(members) for unit in units}
@@ -133,18 +106,37 @@ class FoldingProblem:
             )
         return [c.take(c.cycles <= max_cycles) for c in self.choices]
 
-    def stream(self, written: int, read: int) -> tuple[int, int, int, int]:
+    def _joined(self, choices: Choices) -> Choices:
+        """With the stream between the two units of a depthwise pair."""
+        if len(choices.units) == 1:
+            return choices
+        writer, reader = choices.units
+        inner = [self.stream(output_width(writer, w), input_width(reader, r)) for w, r in choices.foldings]
+        return replace(choices, resources=choices.resources + np.array(inner, dtype=np.int64))
+
+    def stream(self, written: int, read: int, depth: int = LEAST_FIFO_DEPTH) -> tuple[int, int, int, int]:
         """LUT, BRAM18, URAM and DSP between a word of ``written`` bits and one of ``read`` bits.
 
-        The FIFO sits on the narrower side of the converter.
+        The FIFO sits on the narrower side of the converter; ``depth`` is in its words.
         """
-        key = (written, read)
+        key = (written, read, depth)
         if key not in self._streams:
-            used = self.model.cost(fifo("", "", min(key), LEAST_FIFO_DEPTH), Folding(), self.part).resources
+            used = self.model.cost(fifo("", "", min(written, read), depth), Folding(), self.part).resources
             if written != read:
                 used += self.model.cost(converter("", "", written, read), Folding(), self.part).resources
             self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
         return self._streams[key]
+
+    def sized(self, plan: FoldingPlan) -> Resources:
+        """What a plan costs with every FIFO as deep as it must be."""
+        units = {u.name: u for u in self.graph.units}
+        cycles = {name: self.model.cycles(unit, plan.foldings[name]) for name, unit in units.items()}
+        used = plan.resources
+        for edge, fill in stream_fills(self.graph, plan.foldings, cycles).items():
+            depth, written, read = fifo_depth(units, plan.foldings, edge, fill)
+            deep, least = self.stream(written, read, depth), self.stream(written, read)
+            used += Resources(*(d - n for d, n in zip(deep, least, strict=True)))
+        return used
 
     def link_table(self, link: Link, writer: Choices, reader: Choices) -> npt.NDArray[np.int64]:
         """Resources of a stream for every pair of choices; shape: (writer's, reader's, 4)."""

@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from brevitas_a2q.errors import A2QError, ConfigError
-from brevitas_a2q.hw.cost.finn.flow import finn_estimate
-from brevitas_a2q.hw.cost.model import CostModel, synthesis_model
-from brevitas_a2q.hw.design import Design, build_design
+from brevitas_a2q.hw.cost.model import synthesis_model
+from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.estimation import Estimate, estimate_of, max_cycles_for, resources_json
-from brevitas_a2q.hw.folding import cheapest, fastest, fewer_luts, fits
+from brevitas_a2q.hw.folding import cheapest, fastest, fits
 from brevitas_a2q.hw.folding_file import finn_folding
-from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, LutEquivalent
-from brevitas_a2q.hw.folding_search import pareto
 from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 from brevitas_a2q.hw.policies import apply_policy
+from brevitas_a2q.hw.setfolding import setfolding_foldings
 
-__all__ = ["FoldResult", "fold", "fold_curve", "fold_graph", "setfolding_foldings"]
+__all__ = ["FoldResult", "fold", "fold_graph"]
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """An optimal folding, and FINN's greedy one at no higher a rate under the same cost model."""
+    """An optimal folding, what is proven about it, and FINN's greedy one at no higher a rate under the same costs."""
 
     estimate: Estimate
     setfolding: Estimate | None  # None where FINN main cannot express the network
     folding: Mapping[str, Mapping[str, Any]]  # FINN's folding JSON
+    weights: LutEquivalent  # what a block counts as
+    least_lut_equivalent: float | None = None  # no folding that reaches the target costs less
+    most_fps: float | None = None  # no folding that fits the part is faster
 
     @property
     def lut_equivalent(self) -> float:
         """Cost of the optimum: what the search minimised, with FIFOs at their depths."""
-        return LutEquivalent.of(self.estimate.part)(self.estimate.total)
+        return self.weights(self.estimate.total)
 
     @property
     def setfolding_lut_equivalent(self) -> float | None:
         """The same of SetFolding's design."""
-        return LutEquivalent.of(self.estimate.part)(self.setfolding.total) if self.setfolding else None
+        return self.weights(self.setfolding.total) if self.setfolding else None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of ``brevitas-a2q fold --json``."""
@@ -50,6 +52,9 @@ class FoldResult:
             "setfolding_fps": self.setfolding.fps if self.setfolding else None,
             "lut_equivalent": self.lut_equivalent,
             "setfolding_lut_equivalent": self.setfolding_lut_equivalent,
+            "least_lut_equivalent": self.least_lut_equivalent,
+            "most_fps": self.most_fps,
+            "weights": asdict(self.weights),
         }
 
 
@@ -60,6 +65,7 @@ def fold(
     max_fps: bool = False,
     clock_mhz: float = 200.0,
     accumulator: str = "trained",
+    weights: Mapping[str, float] | None = None,
 ) -> FoldResult:
     """The optimal folding of a QONNX file.
 
@@ -70,13 +76,14 @@ def fold(
         max_fps: The most frames per second that fit the part, instead of a target.
         clock_mhz: Clock in MHz.
         accumulator: Policy, see :mod:`brevitas_a2q.hw.policies`.
+        weights: LUTs that a ``bram18``, ``uram`` or ``dsp`` counts as; by default as many as the part has for each.
 
     Raises:
         FoldingError: If no folding reaches the target, or none that does fits the part; with the nearest value.
     """
     from brevitas_a2q.hw.frontend import read_graph  # imports onnx
 
-    return fold_graph(read_graph(path), find_part(part), target_fps, max_fps, clock_mhz, accumulator)
+    return fold_graph(read_graph(path), find_part(part), target_fps, max_fps, clock_mhz, accumulator, weights)
 
 
 def fold_graph(
@@ -86,59 +93,36 @@ def fold_graph(
     max_fps: bool = False,
     clock_mhz: float = 200.0,
     accumulator: str = "trained",
+    weights: Mapping[str, float] | None = None,
 ) -> FoldResult:
     """The same for a dataflow graph that is already in memory.
 
-    Where the optimum for a target trades LUTs for blocks so that it needs more LUTs than SetFolding's design, one that
-    is no worse in LUTs either is taken instead if there is one; see :func:`brevitas_a2q.hw.folding.fewer_luts`.
+    Should SetFolding's design reach the target, fit, and cost less with its FIFOs sized, it is the answer.
     """
     if max_fps == (target_fps is not None):
         raise A2QError("found neither or both of a target and max_fps", expected="exactly one of them")
-    max_cycles = max_cycles_for(target_fps, clock_mhz)
+    max_cycles, cost = max_cycles_for(target_fps, clock_mhz), LutEquivalent.of(part, weights)
     applied, model = apply_policy(graph, accumulator), synthesis_model()
     if max_cycles is None:
-        design = fastest(applied.graph, part, model, clock_mhz=clock_mhz)
+        best = fastest(applied.graph, part, model, clock_mhz=clock_mhz, weights=cost)
     else:
-        design = cheapest(applied.graph, part, model, max_cycles, clock_mhz=clock_mhz, must_fit=True)
-    rate = target_fps or clock_mhz * 1e6 / design.performance.max_cycles
-    greedy = setfolding_foldings(applied.graph, part, rate, clock_mhz)
-    baseline = None if greedy is None else build_design(applied.graph, greedy, part, model)
-    if baseline is not None and max_cycles is not None and baseline.performance.max_cycles <= max_cycles:
-        design = _no_worse(applied.graph, part, model, max_cycles, design, baseline)
+        best = cheapest(applied.graph, part, model, max_cycles, clock_mhz=clock_mhz, must_fit=True, weights=cost)
+    design = best.design
+    greedy = setfolding_foldings(
+        applied.graph, part, target_fps or clock_mhz * 1e6 / design.performance.max_cycles, clock_mhz
+    )
+    beside = None if greedy is None else build_design(applied.graph, greedy, part, model)
+    if beside is not None and max_cycles is not None and beside.performance.max_cycles <= max_cycles:
+        design = beside if fits(beside.total, part) and cost(beside.total) < cost(design.total) else design
     found = estimate_of(design, applied, part, clock_mhz)
-    beside = None if baseline is None else estimate_of(baseline, applied, part, clock_mhz)
-    return FoldResult(found, beside, _finn_folding(applied.graph, found.foldings, part))
-
-
-def _no_worse(graph: Graph, part: Part, model: CostModel, max_cycles: int, design: Design, baseline: Design) -> Design:
-    """The design, or one that is no worse than a baseline of the same rate in LUTs and in LUT-equivalents.
-
-    The search counts FIFOs of the least depth; the baseline itself is the answer where deeper ones decide for it.
-    """
-    if design.total.lut > baseline.total.lut:
-        design = fewer_luts(graph, part, model, max_cycles, baseline) or design
-    cost = LutEquivalent.of(part)
-    return baseline if fits(baseline.total, part) and cost(baseline.total) < cost(design.total) else design
-
-
-def setfolding_foldings(graph: Graph, part: Part, target_fps: float, clock_mhz: float) -> dict[str, Folding] | None:
-    """What FINN main's SetFolding chooses, every memory style left open; None where FINN main has no such network."""
-    try:
-        found = finn_estimate(graph, part, target_fps, clock_mhz).foldings
-    except ConfigError:
-        return None
-    return {
-        name: replace(f, compute="auto", ram_style="auto", ram_style_thresholds="auto") for name, f in found.items()
-    }
-
-
-def fold_curve(graph: Graph, part: Part, clock_mhz: float = 200.0, accumulator: str = "trained") -> list[FoldingPlan]:
-    """Every folding that no other one beats in both cost and rate, from the slowest to the fastest.
-
-    Costs are in LUT-equivalents with FIFOs of the least depth, whether or not the part has as much.
-    """
-    problem = FoldingProblem(apply_policy(graph, accumulator).graph, part, synthesis_model(), clock_mhz=clock_mhz)
-    return list(pareto(problem))
+    return FoldResult(
+        estimate=found,
+        setfolding=None if beside is None else estimate_of(beside, applied, part, clock_mhz),
+        folding=_finn_folding(applied.graph, found.foldings, part),
+        weights=cost,
+        least_lut_equivalent=best.least_lut_equivalent,
+        most_fps=clock_mhz * 1e6 / best.least_cycles if best.least_cycles else None,
+    )
 
 
 def _finn_folding(graph: Graph, foldings: Mapping[str, Folding], part: Part) -> dict[str, dict[str, Any]]:

@@ -37,18 +37,26 @@ def least_cost(problem: FoldingProblem, max_cycles: int | None = None, price: Pr
     return plan_of(problem, choices, rows)
 
 
-def pareto(problem: FoldingProblem) -> Iterator[FoldingPlan]:
-    """Every plan that no other one beats in both cost and cycles, from the slowest to the fastest."""
+def pareto(problem: FoldingProblem, max_cycles: int | None = None) -> Iterator[FoldingPlan]:
+    """Every plan that no other one beats in both cost and cycles, from the slowest to the fastest.
+
+    A plan does not depend on where the curve begins: it is :func:`least_cost` at its own cycles.
+
+    Args:
+        problem: What to fold.
+        max_cycles: Most cycles of the first plan; None for any number.
+
+    Raises:
+        FoldingError: If no folding is that fast.
+    """
     fastest = max(int(c.cycles.min()) for c in problem.choices)
-    limit = max(int(c.cycles.max()) for c in problem.choices)
-    last: FoldingPlan | None = None
-    while limit >= fastest:
-        plan = least_cost(problem, limit)
-        if last is not None and plan.lut_equivalent > last.lut_equivalent:
-            yield last
-        last, limit = plan, plan.max_cycles - 1
-    if last is not None:
-        yield last
+    limit, plan = max_cycles, least_cost(problem, max_cycles)
+    while plan.max_cycles > fastest:
+        faster = least_cost(problem, plan.max_cycles - 1)
+        if faster.lut_equivalent > plan.lut_equivalent:
+            yield plan if plan.max_cycles == limit else least_cost(problem, plan.max_cycles)
+        limit, plan = plan.max_cycles - 1, faster
+    yield plan if plan.max_cycles == limit else least_cost(problem, plan.max_cycles)
 
 
 def _cheapest_by_width(choices: Choices, weights: Floats) -> Choices:

@@ -7,8 +7,9 @@ differ get a :class:`~brevitas_a2q.hw.ir.DataWidthConverter` between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from brevitas_a2q.hw.ir import (
@@ -29,16 +30,20 @@ from brevitas_a2q.hw.ir import (
 from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = [
+    "LEAST_FIFO_DEPTH",
     "Edge",
     "converter",
     "edges",
     "fifo",
+    "fifo_depth",
     "input_elements",
     "input_width",
     "output_elements",
     "output_width",
     "words_per_pixel",
 ]
+
+LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
 
 # Kinds that FINN streams a whole pixel at a time, whatever the folding.
 _WHOLE_PIXEL = (MaxPool, Concat, Upsample, DepthToSpace)
@@ -106,6 +111,24 @@ def words_per_pixel(unit: Unit, folding: Folding) -> int:
     if isinstance(unit, LabelSelect):
         elements = unit.k
     return -(-elements // output_elements(unit, folding))
+
+
+def fifo_depth(
+    units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge, fill: float
+) -> tuple[int, int, int]:
+    """Words of a stream's FIFO, and the widths of the words written and read at its two ends.
+
+    Args:
+        units: Units by name.
+        foldings: Folding of each.
+        edge: The stream.
+        fill: Largest number of the producer's pixels it holds.
+    """
+    producer, consumer = units[edge.producer], units[edge.consumer]
+    written = output_width(producer, foldings[edge.producer])
+    read = input_width(consumer, foldings[edge.consumer], edge.port)
+    bits = words_per_pixel(producer, foldings[edge.producer]) * written
+    return LEAST_FIFO_DEPTH + ceil(fill * bits / min(written, read)), written, read
 
 
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:

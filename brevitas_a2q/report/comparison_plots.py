@@ -25,13 +25,16 @@ def fits_part(point: Mapping[str, Any], part: Part) -> bool:
     return all(point[name] <= getattr(part, name) for name in RESOURCE_NAMES)
 
 
-def curve_figure(points: Sequence[Mapping[str, Any]], part: Part, title: str) -> Figure:
+def curve_figure(
+    points: Sequence[Mapping[str, Any]], part: Part, title: str, greedy: Sequence[Mapping[str, Any]] = ()
+) -> Figure:
     """Cost against rate, and the share of each resource of the part against rate.
 
     Args:
         points: Points of ``brevitas-a2q fold --pareto --json``, from the slowest to the fastest.
         part: Part in force.
         title: Title of the figure.
+        greedy: The same of SetFolding, drawn beside them.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -46,6 +49,9 @@ def curve_figure(points: Sequence[Mapping[str, Any]], part: Part, title: str) ->
         if chosen:
             places = [p["fps"] for p in chosen], [p["lut_equivalent"] for p in chosen]
             cost.plot(*places, "o", color=color, markersize=4, label=label(f"{name} {part.name}", 60))
+    if greedy:
+        places = [p["fps"] for p in greedy], [p["lut_equivalent"] for p in greedy]
+        cost.plot(*places, "x--", color=ORANGE, markersize=5, linewidth=0.8, label="SetFolding, same cost model")
     cost.set(title="Least cost for a rate", ylabel="LUT equivalent", yscale="log")
     cost.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     thousands(cost.yaxis)

@@ -32,7 +32,13 @@ def fold_page(result: FoldResult, picture: bytes) -> str:
     return render("fold.html.j2", **_estimate(result.estimate), picture=embedded(picture), result=result, beside=beside)
 
 
-def curve_page(points: Sequence[Mapping[str, Any]], part: Part, title: str, picture: bytes) -> str:
+def curve_page(
+    points: Sequence[Mapping[str, Any]],
+    part: Part,
+    title: str,
+    picture: bytes,
+    greedy: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The curve of cost against rate.
 
     Args:
@@ -40,9 +46,10 @@ def curve_page(points: Sequence[Mapping[str, Any]], part: Part, title: str, pict
         part: Part in force.
         title: Title of the page.
         picture: PNG of :func:`brevitas_a2q.report.comparison_plots.curve_figure`.
+        greedy: The same points of SetFolding.
     """
-    rows = [{**point, "fits": fits_part(point, part)} for point in points]
-    return render("curve.html.j2", points=rows, part=part, title=title, picture=embedded(picture))
+    ours, beside = ([{**p, "fits": fits_part(p, part)} for p in rows] for rows in (points, greedy))
+    return render("curve.html.j2", points=ours, greedy=beside, part=part, title=title, picture=embedded(picture))
 
 
 def difference_page(difference: Difference, before: str, after: str, picture: bytes) -> str:

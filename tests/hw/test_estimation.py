@@ -150,12 +150,22 @@ def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> N
     assert result.setfolding is not None
     assert result.setfolding_lut_equivalent is not None
     assert result.lut_equivalent <= result.setfolding_lut_equivalent
-    if "tfc" not in name:  # there one UltraRAM replaces thirteen block RAMs and some LUTs are the price
-        assert result.estimate.total.lut <= result.setfolding.total.lut
+    assert result.least_lut_equivalent is not None
+    assert result.least_lut_equivalent <= result.lut_equivalent
     assert (result.estimate.max_cycles, result.estimate.total) != (
         result.setfolding.max_cycles,
         result.setfolding.total,
     )
+
+
+@oracle
+@pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "resnet_w4a4"])
+def test_a_higher_target_never_costs_less(name: str) -> None:
+    from brevitas_a2q.hw.frontend import read_graph
+
+    graph = read_graph(ORACLE / f"models/{name}.onnx")
+    costs = [fold_graph(graph, PART, fps).lut_equivalent for fps in (100, 1000, 3000)]
+    assert costs == sorted(costs)
 
 
 @oracle

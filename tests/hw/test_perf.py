@@ -28,7 +28,7 @@ def designed(name: str) -> tuple[Graph, Design, dict[str, Folding], dict[tuple[s
     build, max_cycles = CASES[name]
     graph = build()
     graph = Graph(graph.name, tuple(u for u in graph.units if not isinstance(u, LabelSelect)))
-    design = cheapest(graph, find_part("ZCU104"), synthesis_model(), max_cycles)
+    design = cheapest(graph, find_part("ZCU104"), synthesis_model(), max_cycles).design
     foldings = {row.name: row.folding for row in design.rows if row.folding is not None}
     depths = {}
     for row in design.rows:

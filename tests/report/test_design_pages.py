@@ -13,6 +13,7 @@ from brevitas_a2q.hw.design import Row
 from brevitas_a2q.hw.devices import Part
 from brevitas_a2q.hw.estimation import Estimate
 from brevitas_a2q.hw.folding_result import FoldResult
+from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 from brevitas_a2q.report.comparison_plots import curve_figure, difference_figure
 from brevitas_a2q.report.design_pages import curve_page, difference_page, estimate_page, fold_page
 from brevitas_a2q.report.design_plots import estimate_figure
@@ -79,8 +80,8 @@ def test_a_model_without_terms_says_so(odd: Estimate) -> None:
 
 def test_fold_page_with_and_without_setfolding(odd: Estimate) -> None:
     other = replace(odd, rows=tuple(replace(row, pe=7, resources=Resources(lut=2468)) for row in odd.rows))
-    both = fold_page(FoldResult(odd, other, {}), image(estimate_figure(odd, other)))
-    alone = fold_page(FoldResult(odd, None, {}), image(estimate_figure(odd)))
+    both = fold_page(FoldResult(odd, other, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd, other)))
+    alone = fold_page(FoldResult(odd, None, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd)))
     check_page(both)
     check_page(alone)
     assert "9,872" in both
