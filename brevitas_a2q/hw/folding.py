@@ -64,8 +64,7 @@ def cheapest(
         FoldingError: If no folding is fast enough, or, with ``must_fit``, none that is fits; with the nearest value.
     """
     problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, clock_mhz=clock_mhz, weights=weights)
-    bound = least_cost(problem, max_cycles).lut_equivalent
-    plan = _cheapest_sized(problem, pareto(problem, max_cycles))
+    plan, bound = _cheapest_sized(problem, pareto(problem, max_cycles))
     design = build_design(graph, plan.foldings, part, model)
     if not fits(design.total, part):
         styled = FoldingProblem(graph, part, model, max_cycles=max_cycles, all_styles=True, weights=problem.weights)
@@ -120,17 +119,17 @@ def _first(rates: Ints, search: Callable[[int], FoldingPlan | None]) -> FoldingP
     return found
 
 
-def _cheapest_sized(problem: FoldingProblem, plans: Iterator[FoldingPlan]) -> FoldingPlan:
-    """Of plans of rising cost, the one that costs least with its FIFOs sized."""
+def _cheapest_sized(problem: FoldingProblem, plans: Iterator[FoldingPlan]) -> tuple[FoldingPlan, float]:
+    """Of plans of rising cost, the one that costs least with its FIFOs sized, and what none of them can undercut."""
     best = next(plans)
-    least = problem.weights(problem.sized(best))
+    bound, least = best.lut_equivalent, problem.weights(problem.sized(best))
     for plan in plans:
         if plan.lut_equivalent >= least:
             break
         cost = problem.weights(problem.sized(plan))
         if cost < least:
             best, least = plan, cost
-    return best
+    return best, bound
 
 
 def _fitting(

@@ -49,10 +49,12 @@ def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, li
             buckets[v].append(factor)
     decisions: list[tuple[int, tuple[int, ...], npt.NDArray[np.intp]]] = []
     total = 0.0
+    scopes = {v: _scope(bucket, v) for v, bucket in buckets.items()}
+    tables = {v: prod(sizes[u] for u in scope) for v, scope in scopes.items()}
     while buckets:
-        scopes = {v: _scope(bucket, v) for v, bucket in buckets.items()}
-        variable = min(buckets, key=lambda v: prod(sizes[u] for u in scopes[v]))
-        around = scopes[variable]
+        variable = min(tables, key=tables.__getitem__)
+        around = scopes.pop(variable)
+        del tables[variable]
         joint = np.zeros([sizes[v] for v in (*around, variable)])
         for factor in buckets.pop(variable):
             joint += _spread(factor, (*around, variable))
@@ -63,6 +65,8 @@ def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, li
         least = Factor(around, joint.min(axis=-1))
         for v in around:
             buckets[v].append(least)
+            scopes[v] = _scope(buckets[v], v)
+            tables[v] = prod(sizes[u] for u in scopes[v])
         if not around:
             total += float(least.table)
     values = [0] * len(sizes)
