@@ -1,0 +1,54 @@
+"""A run's folder belongs to one run, and to one process at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.train.config import RunConfig, RuntimeConfig
+from brevitas_a2q.train.folder import claim, locked, read_config
+from brevitas_a2q.train.recipes import Recipe
+
+CONFIG = RunConfig(seed=3)
+
+
+def test_the_same_configuration_may_go_on(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, CONFIG)
+    assert read_config(tmp_path) == CONFIG
+
+
+def test_where_it_is_computed_may_change(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, dataclasses.replace(CONFIG, runtime=RuntimeConfig("cuda"), data_root="/elsewhere"))
+
+
+def test_another_configuration_is_refused_by_its_keys(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    other = dataclasses.replace(CONFIG, seed=4, recipe=Recipe(epochs=99), quant=None)
+    with pytest.raises(ConfigError, match=r"different in quant, recipe\.epochs, seed; choose another folder"):
+        claim(tmp_path, other)
+    assert read_config(tmp_path) == CONFIG
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"sede": 1}'])
+def test_a_folder_that_is_no_runs(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises((ConfigError, DataError), match=r"config\.json"):
+        claim(tmp_path, CONFIG)
+
+
+def test_what_is_written_is_plain_json(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(ConfigError, match="another process is training here"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
