@@ -7,6 +7,7 @@ keeps the limits below ``2^63``, and a sum of 65,536 products of 16-bit codes st
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,14 @@ __all__ = ["Budget", "budget_from_range", "budget_use", "make_budget", "sign_sum
 _INT64_MAX = (1 << 63) - 1
 
 
-class Budget(NamedTuple):
+class _Limits(NamedTuple):
+    x_lo: Tensor
+    x_hi: Tensor
+    upper: Tensor
+    lower: Tensor
+
+
+class Budget(_Limits):
     """``S+ * x_hi + S- * |x_lo| <= upper`` and ``S- * x_hi + S+ * |x_lo| <= lower``, per channel.
 
     Attributes:
@@ -26,11 +34,6 @@ class Budget(NamedTuple):
         upper: What the accumulator holds above 0, less a positive bias. Negative when the bias alone overflows.
         lower: What it holds below 0, less a negative bias. At P = 64 without bias, ``2^63`` is given as ``2^63 - 1``.
     """
-
-    x_lo: Tensor
-    x_hi: Tensor
-    upper: Tensor
-    lower: Tensor
 
     def to(self, device: torch.device) -> Budget:
         """The same budget on ``device``."""
@@ -42,11 +45,13 @@ class Budget(NamedTuple):
         fits_above = positive_sum * up + negative_sum * down <= self.upper
         return fits_above & (negative_sum * up + positive_sum * down <= self.lower)
 
-    def rows(self, block: slice | None) -> Budget:
-        """The budget of these channels, of all for None."""
-        if block is None:
-            return self
-        return Budget(*(limit[block] if limit.dim() and len(limit) > 1 else limit for limit in self))
+    @cached_property
+    def couples_signs(self) -> bool:
+        """Whether inputs take both signs, so that positive and negative weights share both limits.
+
+        Read from the device once and remembered.
+        """
+        return bool(((self.x_lo < 0) & (self.x_hi > 0)).any())
 
     @property
     def l1_cap(self) -> Tensor:
@@ -58,36 +63,17 @@ class Budget(NamedTuple):
         """Largest ``S+ = S-`` that holds: half of the ``||q||_1`` of zero-centred weights (A2Q+); int64, at least 0."""
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
 
-    def integers(self) -> tuple[int, int, int, int] | None:
-        """The four limits as Python integers, None where channels differ; reads them from the device."""
-        if any(limit.dim() for limit in self):
-            return None
-        return int(self.x_lo), int(self.x_hi), int(self.upper), int(self.lower)
+    def norm_cap(self, centred: bool) -> Tensor:
+        """Largest ``||q||_1`` that holds for any weights, or for zero-centred ones; int64, at least 0."""
+        return 2 * self.centred_cap.clamp_max((1 << 62) - 1) if centred else self.l1_cap
 
-    def surely_holds(self, positive_sum: Tensor, negative_sum: Tensor) -> bool:
-        """Quick exact check that may say no where :meth:`holds` is true of all: only the largest sums are looked at."""
-        limits = self.integers()
-        if limits is None or positive_sum.numel() == 0:
-            return False
-        x_lo, x_hi, upper, lower = limits
-        plus, minus = int(positive_sum.amax()), int(negative_sum.amax())
-        return plus * x_hi - minus * x_lo <= upper and minus * x_hi - plus * x_lo <= lower
-
-    def sign_caps(self) -> tuple[Tensor | int, Tensor | int] | None:
+    def sign_caps(self) -> tuple[Tensor, Tensor] | None:
         """Caps of ``S+`` and of ``S-`` where inputs have one sign, so that they are independent; else None."""
-        limits = self.integers()
-        if limits is None:
-            up, down, upper, lower = self.x_hi, -self.x_lo, self.upper, self.lower
-            if bool(((up > 0) & (down > 0)).any()):
-                return None
-            above, below = torch.where(up > 0, upper, lower), torch.where(up > 0, lower, upper)
-            return _floor_cap(above, up + down), _floor_cap(below, up + down)
-        x_lo, x_hi, most, least = limits
-        if x_lo < 0 < x_hi:
+        if self.couples_signs:
             return None
-        size = x_hi - x_lo
-        caps = [max(0, limit) // size if size else _INT64_MAX for limit in (most, least)]
-        return (caps[0], caps[1]) if x_hi else (caps[1], caps[0])
+        up, size = self.x_hi > 0, self.x_hi - self.x_lo
+        above, below = torch.where(up, self.upper, self.lower), torch.where(up, self.lower, self.upper)
+        return _floor_cap(above, size), _floor_cap(below, size)
 
 
 def _floor_cap(limit: Tensor, size: Tensor) -> Tensor:

@@ -9,70 +9,15 @@ never larger than the checked ones, and a budget that held keeps holding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-__all__ = [
-    "compute_dtype",
-    "dequantize",
-    "join",
-    "keep_finite",
-    "packed",
-    "recover_codes",
-    "representable",
-    "row_blocks",
-    "rows_of",
-    "safe_scale",
-    "stacked",
-]
-
-_BLOCK = 1 << 18  # elements
+__all__ = ["compute_dtype", "dequantize", "keep_finite", "largest_product", "recover_codes", "safe_scale"]
 
 
-def compute_dtype(dtype: torch.dtype, row_length: int, largest_code: int) -> torch.dtype:
-    """float32 where it adds the codes of a row exactly, float64 elsewhere and for float64 weights."""
-    exact_in_float32 = row_length * largest_code < 1 << 24
-    return torch.float32 if exact_in_float32 and dtype != torch.float64 else torch.float64
-
-
-def row_blocks(weight: Tensor) -> list[slice | None]:
-    """Slices of rows that fit a processor's cache, so that a chain of operations does not travel to memory and back.
-
-    One None, for all rows, where they are few: even taking the slice of everything costs something.
-    """
-    rows, columns = weight.shape
-    if weight.numel() <= 2 * _BLOCK or weight.device.type != "cpu" or torch.compiler.is_compiling():
-        return [None]
-    step = max(1, _BLOCK // columns)
-    return [slice(start, start + step) for start in range(0, rows, step)]
-
-
-def join(whole: Tensor | None, like: Tensor, block: slice | None, part: Tensor) -> Tensor:
-    """Put a block's result into its place: a new tensor like ``like``, or the result itself if it is all there is."""
-    if block is None:
-        return part
-    whole = torch.empty_like(like) if whole is None else whole
-    whole[block] = part
-    return whole
-
-
-def stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Rows of all blocks."""
-    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
-
-
-def packed(codes: Tensor, largest_code: int) -> Tensor:
-    """Codes in the fewest bytes, if they are many, to be kept for the backward pass."""
-    if codes.numel() <= _BLOCK // 4:
-        return codes
-    return codes.to(torch.int8 if largest_code < 128 else torch.int32)
-
-
-def rows_of(value: Tensor, block: slice | None) -> Tensor:
-    """Rows of a tensor of shape ``(C, n)``; tensors that all channels share are returned as they are."""
-    return value if block is None or value.dim() < 2 or value.shape[0] == 1 else value[block]
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float64 for float64 weights, float32 for all others."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def safe_scale(scale: Tensor) -> Tensor:
@@ -81,12 +26,15 @@ def safe_scale(scale: Tensor) -> Tensor:
     return scale.clamp_min(info.tiny * info.eps)
 
 
-def keep_finite(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
-    """Codes whose ``q * s`` is finite in ``dtype``; nearly always the same tensor."""
-    largest = torch.finfo(dtype).max
-    if float(scale.detach().amax()) * largest_code < largest:
-        return codes
-    reach = (largest / scale.double() * (1 - torch.finfo(dtype).eps)).floor().to(codes.dtype)
+def largest_product(dtype: torch.dtype) -> float:
+    """What ``q * s`` may not exceed so as to be finite in ``dtype``."""
+    info = torch.finfo(dtype)
+    return info.max * (1 - info.eps)
+
+
+def keep_finite(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Codes whose ``q * s`` is finite in ``dtype``, none of them larger than before."""
+    reach = (largest_product(dtype) / scale.double()).clamp_max(32767.0).floor().to(codes.dtype)
     return torch.minimum(torch.maximum(codes, -reach), reach)
 
 
@@ -97,20 +45,22 @@ def _towards_zero(value: Tensor, dtype: torch.dtype) -> Tensor:
     return (cast.view(torch.int16) - overshoot.to(torch.int16)).view(dtype)
 
 
-def _loses_codes(dtype: torch.dtype, largest_code: int) -> bool:
-    return largest_code * torch.finfo(dtype).eps > 1
+def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: int) -> tuple[Tensor, Tensor]:
+    """``q * s`` in ``dtype``, from which :func:`recover_codes` returns codes no larger than ``q``.
 
+    Args:
+        codes: Integers, int16.
+        scale: Of any type.
+        dtype: Type of the result.
+        largest_code: Largest magnitude that a code may have.
 
-def representable(codes: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
-    """Codes cut towards zero to integers that ``dtype`` holds; the same tensor where it holds them all."""
-    return _towards_zero(codes, dtype).to(codes.dtype) if _loses_codes(dtype, largest_code) else codes
-
-
-def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: int) -> Tensor:
-    """``q * s`` in ``dtype``, from which :func:`recover_codes` returns codes no larger than ``q``."""
-    if _loses_codes(dtype, largest_code):
-        return _towards_zero(codes.double() * scale.double(), dtype)
-    return (codes * scale.to(codes.dtype)).to(dtype)
+    Returns:
+        The product; and the codes, cut towards zero to integers that ``dtype`` holds.
+    """
+    if largest_code * torch.finfo(dtype).eps <= 1:
+        return (codes * scale.to(compute_dtype(dtype))).to(dtype), codes
+    codes = _towards_zero(codes.float(), dtype).to(torch.int16)
+    return _towards_zero(codes * scale.double(), dtype), codes
 
 
 def recover_codes(weight: Tensor, scale: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from brevitas_a2q.quant.functional import (
     projected_quantize,
 )
 from brevitas_a2q.quant.functional.euclidean import project_l1_ball
-from brevitas_a2q.quant.functional.repair import enforce
 
 
 def leaves(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,15 +128,3 @@ def test_l1_ball_projection_is_nearest() -> None:
     residual = weight - nearest
     reach = radius.squeeze(1) * residual.abs().amax(1)
     torch.testing.assert_close((residual * nearest).sum(1), reach)
-
-
-def test_repair_trims_only_what_overflows() -> None:
-    budget = make_budget(6, 2, False)
-    codes = torch.tensor([[5.0, 6.0, -4.0], [1.0, 2.0, -3.0], [9.0, 0.0, -20.0]])
-    assert enforce(codes.clone(), budget).tolist() == [[5, 5, -4], [1, 2, -3], [9, 0, -10]]
-    signed = make_budget(6, 2, True)
-    assert signed.holds(*(total.long() for total in _sums(enforce(codes.clone(), signed)))).all()
-
-
-def _sums(codes: Tensor) -> tuple[Tensor, Tensor]:
-    return codes.clamp_min(0).sum(1, keepdim=True), codes.neg().clamp_min(0).sum(1, keepdim=True)

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import budget_from_range, sign_sums
-from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.projection import project
+from brevitas_a2q.quant.functional import Budget, budget_from_range, projected_codes, sign_sums
 
 INPUTS = {"unsigned": (0, 15), "signed": (-8, 7), "narrow": (-7, 7), "zero-point": (-5, 10), "negative": (-15, 0)}
 
@@ -46,7 +44,7 @@ def test_equals_the_exhaustive_optimum(inputs: tuple[int, int], q_min: int, q_ma
     u = torch.randn(60, 4, generator=generator, dtype=torch.float64) * 2
     u[:6] = torch.randint(-4, 5, (6, 4), generator=generator) / 2  # ties
     budget = budget_from_range(bits, *inputs)
-    codes, _ = project(u, budget, q_min, q_max)
+    codes = projected_codes(u, torch.ones((), dtype=u.dtype), budget, q_min, q_max)
     assert budget.holds(*sign_sums(codes)).all()
     torch.testing.assert_close((codes - u).square().sum(1), _exhaustive(u, budget, q_min, q_max))
 
@@ -61,7 +59,7 @@ def test_equals_the_best_of_all_splits(inputs: tuple[int, int], length: int, dty
     u = (u * sizes.unsqueeze(1)).to(dtype)
     for bits in (8, 10, 13, 16):
         budget = budget_from_range(bits, *inputs)
-        codes, _ = project(u, budget, -7, 7)
+        codes = projected_codes(u, torch.ones((), dtype=dtype), budget, -7, 7)
         assert budget.holds(*sign_sums(codes)).all()
         got = (codes.double() - u.double()).square().sum(1)
         want = torch.tensor([_all_splits(row, budget, 7) for row in u.double()], dtype=torch.float64)

@@ -1,0 +1,51 @@
+"""How kernels are compiled: once per machine where the result can be stored, else once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums"]
+
+Floats: TypeAlias = NDArray[Any]  # float32 or float64
+Integers: TypeAlias = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.int16]
+Limits: TypeAlias = tuple[int, int, int, int]  # x_hi, |x_lo|, and what the accumulator holds above and below zero
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def _forget_stale() -> None:
+    # Numba compiles again what has changed, but not what calls it from another file.
+    here = Path(__file__).parent
+    newest = max(source.stat().st_mtime for source in here.glob("*.py"))
+    for stored in here.glob("__pycache__/*.nb[ic]"):
+        if stored.stat().st_mtime < newest:
+            stored.unlink(missing_ok=True)
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return numba.njit(nogil=True, error_model="numpy", **options)(function)
+
+
+def compiled(function: Kernel) -> Kernel:
+    """A kernel with IEEE arithmetic as written."""
+    kernel: Kernel = _compile(function)
+    return kernel
+
+
+def compiled_sums(function: Kernel) -> Kernel:
+    """A kernel whose sums may be added in any order, several at a time."""
+    kernel: Kernel = _compile(function, fastmath={"reassoc", "nsz"})
+    return kernel
+
+
+_forget_stale()
