@@ -12,6 +12,7 @@ __all__ = [
     "ModelError",
     "OnnxFileError",
     "PartError",
+    "SweepError",
 ]
 
 
@@ -71,3 +72,7 @@ class FoldingError(A2QError):
 
 class DataError(A2QError):
     """A data set that is missing or damaged; the message says how to get it."""
+
+
+class SweepError(A2QError):
+    """A sweep whose space, storage or study cannot be used."""

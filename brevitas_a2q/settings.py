@@ -102,6 +102,8 @@ def _value(hint: Any, value: Any, name: str, where: str) -> Any:
 
 
 def _fits(option: Any, value: Any) -> bool:
+    if option is Any:
+        return True
     if get_origin(option) is Literal:
         return any(value == word and type(value) is type(word) for word in get_args(option))
     if get_origin(option) is not None:  # Mapping[str, X]: keys are names

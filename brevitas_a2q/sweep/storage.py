@@ -1,0 +1,168 @@
+"""Where a sweep is kept: an SQLite file, a journal file, or a PostgreSQL server, all through Optuna.
+
+SQLite has no ``SELECT ... FOR UPDATE``, with which Optuna claims a waiting trial: of two processes that read "waiting"
+at the same time both go on to write "running". Here every SQLite transaction takes the write lock when it begins
+(``BEGIN IMMEDIATE``), so that reading and claiming are one step. ``benchmarks/sweep_storage.py`` measures what that is
+worth, and why SQLite and not the journal is the default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from brevitas_a2q.errors import SweepError
+
+__all__ = ["JOURNAL", "open_storage", "visible"]
+
+JOURNAL: Final = "journal:"
+_FORMS: Final = "sqlite:///FILE, journal:FILE or postgresql://USER@HOST/DATABASE"
+_WAIT_SECONDS: Final = 60  # for SQLite's write lock
+_ATTEMPTS: Final = 8
+
+
+@contextlib.contextmanager
+def open_storage(address: str) -> Iterator[BaseStorage]:
+    """The storage at an address, until the block is left; its file or tables are made where there are none.
+
+    Args:
+        address: ``sqlite:///FILE``, ``journal:FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+
+    Raises:
+        SweepError: An address of no such form, nothing can be reached or made there, or the database fails inside the
+            block; no message shows a password.
+    """
+    optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
+    with _database_errors(address):
+        storage = _opened(address)
+        try:
+            # Optuna's own cache in front of a database; without it every look at the queue reads every trial.
+            yield optuna.storages.get_storage(storage)
+        finally:
+            if isinstance(storage, RDBStorage):
+                storage.remove_session()
+                storage.engine.dispose()
+
+
+def visible(address: str) -> str:
+    """The address with its password hidden.
+
+    Example:
+        >>> visible("postgresql://me:secret@host/sweeps")
+        'postgresql://me:***@host/sweeps'
+    """
+    if address.startswith(JOURNAL):
+        return address
+    try:
+        return make_url(address).render_as_string(hide_password=True)
+    except ArgumentError:
+        return f"{address.partition(':')[0]}:..."
+
+
+def _opened(address: str) -> BaseStorage:
+    try:
+        if address.startswith(JOURNAL):
+            return JournalStorage(JournalFileBackend(str(_file(address, address[len(JOURNAL) :]))))
+        url = _url(address)
+        if url.drivername != "sqlite":
+            return _made(url, {"connect_args": {"connect_timeout": 10}, "pool_pre_ping": True})
+        url = url.set(database=str(_file(address, url.database or "")))
+        storage = _made(url, {"connect_args": {"timeout": _WAIT_SECONDS}})
+        _lock_at_begin(storage.engine)
+        return storage
+    except SweepError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise SweepError(f"cannot be used ({reason})", where=visible(address), expected=_FORMS) from error
+
+
+@contextlib.contextmanager
+def _database_errors(address: str) -> Iterator[None]:
+    """Turn what a database raises into one line without a password."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__ or error
+        line = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
+        password = _password(address)
+        if password:
+            line = line.replace(password, "***")
+        where, expected = visible(address), "a database that answers"
+        raise SweepError(f"cannot be used ({line})", where=where, expected=expected) from None
+
+
+def _password(address: str) -> str:
+    if address.startswith(JOURNAL):
+        return ""
+    try:
+        return str(make_url(address).password or "")
+    except ArgumentError:
+        return ""
+
+
+def _url(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        url = None
+    backend = "" if url is None else url.get_backend_name()
+    if url is None or backend not in ("sqlite", "postgresql", "postgres"):
+        raise SweepError(f"found storage {visible(address)}", expected=_FORMS)
+    if backend == "sqlite":
+        return url.set(drivername="sqlite")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _file(address: str, name: str) -> Path:
+    if name in ("", ":memory:"):
+        raise SweepError(f"found storage {address}", expected="the name of a file that all workers can open")
+    path = Path(name).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _made(url: URL, options: dict[str, Any]) -> RDBStorage:
+    """Open the database; two processes that make its tables at the same time disturb each other, and try again."""
+    engine = sqlalchemy.create_engine(url, **options)
+    with engine.connect():  # a server that cannot be reached is an error at once
+        pass
+    engine.dispose()
+    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")  # Optuna formats it
+    for attempt in range(_ATTEMPTS):
+        try:
+            return RDBStorage(text, engine_kwargs=options)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep((1 + random.random()) * 0.1 * 2**attempt / 2)
+    raise AssertionError("unreachable")
+
+
+def _lock_at_begin(engine: Engine) -> None:
+    """Take SQLite's write lock when a transaction begins, and do not wait for the disk at each one's end."""
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # sqlite3 begins no transactions of its own
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")  # no kill of a process loses anything; a power cut may, and
+        # then the folders of the runs still have their results
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # connections made before are of the other kind

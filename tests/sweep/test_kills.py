@@ -1,0 +1,119 @@
+"""Whatever is killed, every cell is done once: workers at random, the parent of a pool, all at once, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from chaos import VALUES
+from toy import ToyConfig
+
+from brevitas_a2q.sweep.queue import Queue
+from brevitas_a2q.sweep.space import Space
+from brevitas_a2q.sweep.storage import open_storage
+from brevitas_a2q.sweep.study import DIED, END, RELEASED
+
+HERE = Path(__file__).parent
+CELLS = 8
+
+
+def check(address: str, out: Path) -> Counter[str | None]:
+    """One result for every cell, trained to its end once, each epoch once; how the lost trials ended."""
+    with open_storage(address) as storage:
+        queue = Queue(storage, Space.from_dict(VALUES, ToyConfig))
+        states = Counter(trial.state.name for trial in queue.trials())
+        assert states["COMPLETE"] == CELLS
+        assert set(states) <= {"COMPLETE", "FAIL"}
+        assert queue.settled()
+        ends = Counter(trial.user_attrs.get(END) for trial in queue.trials())
+    logs = [path.read_text().split("\n") for path in out.glob("runs/*/log")]
+    assert len(logs) == CELLS
+    for lines in logs:
+        assert lines.count("finished") == 1
+        epochs = [line for line in lines if line.startswith("epoch")]
+        # A kill between an epoch's checkpoint and its line leaves the line out; none is ever there twice.
+        assert epochs == sorted(set(epochs))
+    return ends
+
+
+@pytest.mark.parametrize(("address", "kills"), [("sqlite", 8), ("postgresql", 8)], indirect=["address"])
+def test_random_kills(address: str, kills: int, tmp_path: Path) -> None:
+    words = [sys.executable, str(HERE / "chaos.py"), address, str(tmp_path), str(kills), "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = check(address, tmp_path)
+    assert ends[DIED] > 0
+
+
+def start_pool(address: str, out: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, str(HERE / "pool.py"), address, str(out)]
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(out: Path, pattern: str, count: int) -> None:
+    """Until this many lines in the logs of the runs match."""
+    until = time.monotonic() + 100
+    while time.monotonic() < until:
+        text = "".join(path.read_text() for path in out.glob("runs/*/log"))
+        if len(re.findall(pattern, text)) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {pattern} in time")
+
+
+def workers(parent: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(parent.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_pool_replaces_its_dead_and_whatever_is_killed_can_be_started_again(address: str, tmp_path: Path) -> None:
+    pool = start_pool(address, tmp_path)
+    wait_for(tmp_path, "epoch", 1)
+    orphans = workers(pool)
+    assert orphans
+    orphans[0].kill()
+    wait_for(tmp_path, "finished", 2)
+    orphans = workers(pool)
+    pool.kill()  # its workers see that, and stop
+    pool.communicate()
+    assert not psutil.wait_procs(orphans, timeout=60)[1]
+    pool = start_pool(address, tmp_path)
+    wait_for(tmp_path, "finished", 4)
+    pool.send_signal(signal.SIGINT)
+    assert pool.communicate(timeout=100)[1].count("KeyboardInterrupt") == 1
+    assert pool.returncode == 130
+    with open_storage(address) as storage:
+        assert not Queue(storage, Space.from_dict(VALUES, ToyConfig)).running()
+    pool = start_pool(address, tmp_path)
+    assert pool.wait(timeout=200) == 0, pool.communicate()[1]
+    pool.communicate()
+    ends = check(address, tmp_path)
+    assert ends[DIED] >= 1
+    assert ends[RELEASED] >= 1
+
+
+def test_two_folders_that_do_not_see_each_other_share_one_storage(address: str, tmp_path: Path) -> None:
+    """As on two machines: the one that is left does the other's run from its beginning."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    first = subprocess.Popen([sys.executable, str(HERE / "chaos.py"), address, str(theirs), "0", "0"])
+    wait_for(theirs, "epoch", 1)
+    group = [*psutil.Process(first.pid).children(), psutil.Process(first.pid)]
+    for process in group:
+        os.kill(process.pid, signal.SIGKILL)
+    first.wait()
+    words = [sys.executable, str(HERE / "chaos.py"), address, str(ours), "0", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    with open_storage(address) as storage:
+        queue = Queue(storage, Space.from_dict(VALUES, ToyConfig))
+        complete = [trial for trial in queue.trials() if trial.state.name == "COMPLETE"]
+    assert len(complete) == CELLS
+    assert Counter(trial.user_attrs["run"] for trial in complete) == dict.fromkeys(queue.space.cells, 1)
