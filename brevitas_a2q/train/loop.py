@@ -88,8 +88,9 @@ class Step:
 
     def gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Task loss and penalty of this process's part of a batch; their gradients are left in the parameters."""
+        forward = self.model if self.forward is None else self.forward
         with self.autocast:
-            outputs = (self.forward or self.model)(images)
+            outputs = forward(images)
         task = self.loss(outputs.float(), targets)
         penalty = a2q_penalty(self.model, self.penalty)
         self.model.zero_grad()
