@@ -92,26 +92,34 @@ MOBILENET = Family(
 
 
 def _super_resolution(
-    label: str, model: str, factor: int, group: str, epochs: int, options: Mapping[str, Any]
+    label: str,
+    group: str,
+    model: str,
+    factor: int,
+    *,
+    epochs: int = 300,
+    width: Mapping[str, int] | None = None,
+    **data_options: Any,
 ) -> Family:
     base = {
         "model": model,
-        "model_options": {"upscale_factor": factor},
+        "model_options": {"upscale_factor": factor, **(width or {})},
         "data": "bsd300",
-        "data_options": {"factor": factor, **options},
+        "data_options": {"factor": factor, **data_options},
         "estimate": {"part": _ESTIMATE["part"]},
     }
     recipe = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8, "epochs": epochs}
     return Family(label, group, base, recipe, recipe, {})
 
 
-ESPCN_X2 = _super_resolution("espcn-x2", "espcn", 2, "b", 300, {})
-ESPCN_X3 = _super_resolution("espcn-x3", "espcn", 3, "c", 300, {})
-UNET_X3 = _super_resolution("unet-x3", "unet", 3, "d", 300, {})
+ESPCN_X2 = _super_resolution("espcn-x2", "b", "espcn", 2)
+ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", 3)
+UNET_X3 = _super_resolution("unet-x3", "d", "unet", 3)
 
-# Short forms: fewer epochs; ResNet18 with a quarter of the channels and two thousand training images. They compare
-# methods with each other, not with papers.
-CPU_ESPCN = _super_resolution("cpu-espcn-x2", "espcn", 2, "cpu-b", 20, {"crop": 96})
+# Short forms, narrower and of few epochs. They compare methods with each other, not with papers.
+CPU_ESPCN = _super_resolution(
+    "cpu-espcn-half-x2", "cpu-b", "espcn", 2, epochs=10, width={"width": 32}, crop=64, windows_per_image=4
+)
 CPU_RESNET18 = Family(
     "cpu-resnet18-quarter",
     "cpu-a",
