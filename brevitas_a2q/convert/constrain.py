@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from brevitas_a2q.bounds import two_sided_budget
 from brevitas_a2q.config import A2QConfig
 from brevitas_a2q.convert.brevitas_model import extend_quantizer_, weight_layers
-from brevitas_a2q.convert.float_model import FLOAT_LAYERS, quantize_float_model_
+from brevitas_a2q.convert.float_model import FLOAT_LAYERS, InputType, quantize_float_model_
 from brevitas_a2q.convert.report import ConversionReport, ConversionRow
 from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.quant.layers import learn_input_ranges
@@ -28,7 +29,11 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
     """Make a model accumulator-aware, in place.
 
     A Brevitas model keeps its activations, weights, bit widths and scales; only its weight quantizers change. A float
-    model is quantized first: 8-bit weights and inputs unless the configuration says otherwise, float biases.
+    model is quantized first: 8-bit weights and inputs unless the configuration says otherwise, float biases. Every
+    value that layers, residual sums and averages read gets one quantizer where it is made, and sums and concatenations
+    one scale, so that the network is integer from end to end. The model's ``forward`` becomes what ``torch.fx`` traced
+    in evaluation mode with these quantizers in it: replace layers before, and save the state, not the object. A model
+    that cannot be traced keeps its ``forward``, and each of its layers quantizes its own input.
 
     Args:
         model: Any Brevitas model, or any float model made of linear, convolutional and attention layers.
@@ -54,12 +59,13 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         4      QuantLinear  -          8  u8  -   8  -       skipped: first or last layer
     """
     config = config or A2QConfig()
+    inputs: Mapping[str, InputType] = {}
     if weight_layers(model):
         skipped = _extend_brevitas_model_(model, config, example_inputs)
     else:
-        skipped = _convert_float_model_(model, config)
+        skipped, inputs = _convert_float_model_(model, config)
     learn_input_ranges(model, example_inputs)
-    return ConversionReport(tuple(_rows(model, skipped)))
+    return ConversionReport(tuple(_rows(model, skipped, inputs)))
 
 
 def _check_rules(config: A2QConfig, names: list[str]) -> None:
@@ -83,8 +89,8 @@ def _reason_by_config(config: A2QConfig, name: str, exempt: frozenset[str]) -> s
     return _FIRST_OR_LAST if name in exempt and skip is None else None
 
 
-def _convert_float_model_(model: nn.Module, config: A2QConfig) -> dict[str, str]:
-    """Returns: Reasons of the layers that are quantized but not constrained, by name."""
+def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str, str], Mapping[str, InputType]]:
+    """Returns: Reasons of the layers that are quantized but not constrained, and what reaches layers, by name."""
     names = []
     for name, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
@@ -93,9 +99,9 @@ def _convert_float_model_(model: nn.Module, config: A2QConfig) -> dict[str, str]
             names.append(name)
     _check_rules(config, names)
     exempt = _exempt(config, names)
-    quantize_float_model_(model, config, exempt)
+    inputs = quantize_float_model_(model, config, exempt)
     reasons = {name: _reason_by_config(config, name, exempt) for name in names}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+    return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
 
 
 def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs: Any) -> dict[str, str]:
@@ -145,11 +151,11 @@ def _layers_fed_plain_tensors(model: nn.Module, layers: list[tuple[str, Any]], e
     return found
 
 
-def _rows(model: nn.Module, skipped: dict[str, str]) -> list[ConversionRow]:
+def _rows(model: nn.Module, skipped: dict[str, str], inputs: Mapping[str, InputType]) -> list[ConversionRow]:
     rows = []
     quantized = weight_layers(model)
     for name, layer in quantized:
-        rows.append(_row(name, layer, skipped.get(name)))
+        rows.append(_row(name, layer, skipped.get(name), inputs.get(name)))
     covered = {id(layer) for _, layer in quantized}
     for name, module in model.named_modules():
         unquantized = isinstance(module, (*FLOAT_LAYERS, nn.RNNBase)) and not hasattr(module, "weight_quant")
@@ -165,11 +171,12 @@ def _float_row(name: str, module: Any) -> ConversionRow:
     return ConversionRow(name, type(module).__name__, None, None, None, None, None, size, None, reason)
 
 
-def _row(name: str, layer: Any, reason: str | None) -> ConversionRow:
+def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> ConversionRow:
     proxy = layer.weight_quant
     shape = tuple(layer.weight.shape)
     act: Any = getattr(layer, "input_quant", None)
-    bits = signed = budget = None
+    bits, signed = (None, None) if given is None else (given.bit_width, given.signed)
+    budget = None
     if act is not None and act.is_quant_enabled:
         bits, signed = int(act.bit_width()), bool(act.is_signed)
     constrained = isinstance(proxy, AccumulatorAwareWeightQuantProxy) and reason is None

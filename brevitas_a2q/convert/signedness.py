@@ -1,16 +1,16 @@
-"""Which layers of a float model only ever see inputs that are not negative, so that no bit goes to their sign."""
+"""Which tensors of a float model are never negative, so that no bit goes to their sign."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any, Final
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.fx import symbolic_trace
+from torch.fx import Graph, Node
 
-__all__ = ["unsigned_inputs"]
+__all__ = ["never_negative"]
 
 _UNSIGNED_MODULES: Final = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
 _PRESERVING_MODULES: Final = (
@@ -28,6 +28,7 @@ _PRESERVING_MODULES: Final = (
     nn.Identity,
     nn.Flatten,
     nn.PixelShuffle,
+    nn.UpsamplingNearest2d,
 )
 _UNSIGNED_FUNCTIONS: Final = (
     F.relu,
@@ -42,24 +43,21 @@ _UNSIGNED_FUNCTIONS: Final = (
 _PRESERVING_FUNCTIONS: Final = (
     torch.flatten,
     torch.cat,
-    torch.add,
-    torch.mul,
-    operator.add,
-    operator.iadd,
-    operator.mul,
     F.adaptive_avg_pool2d,
     F.avg_pool2d,
     F.dropout,
     F.max_pool2d,
+    F.pixel_shuffle,
 )
+_ARITHMETIC: Final = (operator.add, operator.iadd, operator.mul, torch.add, torch.mul)
 _UNSIGNED_METHODS: Final = ("relu", "relu_", "sigmoid", "abs")
 _PRESERVING_METHODS: Final = ("contiguous", "flatten", "mean", "permute", "reshape", "squeeze", "transpose", "view")
 
 
-def _is_unsigned(node: Any, modules: dict[str, nn.Module], known: dict[Any, bool]) -> bool:
+def _is_unsigned(node: Node, modules: dict[str, nn.Module], known: dict[Node, bool]) -> bool:
     inputs = node.all_input_nodes
     if node.op == "call_module":
-        module = modules[node.target]
+        module = modules[str(node.target)]
         if isinstance(module, _UNSIGNED_MODULES):
             return True
         preserving = isinstance(module, _PRESERVING_MODULES)
@@ -73,28 +71,20 @@ def _is_unsigned(node: Any, modules: dict[str, nn.Module], known: dict[Any, bool
         preserving = node.target in _PRESERVING_METHODS
     else:
         return False
-    # A number among the operands (x + 0.1) may be negative; only tensors are followed.
-    constants = any(isinstance(argument, float) and argument < 0 for argument in node.args)
-    return preserving and bool(inputs) and not constants and all(known.get(source, False) for source in inputs)
+    if node.target in _ARITHMETIC:  # a number among the operands (x + 0.1, alpha=2) may be negative
+        numbers = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, (int, float))]
+        preserving = all(number >= 0 for number in numbers)
+    return preserving and bool(inputs) and all(known.get(source, False) for source in inputs)
 
 
-def unsigned_inputs(model: nn.Module) -> frozenset[str]:
-    """Names of modules whose first input comes from a function that is never negative.
+def never_negative(graph: Graph, modules: dict[str, nn.Module]) -> frozenset[Node]:
+    """Nodes whose value comes from a function that is never negative.
 
     Args:
-        model: A float model; one that cannot be traced (control flow on data) gives the empty set, and its layers
-            signed inputs, which are right for any data.
+        graph: Of a float model.
+        modules: Its modules by name.
     """
-    mode = model.training
-    try:
-        graph = symbolic_trace(model.eval()).graph
-    except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError, KeyError, IndexError):
-        return frozenset()  # whatever the tracer meets in code that is not a graph
-    finally:
-        model.train(mode)
-    modules, known, found = dict(model.named_modules()), dict[Any, bool](), set()
+    known: dict[Node, bool] = {}
     for node in graph.nodes:
         known[node] = _is_unsigned(node, modules, known)
-        if node.op == "call_module" and node.all_input_nodes and known.get(node.all_input_nodes[0], False):
-            found.add(str(node.target))
-    return frozenset(found)
+    return frozenset(node for node, unsigned in known.items() if unsigned)

@@ -16,7 +16,8 @@ import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.fx import symbolic_trace
+
+from brevitas_a2q.convert.tracing import trace
 
 with warnings.catch_warnings():
     # On import Brevitas' graph tools warn of an optional package and of a part of themselves that is to go.
@@ -32,11 +33,11 @@ def batch_norms_behind(float_model: nn.Module) -> dict[str, str]:
     """Name of the batch norm that alone reads a module's output, by name of the module.
 
     Args:
-        float_model: One that ``torch.fx`` can trace; its quantized form has the same names.
+        float_model: Its quantized form has the same names. One that ``torch.fx`` cannot trace gives no pair.
     """
-    graph, modules = symbolic_trace(float_model).graph, dict(float_model.named_modules())
+    graph, modules = trace(float_model), dict(float_model.named_modules())
     pairs = {}
-    for node in graph.nodes:
+    for node in () if graph is None else graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], _BATCH_NORMS):
             source = node.all_input_nodes[0]
             if source.op == "call_module" and len(source.users) == 1:
