@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from brevitas_a2q.models.layers import LayerFactory
-from brevitas_a2q.models.upscaling import Upsampling, he_init_, upscaling_head
+from brevitas_a2q.models.upscaling import Upsampling, init_, upscaling_head
 
 __all__ = ["Espcn"]
 
@@ -44,7 +44,7 @@ class Espcn(nn.Module):
             ]
         self.features = nn.Sequential(*blocks)
         self.head = upscaling_head(layers, width // 2, upscale_factor, upsampling)
-        he_init_(self)
+        init_(self, self.head)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images of shape (batch, 3, f * height, f * width) for those of shape (batch, 3, height, width)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models.layers import LayerFactory
 
-__all__ = ["Upsampling", "he_init_", "upscaling_head"]
+__all__ = ["Upsampling", "init_", "upscaling_head"]
 
 Upsampling = Literal["resize", "subpixel"]
 
@@ -34,12 +35,19 @@ def upscaling_head(layers: LayerFactory, inputs: int, factor: int, upsampling: s
     raise ConfigError(f"found upsampling = {upsampling!r}", expected=f"one of {', '.join(get_args(Upsampling))}")
 
 
-def he_init_(model: nn.Module) -> None:
-    """Start every convolution from normal weights of variance 2 / fan-in, in place.
+def init_(model: nn.Module, head: nn.Module) -> None:
+    """Start every convolution from normal weights of variance 2 / fan-in, and the head's from positive ones, in place.
+
+    Half of the sums of zero-mean weights over unsigned activations are negative at the start, and behind the ReLU that
+    ends the network many of them stay so for good. Positive weights that turn the mean activation behind batch norm and
+    ReLU, 1 / sqrt(2 pi), into a mid grey start every output where it has a gradient.
 
     Source: K. He et al., *Delving Deep into Rectifiers*, ICCV 2015, equation 10, which A2Q+ (appendix B) starts its
-    super-resolution networks from.
+    super-resolution networks from; the head's start is ours.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.weight, 0, math.sqrt(2 * math.pi) / module.weight[0].numel())

@@ -129,7 +129,10 @@ def test_options_that_it_does_not_take_are_refused() -> None:
         build_model("unet", width=0)
 
 
-def test_weights_start_from_he() -> None:
+def test_weights_start_from_he_and_outputs_from_grey() -> None:
     torch.manual_seed(0)
-    weight = build_model("espcn").features[4].weight
-    assert weight.std().item() == pytest.approx((2 / 576) ** 0.5, rel=0.02)
+    model = build_model("espcn")
+    assert model.features[4].weight.std().item() == pytest.approx((2 / 576) ** 0.5, rel=0.02)
+    enlarged = model(torch.rand(4, 3, 16, 16))
+    assert enlarged.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert (enlarged == 0).sum() == 0
