@@ -13,7 +13,7 @@ from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.design import Design, build_design
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.folding_budget import any_within, best_within
+from brevitas_a2q.hw.folding_budget import any_within, best_within, impossible
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, rounded_down
 from brevitas_a2q.hw.folding_search import least_cost, pareto
 from brevitas_a2q.hw.ir import Graph
@@ -73,7 +73,9 @@ def cheapest(
             design = build_design(graph, fitting.foldings, part, model)
         elif must_fit:
             quickest = fastest(graph, part, model, clock_mhz=clock_mhz, weights=weights).design
-            raise _too_small(part, design, clock_mhz, max_cycles, quickest)
+            if max_cycles is not None and quickest.performance.max_cycles > max_cycles:
+                raise _too_small(part, design, clock_mhz, max_cycles, quickest)
+            design = quickest
     return Optimum(design, least_lut_equivalent=bound)
 
 
@@ -91,13 +93,18 @@ def fastest(
     rates = np.unique(np.concatenate([c.cycles for c in problem.choices]))
     rates = rates[rates >= max(int(c.cycles.min()) for c in problem.choices)]
     budget = Resources(*_counts(part))
-    bound = _first(rates, lambda limit: any_within(problem, limit, budget))
-    found = bound and _first(rates[rates >= bound.max_cycles], lambda limit: _fitting(problem, limit, any_within))
-    if bound is None or found is None:
-        smallest = build_design(graph, least_cost(problem).foldings, part, model)
-        raise _too_small(part, smallest, clock_mhz, None, None)
-    cheap = _fitting(problem, found.max_cycles, best_within) or found
-    return Optimum(build_design(graph, cheap.foldings, part, model), least_cycles=bound.max_cycles)
+    bound = _first(rates, lambda limit: None if impossible(problem, limit, budget) else limit)
+    if bound is None:
+        raise _too_small(part, _smallest(problem), clock_mhz, None, None)
+    found = _first(rates[rates >= bound], lambda limit: _cycles(_fitting(problem, limit, any_within)))
+    if found is None:
+        smallest = _smallest(problem)
+        if fits(smallest.total, part):
+            return Optimum(smallest, least_cycles=bound)
+        raise _too_small(part, smallest, clock_mhz, None, None, proven=False)
+    plan = _fitting(problem, found, best_within) or _fitting(problem, found, any_within)
+    assert plan is not None  # the search has just found one
+    return Optimum(build_design(graph, plan.foldings, part, model), least_cycles=bound)
 
 
 def fits(used: Resources, part: Part) -> bool:
@@ -105,18 +112,27 @@ def fits(used: Resources, part: Part) -> bool:
     return all(u <= have for u, have in zip(_counts(used), _counts(part), strict=True))
 
 
-def _first(rates: Ints, search: Callable[[int], FoldingPlan | None]) -> FoldingPlan | None:
-    """The fastest plan that a search finds, by bisection: what fits at some rate fits at every lower one."""
+def _first(rates: Ints, reach: Callable[[int], int | None]) -> int | None:
+    """The least cycles that ``reach`` attains for any limit among ``rates``; what is slower is reached too."""
     low, high = 0, len(rates)
     found = None
     while low < high:
         middle = (low + high) // 2
-        plan = search(int(rates[middle]))
-        if plan is None:
+        cycles = reach(int(rates[middle]))
+        if cycles is None:
             low = middle + 1
         else:
-            found, high = plan, int(np.searchsorted(rates, plan.max_cycles))
+            found, high = cycles, int(np.searchsorted(rates, cycles))
     return found
+
+
+def _cycles(plan: FoldingPlan | None) -> int | None:
+    return None if plan is None else plan.max_cycles
+
+
+def _smallest(problem: FoldingProblem) -> Design:
+    """The design that takes the least share of the part, however slow."""
+    return build_design(problem.graph, least_cost(problem).foldings, problem.part, problem.model)
 
 
 def _cheapest_sized(problem: FoldingProblem, plans: Iterator[FoldingPlan]) -> tuple[FoldingPlan, float]:
@@ -157,7 +173,13 @@ def _counts(holder: Part | Resources) -> tuple[int, int, int, int]:
 
 
 def _too_small(
-    part: Part, wanted: Design, clock_mhz: float, max_cycles: int | None, reachable: Design | None
+    part: Part,
+    wanted: Design,
+    clock_mhz: float,
+    max_cycles: int | None,
+    reachable: Design | None,
+    *,
+    proven: bool = True,
 ) -> FoldingError:
     names = ("lut", "bram18", "uram", "dsp")
     short = [(n, u, have) for n, u, have in zip(names, _counts(wanted.total), _counts(part), strict=True) if u > have]
@@ -165,11 +187,12 @@ def _too_small(
     tightest = max(short, key=lambda s: s[1] / s[2] if s[2] else float("inf"))[0]
     heaviest = max(wanted.rows, key=lambda row: int(getattr(row.resources, tightest)))
     if reachable is None:
-        found, expected = "no folding fits, however slow", "a larger part"
+        found = "no folding fits, however slow" if proven else "no folding was found that fits with its FIFOs"
+        expected = "a larger part"
     else:
         needed = wanted.performance.max_cycles if max_cycles is None else max_cycles
         target, limit = (clock_mhz * 1e6 / cycles for cycles in (needed, reachable.performance.max_cycles))
-        found = f"no folding of {target:.10g} frames per second fits"
+        found = f"no folding of {target:.10g} frames per second was found that fits"
         expected = f"a target of at most {rounded_down(limit):.10g} frames per second, or a larger part"
     return FoldingError(
         f"{found}; the cheapest needs {shortage}",

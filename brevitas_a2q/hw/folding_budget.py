@@ -2,7 +2,7 @@
 
 Most questions need none. The optimum without a budget may lie within it. And whether anything does is often answered by
 prices (Lagrange multipliers): the plan that is cheapest at some prices is within the budget, or dearer than all of the
-budget, so that nothing is within.
+budget, so that nothing is within. A programme too large to be solved exactly combines the choices that prices favour.
 
 One binary variable per choice, of which each group takes one. Streams couple two groups through the widths at their
 ends only: a flow from each width written to each width read, whose margins are the choices of those widths. Where the
@@ -16,6 +16,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,14 @@ import numpy.typing as npt
 from brevitas_a2q.hw.choices import Choices, Ints
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, Link, plan_of
-from brevitas_a2q.hw.folding_search import least_cost
+from brevitas_a2q.hw.folding_search import cheapest_rows, least_cost
+from brevitas_a2q.hw.ir import Folding
+from brevitas_a2q.hw.min_sum import Floats
 
-__all__ = ["any_within", "best_within", "solve_programme"]
+__all__ = ["any_within", "best_within", "impossible", "solve_programme"]
 
-_PRICES = 24  # of any_within, before it asks the programme
+_TURNS = 32  # of raising prices
+_MOST_CHOICES = 4000  # of an integer programme over everything
 
 # Directions along which the cheapest choice of a group may rule others out: LUT, BRAM18, URAM, DSP.
 _DIRECTIONS = np.array(
@@ -38,47 +42,125 @@ _DIRECTIONS = np.array(
 def best_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
     """The plan of least LUT-equivalent cost that is fast enough and stays within a budget.
 
+    Exact for programmes of up to ``_MOST_CHOICES`` choices; larger ones are solved over the choices that some prices
+    favour.
+
     Args:
         problem: A problem with every memory style.
         max_cycles: Most cycles per image of any unit; None for any number.
         budget: Largest sum of each resource.
 
     Returns:
-        None if nothing stays within the budget.
+        None if nothing was found that stays within the budget.
 
     Raises:
         FoldingError: If no folding is that fast, whatever the budget.
     """
+    choices = problem.within(max_cycles)
     plan = least_cost(problem, max_cycles)
-    return plan if _within(plan.resources, budget) else solve_programme(problem, max_cycles, budget)
+    if _within(plan.resources, budget):
+        return plan
+    favoured = _Favoured(problem, choices, budget)
+    if favoured.nothing_fits():
+        return None
+    favoured.at_cost()
+    return _solved(problem, favoured.choices(), budget, gap=0.0)
 
 
 def any_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
-    """Some plan that is fast enough and stays within a budget; None if nothing does.
+    """Some plan that is fast enough and stays within a budget; arguments, result and errors as :func:`best_within`."""
+    favoured = _Favoured(problem, problem.within(max_cycles), budget)
+    if favoured.nothing_fits():
+        return None
+    return favoured.plan or _solved(problem, favoured.choices(), budget, gap=1.0)
 
-    Args and errors are those of :func:`best_within`.
+
+def impossible(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> bool:
+    """Whether it is proven that nothing that fast stays within the budget; arguments as :func:`best_within`."""
+    favoured = _Favoured(problem, problem.within(max_cycles), budget)
+    if favoured.nothing_fits():
+        return True
+    undecided = favoured.plan is None and favoured.is_small
+    return undecided and _solved(problem, favoured.choices(), budget, gap=1.0) is None
+
+
+class _Favoured:
+    """Raises the prices of what a plan has too much of, and keeps the choices that were ever part of the cheapest plan.
+
+    Source: subgradient ascent of the Lagrangian dual (M. Held and R. Karp, Mathematical Programming 1, 1971).
     """
-    have = np.array(_vector(budget))
-    prices = 1.0 / np.maximum(have, 0.5)  # half a block where there is none: using one is twice too much
-    for _ in range(_PRICES):
-        plan = least_cost(problem, max_cycles, tuple(prices.tolist()))
+
+    def __init__(self, problem: FoldingProblem, choices: list[Choices], budget: Resources) -> None:
+        self._problem, self._all = problem, choices
+        self._have = np.array(_vector(budget))
+        self._some = np.maximum(self._have, 0.5)  # half a block where there is none: using one is twice too much
+        self._seen: list[dict[tuple[Folding, ...], None]] = [{} for _ in choices]
+        self.plan: FoldingPlan | None = None  # one within the budget
+
+    @cached_property
+    def _reduced(self) -> list[Choices]:
+        return _reduced(self._problem, self._all)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the programme over all choices is solved."""
+        return sum(len(c) for c in self._reduced) <= _MOST_CHOICES
+
+    def choices(self) -> list[Choices]:
+        """All that may matter, or where these are too many those that prices favoured."""
+        if self.is_small:
+            return self._reduced
+        return [
+            c.take(np.array([f in seen for f in c.foldings])) for c, seen in zip(self._all, self._seen, strict=True)
+        ]
+
+    def nothing_fits(self) -> bool:
+        """Whether it is proven that no plan is within the budget: at some prices all of it buys none."""
+        prices = 1.0 / self._some
+        for turn in range(_TURNS):
+            used = self._cheapest(prices)
+            if self.plan is not None:
+                return False
+            if used @ prices > (self._have @ prices) * (1 + 1e-9):
+                return True
+            prices = prices * np.exp(self._over(used) / (1 + turn / 12))
+        return False
+
+    def at_cost(self) -> None:
+        """Prices that start at the problem's weights."""
+        weights = np.array(self._problem.weights.price)
+        step = 0.3 * np.maximum(weights, (weights @ self._some) / 4 / self._some)
+        extra = np.zeros(4)
+        for turn in range(_TURNS):
+            used = self._cheapest(weights + extra)
+            extra = np.maximum(0.0, extra + step * self._over(used) / (1 + turn / 4))
+
+    def _over(self, used: Floats) -> Floats:
+        over: Floats = np.clip(used / self._some - 1.0, -1.0, 1.0)
+        return over
+
+    def _cheapest(self, prices: Floats) -> Floats:
+        lut, bram18, uram, dsp = prices.tolist()
+        taken, rows = cheapest_rows(self._problem, self._all, (lut, bram18, uram, dsp))
+        for seen, c, row in zip(self._seen, taken, rows, strict=True):
+            seen[c.foldings[row]] = None
+        plan = plan_of(self._problem, taken, rows)
         used = np.array(_vector(plan.resources))
-        if (used <= have).all():
-            return plan
-        if used @ prices > (have @ prices) * (1 + 1e-9):
-            return None
-        prices = prices * np.exp(np.clip(used / np.maximum(have, 0.5) - 1.0, -0.5, 1.0))
-    return solve_programme(problem, max_cycles, budget, gap=1.0)
+        if (used <= self._have).all():
+            self.plan = plan
+        return used
 
 
-def solve_programme(
-    problem: FoldingProblem, max_cycles: int | None, budget: Resources, *, gap: float = 0.0
-) -> FoldingPlan | None:
-    """What :func:`best_within` promises, by the integer programme; ``gap`` is how far above the optimum will do."""
+def solve_programme(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
+    """What :func:`best_within` promises, by the integer programme over all choices."""
+    return _solved(problem, _reduced(problem, problem.within(max_cycles)), budget, gap=0.0)
+
+
+def _solved(problem: FoldingProblem, choices: Sequence[Choices], budget: Resources, gap: float) -> FoldingPlan | None:
+    """The optimum over these choices within the budget, or what is at most a relative gap above it."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
-    choices = _reduced(problem, problem.within(max_cycles))
     programme = _Programme(problem, choices)
     used = np.concatenate(programme.resources)
     rows, columns, signs = (np.concatenate(part) for part in zip(*programme.entries, strict=True))

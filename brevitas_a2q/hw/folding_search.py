@@ -15,7 +15,7 @@ from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem, plan_of
 from brevitas_a2q.hw.min_sum import Factor, Floats, minimise
 from brevitas_a2q.hw.prices import Price
 
-__all__ = ["least_cost", "pareto"]
+__all__ = ["cheapest_rows", "least_cost", "pareto"]
 
 
 def least_cost(problem: FoldingProblem, max_cycles: int | None = None, price: Price | None = None) -> FoldingPlan:
@@ -24,8 +24,21 @@ def least_cost(problem: FoldingProblem, max_cycles: int | None = None, price: Pr
     Raises:
         FoldingError: If no folding is that fast; the message names the unit that binds.
     """
+    return plan_of(problem, *cheapest_rows(problem, problem.within(max_cycles), price))
+
+
+def cheapest_rows(
+    problem: FoldingProblem, choices: list[Choices], price: Price | None = None
+) -> tuple[list[Choices], list[int]]:
+    """The optimum over these choices, as choices and the row to take of each.
+
+    Args:
+        problem: Whose streams couple the choices.
+        choices: What each group of units may be.
+        price: Cost of a LUT, BRAM18, URAM and DSP; the problem's weights by default.
+    """
     weights = np.array(problem.weights.price if price is None else price)
-    choices = [_cheapest_by_width(c, weights) for c in problem.within(max_cycles)]
+    choices = [_cheapest_by_width(c, weights) for c in choices]
     tables = [problem.link_table(link, choices[link.writer], choices[link.reader]) @ weights for link in problem.links]
     kept = _prune(problem, choices, tables, weights)
     choices = [c.take(k) for c, k in zip(choices, kept, strict=True)]
@@ -34,7 +47,7 @@ def least_cost(problem: FoldingProblem, max_cycles: int | None = None, price: Pr
         reduced = table[np.ix_(kept[link.writer], kept[link.reader])]
         factors.append(Factor((link.writer, link.reader), reduced))
     _, rows = minimise([len(c) for c in choices], factors)
-    return plan_of(problem, choices, rows)
+    return choices, rows
 
 
 def pareto(problem: FoldingProblem, max_cycles: int | None = None) -> Iterator[FoldingPlan]:
