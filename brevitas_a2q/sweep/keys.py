@@ -47,9 +47,9 @@ def path_of(key: str, kind: type[Any], where: str) -> Path:
 
     Example:
         >>> from brevitas_a2q.config import A2QConfig
-        >>> path_of("method", A2QConfig, "space")
+        >>> path_of("method", A2QConfig, "space")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        brevitas_a2q.errors.ConfigError: space: found the unknown key 'quant.method'; did you mean 'method'?
+        brevitas_a2q.errors.ConfigError: space: found the unknown key 'quant.method'; expected ... 'method'?
         >>> path_of("tile", A2QConfig, "space")
         ('tile',)
     """
@@ -64,7 +64,10 @@ def path_of(key: str, kind: type[Any], where: str) -> Path:
         elif get_origin(hint) is not None and path:  # a mapping with free keys
             return (*path, rest)
         else:
-            raise ConfigError(f"found the unknown key {full_key(key)!r}", where=where, remedy=_nearest(key, kind))
+            expected = f"a key of {kind.__name__}, with dots, or one of {', '.join(SHORT)}"
+            raise ConfigError(
+                f"found the unknown key {full_key(key)!r}", where=where, expected=expected, remedy=_nearest(key, kind)
+            )
     return path
 
 

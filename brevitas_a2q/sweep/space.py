@@ -162,14 +162,16 @@ def _cells(space: Space, grid: Any, where: str) -> Iterator[tuple[str, Settings]
         place = f"{where} {number}" if isinstance(grid, list) else where
         if not isinstance(axes, Mapping) or not axes:
             raise ConfigError(f"found {axes!r}", where=place, expected="a mapping of keys to lists of values")
-        for choice in itertools.product(*(_axis(str(key), values, place) for key, values in axes.items())):
+        for choice in itertools.product(*(_axis(space, str(key), values, place) for key, values in axes.items())):
             settings = {key: value for part in choice for key, value in part.items()}
             yield space.run_name(settings), settings
 
 
-def _axis(text: str, values: Any, where: str) -> list[Settings]:
+def _axis(space: Space, text: str, values: Any, where: str) -> list[Settings]:
     """The settings along one axis; ``"M, N": [[3, 3], [4, 4]]`` varies several keys together."""
     keys = [full_key(key.strip()) for key in text.split(",")]
+    for key in keys:
+        _path(key, space.kind, where)
     if not isinstance(values, list) or not values:
         raise ConfigError(f"found {text}: {values!r}", where=where, expected="a list of values")
     if len(keys) == 1:

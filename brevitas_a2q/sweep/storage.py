@@ -28,17 +28,19 @@ from brevitas_a2q.errors import SweepError
 __all__ = ["JOURNAL", "open_storage", "visible"]
 
 JOURNAL: Final = "journal:"
+INSTALL: Final = "pip install 'brevitas_a2q[sweep]'"
 _FORMS: Final = "sqlite:///FILE, journal:FILE or postgresql://USER@HOST/DATABASE"
 _WAIT_SECONDS: Final = 60  # for SQLite's write lock
 _ATTEMPTS: Final = 8
 
 
 @contextlib.contextmanager
-def open_storage(address: str) -> Iterator[BaseStorage]:
+def open_storage(address: str, must_exist: bool = False) -> Iterator[BaseStorage]:
     """The storage at an address, until the block is left; its file or tables are made where there are none.
 
     Args:
         address: ``sqlite:///FILE``, ``journal:FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        must_exist: Refuse to make a file.
 
     Raises:
         SweepError: An address of no such form, nothing can be reached or made there, or the database fails inside the
@@ -46,7 +48,7 @@ def open_storage(address: str) -> Iterator[BaseStorage]:
     """
     optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
     with _database_errors(address):
-        storage = _opened(address)
+        storage = _opened(address, must_exist)
         try:
             # Optuna's own cache in front of a database; without it every look at the queue reads every trial.
             yield optuna.storages.get_storage(storage)
@@ -68,25 +70,31 @@ def visible(address: str) -> str:
     try:
         return make_url(address).render_as_string(hide_password=True)
     except ArgumentError:
-        return f"{address.partition(':')[0]}:..."
+        return f"{address.partition(':')[0]}..."
 
 
-def _opened(address: str) -> BaseStorage:
+def _opened(address: str, must_exist: bool) -> BaseStorage:
     try:
         if address.startswith(JOURNAL):
-            return JournalStorage(JournalFileBackend(str(_file(address, address[len(JOURNAL) :]))))
+            return JournalStorage(JournalFileBackend(str(_file(address, address[len(JOURNAL) :], must_exist))))
         url = _url(address)
         if url.drivername != "sqlite":
             return _made(url, {"connect_args": {"connect_timeout": 10}, "pool_pre_ping": True})
-        url = url.set(database=str(_file(address, url.database or "")))
+        url = url.set(database=str(_file(address, url.database or "", must_exist)))
         storage = _made(url, {"connect_args": {"timeout": _WAIT_SECONDS}})
         _lock_at_begin(storage.engine)
         return storage
     except SweepError:
         raise
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        raise _not_installed(error) from error
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SweepError(f"cannot be used ({reason})", where=visible(address), expected=_FORMS) from error
+
+
+def _not_installed(error: ImportError) -> SweepError:
+    return SweepError(f"found no {error.name}", expected="the packages of sweeps", remedy=INSTALL)
 
 
 @contextlib.contextmanager
@@ -126,10 +134,12 @@ def _url(address: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _file(address: str, name: str) -> Path:
+def _file(address: str, name: str, must_exist: bool) -> Path:
     if name in ("", ":memory:"):
         raise SweepError(f"found storage {address}", expected="the name of a file that all workers can open")
     path = Path(name).resolve()
+    if must_exist and not path.is_file():
+        raise SweepError("there is no such file", where=str(path), expected="the storage of a sweep")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -137,8 +147,7 @@ def _file(address: str, name: str) -> Path:
 def _made(url: URL, options: dict[str, Any]) -> RDBStorage:
     """Open the database; two processes that make its tables at the same time disturb each other, and try again."""
     engine = sqlalchemy.create_engine(url, **options)
-    with engine.connect():  # a server that cannot be reached is an error at once
-        pass
+    sqlalchemy.inspect(engine).get_table_names()  # no server, or a file that is no database, is an error at once
     engine.dispose()
     text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")  # Optuna formats it
     for attempt in range(_ATTEMPTS):
