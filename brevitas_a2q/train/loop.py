@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -106,6 +107,8 @@ def train_epoch(
     schedule: LRScheduler,
     place: str,
     remedy: str = "lower the learning rate",
+    *,
+    batch_statistics: bool = True,
 ) -> tuple[float, float]:
     """One pass over the training data; nothing is read back from the device before its end.
 
@@ -117,6 +120,7 @@ def train_epoch(
         schedule: Likewise.
         place: How messages name the epoch.
         remedy: What they advise.
+        batch_statistics: Whether batch norm normalises by each batch, or by its running statistics and leaves them.
 
     Returns:
         Means of the task loss and of the penalty.
@@ -125,6 +129,10 @@ def train_epoch(
         ModelError: The loss, or the weights after the last step, became NaN or infinite.
     """
     step.model.train()
+    if not batch_statistics:
+        for module in step.model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
     losses, sizes = [], []
     for images, targets in data:
         images, targets = step.processes.shard(images), step.processes.shard(targets)

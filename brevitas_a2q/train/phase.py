@@ -72,8 +72,15 @@ class Session:
         for epoch in range(done + 1, recipe.epochs + 1):
             started = time.perf_counter()
             batches = self._batches(phase, epoch, recipe)
+            place, settled = f"epoch {epoch} of {phase} training", recipe.batch_norm_epochs
             loss, penalty = train_epoch(
-                step, batches, optimizer, schedule, f"epoch {epoch} of {phase} training", _remedy(phase, epoch)
+                step,
+                batches,
+                optimizer,
+                schedule,
+                place,
+                _remedy(phase, epoch),
+                batch_statistics=settled is None or epoch <= settled,
             )
             self.processes.average_buffers(model)
             self.processes.require_agreement(model)

@@ -39,6 +39,9 @@ class Recipe:
         batch_size: Examples per step, over all processes together.
         penalty: Lambda of A2Q's penalty on norms above their cap.
         loss: Of the task by name (``"mse"`` or ``"l1"`` for super-resolution); None for the task's own.
+        batch_norm_epochs: Epochs in which batch norm normalises by the statistics of each batch; after them by its
+            running ones. None for all. Statistics of small batches of small windows hide how bright an image is, which
+            super-resolution has to get right.
 
     Example:
         >>> Recipe(epochs=3).schedule
@@ -59,6 +62,7 @@ class Recipe:
     batch_size: int = 64
     penalty: float = 1e-3
     loss: str | None = None
+    batch_norm_epochs: int | None = None
 
     def __post_init__(self) -> None:
         def check(name: str, holds: bool, expected: str) -> None:
@@ -78,6 +82,7 @@ class Recipe:
         check("epochs", self.epochs >= 1, "at least 1")
         check("batch_size", self.batch_size >= 2, "at least 2, because batch norm needs more than one example")
         check("penalty", self.penalty >= 0, "at least 0")
+        check("batch_norm_epochs", self.batch_norm_epochs is None or self.batch_norm_epochs >= 0, "at least 0, or null")
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {

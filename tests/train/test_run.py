@@ -184,3 +184,13 @@ def test_a_damaged_result_is_told(content: str, short: RunConfig, float_run: Pat
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(A2QError, match=r"result\.json"):
         run(brief(short), tmp_path)
+
+
+@pytest.mark.parametrize(("epochs", "counted"), [(None, 3), (1, 1), (0, 0)])
+def test_batch_norm_settles_after_the_epochs_it_is_given(
+    epochs: int | None, counted: int, short: RunConfig, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=3, batch_size=64, batch_norm_epochs=epochs)
+    run(brief(short, quant=None, recipe=recipe), tmp_path)
+    steps = load_tensors(tmp_path / "float.safetensors")["features.2.num_batches_tracked"]
+    assert int(steps) == counted * 4  # 197 images
