@@ -15,6 +15,7 @@ from brevitas_a2q.export.qonnx import export_qonnx
 from brevitas_a2q.export.report import ExportReport
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.hw.estimation import Estimate, estimate, resources_json
+from brevitas_a2q.models.registry import model_entry
 from brevitas_a2q.train.config import EstimateConfig, RunConfig
 from brevitas_a2q.train.metrics import WeightStatistics, weight_statistics
 from brevitas_a2q.train.start import Examples
@@ -99,7 +100,7 @@ def finish(model: nn.Module, config: RunConfig, data: Examples, out: Path) -> Ou
         ExportError: The folder cannot be written.
     """
     model.eval()
-    example = data.examples(1).cpu()
+    example = _example(config, data)
     hidden, all_layers = weight_statistics(model)
     exported, qonnx_reason = _export(model, example, out / NETWORK)
     certificate = certify(model, example) if exported is None else exported.certificate
@@ -134,6 +135,16 @@ def summary(certificate: Certificate) -> dict[str, Any]:
         "layers": [{name: getattr(layer, name) for name in _LAYER_FIELDS} for layer in certificate.layers],
         "uncovered": list(certificate.uncovered),
     }
+
+
+def _example(config: RunConfig, data: Examples) -> Tensor:
+    """One training input; of super-resolution a part, for such networks take any size and training windows are wide."""
+    example = data.examples(1).cpu()
+    entry = model_entry(config.model)
+    if entry.task != "super-resolution":
+        return example
+    _, height, width = entry.input_shape
+    return example[..., :height, :width]
 
 
 def _export(model: nn.Module, example: Tensor, path: Path) -> tuple[ExportReport | None, str | None]:

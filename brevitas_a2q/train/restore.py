@@ -1,0 +1,77 @@
+"""The network in a run's folder, finished or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q.errors import DataError
+from brevitas_a2q.models import build_model
+from brevitas_a2q.models.registry import model_entry
+from brevitas_a2q.train.checkpoints import latest_checkpoint
+from brevitas_a2q.train.config import RunConfig
+from brevitas_a2q.train.folder import read_config
+from brevitas_a2q.train.start import quantized_form
+
+__all__ = ["TrainedNetwork", "trained_network"]
+
+_CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A quantized network on the CPU in evaluation mode, after ``epoch`` epochs of quantization-aware training."""
+
+    model: nn.Module
+    config: RunConfig
+    epoch: int
+
+    def example(self, shape: tuple[int, int, int] | None = None) -> Tensor:
+        """An input to run it with, the same every time.
+
+        Args:
+            shape: Channels, height and width; the network's usual ones by default.
+
+        Returns:
+            Values in [0, 1].  # shape: (1, channels, height, width)
+
+        Raises:
+            DataError: The network takes no inputs of this shape.
+        """
+        usual = model_entry(self.config.model).input_shape
+        example = torch.rand(1, *(shape or usual), generator=torch.Generator().manual_seed(self.config.seed))
+        try:
+            with torch.no_grad():
+                self.model(example)
+        except RuntimeError as error:
+            raise DataError(
+                f"does not take inputs of shape {tuple(example.shape[1:])} ({error})",
+                where=f"model {self.config.model}",
+                expected=f"for example {usual}",
+            ) from error
+        return example
+
+
+def trained_network(folder: Path) -> TrainedNetwork:
+    """Read a network from the newest checkpoint of a run; its data are not needed.
+
+    Args:
+        folder: What ``brevitas-a2q train --out`` was given.
+
+    Raises:
+        DataError: No run's folder, a damaged one, or one in which no quantized network has been trained yet.
+    """
+    config = read_config(folder)
+    checkpoint = latest_checkpoint(folder / _CHECKPOINTS)
+    if checkpoint is None or checkpoint.phase != "quantized":
+        what = "no epoch" if checkpoint is None else f"{checkpoint.epoch} epochs of float training only"
+        raise DataError(
+            f"found {what}", where=str(folder), expected="a quantized network", remedy="train it by brevitas-a2q train"
+        )
+    model = quantized_form(build_model(config.model, None, **config.model_options), config)
+    checkpoint.restore(model)
+    return TrainedNetwork(model.eval(), config, checkpoint.epoch)
