@@ -1,7 +1,7 @@
 """Time of the weight quantizers alone, forward and backward, against upstream Brevitas' A2Q in the same run.
 
-Runs of the quantizers alternate, so that a busy machine slows all of them alike; the ratio to upstream is the median
-over rounds of the ratio within a round. One thread.
+Every round runs all quantizers in an order of its own, so that a busy machine, and what the one before leaves in the
+caches, slow all of them alike; the ratio to upstream is the median over rounds of the ratio within a round. One thread.
 
 Usage: python benchmarks/quantizer_speed.py [--rounds 15] [--output benchmarks/results/quantizer_speed.json]
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -80,10 +81,11 @@ def steps(channels: int, accumulator_bits: int, signed: bool) -> dict[str, Step]
 
 
 def measure(runs: dict[str, Step], rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds of each run and median ratio to upstream's A2Q, runs taken in turn."""
+    """Median milliseconds of each run and median ratio to upstream's A2Q, runs shuffled within each round."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
+    shuffled = random.Random(0)
     for number in range(rounds + 2):
-        for name, run in runs.items():
+        for name, run in shuffled.sample(list(runs.items()), len(runs)):
             start = time.perf_counter()
             run()
             if number >= 2:  # the first rounds warm up
@@ -102,11 +104,13 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, help="rounds of each cell (default: 15 large, 300 small)")
+    parser.add_argument("--shape", choices=SHAPES, action="append", help="only this shape; may be repeated")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "quantizer_speed.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cells = []
-    for shape, (channels, rounds) in SHAPES.items():
+    for shape in options.shape or SHAPES:
+        channels, rounds = SHAPES[shape]
         for accumulator_bits, signed in ((16, False), (14, False), (20, False), (32, False), (16, True), (20, True)):
             found = measure(steps(channels, accumulator_bits, signed), options.rounds or rounds)
             cells.append({"shape": shape, "P": accumulator_bits, "N": INPUT_BITS, "M": 8, "signed": signed, **found})

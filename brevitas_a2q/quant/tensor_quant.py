@@ -124,17 +124,14 @@ class AccumulatorAwareTensorQuant(nn.Module):
 
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
-        if (
-            isinstance(self.scaling_impl, LearnedScaling)
-            and self._threshold
-            and x.dtype == self.scaling_impl.value.dtype
-        ):
-            fast: Tensor = self.scaling_impl(x, self._threshold)
+        scaling = self.scaling_impl
+        if isinstance(scaling, LearnedScaling) and self._threshold and x.dtype == scaling.value.dtype:
+            fast: Tensor = scaling(x, self._threshold)
             return fast
         threshold = self.int_scaling_impl(self.msb_clamp_bit_width_impl())
         if self._constant_code_range and not is_dynamo_compiling():
             self._threshold = float(threshold)
-        scale: Tensor = self.scaling_impl(x, threshold)
+        scale: Tensor = scaling(x, threshold)
         # Weights and their scale may be of different types, and the products of both need to be finite.
         narrow, wide = torch.finfo(x.dtype), torch.finfo(scale.dtype)
         largest_code = max(self.code_range[1], -self.code_range[0], 1)
@@ -144,12 +141,12 @@ class AccumulatorAwareTensorQuant(nn.Module):
         """Dequantized weights within the budget.
 
         Args:
-            rows: Weights, one row per dot product.  # shape: (C, K)
-            scale: ``s``.  # shape: (C, 1) or (1, 1)
+            rows: Weights, one row per dot product.  # shape: (C, K), or (C, ...) with the same rows
+            scale: ``s``, C values or one.
             budget: Of one accumulation.
 
         Returns:
-            ``q * s``.  # shape: (C, K)
+            ``q * s``, shape of ``rows``.
         """
         return projected_quantize(rows, scale, budget, *self.code_range, tile=self.accumulator_tile)
 
@@ -168,9 +165,11 @@ class AccumulatorAwareTensorQuant(nn.Module):
         zero_point = self.zero_point_impl(x, scale, bit_width)
         if self.observer_only:
             return x, scale, zero_point, bit_width
-        shape = tuple(x.shape)
-        y = self.quantize(self.layout.rows(x), self.layout.per_channel(scale), budget)
-        return self.layout.weight(y, shape), scale, zero_point, bit_width
+        if self.layout.transposed:
+            y = self.layout.weight(self.quantize(self.layout.rows(x), scale, budget), tuple(x.shape))
+        else:
+            y = self.quantize(x, scale, budget)
+        return y, scale, zero_point, bit_width
 
 
 class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
@@ -222,7 +221,7 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
     def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
         """See the base class; ``rows`` give the direction of the weights only."""
         if not self.norm_ready:
-            self.set_norm(rows)
+            self.set_norm(rows.flatten(1))
         method = a2q_plus_quantize if self.centred else a2q_quantize
         return method(rows, scale, self.log_norm, budget, *self.code_range, tile=self.accumulator_tile)
 

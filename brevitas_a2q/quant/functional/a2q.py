@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.numeric import recover_codes
+from brevitas_a2q.quant.functional.numeric import recover_codes, summed_like
 from brevitas_a2q.quant.functional.ops import normalize, normalize_gradients
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
@@ -51,8 +51,7 @@ class _A2Q(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, norm, codes, columns = ctx.saved_tensors
         for_weight, for_scale, for_norm = normalize_gradients(grad, weight, scale, codes, columns, ctx.centred)
-        for_scale = for_scale.sum_to_size(scale.shape).to(scale.dtype)
-        return for_weight, for_scale, for_norm.sum_to_size(norm.shape).to(norm.dtype), None, None, None, None
+        return for_weight, summed_like(for_scale, scale), summed_like(for_norm, norm), None, None, None, None
 
 
 def normalized_quantize(
@@ -68,7 +67,8 @@ def normalized_quantize(
     """A2Q, or A2Q+ where ``centred``; see :func:`a2q_quantize`."""
 
     def quantize(part: Tensor, step: Tensor, limits: Budget, log2_norm: Tensor) -> Tensor:
-        out: Tensor = _A2Q.apply(part, step, log2_norm, limits, int(q_min), int(q_max), centred and part.shape[1] > 1)
+        has_room = part.shape.numel() > part.shape[0]  # one weight has none for centring
+        out: Tensor = _A2Q.apply(part, step, log2_norm, limits, int(q_min), int(q_max), centred and has_room)
         return out
 
     return in_tiles(quantize, weight, scale, budget, tile, norm)
@@ -80,8 +80,9 @@ def a2q_quantize(
     """Quantize weights by A2Q and return them dequantized.
 
     Args:
-        weight: Direction ``v`` of the weights, shape ``(C, K)``.
-        scale: Positive ``s``, shape ``(C, 1)``, ``(1, 1)`` or ``()``.
+        weight: Direction ``v`` of the weights, shape ``(C, K)``; of more dimensions, the rows are those of
+            ``weight.flatten(1)``.
+        scale: Positive ``s``, C values or one.
         norm: ``t``, log2 of the norm ``g``; shape ``(C, 1)``, or ``(C, tiles)`` to give each tile its own.
         budget: Budget of one accumulation.
         q_min: Lowest code.
@@ -89,7 +90,7 @@ def a2q_quantize(
         tile: Number of consecutive products that one accumulation holds; None for all of them.
 
     Returns:
-        ``q * s`` in the dtype of ``weight``, shape ``(C, K)``.
+        ``q * s``, shape and dtype of ``weight``.
     """
     return normalized_quantize(weight, scale, norm, budget, q_min, q_max, tile, centred=False)
 

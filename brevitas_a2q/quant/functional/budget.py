@@ -8,14 +8,20 @@ keeps the limits below ``2^63``, and a sum of 65,536 products of 16-bit codes st
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Budget", "budget_from_range", "budget_use", "make_budget", "sign_sums"]
 
 _INT64_MAX = (1 << 63) - 1
+
+
+_Array: TypeAlias = NDArray[np.int64]
+_Arrays: TypeAlias = tuple[_Array, _Array, _Array, _Array]
 
 
 class _Limits(NamedTuple):
@@ -62,6 +68,12 @@ class Budget(_Limits):
     def centred_cap(self) -> Tensor:
         """Largest ``S+ = S-`` that holds: half of the ``||q||_1`` of zero-centred weights (A2Q+); int64, at least 0."""
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
+
+    @cached_property
+    def arrays(self) -> _Arrays:
+        """The four limits for kernels, of one element or one per channel."""
+        x_lo, x_hi, upper, lower = (limit.reshape(-1).numpy() for limit in self)
+        return x_lo, x_hi, upper, lower
 
     def norm_cap(self, centred: bool) -> Tensor:
         """Largest ``||q||_1`` that holds for any weights, or for zero-centred ones; int64, at least 0."""

@@ -113,7 +113,7 @@ def project_gradients(
         size = normal.square().sum(1, keepdim=True).clamp_min_(_TINY)
         inner = inner - normal * ((outer * normal).sum(1, keepdim=True) / size)
     ratio = weight.to(dtype) / safe_scale(scale)
-    return inner.to(weight.dtype), (outer * codes - inner * ratio).sum(1, keepdim=True, dtype=torch.float64)
+    return inner.to(weight.dtype), (outer * codes - inner * ratio).sum(1)
 
 
 def normalize(
@@ -155,4 +155,5 @@ def normalize_gradients(
         for_weight = for_weight - for_weight.mean(1, keepdim=True)
     shared = along * free
     for_scale = (grad * codes).sum(1, keepdim=True) - shared
-    return (for_weight * gain).to(weight.dtype), for_scale.double(), (shared * scale * math.log(2)).double()
+    for_norm = shared * scale * math.log(2)
+    return (for_weight * gain).to(weight.dtype), for_scale.squeeze(1), for_norm.squeeze(1)

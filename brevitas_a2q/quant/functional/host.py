@@ -5,8 +5,10 @@ The same four functions as :mod:`~brevitas_a2q.quant.functional.device` has for 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,64 +27,59 @@ __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
 
 def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
-    return tensor.detach().to(dtype).contiguous().numpy()
+    if tensor.dtype != dtype or not tensor.is_contiguous():
+        tensor = tensor.to(dtype).contiguous()
+    return tensor.detach().numpy()
+
+
+def _rows(tensor: Tensor, dtype: torch.dtype) -> Any:
+    return _array(tensor, dtype).reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
 
 
 def _column(tensor: Tensor, dtype: torch.dtype) -> Any:
     return _array(tensor, dtype).reshape(-1)
 
 
-def _limits(budget: Budget) -> tuple[Any, Any, Any, Any]:
-    x_lo, x_hi, upper, lower = (_column(limit, torch.int64) for limit in budget)
-    return x_lo, x_hi, upper, lower
-
-
 def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
     """Nearest integers within code limits and budget.
 
     Returns:
-        ``q * s`` in the dtype of ``weight`` and ``q``, int16, both ``(C, K)``; and for each row the normals of up to
-        two constraints that bind, ``(C, 4)``: coefficients of ``S+`` and ``S-``, zero where nothing binds.
+        ``q * s``, shape and dtype of ``weight``; ``q``, int16, ``(C, K)``; and for each row the normals of up to two
+        constraints that bind, ``(C, 4)``: coefficients of ``S+`` and ``S-``, zero where nothing binds.
     """
     dtype = compute_dtype(weight.dtype)
     direct = weight.dtype == scale.dtype == dtype
     # Types of 16 bits divide as they are, so that where nothing binds they round as in other quantizers.
-    rows, step = (weight, scale) if direct else (weight / safe_scale(scale), torch.ones(1))
-    codes, normals = torch.empty(weight.shape, dtype=torch.int16), torch.empty(len(weight), 4, dtype=dtype)
-    out = torch.empty(weight.shape, dtype=dtype)
-    project_rows(
-        _array(rows, dtype),
-        _column(step, dtype),
-        *_limits(budget),
-        q_min,
-        q_max,
-        largest_product(dtype),
-        codes.numpy(),
-        out.numpy(),
-        normals.numpy(),
-    )
+    rows = weight if direct else weight.flatten(1) / safe_scale(scale.reshape(-1, 1))
+    w, s = _rows(rows, dtype), _column(scale if direct else torch.ones(1), dtype)
+    codes, out, normals = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 4), w.dtype)
+    limits = budget.arrays
+    project_rows(w, s, *limits, q_min, q_max, largest_product(dtype), codes, out, normals)
+    result, integers = torch.from_numpy(out), torch.from_numpy(codes)
     if not direct:
-        codes = keep_finite(codes, scale, weight.dtype)
-        out, codes = dequantize(codes, scale, weight.dtype, max(q_max, -q_min))
-    return out, codes, normals
+        column = scale.reshape(-1, 1)
+        integers = keep_finite(integers, column, weight.dtype)
+        result, integers = dequantize(integers, column, weight.dtype, max(q_max, -q_min))
+    return result.view(weight.shape), integers, torch.from_numpy(normals)
 
 
 def project_gradients(
     grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, normals: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`project` with respect to weight and each row's scale, ``(C, K)`` and ``(C, 1)``."""
+    """Gradients of :func:`project` with respect to weight and each row's scale; the latter ``(C,)``."""
     dtype = compute_dtype(weight.dtype)
-    for_weight, for_scale = torch.empty(weight.shape, dtype=dtype), torch.empty(len(weight), 1, dtype=torch.float64)
+    w = _rows(weight, dtype)
+    for_weight, for_scale = np.empty_like(w), np.empty(len(w), w.dtype)
     projection_gradients(
-        _array(grad, dtype),
-        _array(weight, dtype),
-        _column(safe_scale(scale), dtype),
+        _rows(grad, dtype),
+        w,
+        _column(scale, dtype),
         codes.numpy(),
         normals.numpy(),
-        for_weight.numpy(),
-        for_scale.view(-1).numpy(),
+        for_weight,
+        for_scale,
     )
-    return for_weight.to(weight.dtype), for_scale
+    return torch.from_numpy(for_weight).view(weight.shape).to(weight.dtype), torch.from_numpy(for_scale)
 
 
 def normalize(
@@ -91,47 +88,49 @@ def normalize(
     """A2Q, or A2Q+ where ``centred``.
 
     Returns:
-        ``q * s`` in the dtype of ``weight`` and ``q``, int16, both ``(C, K)``; and ``1 / ||v||_1``, ``g / s``, and the
-        same where ``g`` is learned, 0 where the cap holds, ``(C, 3)``.
+        ``q * s``, shape and dtype of ``weight``; ``q``, int16, ``(C, K)``; and ``1 / ||v||_1``, ``g / s``, and the same
+        where ``g`` is learned, 0 where the cap holds, ``(C, 3)``.
     """
     dtype = compute_dtype(weight.dtype)
-    codes, out = torch.empty(weight.shape, dtype=torch.int16), torch.empty(weight.shape, dtype=dtype)
-    columns = torch.empty(len(weight), 3, dtype=dtype)
+    w = _rows(weight, dtype)
+    codes, out, columns = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 3), w.dtype)
     normalize_rows(
-        _array(weight, dtype),
-        _column(safe_scale(scale), dtype),
+        w,
+        _column(scale, dtype),
         _column(norm, dtype),
-        *_limits(budget),
+        *budget.arrays,
         q_min,
         q_max,
         centred,
         torch.finfo(weight.dtype).eps,
         largest_product(weight.dtype),
-        codes.numpy(),
-        out.numpy(),
-        columns.numpy(),
+        codes,
+        out,
+        columns,
     )
+    result, integers = torch.from_numpy(out), torch.from_numpy(codes)
     if weight.dtype != dtype:
-        out, codes = dequantize(codes, scale, weight.dtype, max(q_max, -q_min))
-    return out, codes, columns
+        result, integers = dequantize(integers, scale.reshape(-1, 1), weight.dtype, max(q_max, -q_min))
+    return result.view(weight.shape), integers, torch.from_numpy(columns)
 
 
 def normalize_gradients(
     grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: Tensor, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`normalize` with respect to weight, each row's scale and its log-norm; the last two (C, 1)."""
+    """Gradients of :func:`normalize` with respect to weight, each row's scale and its log-norm, both ``(C,)``."""
     dtype = compute_dtype(weight.dtype)
-    for_weight = torch.empty(weight.shape, dtype=dtype)
-    for_scale, for_norm = (torch.empty(len(weight), 1, dtype=torch.float64) for _ in range(2))
+    w = _rows(weight, dtype)
+    for_weight, for_scale, for_norm = np.empty_like(w), np.empty(len(w), w.dtype), np.empty(len(w), w.dtype)
     normalization_gradients(
-        _array(grad, dtype),
-        _array(weight, dtype),
-        _column(safe_scale(scale), dtype),
+        _rows(grad, dtype),
+        w,
+        _column(scale, dtype),
         codes.numpy(),
         columns.numpy(),
         centred,
-        for_weight.numpy(),
-        for_scale.view(-1).numpy(),
-        for_norm.view(-1).numpy(),
+        for_weight,
+        for_scale,
+        for_norm,
     )
-    return for_weight.to(weight.dtype), for_scale, for_norm
+    weights = torch.from_numpy(for_weight).view(weight.shape).to(weight.dtype)
+    return weights, torch.from_numpy(for_scale), torch.from_numpy(for_norm)

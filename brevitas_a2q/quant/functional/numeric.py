@@ -12,7 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["compute_dtype", "dequantize", "keep_finite", "largest_product", "recover_codes", "safe_scale"]
+__all__ = [
+    "compute_dtype",
+    "dequantize",
+    "keep_finite",
+    "largest_product",
+    "recover_codes",
+    "safe_scale",
+    "summed_like",
+]
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -66,3 +74,8 @@ def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype, largest_code: i
 def recover_codes(weight: Tensor, scale: Tensor) -> Tensor:
     """Integer codes of a dequantized weight, as a certificate recovers them: ``round(w / s)`` in float64; int64."""
     return (weight.double() / scale.double()).nan_to_num(nan=0.0).round().to(torch.int64)
+
+
+def summed_like(rows: Tensor, like: Tensor) -> Tensor:
+    """Gradients of every row as the gradient of ``like``, which holds a value for each row or one for all."""
+    return (rows.sum() if like.numel() == 1 else rows).reshape(like.shape).to(like.dtype)

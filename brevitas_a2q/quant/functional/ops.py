@@ -15,6 +15,11 @@ from brevitas_a2q.quant.functional.numeric import compute_dtype
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
 
+def _empty_codes(weight: Tensor) -> Tensor:
+    rows = weight.shape[0]
+    return weight.new_empty(rows, weight.shape.numel() // rows, dtype=torch.int16)
+
+
 def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`brevitas_a2q.quant.functional.host.project`."""
     if torch.compiler.is_compiling():
@@ -22,7 +27,8 @@ def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: in
         return compiled
     if weight.is_cpu:
         return host.project(weight, scale, budget, q_min, q_max)
-    return device.project(weight, scale, budget, q_min, q_max)
+    out, codes, normals = device.project(weight.flatten(1), scale.reshape(-1, 1), budget, q_min, q_max)
+    return out.view(weight.shape), codes, normals
 
 
 @torch.library.custom_op(
@@ -39,7 +45,7 @@ def _project(
 @_project.register_fake
 def _(weight: Tensor, scale: Tensor, budget: list[Tensor], q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
     normals = weight.new_empty(len(weight), 4, dtype=compute_dtype(weight.dtype))
-    return torch.empty_like(weight), torch.empty_like(weight, dtype=torch.int16), normals
+    return weight.new_empty(weight.shape), _empty_codes(weight), normals
 
 
 def project_gradients(
@@ -51,7 +57,8 @@ def project_gradients(
         return compiled
     if weight.is_cpu:
         return host.project_gradients(grad, weight, scale, codes, normals)
-    return device.project_gradients(grad, weight, scale, codes, normals)
+    found = device.project_gradients(grad.flatten(1), weight.flatten(1), scale.reshape(-1, 1), codes, normals)
+    return found[0].view(weight.shape), found[1]
 
 
 @torch.library.custom_op(
@@ -67,7 +74,7 @@ def _project_gradients(
 
 @_project_gradients.register_fake
 def _(grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(weight), weight.new_empty(len(weight), 1, dtype=torch.float64)
+    return weight.new_empty(weight.shape), weight.new_empty(len(weight), dtype=compute_dtype(weight.dtype))
 
 
 def normalize(
@@ -79,7 +86,9 @@ def normalize(
         return compiled
     if weight.is_cpu:
         return host.normalize(weight, scale, norm, budget, q_min, q_max, centred)
-    return device.normalize(weight, scale, norm, budget, q_min, q_max, centred)
+    rows, step = weight.flatten(1), scale.reshape(-1, 1)
+    out, codes, columns = device.normalize(rows, step, norm, budget, q_min, q_max, centred)
+    return out.view(weight.shape), codes, columns
 
 
 @torch.library.custom_op(
@@ -99,7 +108,7 @@ def _(
     weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     columns = weight.new_empty(len(weight), 3, dtype=compute_dtype(weight.dtype))
-    return torch.empty_like(weight), torch.empty_like(weight, dtype=torch.int16), columns
+    return weight.new_empty(weight.shape), _empty_codes(weight), columns
 
 
 def normalize_gradients(
@@ -111,7 +120,9 @@ def normalize_gradients(
         return compiled
     if weight.is_cpu:
         return host.normalize_gradients(grad, weight, scale, codes, columns, centred)
-    return device.normalize_gradients(grad, weight, scale, codes, columns, centred)
+    rows, step = weight.flatten(1), scale.reshape(-1, 1)
+    found = device.normalize_gradients(grad.flatten(1), rows, step, codes, columns, centred)
+    return found[0].view(weight.shape), *found[1:]
 
 
 @torch.library.custom_op(
@@ -130,5 +141,5 @@ def _normalize_gradients(
 def _(
     grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: Tensor, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    row = weight.new_empty(len(weight), 1, dtype=torch.float64)
-    return torch.empty_like(weight), row, torch.empty_like(row)
+    row = weight.new_empty(len(weight), dtype=compute_dtype(weight.dtype))
+    return weight.new_empty(weight.shape), row, torch.empty_like(row)

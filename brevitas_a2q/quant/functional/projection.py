@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.numeric import recover_codes
+from brevitas_a2q.quant.functional.numeric import recover_codes, summed_like
 from brevitas_a2q.quant.functional.ops import project, project_gradients
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
@@ -39,7 +39,7 @@ class _Projection(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale, codes, normals = ctx.saved_tensors
         for_weight, for_scale = project_gradients(grad, weight, scale, codes, normals)
-        return for_weight, for_scale.sum_to_size(scale.shape).to(scale.dtype), None, None, None
+        return for_weight, summed_like(for_scale, scale), None, None, None
 
 
 def projected_quantize(
@@ -48,15 +48,15 @@ def projected_quantize(
     """Quantize weights by projection onto the budget and return them dequantized.
 
     Args:
-        weight: Shape ``(C, K)``.
-        scale: Positive ``s``, shape ``(C, 1)``, ``(1, 1)`` or ``()``.
+        weight: Shape ``(C, K)``; of more dimensions, the rows are those of ``weight.flatten(1)``.
+        scale: Positive ``s``, C values or one.
         budget: Budget of one accumulation.
         q_min: Lowest code.
         q_max: Highest code.
         tile: Number of consecutive products that one accumulation holds; None for all of them.
 
     Returns:
-        ``q * s`` in the dtype of ``weight``, shape ``(C, K)``; plain rounding to nearest where that fits the budget.
+        ``q * s``, shape and dtype of ``weight``; plain rounding to nearest where that fits the budget.
     """
 
     def quantize(part: Tensor, step: Tensor, limits: Budget) -> Tensor:

@@ -33,15 +33,16 @@ def in_tiles(
 
     Args:
         quantize: Takes rows, scale, budget and the ``per_tile`` tensors.
-        weight: Shape ``(C, K)``.
-        scale: Shape ``(C, 1)``, ``(1, 1)`` or ``()``.
+        weight: Shape ``(C, K)``; of more dimensions, the rows are those of ``weight.flatten(1)``.
+        scale: C values or one.
         budget: Budget of one tile.
         tile: Products in a tile; None for whole rows.
         *per_tile: Tensors of shape ``(C, tiles)``, or ``(C, 1)`` where all tiles of a row share a value.
     """
-    channels, length = weight.shape
-    if tile is None or tile >= length:
+    if tile is None or tile * weight.shape[0] >= weight.shape.numel():
         return quantize(weight, scale, budget, *per_tile)
+    shape, weight, scale = weight.shape, weight.flatten(1), scale.reshape(-1, 1)
+    channels, length = weight.shape
     tiles, rest = divmod(length, tile)
     columns = [value.expand(channels, tile_count(length, tile)) for value in per_tile]
     rows = (channels * tiles, 1)
@@ -52,6 +53,6 @@ def in_tiles(
         *(value[:, :tiles].reshape(rows) for value in columns),
     ).reshape(channels, tiles * tile)
     if not rest:
-        return whole
+        return whole.view(shape)
     last = quantize(weight[:, tiles * tile :], scale, budget, *(value[:, tiles:] for value in columns))
-    return torch.cat([whole, last], 1)
+    return torch.cat([whole, last], 1).view(shape)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums"]
+__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums", "divisor"]
 
 Floats: TypeAlias = NDArray[Any]  # float32 or float64
 Integers: TypeAlias = NDArray[np.int64]
@@ -49,3 +49,10 @@ def compiled_sums(function: Kernel) -> Kernel:
 
 
 _forget_stale()
+
+
+@compiled
+def divisor(s: Floats, row: int) -> Any:
+    """Scale of a row to divide by; 1 for 0, times which all codes are the same."""
+    step = s[row % len(s)]
+    return step if step > 0 else s.dtype.type(1)

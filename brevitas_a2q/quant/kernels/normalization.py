@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brevitas_a2q.quant.kernels.compiler import Codes, Floats, Integers, Limits, compiled, compiled_sums
+from brevitas_a2q.quant.kernels.compiler import Codes, Floats, Integers, Limits, compiled, compiled_sums, divisor
 from brevitas_a2q.quant.kernels.repair import enforce
 
 __all__ = ["normalization_gradients", "normalize_rows"]
@@ -65,7 +65,7 @@ def normalize_rows(
 
     Args:
         w: Direction of the weights.  # shape: (C, K)
-        s: Scales, above zero.  # shape: (C,) or (1,)
+        s: Scales.  # shape: (C,) or (1,)
         t: log2 of their norms.  # shape: (C,) or (1,)
         x_lo: Lowest input, int64.  # shape: (C,) or (1,)
         x_hi: Highest input.
@@ -77,13 +77,13 @@ def normalize_rows(
         eps: Resolution of the type of the weights.
         largest: What ``q * s`` may not exceed.
         codes: Receives the integers, int16.  # shape: (C, K)
-        out: Receives ``q * s``.  # shape: (C, K)
+        out: Receives ``q * s``, NaN where a weight is.  # shape: (C, K)
         columns: Receives ``1 / ||v||_1``, ``g / s``, and the same where ``g`` is learned, 0 where the cap holds; each
             finite.  # shape: (C, 3)
     """
     v = np.empty_like(w[0])
     for r in range(len(w)):
-        step, c = s[r % len(s)], r % len(x_lo)
+        step, c = divisor(s, r), r % len(x_lo)
         budget = x_hi[c], -x_lo[c], upper[r % len(upper)], lower[r % len(lower)]
         norm, factor = _prepare(w[r], centred, eps, v)
         cap = _cap(budget, centred)
@@ -94,10 +94,11 @@ def normalize_rows(
         reach = min(largest / np.float64(step), 65536.0)
         low, high = w.dtype.type(-np.floor(min(-q_min, reach))), w.dtype.type(np.floor(min(q_max, reach)))
         for i in range(w.shape[1]):
-            codes[r, i] = min(max(np.trunc(v[i] * gain), low), high)
+            codes[r, i] = min(max(np.trunc(v[i] * gain), low), high) if norm > 0 else 0
         enforce(codes[r], budget[0], budget[1], budget[2], budget[3])
+        scale = s[r % len(s)]
         for i in range(w.shape[1]):
-            out[r, i] = codes[r, i] * step
+            out[r, i] = codes[r, i] * scale if w[r, i] == w[r, i] else w[r, i]
         columns[r, 0] = min(inverse * factor, _LARGEST)
         columns[r, 1] = min(ratio, _LARGEST) if norm > 0 else 0.0
         columns[r, 2] = columns[r, 1] if learned <= cap else 0.0
@@ -128,12 +129,12 @@ def normalization_gradients(
         columns: # shape: (C, 3)
         centred: Whether weights are zero-centred.
         grad_w: Receives the gradient of the weights.  # shape: (C, K)
-        grad_s: Receives that of every row's scale, float64.  # shape: (C,)
-        grad_t: Receives that of every row's log-norm, float64.  # shape: (C,)
+        grad_s: Receives that of every row's scale.  # shape: (C,)
+        grad_t: Receives that of every row's log-norm.  # shape: (C,)
     """
     for r in range(len(w)):
         inverse, ratio, free = columns[r, 0], columns[r, 1], columns[r, 2]
-        step, length = np.float64(s[r % len(s)]), w.shape[1]
+        step, length = np.float64(divisor(s, r)), w.shape[1]
         middle = along = from_codes = all_signs = all_grads = 0.0
         if centred:
             for i in range(length):

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from brevitas_a2q.quant.kernels.compiler import Codes, Floats, Integers, Limits, compiled, compiled_sums
+from brevitas_a2q.quant.kernels.compiler import Codes, Floats, Integers, Limits, compiled, compiled_sums, divisor
 from brevitas_a2q.quant.kernels.repair import enforce, holds
 from brevitas_a2q.quant.kernels.units import bin_width, count_units, threshold_of, units_at, window
 
@@ -25,17 +25,17 @@ Pair: TypeAlias = tuple[int, int]  # of positive and of negative weights
 Histogram: TypeAlias = tuple[Floats, Floats]
 Normals: TypeAlias = tuple[float, float, float, float]
 
-_WINDOW = 48  # units to either side of the threshold that are sorted at first
+_WINDOW = 12  # units to either side of the threshold that are sorted at first
 _WIDER = 4
 
 
 @compiled
 def _round(w: Floats, s: float, limits: Pair, u: Floats, codes: Codes) -> Pair:
-    """Divide a row by its scale and round it; returns ``S+`` and ``S-``."""
+    """Divide a row by its scale and round it, NaN to zero; returns ``S+`` and ``S-``."""
     total = magnitude = 0
-    low, high = w.dtype.type(-limits[1]), w.dtype.type(limits[0])
+    low, high, zero = w.dtype.type(-limits[1]), w.dtype.type(limits[0]), w.dtype.type(0)
     for i in range(len(w)):
-        u[i] = w[i] / s
+        u[i] = w[i] / s if w[i] == w[i] else zero
         codes[i] = min(max(np.rint(u[i]), low), high)
     for i in range(len(w)):
         total += np.int64(codes[i])
@@ -211,7 +211,7 @@ def project_rows(
 
     Args:
         w: Weights.  # shape: (C, K)
-        s: Scales, above zero.  # shape: (C,) or (1,)
+        s: Scales.  # shape: (C,) or (1,)
         x_lo: Lowest input, int64.  # shape: (C,) or (1,)
         x_hi: Highest input.
         upper: What the accumulator holds above zero.
@@ -220,13 +220,13 @@ def project_rows(
         q_max: Highest code.
         largest: What ``q * s`` may not exceed.
         codes: Receives the integers, int16.  # shape: (C, K)
-        out: Receives ``q * s``.  # shape: (C, K)
+        out: Receives ``q * s``, NaN where a weight is.  # shape: (C, K)
         normals: Receives the normals of up to two constraints that bind, as coefficients of ``S+`` and ``S-`` one after
             the other, zero where none does.  # shape: (C, 4)
     """
     u = np.empty_like(w[0])
     for r in range(len(w)):
-        step = s[r % len(s)]
+        step = divisor(s, r)
         reach = np.int64(min(largest / np.float64(step), 65536.0))
         limits = min(q_max, reach), min(-q_min, reach)
         c = r % len(x_lo)
@@ -238,8 +238,9 @@ def project_rows(
             if budget[2] >= 0 and budget[3] >= 0:
                 normals[r, 0], normals[r, 1], normals[r, 2], normals[r, 3] = _within(u, limits, budget, sums, codes[r])
             enforce(codes[r], budget[0], budget[1], budget[2], budget[3])
+        scale = s[r % len(s)]
         for i in range(w.shape[1]):
-            out[r, i] = codes[r, i] * step
+            out[r, i] = codes[r, i] * scale if w[r, i] == w[r, i] else w[r, i]
 
 
 @compiled_sums
@@ -255,7 +256,7 @@ def projection_gradients(
         codes: # shape: (C, K)
         normals: # shape: (C, 4)
         grad_w: Receives the gradient of the weights.  # shape: (C, K)
-        grad_s: Receives that of every row's scale, float64.  # shape: (C,)
+        grad_s: Receives that of every row's scale.  # shape: (C,)
     """
     for r in range(len(w)):
         at_plus = at_minus = 0.0
@@ -274,7 +275,7 @@ def projection_gradients(
                 share = (plus * (along + across) - minus * (along - across)) / max(size, 1e-30)
                 at_plus += share * plus
                 at_minus -= share * minus
-        inverse, from_codes, from_weights = 1 / np.float64(s[r % len(s)]), 0.0, 0.0
+        inverse, from_codes, from_weights = 1 / np.float64(divisor(s, r)), 0.0, 0.0
         for i in range(w.shape[1]):
             code, outer = codes[r, i], grad[r, i]
             inner = outer - (at_plus if code > 0 else at_minus if code < 0 else 0)

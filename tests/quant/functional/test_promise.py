@@ -148,3 +148,17 @@ def test_autocast_changes_nothing(method: str) -> None:
     plain = METHODS[method](weight, scale, norm, budget, -127, 127)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(METHODS[method](weight, scale, norm, budget, -127, 127), plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_are_not_finite_stay_visible(method: str) -> None:
+    weight = torch.randn(4, 300, generator=torch.Generator().manual_seed(5))
+    weight[0, 7], weight[1, 8], weight[2, 9] = torch.nan, torch.inf, -torch.inf
+    scale, norm = torch.full((4, 1), 0.01), torch.full((4, 1), 8.0)
+    for signed in (False, True):
+        out = METHODS[method](weight, scale, norm, make_budget(12, 8, signed), -127, 127)
+        assert out[0, 7].isnan()
+        codes = (out.nan_to_num(nan=0.0) / scale).round().to(torch.int64)
+        assert make_budget(12, 8, signed).holds(*sign_sums(codes)).all()
+        whole = METHODS[method](weight[3:], scale[3:], norm[3:], make_budget(12, 8, signed), -127, 127)
+        assert torch.equal(out[3:], whole)
