@@ -109,6 +109,21 @@ def test_rows_with_budgets_of_their_own(inputs: tuple[int, int]) -> None:
     torch.testing.assert_close(_distance(u, budget), want, rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_budgets_of_any_coefficients(seed: int) -> None:
+    """Also such as no integer type has: two ends of the range up to a thousand times apart, unequal limits."""
+    generator = np.random.default_rng(seed)
+    for kind in KINDS:
+        length = int(generator.choice([1, 5, 50, 500]))
+        u = _rows(kind, 4, length, seed)
+        up, down = (int(2 ** generator.uniform(0, 10)) for _ in range(2))
+        most = 3 * length * max(up, down)
+        values = (-down, up, int(most * generator.random()), int(most * generator.random()))
+        budget = Budget(*(torch.tensor(value) for value in values))
+        want = torch.tensor([_least_of_all_sums(row, budget) for row in u], dtype=torch.float64)
+        torch.testing.assert_close(_distance(u, budget), want, rtol=1e-12, atol=1e-9)
+
+
 def test_a_row_that_a_fixed_window_misses() -> None:
     """1,000 integers of 4 bits beside signed inputs of 4 bits at P = 14, in float32 as layers compute."""
     u = _rows("integers", 4, 1000, 1014)
