@@ -109,8 +109,10 @@ def _ends(bands: Sequence[Band]) -> tuple[list[float], list[float]]:
 
 
 def _widths(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_xlabel("accumulator width P in bits")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _style(curve: MethodCurve) -> tuple[str, str]:

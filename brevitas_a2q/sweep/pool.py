@@ -14,6 +14,9 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Final
 
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
+
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep.queue import Queue
 from brevitas_a2q.sweep.storage import open_storage
@@ -27,6 +30,7 @@ _REFUSED: Final = 2
 _SECONDS_TO_STOP: Final = 60
 _MOST_EARLY_DEATHS: Final = 5  # of a worker that has not lived for ...
 _EARLY_SECONDS: Final = 10
+_PAUSE_SECONDS: Final = 5  # before another try: a server may be starting again
 
 
 def run_sweep(
@@ -62,7 +66,8 @@ def run_sweep(
         with _Pool(works, deadline) as pool:
             while pool.tend():
                 if on_tick is not None:
-                    on_tick(queue)
+                    with contextlib.suppress(SQLAlchemyError, StorageInternalError):  # it may answer at the next tick
+                        on_tick(queue)
                 if deadline is not None and time.time() >= deadline:
                     break
                 pool.wait(1.0)
@@ -77,12 +82,11 @@ class _Pool:
     def __init__(self, works: Sequence[Work], deadline: float | None) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._works, self._deadline = works, deadline
-        self._processes: dict[int, tuple[BaseProcess, float]] = {}
+        self._processes: dict[int, tuple[BaseProcess, float]] = {}  # place -> process, when it was started
+        self._due = dict.fromkeys(range(len(works)), 0.0)  # place -> when to start a process
         self._early_deaths = 0
 
     def __enter__(self) -> _Pool:
-        for place in range(len(self._works)):
-            self._start(place)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,29 +100,32 @@ class _Pool:
                 process.join()
 
     def tend(self) -> bool:
-        """Replace dead workers; whether any is at work.
+        """Start workers, in place of dead ones too; whether any is at work or will be.
 
         Raises:
-            SweepError: A worker gave up, or workers die again and again as soon as they start.
+            SweepError: Workers die again and again as soon as they start.
         """
+        now = time.monotonic()
         for place, (process, started) in list(self._processes.items()):
-            code = process.exitcode
-            if code is None:
-                continue
-            del self._processes[place]
-            if code == _DONE:
-                continue
-            if code > 0 and code != _FRESH:
-                raise SweepError(f"worker {place} gave up", remedy="see its message above")
-            self._early_deaths += code != _FRESH and time.monotonic() - started < _EARLY_SECONDS
-            if self._early_deaths > _MOST_EARLY_DEATHS * len(self._works):
-                raise SweepError(f"workers were killed (signal {-code}) as soon as they started, again and again")
+            if process.exitcode is not None:
+                del self._processes[place]
+                if process.exitcode != _DONE:
+                    early = process.exitcode != _FRESH and now - started < _EARLY_SECONDS
+                    self._early_deaths += early
+                    self._due[place] = now + (_PAUSE_SECONDS if early else 0.0)
+        if self._early_deaths > _MOST_EARLY_DEATHS * len(self._works):
+            raise SweepError("workers end as soon as they start, again and again", remedy="see their messages above")
+        for place in [place for place, due in self._due.items() if due <= now]:
+            del self._due[place]
             self._start(place)
-        return bool(self._processes)
+        return bool(self._processes or self._due)
 
     def wait(self, seconds: float) -> None:
         """Wait until a worker ends, at most this long."""
-        multiprocessing.connection.wait([process.sentinel for process, _ in self._processes.values()], seconds)
+        if self._processes:
+            multiprocessing.connection.wait([process.sentinel for process, _ in self._processes.values()], seconds)
+        else:
+            time.sleep(seconds)
 
     def _start(self, place: int) -> None:
         threads = max(1, (os.cpu_count() or 1) // len(self._works))

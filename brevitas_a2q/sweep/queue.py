@@ -13,7 +13,7 @@ A run is identified by the hash of its configuration; a trial of Optuna is one a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.sweep.objectives import values_of
 from brevitas_a2q.sweep.space import Settings, Space
 from brevitas_a2q.sweep.study import DIED, END, RELEASED, RUN, SURPLUS, end_of, join_study, run_of
 from brevitas_a2q.sweep.summary import Summary
@@ -104,14 +103,22 @@ class Queue:
             return self._checked(self._id(self.study.ask(distributions)))
         return None
 
-    def finish(self, claim: Claim, summary: Summary) -> bool:
-        """Record a finished run; False where the trial had been taken away meanwhile.
+    def settle(self, claim: Claim, place: str) -> bool:
+        """Say where the run is being done; False where the trial has been taken away.
 
-        Raises:
-            SweepError: The run has no value for one of the objectives.
+        Args:
+            claim: Of this process, which holds the lock of the run's folder.
+            place: See :func:`brevitas_a2q.sweep.lease.place_of`.
         """
-        values = values_of(self.space.objectives, summary)
-        return self._end(claim.trial_id, TrialState.COMPLETE, SUMMARY, summary.to_json(), values)
+        try:
+            self.storage.set_trial_user_attr(claim.trial_id, PLACE, place)
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def finish(self, claim: Claim, summary: Summary, values: Sequence[float]) -> bool:
+        """Record a finished run and the values of its objectives; False where the trial has been taken away."""
+        return self._end(claim.trial_id, TrialState.COMPLETE, SUMMARY, summary.to_json(), list(values))
 
     def fail(self, claim: Claim, error: str) -> bool:
         """Record a run that raised an error; False where the trial had been taken away meanwhile."""
@@ -129,10 +136,6 @@ class Queue:
         if deaths + 1 >= _MOST_DEATHS:
             return self._end(trial_id, TrialState.FAIL, END, f"{deaths + 1} workers died in the same epoch of it")
         return self._end(trial_id, TrialState.FAIL, END, DIED)
-
-    def is_ours(self, claim: Claim) -> bool:
-        """Whether the trial is still this process' to finish."""
-        return self.storage.get_trial(claim.trial_id).state is TrialState.RUNNING
 
     def running(self) -> list[FrozenTrial]:
         """The trials that some worker has."""

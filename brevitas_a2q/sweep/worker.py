@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.sweep.lease import Beat, Patience, Watch, place_of, run_folder, run_lock
-from brevitas_a2q.sweep.queue import PLACE, Claim, Queue
+from brevitas_a2q.sweep.objectives import values_of
+from brevitas_a2q.sweep.queue import Claim, Queue
 from brevitas_a2q.sweep.space import Space
 from brevitas_a2q.sweep.storage import open_storage
 from brevitas_a2q.sweep.summary import Summary
@@ -150,14 +151,14 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
         if not locked:
             queue.release(claim)
             return True
-        if not queue.is_ours(claim):
+        if not queue.settle(claim, place_of(given.out)):
             return True
-        queue.storage.set_trial_user_attr(claim.trial_id, PLACE, place_of(given.out))
         try:
             with stop.raising():
                 values = given.space.values(claim.settings)
                 result = given.job.run(values, folder, _on_epoch(beat, stop))
-            queue.finish(claim, Summary.of_result(result))
+            summary = Summary.of_result(result)
+            objectives = values_of(given.space.objectives, summary)
         except Stopped:
             queue.release(claim)
         except A2QError as error:
@@ -166,6 +167,8 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
             write_atomically(folder / "error.txt", traceback.format_exc())
             queue.fail(claim, f"{type(error).__name__}: {_line(error)}")
             return False
+        else:
+            queue.finish(claim, summary, objectives)
     return True
 
 

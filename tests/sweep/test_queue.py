@@ -15,7 +15,8 @@ from toy import ToyConfig, ToyJob, outcome
 
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep.lease import Beat, Patience, Watch, place_of, run_folder, run_lock
-from brevitas_a2q.sweep.queue import PLACE, Claim, Queue
+from brevitas_a2q.sweep.objectives import values_of
+from brevitas_a2q.sweep.queue import Claim, Queue
 from brevitas_a2q.sweep.space import Space
 from brevitas_a2q.sweep.storage import open_storage
 from brevitas_a2q.sweep.study import DIED, END, SURPLUS
@@ -37,8 +38,10 @@ def queue(address: str) -> Iterator[Opener]:
         yield lambda values=GRID: Queue(stack.enter_context(open_storage(address)), Space.from_dict(values, ToyConfig))
 
 
-def summary(claim: Claim, of: Queue) -> Summary:
-    return Summary.of_result(outcome(ToyConfig.from_dict(of.space.values(claim.settings))))
+def finish(claim: Claim, of: Queue) -> bool:
+    """As a worker does."""
+    summary = Summary.of_result(outcome(ToyConfig.from_dict(of.space.values(claim.settings))))
+    return of.finish(claim, summary, values_of(of.space.objectives, summary))
 
 
 def states(of: Queue) -> Counter[str]:
@@ -53,7 +56,7 @@ def test_cells_are_taken_in_the_order_of_the_grid_and_each_once(queue: Opener) -
     taken = []
     while claim := (first if len(taken) % 2 else second).claim():
         taken.append(claim.settings)
-        assert first.finish(claim, summary(claim, first))
+        assert finish(claim, first)
     assert taken == list(first.space.cells.values())
     assert first.settled()
     assert second.settled()
@@ -73,7 +76,7 @@ def test_two_that_fill_at_once_queue_twice_but_run_once(queue: Opener) -> None:
     runs = []
     while claim := second.claim():
         runs.append(claim.run)
-        first.finish(claim, summary(claim, first))
+        finish(claim, first)
     assert sorted(runs) == sorted(first.space.cells)
     assert states(first) == {"COMPLETE": 6, "FAIL": 6}
     assert Counter(trial.user_attrs.get(END) for trial in first.trials()) == {None: 6, SURPLUS: 6}
@@ -84,15 +87,15 @@ def test_a_dead_worker_is_found_by_its_lock_and_can_finish_nothing_any_more(queu
     ours.fill()
     claim = ours.claim()
     assert claim is not None
-    ours.storage.set_trial_user_attr(claim.trial_id, PLACE, place_of(tmp_path))
+    assert ours.settle(claim, place_of(tmp_path))
     watch = Watch(ours, tmp_path, Patience(grace_seconds=1000))
     with run_lock(run_folder(tmp_path, claim.run)) as held:
         assert held
         watch.bury_the_dead()
-        assert ours.is_ours(claim)
+        assert ours.settle(claim, place_of(tmp_path))
     watch.bury_the_dead()
-    assert not ours.is_ours(claim)
-    assert not ours.finish(claim, summary(claim, ours))
+    assert not ours.settle(claim, place_of(tmp_path))
+    assert not finish(claim, ours)
     ours.fill()
     again = ours.claim()
     assert again is not None
@@ -108,7 +111,7 @@ def test_a_worker_elsewhere_is_dead_when_its_beat_stands_still(queue: Opener, tm
     assert dead
     assert early
     for claim in (alive, dead):
-        theirs.storage.set_trial_user_attr(claim.trial_id, PLACE, "another machine")
+        assert theirs.settle(claim, "another machine")
     watch = Watch(ours, tmp_path, QUICK)  # the third one was killed before it gave any sign of life
     with Beat(theirs.storage, alive.trial_id, QUICK):
         until = time.monotonic() + 20
@@ -116,7 +119,7 @@ def test_a_worker_elsewhere_is_dead_when_its_beat_stands_still(queue: Opener, tm
             watch.bury_the_dead()
             time.sleep(0.02)
         assert [trial.number for trial in ours.running()] == [alive.number]
-    assert theirs.finish(alive, summary(alive, theirs))
+    assert finish(alive, theirs)
 
 
 def test_a_beat_says_when_the_trial_was_taken_away(queue: Opener) -> None:
@@ -218,7 +221,7 @@ def test_a_smaller_file_leaves_the_cells_of_a_larger_one_alone(queue: Opener) ->
     claim = small.claim()
     assert claim is not None
     assert claim.settings == {"seed": 1, "quant.accumulator_bit_width": 10}
-    small.finish(claim, summary(claim, small))
+    finish(claim, small)
     assert small.claim() is None
     assert small.settled()
     assert not large.settled()
@@ -266,7 +269,7 @@ def test_lost_trials_of_a_search_keep_their_parameters(queue: Opener, address: s
     assert again is not None
     assert again.number != claim.number
     assert (again.run, again.settings) == (claim.run, claim.settings)
-    ours.finish(again, summary(again, ours))
+    finish(again, ours)
     assert work(Work(ours.space, address, tmp_path, ToyJob(), QUICK), Stop())
     assert states(ours) == {"COMPLETE": 3, "FAIL": 1}
 
