@@ -17,7 +17,43 @@ from torch import Tensor, nn
 
 from brevitas_a2q.bounds import IntRange
 
-__all__ = ["exact_codes", "range_of", "range_tensors"]
+__all__ = ["HostCopies", "exact_codes", "range_of", "range_tensors"]
+
+
+class HostCopies:
+    """Smallest and largest values of small tensors, read from an accelerator only when they may have changed.
+
+    Reading waits for all work under way there. Constants keep their storage from one call to the next; holding it here
+    means that no other tensor can be given the same memory, and in-place changes are counted by the tensor itself.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Tensor, int, tuple[float, float]]] = {}
+
+    def extremes(self, name: str, tensor: Tensor) -> tuple[float, float]:
+        """Smallest and largest value.
+
+        Args:
+            name: What the tensor is for; one is held for each name.
+            tensor: Not empty.
+
+        Example:
+            >>> copies, bits = HostCopies(), torch.tensor([3, 5])
+            >>> copies.extremes("bits", bits), copies.extremes("bits", bits.add_(1))
+            ((3, 5), (4, 6))
+        """
+        if tensor.is_inference():  # these do not count their changes
+            return _read(name, tensor)
+        tensor = tensor.detach()
+        held = self._held.get(name)
+        if held is None or held[1] != tensor._version or not held[0].is_set_to(tensor):
+            held = self._held[name] = (tensor, tensor._version, _read(name, tensor))
+        return held[2]
+
+
+def _read(_: str, tensor: Tensor) -> tuple[float, float]:
+    smallest, largest = torch.aminmax(tensor.detach())
+    return smallest.item(), largest.item()
 
 
 def exact_codes(layer: nn.Module, quant_input: IntQuantTensor) -> bool:
@@ -49,25 +85,24 @@ def _is_narrow(layer: nn.Module) -> bool:
     return _quantizes_own_input(layer) and bool(getattr(layer.input_quant, "is_narrow_range", False))
 
 
-def range_of(layer: nn.Module, quant_input: IntQuantTensor, exact: bool) -> IntRange:
+def range_of(layer: nn.Module, quant_input: IntQuantTensor, exact: bool, copies: HostCopies) -> IntRange:
     """Integers that one input may take, zero-point subtracted and 0 included.
 
     Args:
         layer: The layer the input goes to.
         quant_input: Its quantized input; only metadata is read.
         exact: From :func:`exact_codes`.
+        copies: What was read of the inputs before.
     """
-    bits = math.ceil(float(quant_input.bit_width.detach().max()))
+    # What arithmetic made is new in every call, and holding it would make it look like a constant.
+    read = copies.extremes if exact else _read
+    bits = math.ceil(read("input bits", quant_input.bit_width)[1])
     narrow = _is_narrow(layer)
     if bool(quant_input.signed_t):
         lo, hi = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - exact
     else:
         lo, hi = 0, (1 << bits) - exact - narrow
-    zero_point = quant_input.zero_point.detach()
-    if zero_point.numel() == 1:
-        low_zero = high_zero = float(zero_point)
-    else:
-        low_zero, high_zero = float(zero_point.min()), float(zero_point.max())
+    low_zero, high_zero = read("input zero-point", quant_input.zero_point)
     return IntRange(lo - math.ceil(high_zero), hi - math.floor(low_zero)).with_zero()
 
 

@@ -17,7 +17,7 @@ from brevitas_a2q.bounds import IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
 from brevitas_a2q.quant.functional import Budget, budget_from_range
-from brevitas_a2q.quant.input_range import exact_codes, range_of, range_tensors
+from brevitas_a2q.quant.input_range import HostCopies, exact_codes, range_of, range_tensors
 from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.reinit import adopt
 from brevitas_a2q.quant.scale_search import search_scale_
@@ -86,6 +86,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.layer_name: str | None = None
         self.range_is_fixed = False
         self._warned = False
+        self._copies = HostCopies()
         self._exact_input = False  # of the last input seen outside of a compiled graph
         watch_output(quant_layer, True)
 
@@ -159,8 +160,12 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return known
 
     def _remembered_range(self) -> IntRange | None:
-        lo, hi = int(self.input_lo), int(self.input_hi)
+        lo, hi = self._known_limits()
         return IntRange(lo, hi) if lo < hi else None
+
+    def _known_limits(self) -> tuple[int, int]:
+        lo, hi = (self._copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
+        return int(lo), int(hi)
 
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
         """Take over what another quantizer of the same layer knows of its input."""
@@ -289,7 +294,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     def _budget(self, bias: Tensor | None) -> Budget:
         bits = self.accumulator_bit_width
         if bias is None and not is_dynamo_compiling():
-            return _constant_budget(bits, int(self.input_lo), int(self.input_hi), self.input_lo.device)
+            return _constant_budget(bits, *self._known_limits(), self.input_lo.device)
         return budget_from_range(bits, self.input_lo, self.input_hi, bias)
 
     def _observe(self, quant_input: IntQuantTensor) -> None:
@@ -304,7 +309,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 self.input_hi.copy_(hi)
                 return
             self._exact_input = exact_codes(layer, quant_input)
-            found, known = range_of(layer, quant_input, self._exact_input), self._remembered_range()
+            known = self._remembered_range()
+            found = range_of(layer, quant_input, self._exact_input, self._copies)
             if len(self.tracked_module_list) > 1 and known is not None:
                 found = IntRange(min(found.lo, known.lo), max(found.hi, known.hi))
             if found != known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant.input_range import HostCopies
 from brevitas_a2q.quant.quantizers import Int8A2QWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
 
 
@@ -171,3 +173,37 @@ def test_embeddings_are_refused() -> None:
     """B9: an embedding adds nothing up."""
     with pytest.raises(ModelError, match="adds no products"):
         qnn.QuantEmbedding(4, 4, weight_quant=Int8A2QWeightPerChannelFloat)
+
+
+def test_copies_on_the_host_follow_changes() -> None:
+    copies, bits = HostCopies(), torch.tensor(4.0)
+    assert copies.extremes("bits", bits) == (4, 4)
+    with torch.no_grad():
+        bits.fill_(5)
+    assert copies.extremes("bits", bits) == (5, 5)
+    assert copies.extremes("bits", torch.tensor([2.0, 9.0])) == (2, 9)
+    assert copies.extremes("bits", bits.detach()) == (5, 5)
+    with torch.inference_mode():
+        untracked = torch.tensor(6.0)
+    assert copies.extremes("bits", untracked) == (6, 6)
+
+
+def test_range_follows_state_and_copies_of_the_layer() -> None:
+    first = layer(input_quant=Int8ActPerTensorFloat)
+    first(torch.rand(3, 64))
+    proxy = first.weight_quant
+    assert proxy.input_range() == IntRange(-128, 127)
+    first.load_state_dict(first.state_dict() | {"weight_quant.input_hi": torch.tensor(15)})
+    assert proxy.input_range() == IntRange(-128, 15)
+    twin = copy.deepcopy(first)
+    proxy.input_hi.fill_(7)
+    assert (twin.weight_quant.input_range(), proxy.input_range()) == (IntRange(-128, 15), IntRange(-128, 7))
+
+
+def test_input_of_two_layers_is_not_taken_for_a_constant() -> None:
+    act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
+    both = act(torch.rand(3, 64)) + act(torch.rand(3, 64))
+    layers = [layer(), layer()]
+    for each in (*layers, *layers):
+        each(both)
+    assert {each.weight_quant.input_range() for each in layers} == {IntRange(0, 32)}
