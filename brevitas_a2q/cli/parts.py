@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
+from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 __all__ = ["command"]
 
@@ -15,7 +18,8 @@ __all__ = ["command"]
 @click.command("parts")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def command(name: str | None, as_json: bool) -> None:
+@report_options
+def command(name: str | None, as_json: bool, html: Path | None, plot: Path | None) -> None:
     """List the FPGA parts and boards the estimator knows, or the one of NAME.
 
     NAME is a device, an ordering code, a board, or a YAML file that describes an own part:
@@ -30,6 +34,7 @@ def command(name: str | None, as_json: bool) -> None:
     for board, code in boards().items():
         carried.setdefault(find_part(code).name, []).append(board)
     rows = [{**dataclasses.asdict(part), "boards": carried.get(part.name, [])} for part in chosen]
+    write_files(report_files(html, plot, lambda: _report(rows)))
     if as_json:
         emit_json({"parts": rows})
         return
@@ -43,3 +48,9 @@ def command(name: str | None, as_json: bool) -> None:
         counts = (f"{row[key]:,}" for key in ("lut", "ff", "bram18", "uram", "dsp"))
         table.add_row(row["name"], row["family"], *counts, ", ".join(row["boards"]))
     tables().print(table)
+
+
+def _report(rows: list[dict[str, Any]]) -> Report:
+    from brevitas_a2q.report.part_pages import parts_figure, parts_page
+
+    return parts_figure(rows), lambda picture: parts_page(rows, picture)

@@ -192,7 +192,9 @@ def _too_small(
     else:
         needed = wanted.performance.max_cycles if max_cycles is None else max_cycles
         target, limit = (clock_mhz * 1e6 / cycles for cycles in (needed, reachable.performance.max_cycles))
-        found = f"no folding of {target:.10g} frames per second was found that fits"
+        found = (
+            f"no folding of at most {needed:,} cycles per image ({target:,.0f} frames per second) was found that fits"
+        )
         expected = f"a target of at most {rounded_down(limit):.10g} frames per second, or a larger part"
     return FoldingError(
         f"{found}; the cheapest needs {shortage}",

@@ -98,7 +98,7 @@ def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
             bits = accumulator_bit_width(unit, policy)
             if bits < required:
                 warnings.append(
-                    f"{unit.kind} {unit.name}: a {bits}-bit accumulator overflows for some input, {required} bits hold"
+                    f"{unit.kind} {unit.name}: {bits} accumulator bits overflow for some input, {required} hold"
                 )
             unit = replace(unit, accumulator_type=IntType.of(max(2, bits), signed=True))
         done[unit.name] = _retyped(unit, graph, done)

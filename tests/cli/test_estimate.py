@@ -42,7 +42,7 @@ def test_estimate_table(capsys: Output) -> None:
     assert status == 0
     assert "MVAU" in out
     assert "frames per second" in out
-    assert "warning: MVAU /f/f.1/MatMul: a 6-bit accumulator overflows" in out
+    assert "warning: MVAU /f/f.1/MatMul: 6 accumulator bits overflow" in out
 
 
 @oracle

@@ -19,6 +19,8 @@ COMMANDS = (
     ("fold", str(TFC), "--target-fps", "50000"),
     ("fold", str(TFC), "--pareto"),
     ("compare", str(TFC.with_name("tfc_w4a4.onnx")), str(TFC)),
+    ("parts",),
+    ("parts", "ZCU104"),
 )
 
 
@@ -39,7 +41,9 @@ def test_the_page_shows_the_numbers_of_the_json(capsys: Output, tmp_path: Path, 
 
 def _luts(data: dict[str, Any]) -> list[int]:
     if "points" in data:
-        return [point["lut"] for point in data["points"]]
+        return [point["lut"] for point in (*data["points"], *data["setfolding"])]
+    if "parts" in data:
+        return [part["lut"] for part in data["parts"]]
     if "ratio" in data:
         layers = [row[when]["lut"] for row in data["layers"] for when in ("before", "after")]
         return [*layers, data["before"]["lut"], data["after"]["lut"]]

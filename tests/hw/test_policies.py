@@ -48,7 +48,7 @@ def test_what_would_overflow_is_warned_of() -> None:
     assert not apply_policy(graph, f"fixed:{need}").warnings
     warnings = apply_policy(graph, f"fixed:{need - 1}").warnings
     assert warnings
-    assert f"a {need - 1}-bit accumulator overflows for some input, {need} bits hold" in warnings[0]
+    assert f"{need - 1} accumulator bits overflow for some input, {need} hold" in warnings[0]
     assert not apply_policy(graph, "32").warnings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from brevitas_a2q import hw
@@ -114,7 +115,14 @@ MVAU = {
         ("MVAU_hls", {}, PART, "plus", ConfigError, "main, dev"),
         ("MVAU_hls", {"SIMD": 4}, PART, "main", FoldingError, "a divisor of 6; the nearest is 3"),
         ("MVAU_hls", {"PE": None}, PART, "main", ConfigError, "no attribute PE"),
-        ("MVAU_hls", {"PE": "2"}, PART, "main", ConfigError, "PE = '2'"),
+        ("MVAU_hls", {"PE": "two"}, PART, "main", ConfigError, "PE = 'two'"),
+        ("MVAU_hls", {"PE": 2.5}, PART, "main", ConfigError, "PE = 2.5"),
+        ("MVAU_hls", {"numInputVectors": [1, -1]}, PART, "main", ConfigError, "numInputVectors = .1, -1."),
+        ("MVAU_hls", {"numInputVectors": "[1, x]"}, PART, "main", ConfigError, "numInputVectors"),
+        ("MVAU_hls", {"inputDataType": None}, PART, "main", ConfigError, "no attribute inputDataType"),
+        ("MVAU_hls", {"ram_style": "disk"}, PART, "main", ConfigError, "ram_style = 'disk'"),
+        ("StreamingFFT_hls", {}, PART, "main", ConfigError, "found op type 'StreamingFFT_hls'; expected one of Add"),
+        ("MVAU", {}, PART, "main", ConfigError, "did you mean MVAU_"),
         ("MVAU_hls", {"inputDataType": "FLOAT32"}, PART, "main", A2QError, "FLOAT32"),
         ("MVAU_hls", {"mem_mode": "const"}, PART, "main", ConfigError, "internal_embedded"),
         ("MVAU_hls", {"numInputVectors": []}, PART, "main", ConfigError, "numInputVectors"),
@@ -126,6 +134,24 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(error, match=words):
         finn_node(op_type, {**MVAU, **changes}, part, version)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PE": "2", "MW": "6"},
+        {"PE": np.int64(2), "MH": 4.0},
+        {"noActivation": "0", "inputDataType": b"INT4", "ram_style": b"auto"},
+        {"numInputVectors": "[1, 28, 28]"},
+        {"numInputVectors": np.array([1, 28, 28])},
+        {"numInputVectors": (1, "28", 28.0)},
+        {"numInputVectors": 784},
+        {"an attribute of some later FINN": [1]},
+    ],
+)
+def test_attributes_may_be_written_in_several_ways(changes: dict[str, Any]) -> None:
+    plain = {**MVAU, "PE": 2, "numInputVectors": [1, 28, 28]}
+    assert finn_node("MVAU_hls", {**plain, **changes}, PART) == finn_node("MVAU_hls", plain, PART)
 
 
 def test_a_window_larger_than_its_image_is_refused() -> None:

@@ -36,9 +36,10 @@ class Attributes:
         """An integer of at least ``minimum``."""
         expected = f"an integer of at least {minimum}"
         value = self._get(name, default, expected)
-        if not hasattr(value, "__index__") or value.__index__() < minimum:
+        number = _integer(value)
+        if number is None or number < minimum:
             raise self._wrong(name, value, expected)
-        return int(value.__index__())
+        return number
 
     def flag(self, name: str) -> bool:
         """An attribute of 0 or 1 whose default is 0."""
@@ -50,11 +51,13 @@ class Attributes:
         """A list of integers that are not negative, of this length if one is given."""
         expected = "a list of integers" if length is None else f"a list of {length} integers"
         value = self._get(name, default, expected)
-        if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)) or not value:
+        numbers = [_integer(item) for item in _items(value)]
+        if not numbers or length not in (None, len(numbers)):
             raise self._wrong(name, value, expected)
-        if not all(hasattr(item, "__index__") and item.__index__() >= 0 for item in value):
+        found = tuple(number for number in numbers if number is not None and number >= 0)
+        if len(found) < len(numbers):
             raise self._wrong(name, value, expected)
-        return tuple(int(item) for item in value)
+        return found
 
     def pair(self, name: str, default: tuple[int, int] | None = None) -> tuple[int, int]:
         """Two integers: height and width."""
@@ -63,14 +66,14 @@ class Attributes:
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
         """One of the strings FINN allows."""
-        value = self._get(name, default, "")
+        value = _text(self._get(name, default, ""))
         if value not in choices:
             raise self._wrong(name, value, "one of " + ", ".join(choices))
         return str(value)
 
     def data_type(self, name: str, default: str | None = None) -> DataType:
         """A qonnx data type."""
-        return data_type(str(self._get(name, default, "a data type")))
+        return data_type(str(_text(self._get(name, default, "a data type"))))
 
     def parallelism(self, name: str, limit: int, default: int | None = None) -> int:
         """PE or SIMD, which must divide ``limit``."""
@@ -84,3 +87,26 @@ class Attributes:
                 remedy=f"the nearest is {near}",
             )
         return value
+
+
+def _text(value: Any) -> Any:
+    """ONNX stores strings as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _integer(value: Any) -> int | None:
+    """An integer, NumPy's too, or written as text or as a whole float, as JSON and YAML files have it."""
+    if isinstance(value, str | bytes):
+        text = str(_text(value)).strip()
+        return int(text) if text.isascii() and text.isdigit() else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return int(value.__index__()) if hasattr(value, "__index__") else None
+
+
+def _items(value: Any) -> list[Any]:
+    """The items of a list, tuple or array, also of one written as text: ``[1, 28, 28]``."""
+    if isinstance(value, str | bytes):
+        return str(_text(value)).strip().removeprefix("[").removesuffix("]").split(",")
+    found = value.tolist() if hasattr(value, "tolist") else value
+    return list(found) if isinstance(found, Sequence) else [found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
@@ -81,8 +82,12 @@ def finn_unit(op_type: str, attributes: Mapping[str, Any], version: Version = "m
     """The node as an object whose properties are FINN's estimates; see :func:`finn_node`."""
     classes = _classes(version)
     if op_type not in classes:
+        near = difflib.get_close_matches(str(op_type), classes, n=3, cutoff=0.5)
         raise ConfigError(
-            f"found op type {op_type!r}", where=f"FINN {version}", expected="one of " + ", ".join(sorted(classes))
+            f"found op type {op_type!r}",
+            where=f"FINN {version}",
+            expected="one of " + ", ".join(sorted(classes)),
+            remedy=f"did you mean {' or '.join(near)}?" if near else "",
         )
     return classes[op_type](Attributes(op_type, attributes))
 
@@ -92,7 +97,8 @@ def finn_node(op_type: str, attributes: Mapping[str, Any], part: str | Part, ver
 
     Args:
         op_type: FINN's name with its implementation, for instance ``MVAU_hls``.
-        attributes: FINN's node attributes; those that FINN defaults may be left out, unknown ones are ignored.
+        attributes: FINN's node attributes; those that FINN defaults may be left out, unknown ones are ignored. Numbers
+            and lists may be NumPy's, or text as in a JSON or YAML file.
         part: FPGA part, board or YAML file; FINN looks at its DSP block only.
         version: ``main`` (v0.10.1 line) or ``dev`` (April 2026).
 
