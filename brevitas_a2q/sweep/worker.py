@@ -105,8 +105,9 @@ class Stop:
             self._may_raise = False
 
     def after_epoch(self, seconds: float) -> None:
-        """Raise where another epoch as long as the last one would not fit."""
+        """Raise, and begin nothing more, where another epoch as long as the last one would not fit."""
         if self.now or (self.deadline is not None and time.time() + seconds > self.deadline):
+            self.told = True
             raise Stopped
 
 

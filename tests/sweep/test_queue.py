@@ -202,7 +202,7 @@ def test_a_run_is_left_when_its_next_epoch_would_end_too_late() -> None:
     stop.after_epoch(900)
     with pytest.raises(Stopped):
         stop.after_epoch(1100)
-    assert not stop.now
+    assert stop.now
 
 
 def test_another_sweep_of_the_same_name_is_refused(queue: Opener) -> None:
