@@ -19,8 +19,9 @@ def test_both_forms_share_their_weights(name: str, method: str) -> None:
     floating = build_model(name, **small)
     quantized = build_model(name, QuantSpec(method, accumulator_bit_width=16), **small)  # type: ignore[arg-type]
     load_float_weights(quantized, floating.state_dict())
+    loaded = quantized.state_dict()
     for key, value in floating.state_dict().items():
-        assert torch.equal(quantized.state_dict()[key], value)
+        assert torch.equal(loaded[key], value)
     images = torch.rand(2, *MODELS[name].input_shape)
     assert quantized(images).shape == floating(images).shape
 
