@@ -72,6 +72,8 @@ def trained_network(folder: Path) -> TrainedNetwork:
         raise DataError(
             f"found {what}", where=str(folder), expected="a quantized network", remedy="train it by brevitas-a2q train"
         )
-    model = quantized_form(build_model(config.model, None, **config.model_options), config)
+    # Weights that training started from (an option of torchvision's networks) need not be fetched to be replaced.
+    options = {name: value for name, value in config.model_options.items() if name != "weights"}
+    model = quantized_form(build_model(config.model, None, **options), config)
     checkpoint.restore(model)
     return TrainedNetwork(model.eval(), config, checkpoint.epoch)

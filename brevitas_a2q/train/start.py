@@ -17,16 +17,16 @@ from brevitas_a2q.convert.brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import build_model, load_float_weights
 from brevitas_a2q.models.spec import QuantSpec
+from brevitas_a2q.models.torchvision_models import PREFIX
 from brevitas_a2q.quant.init import ep_init_, scale_init_
 from brevitas_a2q.quant.layers import accumulator_layers, learn_input_ranges
-from brevitas_a2q.train.bias_correction import batch_norms_behind, correct_bias_
+from brevitas_a2q.train.bias_correction import correct_bias_
 from brevitas_a2q.train.calibrate import calibrate
 from brevitas_a2q.train.config import RunConfig
 from brevitas_a2q.train.equalize import equalize_
 
 __all__ = ["Examples", "StartStep", "quantize_start", "quantized_form"]
 
-_TORCHVISION = "torchvision:"
 _FIRST_LOOK = 8  # images that tell layers the type of their inputs; values do not matter
 
 
@@ -65,7 +65,7 @@ def quantized_form(float_model: nn.Module, config: RunConfig) -> nn.Module:
         ConfigError: A layer rule that matches no constrained layer, or weights of another network.
     """
     spec = _spec(config)
-    if config.model.startswith(_TORCHVISION):
+    if config.model.startswith(PREFIX):
         model = copy.deepcopy(float_model)
         constrain_(model, _conversion(spec, config))
     else:
@@ -101,8 +101,8 @@ def quantize_start(
     """
     start = config.start
     log = _Log(on_step)
-    source = copy.deepcopy(float_model).eval()
     first = data.examples(_FIRST_LOOK)
+    source = copy.deepcopy(float_model).to(first.device).eval()
     if start.equalize:
         with log.step("equalization") as say:
             say(f"{equalize_(source)} groups of layers share their ranges")
@@ -124,8 +124,7 @@ def quantize_start(
     if start.bias_correction_images:
         with log.step("bias correction") as say:
             images = data.examples(start.bias_correction_images)
-            corrected = correct_bias_(model, images, batch_norms_behind(source))
-            say(f"{corrected} layers, from {len(images)} training inputs")
+            say(f"{correct_bias_(model, source, images)} layers, from {len(images)} training inputs")
     return model
 
 

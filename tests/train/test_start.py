@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
-from brevitas.nn import QuantConv2d
+from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ConfigError, ModelError
@@ -15,7 +16,9 @@ from brevitas_a2q.quant.layers import accumulator_layers
 from brevitas_a2q.train.bias_correction import batch_norms_behind, correct_bias_
 from brevitas_a2q.train.config import RunConfig, StartConfig
 from brevitas_a2q.train.equalize import equalize_
+from brevitas_a2q.train.model_state import ModelState
 from brevitas_a2q.train.start import StartStep, quantize_start, quantized_form
+from brevitas_a2q.verify.torch_layers import quantized_layers
 
 SMALL = {"resnet18": {"width": 4}, "mobilenet-v1": {"width": 8}}
 
@@ -94,29 +97,47 @@ def test_batch_norms_are_found_where_they_alone_read_a_layer() -> None:
 
 
 @pytest.mark.parametrize("with_norm", [True, False])
-def test_bias_correction_takes_off_the_mean_error(with_norm: bool) -> None:
+@pytest.mark.parametrize("kind", ["conv", "linear"])
+def test_bias_correction_takes_off_the_mean_error(kind: str, with_norm: bool) -> None:
     """The mean over these images of every channel is what it is in float: to the digit, for it is one layer."""
     torch.manual_seed(0)
-    behind = nn.BatchNorm2d(8) if with_norm else nn.Identity()
-    model = nn.Sequential(
-        QuantConv2d(3, 8, 3, bias=not with_norm, weight_bit_width=2, return_quant_tensor=False), behind
-    ).eval()
-    norms = {"0": "1"} if with_norm else {}
-    reference = copy.deepcopy(model)
-    reference[0].weight_quant.disable_quant = True
-    x = torch.rand(20, 3, 8, 8)
+    conv = kind == "conv"
+    x = torch.rand(20, 3, 8, 8) if conv else torch.rand(20, 3)
+    act = {"input_quant": None, "weight_bit_width": 2, "bias": not with_norm}
+    norm = (nn.BatchNorm2d(8) if conv else nn.BatchNorm1d(8)) if with_norm else nn.Identity()
+    float_layer = nn.Conv2d(3, 8, 3, bias=not with_norm) if conv else nn.Linear(3, 8, bias=not with_norm)
+    reference = nn.Sequential(float_layer, norm).eval()
+    model = nn.Sequential(QuantConv2d(3, 8, 3, **act) if conv else QuantLinear(3, 8, **act), copy.deepcopy(norm))
+    model.load_state_dict(reference.state_dict(), strict=False)
+    # As EP-init does: the quantized layer no longer has the float network's weights.
+    model[0].weight.data += 0.1
+    mean = (0, 2, 3) if conv else 0
     with torch.no_grad():
-        wanted, before = reference(x).mean((0, 2, 3)), model(x).mean((0, 2, 3))
-        assert float((wanted - before).abs().max()) > 1e-2
-        assert correct_bias_(model, x, norms, batch_size=8) == 1
-        torch.testing.assert_close(model(x[:16]).mean((0, 2, 3)), reference(x[:16]).mean((0, 2, 3)))
+        wanted = reference(x).mean(mean)
+        assert float((wanted - model.eval()(x).mean(mean)).abs().max()) > 1e-2
+        assert correct_bias_(model.train(), reference, x, batch_size=8) == 1
+        torch.testing.assert_close(model(x).mean(mean), wanted)
     assert (model[0].bias is None) == with_norm
 
 
 def test_a_layer_without_bias_and_batch_norm_is_left_alone() -> None:
-    model = nn.Sequential(QuantConv2d(3, 8, 3, bias=False, weight_bit_width=2)).eval()
-    assert correct_bias_(model, torch.rand(4, 3, 8, 8), {}) == 0
+    reference = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False))
+    model = nn.Sequential(QuantConv2d(3, 8, 3, bias=False, weight_bit_width=2))
+    assert correct_bias_(model, reference, torch.rand(4, 3, 8, 8)) == 0
     assert model[0].bias is None
+
+
+def test_bias_correction_gives_a2q_plus_back_the_mean_of_its_weights() -> None:
+    """Centred weights lose what the mean of the float weights made of inputs that are never negative."""
+    float_model, images = trained_like("digits-cnn"), Images()
+    wide = {"equalize": False, "scale": "stats"}
+
+    def error(count: int) -> float:
+        model = quantize_start(float_model, config("a2q+", 20, bias_correction_images=count, **wide), images)
+        with torch.no_grad():
+            return float((model(images.x) - float_model(images.x)).square().mean())
+
+    assert error(64) < 0.5 * error(0)
 
 
 @pytest.mark.parametrize("method", ["none", "projected", "a2q", "a2q+"])
@@ -193,13 +214,48 @@ def test_rules_that_match_nothing_are_refused() -> None:
 
 @pytest.mark.parametrize("method", ["none", "projected", "a2q+"])
 def test_the_state_of_a_start_loads_into_a_new_quantized_form(method: str) -> None:
-    float_model, images, asked = (
-        trained_like("digits-cnn"),
-        Images(),
-        config(method, rules={} if method == "none" else {"features.4": 10}),
-    )
+    float_model, images = trained_like("digits-cnn"), Images()
+    asked = config(method, rules={} if method == "none" else {"features.4": 10})
     model = quantize_start(float_model, asked, images)
     again = quantized_form(build_model("digits-cnn"), asked).eval()
     again.load_state_dict(model.state_dict())
     with torch.no_grad():
         assert torch.equal(again(images.x), model(images.x))
+
+
+class Residual(nn.Module):
+    """A float network as torchvision makes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.relu = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        self.block = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6))
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.stem(x)))
+        return self.fc(self.pool(self.relu(self.block(x) + x)).flatten(1))
+
+
+@pytest.mark.parametrize("method", ["none", "projected", "a2q+"])
+def test_networks_of_torchvision_are_converted(method: str) -> None:
+    torch.manual_seed(0)
+    float_model, images, steps = Residual().eval(), Images(), list[StartStep]()
+    rules = {} if method == "none" else {"block.0": 11}
+    asked = dataclasses.replace(config(method, rules=rules), model="torchvision:resnet18")
+    model = quantize_start(float_model, asked, images, steps.append)
+    assert type(float_model.stem) is nn.Conv2d
+    widths = {name: layer.weight_quant.accumulator_bit_width for name, layer in accumulator_layers(model)}
+    assert widths == ({} if method == "none" else {"block.0": 11})
+    assert {name: layer.weight_quant.quant_injector.bit_width for name, layer in quantized_layers(model)} == {
+        "stem": 8,
+        "block.0": 4,
+        "fc": 8,
+    }
+    assert steps[-1].message.startswith("3 layers")
+    again = quantized_form(Residual(), asked)
+    ModelState.of(model).restore(again)
+    with torch.no_grad():
+        error = (model(images.x) - float_model(images.x)).abs().mean() / float_model(images.x).abs().mean()
+        assert torch.equal(again.eval()(images.x), model(images.x))
+    assert error < 0.2
