@@ -25,7 +25,12 @@ def _jobs(circuit: str, files: tuple[str, ...], names: str, *rows: tuple[int, ..
 
 def configurations() -> list[Job]:
     """All of them, in the order of ``data/measured.csv``."""
-    some = _Sampler()
+    return [*_first(), *_small()]
+
+
+def _first() -> list[Job]:
+    """Every kind of unit over its parameters' range."""
+    some = _Sampler(1)
     adders = [(pe, w, w + 1) for pe, w in some(6, (1, 2, 4, 8), (2, 4, 8, 12))]
     sums = some(5, (1, 2, 4), (4, 8, 16), (4, 8), (1, 16))
     products = some(5, (1, 2), (4, 8), (3, 4, 8), (1, 16))
@@ -37,7 +42,7 @@ def configurations() -> list[Job]:
     ]
     windows = [_window(*image) for image in some(8, (8, 16, 32), (1, 4, 6), (1, 2), (2, 3, 5))]
     lines = [(s, s, f, k, k, b, t, t) for s, f, k, b, t in some(6, (8, 16, 32), (1, 2), (2, 3), (4, 16), (1, 2))]
-    padded = some(8, (8, 16, 34), (8, 34), (1, 4), (4, 16), (1, 2), (1, 2))
+    padded = [p for p in some(8, (8, 16, 34), (8, 34), (1, 4), (4, 16), (1, 2), (1, 2)) if p[5] == 1]
     maxima = [(c, b, s, s, k, k) for c, b, s, k in some(7, (1, 4, 8), (2, 4, 8), (16, 32), (2, 4))]
     pooled = [
         *((pe, b, b, k, 0) for pe, b, k in some(5, (1, 2, 4), (2, 4, 8), (4, 9))),
@@ -70,11 +75,46 @@ def configurations() -> list[Job]:
     ]
 
 
+def _small() -> list[Job]:
+    """More of the units of a few LUTs, in sizes of usual networks: here one LUT is a tenth of the whole."""
+    some = _Sampler(2)
+    sizes, folds = (9, 10, 16, 18, 30, 34, 56, 58, 114, 226), (1, 2, 3, 4, 8, 12, 16, 64)
+    images = some(20, sizes, folds, (12, 24, 48, 96), (1, 2, 3))
+    spread = some(8, (9, 15, 27, 31, 55, 63), folds, (8, 64))
+    sampled = some(24, (7, 8, 14, 16, 28, 30, 32, 56, 64, 112), folds, (2, 3))
+    lines = some(20, (4, 7, 8, 10, 14, 16, 28, 32, 56, 64), (2, 3, 4), (2, 3, 4))
+    views = some(16, (9, 10, 18, 30, 34, 58), (1, 2, 3, 8), (2, 3, 5), (1, 2))
+    fills = [_window(*image) for image in some(10, (10, 18, 30, 34), (1, 3, 8), (1, 2), (2, 3))]
+    searches = some(14, (2, 3, 4, 6, 8), (8, 12, 16, 22, 28), (16, 64, 128))
+    maxima = some(10, (1, 2, 4, 8), (3, 4, 6, 8), (14, 28, 56), (2,))
+    pools = some(28, (1, 2, 4, 8), (3, 4, 6, 8), (4, 9, 16, 49), (0, 1))
+    averages = some(8, (1, 2, 4), (3, 4, 6, 8), (1, 3, 12), (16, 49, 64))
+    controls = some(36, (1, 2, 3, 4, 9, 12, 16, 18, 27, 32, 36, 48, 64, 72, 144), (1, 2, 3, 4, 5, 8, 10, 16, 32, 64))
+    groups = (5, 6, 7, 9, 10, 12, 14, 18, 20, 25, 28, 32, 36, 48, 56, 64, 72, 104, 144)
+    return [
+        *_jobs("gathering", STREAMS, "N W", *((n, 8) for n in groups)),
+        *_jobs("fifo", STREAMS, "W D", *some(10, (4, 12, 24), (20, 48, 96, 200, 256))),
+        *_jobs("sliding window", WINDOWS, "H W CF KH KW OH OW SH SW D", *fills),
+        *_jobs("padding", WINDOWS, "H W CF B PAD STEP", *((s, s, f, b, p, 1) for s, f, b, p in images)),
+        *_jobs("padding", WINDOWS, "H W CF B PAD STEP", *((s, s, f, b, 0, 2) for s, f, b in spread)),
+        *_jobs("down sampler", WINDOWS, "H W CF STRIDE", *((s, s, f, t) for s, f, t in sampled)),
+        *_jobs("line reader", WINDOWS, "H W SH SW", *((8, w, h, v) for w, h, v in lines)),
+        *_jobs("parallel window", WINDOWS, "H W CF KH KW B SH SW", *((s, s, f, k, k, 4, t, t) for s, f, k, t in views)),
+        *_jobs("max pool", POOLS, "C B H W KH KW", *((c, b, s, s, k, k) for c, b, s, k in maxima)),
+        *_jobs("pool", POOLS, "PE B WS K OP", *((pe, b, b + o * (k - 1).bit_length(), k, o) for pe, b, k, o in pools)),
+        *_jobs("division", POOLS, "PE WS K", *((1, w, k) for w, k in some(8, (7, 9, 11), (9, 25, 49))), top="divide"),
+        *_jobs("global pool", POOLS, "PE B WS CF N", *((pe, b, b + 6, f, n) for pe, b, f, n in averages)),
+        *_jobs("matrix control", WINDOWS, "SF NF", *controls),
+        *_jobs("label select", POOLS, "PE K B N", *some(8, (1, 2, 5), (1, 3), (12, 18, 20), (10, 20, 100))),
+        *_jobs("block search", ("thresholds.sv", "windows.sv"), "B P CF", *searches),
+    ]
+
+
 class _Sampler:
     """Random distinct points of a grid, the same on every run."""
 
-    def __init__(self) -> None:
-        self._rng = np.random.default_rng(1)
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
 
     def __call__(self, count: int, *choices: tuple[int, ...]) -> list[tuple[int, ...]]:
         every = list(product(*choices))

@@ -11,6 +11,7 @@ from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.matrix import control_features
 from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
+from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import rom_luts
 from brevitas_a2q.ir.datatypes import IntType
@@ -127,6 +128,12 @@ def _control(p: Parameters) -> Bill:
     return bill
 
 
+def _search(p: Parameters) -> Bill:
+    bill = Bill()
+    bill.circuit("block search", block_search_features(p["B"], p["P"]))
+    return bill
+
+
 def _dsp(p: Parameters) -> Bill:
     bill = Bill()
     bill.circuit("dsp core", dsp_core_features(p["W"], p["A"], p["SIMD"], p["PE"], p["P"]))
@@ -154,6 +161,7 @@ BUILDERS: dict[str, Callable[[Parameters], Bill]] = {
     "global pool": _global_pool,
     "label select": _labels,
     "dsp core": _dsp,
+    "block search": _search,
 }
 
 

@@ -42,7 +42,7 @@ module gathering #(parameter int N = 4, parameter int W = 8) (
       qv <= av & last;
       if (av) n <= last ? '0 : n + 1'b1;
     end
-  for (genvar i = 0; i < N; i++) always_ff @(posedge clk) if (ar & av & (n == i)) q[i*W+:W] <= a;
+  always_ff @(posedge clk) if (ar & av) q <= {a, q[N*W-1:W]};
 endmodule
 
 module parting #(parameter int N = 4, parameter int W = 8) (

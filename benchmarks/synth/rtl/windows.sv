@@ -72,7 +72,8 @@ module parallel_window #(parameter int H = 10, parameter int W = 10, parameter i
   end
 endmodule
 
-// Zeros outside the rectangle (or off the grid of STEP) of an H x W image.
+// Zeros outside the rectangle (or off the grid of STEP) of an H x W image. Input is ready by a register, so that a word
+// that comes while the output waits is kept aside.
 module padding #(parameter int H = 10, parameter int W = 10, parameter int CF = 2, parameter int B = 8,
                  parameter int PAD = 1, parameter int STEP = 1) (
     input clk, input rst, input [B-1:0] a, input av, output ar, output logic [B-1:0] q, output logic qv, input qr);
@@ -80,17 +81,26 @@ module padding #(parameter int H = 10, parameter int W = 10, parameter int CF = 
   wire [$clog2(W)-1:0] w;
   wire [$clog2(H)-1:0] h;
   wire [((STEP>1)?$clog2(STEP):1)-1:0] sw, sh;
+  logic [B-1:0] aside;
+  logic kept;
   wire free = ~qv | qr;
   wire inner = w >= PAD & w < W - PAD & h >= PAD & h < H - PAD & sw == 0 & sh == 0;
-  wire go = free & (av | ~inner);
-  assign ar = free & inner;
+  wire there = av | kept;
+  wire go = free & (there | ~inner);
+  assign ar = ~kept;
   counter #(.N(CF)) c0 (.clk, .rst, .step(go), .n(), .last(lc));
   counter #(.N(W)) c1 (.clk, .rst, .step(go & lc), .n(w), .last(lw));
   counter #(.N(H)) c2 (.clk, .rst, .step(go & lc & lw), .n(h), .last(lh));
   counter #(.N(STEP)) c3 (.clk, .rst(rst | (go & lc & lw)), .step(go & lc), .n(sw), .last());
   counter #(.N(STEP)) c4 (.clk, .rst(rst | (go & lc & lw & lh)), .step(go & lc & lw), .n(sh), .last());
-  always_ff @(posedge clk) if (rst) qv <= 0; else if (free) qv <= go;
-  always_ff @(posedge clk) if (go) q <= inner ? a : '0;
+  always_ff @(posedge clk)
+    if (rst) begin qv <= 0; kept <= 0; end
+    else begin
+      if (free) qv <= go;
+      kept <= there & ~(free & inner);
+    end
+  always_ff @(posedge clk) if (~kept) aside <= a;
+  always_ff @(posedge clk) if (go) q <= inner ? (kept ? aside : a) : '0;
 endmodule
 
 module down_sampler #(parameter int H = 10, parameter int W = 10, parameter int CF = 2, parameter int STRIDE = 2) (

@@ -8,7 +8,7 @@ from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw.memory import MemoryCost
 
-__all__ = ["Bill", "counter_bits", "wrapped_bits"]
+__all__ = ["Bill", "compared", "counter_bits", "wrapped_bits"]
 
 _DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
 
@@ -23,14 +23,24 @@ def counter_bits(*limits: int) -> int:
     return sum((limit - 1).bit_length() for limit in limits)
 
 
+def compared(*limits: int) -> tuple[int, ...]:
+    """Limits that their counters are compared with; one up to a power of two wraps by itself.
+
+    Example:
+        >>> compared(8, 9)
+        (9,)
+    """
+    return tuple(limit for limit in limits if limit & (limit - 1))
+
+
 def wrapped_bits(*limits: int) -> int:
-    """Bits of the counters that are compared with their limit; one up to a power of two wraps by itself.
+    """Bits of the counters that are compared with their limit.
 
     Example:
         >>> wrapped_bits(8, 9)
         4
     """
-    return counter_bits(*(limit for limit in limits if limit & (limit - 1)))
+    return counter_bits(*compared(*limits))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, wrapped_bits
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, counter_bits, wrapped_bits
 from brevitas_a2q.hw.cost.synthesis.core import core_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
@@ -23,6 +23,7 @@ from brevitas_a2q.hw.memory import MemoryCost, place_memory
 
 __all__ = ["control_features", "matrix_bill", "weight_memory"]
 
+_ONE_FUNCTION = 4  # bits of a counter whose wrap and handshake are one function of six inputs
 _UNROLLED: WeakKeyDictionary[Mvau | Vvau, dict[str, float]] = WeakKeyDictionary()
 
 
@@ -80,10 +81,13 @@ def _control(bill: Bill, unit: Mvau | Vvau, folding: Folding, part: Part) -> Non
 
 
 def control_features(synapse_folds: int, neuron_folds: int) -> dict[str, float]:
-    """Features of the counters over folds of inputs and outputs, which also address the weights."""
+    """Features of the counters over folds of inputs and outputs, and of the one that addresses the weights."""
+    words = synapse_folds * neuron_folds
     return {
         "control.counters": (synapse_folds > 1) + (neuron_folds > 1),
         "control.wrapped": wrapped_bits(synapse_folds, neuron_folds),
+        "control.address": counter_bits(words),
+        "control.wide address": wrapped_bits(words) > _ONE_FUNCTION,
         "control.each": 1,
     }
 

@@ -35,7 +35,10 @@ def pool(unit: Pool, folding: Folding, part: Part) -> Bill:
     window = unit.kernel[0] * unit.kernel[1]
     bill = Bill()
     if unit.function == "max":
-        bill.circuit("pool maximum", {"maximum.bits": folding.pe * unit.input_type.bit_width, "control.each": 1})
+        bits = unit.input_type.bit_width
+        # Up to two bits are compared and chosen in one function.
+        features = {"maximum.bits": folding.pe * bits, "maximum.each": folding.pe * (bits > 2), "control.each": 1}
+        bill.circuit("pool maximum", features)
         return bill
     width = unit.accumulator_bit_width or unit.input_type.bit_width + (window - 1).bit_length()
     bill.circuit("pool sum", _sums(folding.pe * width, window))
@@ -53,16 +56,17 @@ def _sums(bits: int, count: int) -> dict[str, float]:
 def division_features(width: int, divisor: int) -> dict[str, float]:
     """Features of a division by a constant: a product with its reciprocal to as many digits as the result needs.
 
-    One adder fewer than the reciprocal has canonical signed digits; the more of them, the wider they get.
+    One adder fewer than the reciprocal has canonical signed digits; the more bits it has set, the wider they get, as
+    synthesis does not find all of those digits.
 
     Example:
         >>> division_features(8, 9)
-        {'division.bits': 16, 'division.growth': 32}
+        {'division.bits': 16, 'division.growth': 72}
     """
     fraction = width + (divisor - 1).bit_length()
     reciprocal = -(-(1 << fraction) // divisor)
     adders = int(csd_digits(np.array([reciprocal]))[0]) - 1
-    return {"division.bits": width * adders, "division.growth": width * adders * adders}
+    return {"division.bits": width * adders, "division.growth": width * (reciprocal.bit_count() - 1) ** 2}
 
 
 def global_pool(unit: GlobalAccPool, folding: Folding, part: Part) -> Bill:

@@ -90,7 +90,7 @@ def _parallel(row: _Row) -> RowModel:
 def _binary(row: _Row) -> RowModel:
     steps, p, fold = (1 << row("B")) - 1, row("P"), row("CF", 1)
     exact = sum(rom_luts(*shape) for shape in binary_search_memories(steps, p, fold))
-    return RowModel("binary search", binary_search_features(steps, p, fold), row("PE", 1), row("PE", 1) * exact)
+    return RowModel("binary search", binary_search_features(row("B"), p, fold), row("PE", 1), row("PE", 1) * exact)
 
 
 def _unrolled(circuit: str) -> Callable[[_Row], RowModel]:

@@ -53,15 +53,15 @@ def concat(unit: Concat, folding: Folding, part: Part) -> Bill:
 
 
 def width_converter(unit: DataWidthConverter, folding: Folding, part: Part) -> Bill:
-    """Gathers words up to the least common multiple of both widths, then parts them.
+    """Gathers words up to the least common multiple of both widths, then parts them, both by shift registers.
 
-    Gathering writes registers in turn (enables only); parting shifts a loadable register, one 2:1 multiplexer per bit.
+    Gathering shifts whole words in and needs no multiplexer; parting loads and shifts, one 2:1 multiplexer per bit.
     """
     common = lcm(unit.input_width, unit.output_width)
     bill = Bill()
     if common > unit.input_width:
         ratio = common // unit.input_width
-        bill.circuit("gathering", {"control.enables": _enables(ratio), "control.each": 1})
+        bill.circuit("gathering", {"control.wrapped": wrapped_bits(ratio), "control.each": 1})
     if common > unit.output_width:
         shifted = common - unit.output_width
         ratio = common // unit.output_width
@@ -71,21 +71,18 @@ def width_converter(unit: DataWidthConverter, folding: Folding, part: Part) -> B
     return bill
 
 
-def _enables(words: int) -> float:
-    """One enable per word from the counter and two handshake signals: of five inputs, two enables share a LUT."""
-    return words / 2 if counter_bits(words) + 2 <= 5 else words
-
-
 def fifo(unit: Fifo, folding: Folding, part: Part) -> Bill:
     """Two words are registers with a multiplexer; more are a memory with two pointers and a level."""
     bill = Bill()
     if unit.depth <= _REGISTER_FIFO:
         bill.circuit("register fifo", {"multiplexer.pairs": -(-unit.width // 2), "control.each": 1})
         return bill
-    groups = -(-unit.depth // 64)  # memories of 64 words, of which the write pointer selects one
+    placed = place_memory(unit.depth, unit.width, folding.ram_style, part, writable=True)
+    # In LUTs these are memories of 64 words, of which the write pointer selects one.
+    groups = -(-unit.depth // 64) if placed.style == "distributed" else 1
     features = {"pointers.wrapped": wrapped_bits(unit.depth), "pointers.groups": groups - 1, "control.each": 1}
     bill.circuit("fifo", features)
-    bill.memory("memory", place_memory(unit.depth, unit.width, folding.ram_style, part, writable=True))
+    bill.memory("memory", placed)
     return bill
 
 

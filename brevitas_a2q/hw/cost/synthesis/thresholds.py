@@ -6,7 +6,8 @@ one LUT, and equal LUTs are shared between comparators, so that ``1 - (7/8)^n`` 
 per PE all thresholds of a channel are read at once from a memory of ``cf`` words.
 
 *Binary search* (FINN's RTL): one comparator per output bit; stage b has a memory of ``cf * 2^b`` thresholds. One result
-per cycle too. Memories of up to four constants vanish into the comparators.
+per cycle too. Memories of up to four constants vanish into the comparators; in LUTs a memory's last multiplexers mix
+with its comparator, which costs more than one behind the output registers of a block RAM.
 
 Both are P bits wide throughout, and a design takes the cheaper one.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "binary_search",
     "binary_search_features",
     "binary_search_memories",
+    "block_search_features",
     "parallel",
     "parallel_features",
     "thresholds_bill",
@@ -48,9 +50,8 @@ def binary_search_memories(steps: int, width: int, channels_per_pe: int) -> list
     return [(words, bits) for words, bits in shapes if words > _FREE_WORDS]
 
 
-def binary_search_features(steps: int, width: int, channels_per_pe: int) -> dict[str, float]:
-    """Features of one PE, its memories excluded."""
-    stages = steps.bit_length()
+def binary_search_features(stages: int, width: int, channels_per_pe: int) -> dict[str, float]:
+    """Features of the stages of one PE whose memories are in LUTs or constant, the memories excluded."""
     addressed = channels_per_pe > 1
     return {
         "comparators.bits": stages * width,
@@ -59,6 +60,11 @@ def binary_search_features(steps: int, width: int, channels_per_pe: int) -> dict
         "pipeline.codes": stages * stages,
         "pipeline.each": 1,
     }
+
+
+def block_search_features(stages: int, width: int) -> dict[str, float]:
+    """Features of the stages of one PE whose memories are in blocks, the memories excluded."""
+    return {"comparators.bits": stages * width, "pipeline.each": 1}
 
 
 def parallel(steps: int, width: int, channels_per_pe: int, pe: int, style: MemoryStyle, part: Part) -> Bill:
@@ -73,9 +79,15 @@ def parallel(steps: int, width: int, channels_per_pe: int, pe: int, style: Memor
 def binary_search(steps: int, width: int, channels_per_pe: int, pe: int, style: MemoryStyle, part: Part) -> Bill:
     """``pe`` pipelines of comparators."""
     bill = Bill()
-    bill.circuit("binary search", binary_search_features(steps, width, channels_per_pe), pe)
-    for words, bits in binary_search_memories(steps, width, channels_per_pe):
-        bill.memory("threshold memory", place_memory(words, bits, style, part), pe)
+    memories = [place_memory(*m, style, part) for m in binary_search_memories(steps, width, channels_per_pe)]
+    blocks = sum(placed.style != "distributed" for placed in memories)
+    others = steps.bit_length() - blocks
+    if others:
+        bill.circuit("binary search", binary_search_features(others, width, channels_per_pe), pe)
+    if blocks:
+        bill.circuit("block search", block_search_features(blocks, width), pe)
+    for placed in memories:
+        bill.memory("threshold memory", placed, pe)
     return bill
 
 
