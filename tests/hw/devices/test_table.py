@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,21 @@ def test_every_part_is_whole() -> None:
         assert part.bram18 % 2 == 0
         assert part.dsp > 0
         assert part.uram == 0 or part.family != "7-series"
+
+
+def test_counts_agree_with_a_public_list() -> None:
+    """Transcribed from lists of 7-series, UltraScale+ and Versal devices in public repositories, after Wikipedia's.
+
+    Those count block RAMs of 36 kbit and were not made from AMD's product tables by us.
+    """
+    with Path(__file__).with_name("public_counts.csv").open(encoding="utf-8", newline="") as file:
+        public = {row["part"]: row for row in csv.DictReader(file)}
+    assert parts().keys() - public.keys() == {"xcv80"}
+    for name, row in public.items():
+        part = parts()[name]
+        expected = int(row["lut"]), 2 * int(row["bram36"]), int(row["uram"]), int(row["dsp"])
+        assert (part.lut, part.bram18, part.uram, part.dsp) == expected, name
+    assert replace(parts()["xcv80"], name="xcvh1782") == parts()["xcvh1782"]
 
 
 @pytest.mark.parametrize("name", FINN_PLATFORMS)
