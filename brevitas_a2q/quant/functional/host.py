@@ -6,6 +6,9 @@ The same four functions as :mod:`~brevitas_a2q.quant.functional.device` has for 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from brevitas_a2q.quant.kernels.projection import project_rows, projection_gradi
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
+_WORTH_A_THREAD = 1 << 17  # weights
+
 
 def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
     if tensor.dtype != dtype or not tensor.is_contiguous():
@@ -38,6 +43,23 @@ def _rows(tensor: Tensor, dtype: torch.dtype) -> Any:
 
 def _column(tensor: Tensor, dtype: torch.dtype) -> Any:
     return _array(tensor, dtype).reshape(-1)
+
+
+def _run(kernel: Callable[..., None], w: Any, *others: Any) -> None:
+    """Run a kernel over the rows of ``w``: many at a time, where there are many weights and torch may use threads."""
+    threads = min(torch.get_num_threads(), w.size // _WORTH_A_THREAD)
+    if threads < 2:
+        kernel(w, *others)
+        return
+
+    def part(value: Any, block: slice) -> Any:
+        return value[block] if isinstance(value, np.ndarray) and len(value) == len(w) else value
+
+    blocks = [slice(*ends) for ends in pairwise(len(w) * n // threads for n in range(threads + 1))]
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(kernel, *(part(value, block) for value in (w, *others))) for block in blocks]
+    for job in jobs:
+        job.result()
 
 
 def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +76,7 @@ def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: in
     w, s = _rows(rows, dtype), _column(scale if direct else torch.ones(1), dtype)
     codes, out, normals = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 4), w.dtype)
     limits = budget.arrays
-    project_rows(w, s, *limits, q_min, q_max, largest_product(dtype), codes, out, normals)
+    _run(project_rows, w, s, *limits, q_min, q_max, largest_product(dtype), codes, out, normals)
     result, integers = torch.from_numpy(out), torch.from_numpy(codes)
     if not direct:
         column = scale.reshape(-1, 1)
@@ -70,9 +92,10 @@ def project_gradients(
     dtype = compute_dtype(weight.dtype)
     w = _rows(weight, dtype)
     for_weight, for_scale = np.empty_like(w), np.empty(len(w), w.dtype)
-    projection_gradients(
-        _rows(grad, dtype),
+    _run(
+        projection_gradients,
         w,
+        _rows(grad, dtype),
         _column(scale, dtype),
         codes.numpy(),
         normals.numpy(),
@@ -94,7 +117,8 @@ def normalize(
     dtype = compute_dtype(weight.dtype)
     w = _rows(weight, dtype)
     codes, out, columns = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 3), w.dtype)
-    normalize_rows(
+    _run(
+        normalize_rows,
         w,
         _column(scale, dtype),
         _column(norm, dtype),
@@ -121,9 +145,10 @@ def normalize_gradients(
     dtype = compute_dtype(weight.dtype)
     w = _rows(weight, dtype)
     for_weight, for_scale, for_norm = np.empty_like(w), np.empty(len(w), w.dtype), np.empty(len(w), w.dtype)
-    normalization_gradients(
-        _rows(grad, dtype),
+    _run(
+        normalization_gradients,
         w,
+        _rows(grad, dtype),
         _column(scale, dtype),
         codes.numpy(),
         columns.numpy(),

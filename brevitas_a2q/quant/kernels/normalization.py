@@ -106,8 +106,8 @@ def normalize_rows(
 
 @compiled_sums
 def normalization_gradients(
-    grad: Floats,
     w: Floats,
+    grad: Floats,
     s: Floats,
     codes: Codes,
     columns: Floats,
@@ -122,8 +122,8 @@ def normalization_gradients(
     Where the cap holds ``g = s * cap``, so the scale gets what the log-norm does not.
 
     Args:
-        grad: Of ``out``.  # shape: (C, K)
         w: # shape: (C, K)
+        grad: Of ``out``.  # shape: (C, K)
         s: # shape: (C,) or (1,)
         codes: # shape: (C, K)
         columns: # shape: (C, 3)

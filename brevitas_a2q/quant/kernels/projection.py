@@ -245,13 +245,13 @@ def project_rows(
 
 @compiled_sums
 def projection_gradients(
-    grad: Floats, w: Floats, s: Floats, codes: Codes, normals: Floats, grad_w: Floats, grad_s: Floats
+    w: Floats, grad: Floats, s: Floats, codes: Codes, normals: Floats, grad_w: Floats, grad_s: Floats
 ) -> None:
     """Gradients of :func:`project_rows`: straight through, less the component along the normals over active weights.
 
     Args:
-        grad: Of ``out``.  # shape: (C, K)
         w: # shape: (C, K)
+        grad: Of ``out``.  # shape: (C, K)
         s: # shape: (C,) or (1,)
         codes: # shape: (C, K)
         normals: # shape: (C, 4)

@@ -96,3 +96,21 @@ def test_kernels_take_a_budget_for_each_row() -> None:
     for row in range(12):
         own = Budget(*(limit[row : row + 1] if limit.dim() else limit for limit in budget))
         assert torch.equal(host.project(weight[row : row + 1], scale[row : row + 1], own, -7, 7)[1][0], whole[row])
+
+
+def test_threads_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(6)
+    weight, grad = torch.randn(2, 130, 4096, generator=generator).unbind()
+    scale, norm = weight.abs().amax(1, keepdim=True) / 127, weight.abs().sum(1, keepdim=True).log2()
+    budget, threads = budget_from_range(16, -128, 127, torch.arange(130)), torch.get_num_threads()
+    results = []
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        try:
+            _, codes, normals = host.project(weight, scale, budget, -127, 127)
+            _, too, columns = host.normalize(weight, scale, norm, budget, -127, 127, True)
+            gradients = host.project_gradients(grad, weight, scale, codes, normals)
+            results.append([codes, too, *gradients, *host.normalize_gradients(grad, weight, scale, too, columns, True)])
+        finally:
+            torch.set_num_threads(threads)
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
