@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from brevitas_a2q.cli.main import main
 
@@ -96,3 +98,18 @@ def test_without_optuna_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["sweep", "status", "--out", str(tmp_path)]) == 2
     assert "pip install 'brevitas_a2q[sweep]'" in one_line_error(capsys)
+
+
+def test_the_space_files_of_the_documentation_are_valid() -> None:
+    from brevitas_a2q.sweep.space import Space
+    from brevitas_a2q.train.config import RunConfig
+
+    text = (Path(__file__).parents[2] / "docs/sweeps.md").read_text()
+    grid, search = (
+        Space.from_dict(yaml.safe_load(block), RunConfig) for block in re.findall("```yaml\n(.*?)```", text, re.S)
+    )
+    assert len(grid.cells) == 3 * 3 * 6 + 2
+    for settings in grid.cells.values():
+        RunConfig.from_dict(grid.values(settings))
+    held = {key: found.distribution.to_external_repr(0) for key, found in search.search.items()}
+    assert set(search.values(held)["layer_rules"]) == {"features.4", "features.7", "features.10"}
