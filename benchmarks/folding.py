@@ -22,8 +22,9 @@ from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.dse import DesignSpace
 from brevitas_a2q.hw.estimation import estimate_graph
+from brevitas_a2q.hw.folding_curve import fold_curve
 from brevitas_a2q.hw.folding_problem import FoldingProblem
-from brevitas_a2q.hw.folding_result import fold_curve, fold_graph
+from brevitas_a2q.hw.folding_result import fold_graph
 from brevitas_a2q.hw.frontend import read_graph
 
 RESULTS = Path(__file__).parent / "results"
