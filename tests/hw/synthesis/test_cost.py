@@ -113,7 +113,40 @@ def test_no_unit_is_free_and_terms_sum_to_the_total(unit: ir.Unit, folding: ir.F
     assert priced.resources.lut > 0
     assert priced.cycles > 0
     assert all(term.lut >= 0 for term in priced.terms)
+    assert all((term.basis == "exact") == (term.error_band is None) for term in priced.terms)
+    assert {term.basis for term in priced.terms} <= {"exact", "fitted"}
     assert sum(term.lut for term in priced.terms) == pytest.approx(priced.resources.lut, abs=0.5)
+
+
+def test_fifos_in_blocks_do_not_pay_for_luts_that_select() -> None:
+    fifo = ir.Fifo(**_base(), width=8, depth=1024)
+    deep = replace(fifo, depth=32 * 1024)
+    luts = [cost(unit, ir.Folding(ram_style="block"), PART).resources.lut for unit in (fifo, deep)]
+    assert luts[1] == luts[0] < 50
+
+
+def test_thresholds_in_blocks_leave_only_their_comparators_in_luts() -> None:
+    table = np.sort(RNG.integers(-9999, 9999, (64, 255)), axis=1)
+    unit = ir.Thresholding(**_base(channels=64, kind=IntType("INT22")), thresholds=table)
+    blocks, luts = (
+        cost(unit, ir.Folding(ram_style_thresholds=style), PART).resources for style in ("block", "distributed")
+    )
+    assert 0.5 * 8 * 22 < blocks.lut < 8 * 22 < luts.lut
+    assert blocks.bram18 > 0
+
+
+def test_one_factor_for_all_channels_is_shifts_and_adders() -> None:
+    def lut(factor: int) -> int:
+        unit = ir.ChannelwiseOp(
+            **_base(out=IntType("UINT12")),
+            function="mul",
+            parameter_type=IntType("UINT8"),
+            parameters=np.full(16, factor),
+        )
+        return cost(unit, ir.Folding(pe=4), PART).resources.lut
+
+    assert 0 < lut(64) == lut(1) < lut(5) < lut(77)
+    assert lut(5) - lut(64) == 4 * 12
 
 
 @pytest.mark.parametrize("compute", ["lut", "dsp"])
