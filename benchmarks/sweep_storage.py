@@ -1,8 +1,9 @@
 """Which embedded storage survives several processes and kills: SQLite as Optuna opens it, SQLite as we do, the journal.
 
-Several processes take trials from one queue, one of them is killed every fraction of a second and replaced, until the
-queue is empty. Counted: trials that two processes took, processes that ended with an error, the longest time in which
-nobody finished a trial, and whether the storage can be opened and read at the end.
+Several processes take trials from one queue, until it is empty; every few trials one of them is killed and replaced.
+Counted: trials that two processes took, processes that ended with an error, the longest time in which nobody finished a
+trial, and whether the storage can be opened and read at the end. And what a kill in the middle of a write does, which
+random kills seldom meet: how long others wait before they can write, and whether they can read.
 
     python benchmarks/sweep_storage.py [--out benchmarks/results/sweep_storage.json]
 """
@@ -19,12 +20,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -77,7 +79,12 @@ def note(path: Path, line: str) -> None:
     os.close(handle)
 
 
-def measure(variant: str, trials: int, workers: int, seconds: float, kill_every: float, seed: int) -> dict[str, Any]:
+def lines(path: Path) -> int:
+    """How many there are."""
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def measure(variant: str, trials: int, workers: int, seconds: float, kill_every: int, seed: int) -> dict[str, Any]:
     """One queue, emptied under kills."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
@@ -87,14 +94,13 @@ def measure(variant: str, trials: int, workers: int, seconds: float, kill_every:
             study.add_trial(create_trial(state=TrialState.WAITING))
         started = time.time()
         pool = [start(variant, folder) for _ in range(workers)]
-        kills, failures, last_kill = 0, 0, started
+        kills, failures, next_kill = 0, 0, kill_every
         while any(process.is_alive() for process in pool) and time.time() - started < seconds:
             time.sleep(0.02)
-            if kill_every and time.time() - last_kill > rng.uniform(0.5, 1.5) * kill_every:
-                victim = rng.choice(pool)
-                if victim.is_alive():
-                    os.kill(victim.pid or 0, signal.SIGKILL)
-                    kills, last_kill = kills + 1, time.time()
+            if kill_every and lines(folder / "taken") >= next_kill:
+                time.sleep(rng.uniform(0, 0.1))
+                rng.choice(pool).kill()
+                kills, next_kill = kills + 1, lines(folder / "taken") + rng.randint(1, 2 * kill_every - 1)
             for place, process in enumerate(pool):
                 if process.exitcode:
                     failures += process.exitcode > 0
@@ -113,6 +119,41 @@ def measure(variant: str, trials: int, workers: int, seconds: float, kill_every:
             "processes_ended_by_an_error": failures,
             "readable_at_the_end": readable(variant, folder),
         }
+
+
+def killed_while_writing(variant: str, torn: bool) -> dict[str, Any]:
+    """A process is killed with its write done but its lock held; with ``torn``, half of the write is on the disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        study = optuna.create_study(storage=VARIANTS[variant](folder), study_name="s")
+        victim = CONTEXT.Process(target=_die_writing, args=(variant, folder), daemon=True)
+        victim.start()
+        victim.join()
+        assert victim.exitcode == -signal.SIGKILL
+        journal = folder / "sweep.journal"
+        if torn and journal.exists():
+            journal.write_bytes(journal.read_bytes()[:-8])
+        started = time.time()
+        study.set_user_attr("after", 1)
+        waited = time.time() - started
+        with suppress(ValueError):  # the journal's error when it reads on
+            study.set_user_attr("and after that", 2)
+        return {
+            "storage": variant,
+            "write_torn": torn,
+            "next_write_waits_seconds": round(waited, 1),
+            "readable_after_it": readable(variant, folder),
+        }
+
+
+def _die_writing(variant: str, folder: Path) -> None:
+    study = optuna.load_study(study_name="s", storage=VARIANTS[variant](folder))
+    if variant.startswith("journal"):
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # the journal's last step before it unlocks
+    else:
+        engine = study._storage._backend.engine  # type: ignore[attr-defined]
+        sqlalchemy.event.listen(engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    study.set_user_attr("last", 0)
 
 
 def start(variant: str, folder: Path) -> Any:
@@ -145,21 +186,38 @@ def readable(variant: str, folder: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/sweep_storage.json")
-    parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=90, help="limit of one queue")
+    parser.add_argument("--trials", type=int, default=150)
+    parser.add_argument("--workers", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=120, help="limit of one queue")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows = [
         measure(variant, options.trials, options.workers, options.seconds, kill_every, seed)
-        for kill_every in (0.0, 1.0)
+        for kill_every in (0, 5)
         for variant in VARIANTS
         for seed in range(2)
     ]
+    kills = [killed_while_writing(variant, torn) for variant in VARIANTS for torn in (False, True)]
+    kills = [row for row in kills if row["storage"].startswith("journal") or not row["write_torn"]]
     versions = {name: metadata.version(name) for name in ("optuna", "sqlalchemy")}
-    write_atomically(options.out, json.dumps({"rows": rows, "versions": versions}, indent=2) + "\n")
-    for row in rows:
-        print(json.dumps(row))
+    document = {"rows": rows, "killed_while_writing": kills, "versions": versions}
+    write_atomically(options.out, json.dumps(document, indent=2) + "\n")
+    write_atomically(options.out.with_suffix(".md"), table(document))
+    print(table(document))
+
+
+def table(document: dict[str, Any]) -> str:
+    """The measurements as Markdown."""
+    columns = ("storage", "kills", "seconds", "taken_by_two", "finished", "longest_pause_seconds")
+    columns += ("processes_ended_by_an_error", "readable_at_the_end")
+    lines = _lines(document["rows"], columns)
+    columns = ("storage", "write_torn", "next_write_waits_seconds", "readable_after_it")
+    return "\n".join([*lines, "", *_lines(document["killed_while_writing"], columns), ""])
+
+
+def _lines(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
+    heading = f"| {' | '.join(name.replace('_', ' ') for name in columns)} |"
+    return [heading, "|---" * len(columns) + "|", *(f"| {' | '.join(str(row[c]) for c in columns)} |" for row in rows)]
 
 
 if __name__ == "__main__":

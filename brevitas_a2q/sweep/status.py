@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -93,17 +95,26 @@ def _status(run: str, trials: list[FrozenTrial]) -> RunStatus:
             summary = Summary.of_json(trial.user_attrs.get(SUMMARY))
         except SweepError as damaged:
             state, error = "failed", str(damaged)
-    given = trial.user_attrs.get("settings") or trial.params
     return RunStatus(
         run=run,
-        settings=given if isinstance(given, Mapping) else {},
+        settings=_settings(trial),
         state=state,
         trials=sum(other.datetime_start is not None for other in trials),
         epoch=epoch if isinstance(epoch, int) else None,
-        metric=metric if isinstance(metric, float) else None,
+        metric=metric if isinstance(metric, float) and math.isfinite(metric) else None,
         error=error,
         summary=summary,
     )
+
+
+def _settings(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial changes in the base; nothing where that is no mapping of plain values."""
+    given = trial.user_attrs.get("settings") or trial.params
+    try:
+        json.dumps(given, allow_nan=False)
+    except ValueError:
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def _state(trials: list[FrozenTrial]) -> tuple[State, FrozenTrial, str | None]:

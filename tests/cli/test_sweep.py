@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+import brevitas_a2q.train.config  # noqa: F401  # so that what Brevitas logs on import is not taken for our messages
 from brevitas_a2q.cli.main import main
 
 Output = pytest.CaptureFixture[str]

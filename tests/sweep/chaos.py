@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import sys
@@ -33,7 +32,7 @@ def main(address: str, out: Path, kills: int, seed: int) -> None:
         if kills and (done := lines(out)) >= next_kill:
             time.sleep(rng.uniform(0, 0.1))
             victim = rng.choice(pool)
-            os.kill(victim.pid or 0, signal.SIGKILL)
+            victim.kill()
             victim.join()
             kills, next_kill = kills - 1, done + rng.randint(1, 6)
         for place, process in enumerate(pool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_states_as_the_storage_has_them() -> None:
     add(names[3], TrialState.FAIL, end="the loss is NaN")
     add(names[4], TrialState.FAIL, end="its worker was stopped")
     add(names[5], TrialState.COMPLETE, summary={"last": "high"})
-    add(names[6], TrialState.RUNNING, beat=["x"], settings="rm -rf")
+    add(names[6], TrialState.RUNNING, beat={"epoch": "1", "metric": float("nan")}, settings={"P": float("inf")})
     for forged in ("../../etc/passwd", 7, "ABCDEF0123456789", None):
         add(forged, TrialState.COMPLETE)
     status = status_of(study)
@@ -114,7 +115,8 @@ def test_states_as_the_storage_has_them() -> None:
     assert (status.runs[2].epoch, status.runs[2].metric) == (3, 0.5)
     assert status.runs[3].error == "the loss is NaN"
     assert status.runs[6].settings == {}
-    assert status.to_json()["runs"][0]["summary"]["last"] == summary().last
+    assert (status.runs[6].epoch, status.runs[6].metric) == (None, None)
+    assert json.loads(json.dumps(status.to_json(), allow_nan=False))["runs"][0]["summary"]["last"] == summary().last
 
 
 def test_finding_a_study() -> None:
