@@ -1,9 +1,9 @@
 """A small U-Net for colour images, for super-resolution on BSD300.
 
 Source: O. Ronneberger, P. Fischer, T. Brox, *U-Net: Convolutional Networks for Biomedical Image Segmentation*, MICCAI
-2015. As in the A2Q papers it has three encoders and three decoders, resizes by nearest neighbour instead of transposed
-convolutions, and its skip connections are sums with the bit width of the activations (A2Q+, appendix B). The papers
-print no table of its layers; the channel counts are ours.
+2015. As in the A2Q papers it resizes by nearest neighbour instead of transposed convolutions, and its skip connections
+are sums with the bit width of the activations (A2Q+, appendix B). They print no table of its layers: how many encoders
+and decoders it has, and their channels, are ours.
 """
 
 from __future__ import annotations
