@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import onnx
+import torch
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from torch import nn
 
@@ -106,12 +109,11 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         warnings.simplefilter("ignore")  # both exporters warn about themselves: deprecated, experimental
         path = str(Path(folder) / "model.onnx")
         try:
-            export(model, args=args, export_path=path, **options)
+            with _silent_log():
+                export(model, args=args, export_path=path, **options)
         except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError, KeyError) as error:
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise ExportError(
-                f"Brevitas' {exporter} exporter failed: {reason}", where=f"model {type(model).__name__}"
-            ) from error
+            reason = str(error).strip().split("\n")[0].split(" [Caused by")[0] or type(error).__name__
+            raise ExportError(f"Brevitas' {exporter} exporter failed: {reason}", where=_place(model, reason)) from error
         traced = onnx.load(path)
     traced.ir_version = max(traced.ir_version, _FIRST_IR_WITH_NODE_PROPERTIES)
     if exporter == "torchscript":
@@ -121,6 +123,35 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         _gemms_to_matmuls(traced.graph)
     _drop_identities(traced.graph)
     return traced
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """While active, torch does not print its graphs on standard output when the TorchScript exporter fails.
+
+    Its log is off by default, but that exporter turns it on by mistake: it asks whether the function that tells is
+    true, instead of calling it.
+    """
+    switch = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
+    if switch is None:
+        yield
+        return
+    switch(False)
+    torch._C._jit_set_onnx_log_enabled = lambda enabled: None
+    try:
+        yield
+    finally:
+        torch._C._jit_set_onnx_log_enabled = switch
+
+
+def _place(model: nn.Module, reason: str) -> str:
+    """The first layer of the operator that a message speaks of, where there is one."""
+    operator = re.search(r"operator '?(?:aten::)?(\w+)", reason)
+    kind = operator[1].replace("_", "").lower() if operator else ""
+    for name, module in model.named_modules():
+        if type(module).__name__.lower() == kind:
+            return f"layer {name}"
+    return f"model {type(model).__name__}"
 
 
 def _handler(proxy: QuantProxyFromInjector, manager: Any) -> Any:

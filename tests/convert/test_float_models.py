@@ -20,6 +20,7 @@ from brevitas_a2q.config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.convert.tracing import trace
 from brevitas_a2q.convert.values import dataflow
+from brevitas_a2q.errors import ExportError
 from brevitas_a2q.train.calibrate import calibrate
 
 W8A8 = A2QConfig(accumulator_bit_width=18, weight_bit_width=8, activation_bit_width=8)
@@ -207,3 +208,15 @@ def test_values_are_integers_of_brevitas_where_layers_read_them() -> None:
             module.register_forward_pre_hook(lambda m, inputs: kinds.add(type(inputs[0])))
     model(x)
     assert kinds == {IntQuantTensor}
+
+
+def test_an_operation_that_no_file_can_hold_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """VGG on images so small that its average pool would have to enlarge them."""
+    model, x = networks.network("vgg"), images()
+    model.avgpool, model.classifier[0] = nn.AdaptiveAvgPool2d(3), nn.Linear(72, 8)
+    constrain_(model, W8A8, x)
+    model.eval()(x)
+    with pytest.raises(ExportError, match=r"^layer avgpool: .* adaptive_avg_pool2d, output size that are not factor"):
+        export_qonnx(model, x[:1], tmp_path / "model.onnx")
+    assert capfd.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
