@@ -72,7 +72,7 @@ class EstimateConfig:
 
     Args:
         part: FPGA part; ``brevitas-a2q parts`` lists them.
-        target_fps: Frames per second to fold for; None for the fastest that fits.
+        target_fps: Frames per second to fold for; None for the least resources at any speed.
         clock_mhz: Clock of the accelerator.
     """
 
