@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.design import Row
     from brevitas_a2q.hw.estimation import Estimate
 
-__all__ = ["design_options", "estimate_table", "summary", "weights_option"]
+__all__ = ["design_options", "estimate_table", "finn_build_options", "summary", "weights_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +58,20 @@ def weights_option(command: F) -> F:
         callback=_weights,
         help="LUTs that one bram18, uram or dsp counts as; by default as many as the part has for each.",
     )(command)
+
+
+def finn_build_options(command: F) -> F:
+    """FINN's build options that its estimate depends on; see :class:`brevitas_a2q.hw.FinnOptions`."""
+    styles = click.Choice(["auto", "block", "distributed", "ultra"])
+    options = (
+        click.option("--standalone-thresholds", is_flag=True, help="FINN models: thresholds as nodes of their own."),
+        click.option("--prefer-hls", is_flag=True, help="FINN models: HLS wherever there is a choice."),
+        click.option("--ram-style", type=styles, help="FINN models: memory of the weights."),
+        click.option("--ram-style-thresholds", type=styles, help="FINN models: memory of thresholds inside an MVAU."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def estimate_table(estimate: Estimate) -> Table:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
-from brevitas_a2q.cli.design_options import design_options, estimate_table, summary
+from brevitas_a2q.cli.design_options import design_options, estimate_table, finn_build_options, summary
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.estimation import Estimate, ModelName
+    from brevitas_a2q.hw.ir import MemoryStyle
 
 __all__ = ["command"]
 
@@ -32,6 +33,7 @@ _NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--folding", "folding_file", type=_NETWORK, help="FINN folding JSON, instead of a search.")
 @click.option("--require-fit", is_flag=True, help="Exit with status 1 where the design does not fit the part.")
+@finn_build_options
 @report_options
 def command(
     network: Path,
@@ -43,6 +45,10 @@ def command(
     model: ModelName,
     folding_file: Path | None,
     require_fit: bool,
+    standalone_thresholds: bool,
+    prefer_hls: bool,
+    ram_style: MemoryStyle | None,
+    ram_style_thresholds: MemoryStyle | None,
     html: Path | None,
     plot: Path | None,
 ) -> int:
@@ -51,6 +57,7 @@ def command(
     Every unit is listed with its folding, and between the units what connects them: width converters and FIFOs, these
     with their depths. The folding is the cheapest that reaches the target; see `brevitas-a2q fold` for more of that.
     """
+    from brevitas_a2q.hw.cost.finn.flow import FinnOptions
     from brevitas_a2q.hw.devices import find_part
     from brevitas_a2q.hw.estimation import estimate_graph, max_cycles_for
     from brevitas_a2q.hw.folding_file import read_foldings
@@ -60,9 +67,12 @@ def command(
     chosen = find_part(part)
     parse_policy(accumulator)
     max_cycles_for(target_fps, clock_mhz)
+    options = None
+    if standalone_thresholds or prefer_hls or ram_style or ram_style_thresholds:
+        options = FinnOptions(standalone_thresholds, prefer_hls, ram_style or "auto", ram_style_thresholds or "auto")
     graph = read_graph(network)
     foldings = read_foldings(folding_file, graph, chosen) if folding_file else None
-    found = estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings)
+    found = estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings, options)
     write_files(report_files(html, plot, lambda: _report(found)))
     if as_json:
         emit_json(found.to_json())

@@ -19,6 +19,7 @@ from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
 __all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for", "resources_json"]
 
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.cost.finn.flow import FinnOptions
     from brevitas_a2q.hw.cost.finn.unit import Version
 
 ModelName: TypeAlias = Literal["synthesis", "finn-main", "finn-dev"]
@@ -143,6 +144,7 @@ def estimate(
     model: ModelName = "synthesis",
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
+    finn_options: FinnOptions | None = None,
 ) -> Estimate:
     """Estimate the FPGA design of a QONNX file.
 
@@ -154,13 +156,15 @@ def estimate(
         model: ``synthesis`` (ours), or FINN's own formulas: ``finn-main``, ``finn-dev``.
         accumulator: Policy, see :mod:`brevitas_a2q.hw.policies`.
         foldings: Folding of each unit by name, instead of a search.
+        finn_options: FINN's build options, for its own models only.
 
     Raises:
         A2QError: For a bad file, part, policy, target or folding.
     """
     from brevitas_a2q.hw.frontend import read_graph  # imports onnx
 
-    return estimate_graph(read_graph(path), find_part(part), target_fps, clock_mhz, model, accumulator, foldings)
+    chosen = find_part(part)
+    return estimate_graph(read_graph(path), chosen, target_fps, clock_mhz, model, accumulator, foldings, finn_options)
 
 
 def estimate_graph(
@@ -171,11 +175,14 @@ def estimate_graph(
     model: ModelName = "synthesis",
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
+    finn_options: FinnOptions | None = None,
 ) -> Estimate:
     """The same for a dataflow graph that is already in memory."""
     max_cycles = max_cycles_for(target_fps, clock_mhz)
     if model != "synthesis":
-        return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings)
+        return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings, finn_options)
+    if finn_options is not None:
+        raise A2QError("found options of FINN's build", expected="model finn-main or finn-dev with them")
     applied = apply_policy(graph, accumulator)
     if foldings is None:
         design = cheapest(applied.graph, part, synthesis_model(), max_cycles, clock_mhz=clock_mhz).design
@@ -209,6 +216,7 @@ def _as_finn_does(
     model: str,
     accumulator: str,
     foldings: Mapping[str, Folding] | None,
+    options: FinnOptions | None,
 ) -> Estimate:
     """FINN's own report: its nodes under its names; width converters and FIFOs are not in it, latency is a sum."""
     from brevitas_a2q.hw.cost.finn.data_types import data_type
@@ -217,7 +225,7 @@ def _as_finn_does(
     versions: dict[str, Version] = {"finn-main": "main", "finn-dev": "dev"}
     if model not in versions:
         raise A2QError(f"found model {model!r}", expected="synthesis, finn-main or finn-dev")
-    found = finn_estimate(graph, part, target_fps, clock_mhz, versions[model], accumulator, foldings)
+    found = finn_estimate(graph, part, target_fps, clock_mhz, versions[model], accumulator, foldings, options)
     rows = tuple(
         Row(
             name=layer.name,

@@ -101,6 +101,25 @@ def test_compare(capsys: Output, tmp_path: Path) -> None:
     assert found["after"]["lut"] < found["before"]["lut"]
 
 
+@oracle
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ("cnv_w4a4.main.st0.32.fps1000_thrdist", ["--ram-style-thresholds", "distributed"]),
+        ("cnv_w4a4.main.st1.32.fps1000_dist", ["--standalone-thresholds", "--ram-style", "distributed"]),
+        ("cnv_w4a4.main.st1.32.fps1000_hls", ["--standalone-thresholds", "--prefer-hls"]),
+    ],
+)
+def test_finn_build_options(capsys: Output, report: str, words: list[str]) -> None:
+    options = ["--model", "finn-main", "--accumulator", "32", "--target-fps", "1000", "--json", *words]
+    found = json.loads(run(capsys, "estimate", str(ORACLE / "cnv_w4a4.onnx"), *options)[1])
+    layers = json.loads((ORACLE.parent / f"reports/{report}.json").read_text())["layers"]
+    expected = [
+        (layer["name"], *(int(layer["res"][k]) for k in ("LUT", "BRAM_18K", "URAM", "DSP"))) for layer in layers
+    ]
+    assert [(row["name"], *(row[k] for k in ("lut", "bram18", "uram", "dsp"))) for row in found["layers"]] == expected
+
+
 def test_parts(capsys: Output) -> None:
     status, out, _ = run(capsys, "parts", "--json")
     names = {row["name"] for row in json.loads(out)["parts"]}
@@ -118,7 +137,11 @@ def test_parts(capsys: Output) -> None:
         (["estimate", TFC, "--target-fps", "1e9"], "at most one frame per clock cycle"),
         (["estimate", TFC, "--target-fps", "-1"], "found a target of -1.0"),
         (["estimate", "none.onnx"], "none.onnx"),
+        (["estimate", TFC, "--prefer-hls"], "found options of FINN's build; expected model finn-main or finn-dev"),
         (["fold", TFC], "exactly one"),
+        (["fold", TFC, "--target-fps", "1", "--lut-equivalent", "bram=3"], "found a weight of 'bram'"),
+        (["fold", TFC, "--target-fps", "1", "--lut-equivalent", "dsp=x"], "'dsp=x': expected NAME=LUTS"),
+        (["fold", TFC, "--target-fps", "1e8"], "MVAU /f/f.1/MatMul"),
         (["fold", TFC, "--target-fps", "1", "--max-fps"], "exactly one"),
         (["parts", "nothing"], "not in the table"),
     ],
