@@ -131,7 +131,9 @@ def _sum_scale(call: Call, x: Codes, w: Tensor, shape: tuple[int, ...], vector: 
         channels = x.scale.shape[1] if call.node.op != "MatMul" and x.scale.ndim > 1 else 0
         if channels != groups or x.scale.size != channels:
             raise call.error(
-                "found input scales that differ between channels", expected="one scale for all inputs of a sum"
+                "found input scales that differ between channels",
+                expected="one scale for all inputs of a sum",
+                remedy="quantize per tensor, and let one quantizer serve streams that are joined in front",
             )
         scale = np.repeat(scale, shape[1] // groups)
     return (scale * weight_scale).reshape(vector if (scale * weight_scale).size > 1 else ())
