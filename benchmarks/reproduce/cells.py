@@ -108,7 +108,7 @@ def _super_resolution(
         "data_options": {"factor": factor, **data_options},
         "estimate": {"part": _ESTIMATE["part"]},
     }
-    recipe = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8, "epochs": epochs}
+    recipe = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8, "epochs": epochs, "batch_norm_epochs": 1}
     return Family(label, group, base, recipe, recipe, {})
 
 
@@ -118,7 +118,7 @@ UNET_X3 = _super_resolution("unet-x3", "d", "unet", 3)
 
 # Short forms, narrower and of few epochs. They compare methods with each other, not with papers.
 CPU_ESPCN = _super_resolution(
-    "cpu-espcn-half-x2", "cpu-b", "espcn", 2, epochs=10, width={"width": 32}, crop=64, windows_per_image=4
+    "cpu-espcn-half-x2", "cpu-b", "espcn", 2, epochs=3, width={"width": 32}, crop=64, windows_per_image=12
 )
 CPU_RESNET18 = Family(
     "cpu-resnet18-quarter",

@@ -108,14 +108,14 @@ _LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
         "cpu-espcn-half-x2",
         4,
         ("espcn-x2-w4a4",),
-        "Half the channels, ten epochs of 800 windows, on a CPU: compare the methods with each other.",
+        "Half the channels, three epochs of 2,400 small windows, on a CPU: compare the methods with each other.",
     ),
     (
         "Short: ESPCN x2 of half the width, BSD300, W8A8",
         "cpu-espcn-half-x2",
         8,
         ("espcn-x2-w8a8",),
-        "Half the channels, ten epochs of 800 windows, on a CPU: compare the methods with each other.",
+        "Half the channels, three epochs of 2,400 small windows, on a CPU: compare the methods with each other.",
     ),
     (
         "Short: ResNet18 at a quarter of its width, 2,000 images of CIFAR-10, W4A4",
