@@ -41,6 +41,7 @@ PROTOCOLS = {
     "whole": Protocol("whole", resample="bicubic", window=None),
 }
 _PARTS = ("train", "test")
+_FOLDERS = ("", "images", "BSDS300/images", "bsd300")  # where they are looked for under the root
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Bsd300Options:
 
 
 def load_bsd300(root: Path | None, options: Bsd300Options) -> ImagePairs:
-    """BSD300 from the folders ``train`` and ``test`` of JPEG or PNG images under ``root`` (or under ``root/images``).
+    """BSD300 from the folders ``train`` and ``test`` of JPEG or PNG images under ``root`` or in its archive's place.
 
     An .npz file (``root`` itself, or bsd300*.npz in it) with x_train and x_test (uint8, count x height x width x 3)
     serves for small parts of it.
@@ -75,7 +76,7 @@ def load_bsd300(root: Path | None, options: Bsd300Options) -> ImagePairs:
 
 
 def _read(root: Path | None) -> tuple[Sequence[NDArray[np.uint8]], ...]:
-    for folder in () if root is None else (root, root / "images"):
+    for folder in () if root is None else (root / name for name in _FOLDERS):
         if all((folder / part).is_dir() for part in _PARTS):
             return tuple(read_images(folder / part) for part in _PARTS)
     path = root if root is None or root.is_file() else find_npz(root, "bsd300*.npz")
@@ -85,7 +86,7 @@ def _read(root: Path | None) -> tuple[Sequence[NDArray[np.uint8]], ...]:
             where="no --data-root" if root is None else f"--data-root {root}",
             expected="folders train and test of JPEG or PNG images, or a file bsd300*.npz with x_train and x_test",
             remedy="get BSDS300-images.tgz from https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/, "
-            "unpack it, and name its folder",
+            "unpack it there",
         )
     arrays = read_npz(path)
     return tuple(_colour_images(require(arrays, path, f"x_{part}", 4), path, f"x_{part}") for part in _PARTS)

@@ -110,6 +110,14 @@ def test_pairs_move_whole(root: Path) -> None:
     assert {part.pixels.device.type for part in (data.train, data.test)} == {"meta"}
 
 
+def test_the_unpacked_archive_is_found(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    above = tmp_path_factory.mktemp("data")
+    (above / "BSDS300").mkdir()
+    root.rename(above / "BSDS300" / "images")
+    for place in (above, above / "BSDS300"):
+        assert len(pairs(place).train) == 3
+
+
 @pytest.mark.skipif(not (SHARED / "bsd300").exists(), reason="the shared BSD300 is not here")
 def test_bicubic_upscaling_gives_the_published_number() -> None:
     images = RaggedImages.pack(read_images(SHARED / "bsd300" / "test"))
