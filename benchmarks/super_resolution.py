@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from pathlib import Path
 
 import click
@@ -99,20 +98,18 @@ def starts(data_root: Path) -> None:
         f"Float ESPCN x2 after {steps} steps of {BATCH_SIZE} windows of {WINDOW}x{WINDOW} pixels: mean RGB PSNR in dB "
         f"of eight held-out training images (bicubic upscaling: {bicubic_psnr_db(data):.2f}). One seed.",
         "",
-        "| upsampling | last layer starts from | batch norm | dB | seconds |",
-        "|---|---|---|---|---|",
+        "| upsampling | last layer starts from | batch norm | dB |",
+        "|---|---|---|---|",
     ]
     for upsampling in ("resize", "subpixel"):
         for grey in (False, True):
             for settled in (False, True):
-                started = time.perf_counter()
                 model = trained(data, upsampling, grey, settled)
-                seconds = time.perf_counter() - started
                 with torch.no_grad():
                     found = torch.cat([psnr_db(model(x), y) for x, y in data.test_batches(4)]).mean().item()
                 norm = "settles after an epoch" if settled else "of every batch"
                 start = "positive weights, mid grey" if grey else "He's weights"
-                lines.append(f"| {upsampling} | {start} | {norm} | {found:.2f} | {seconds:.0f} |")
+                lines.append(f"| {upsampling} | {start} | {norm} | {found:.2f} |")
                 click.echo(lines[-1], err=True)
     write("super_resolution_starts.md", lines)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -106,3 +109,17 @@ def test_pretrained_weights_get_a_new_last_layer(name: str, monkeypatch: pytest.
     assert model.eval()(torch.rand(1, 3, 64, 64)).shape == (1, 5)
     first = next(iter(pretrained.state_dict()))
     assert torch.equal(model.state_dict()[first], pretrained.state_dict()[first])
+
+
+def test_the_documentation_counts_parameters_and_names_options() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models_and_data.md").read_text(encoding="utf-8")
+    for name, entry in MODELS.items():
+        parameters = sum(p.numel() for p in build_model(name).parameters())
+        options = ", ".join(f"`{option}`" for option in entry.options)
+        assert f"| `{name}` | {entry.task} | {parameters:,} | {options} |" in page
+    for name, kind in DATA_SETS.items():
+        (row,) = (
+            line for line in page.splitlines() if line.startswith(f"| `{name}` |") and "classification" not in line
+        )
+        for option in dataclasses.fields(kind.options):
+            assert option.name == "validation" or f"`{option.name}`" in row or name == "cifar10-subset"
