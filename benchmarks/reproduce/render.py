@@ -151,6 +151,8 @@ def _ladder(title: str, rows: Sequence[Row], published: Sequence[Mapping[str, An
     for table in published:
         found = [m for m in METHODS if m in table]
         text.append(f"Published: {table['title']} ({table['source']}); float {table['float']} {table['unit']}.\n")
+        if "note" in table:
+            text.append(table["note"] + "\n")
         lines = (
             (str(p), *("-" if table[m][i] is None else str(table[m][i]) for m in found))
             for i, p in enumerate(table["widths"])
