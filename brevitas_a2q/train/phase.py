@@ -18,7 +18,7 @@ from brevitas_a2q.train.optim import make_optimizer, make_schedule
 from brevitas_a2q.train.processes import Processes
 from brevitas_a2q.train.recipes import Recipe
 from brevitas_a2q.train.result import EpochResult
-from brevitas_a2q.train.runtime import autocast, compiled, memory_format
+from brevitas_a2q.train.runtime import autocast, compiled, lay_out_, memory_format
 from brevitas_a2q.train.seeds import epoch_seed, seed_everything
 
 __all__ = ["Session"]
@@ -94,7 +94,7 @@ class Session:
         runtime, device = self.config.runtime, self.processes.device
         loss = self.task.loss(recipe.loss)
         context = autocast(runtime, device)
-        model.to(memory_format=memory_format(runtime, device))
+        lay_out_(model, runtime, device)
         with torch.no_grad():  # quantizers that initialise from weights and input widths do so once, before compilation
             model.eval()(self.data.examples(2))
 

@@ -60,16 +60,17 @@ class Processes:
         return value
 
     def broadcast(self, model: nn.Module) -> None:
-        """Give every process the main one's parameters and buffers."""
+        """Give every process the main one's parameters and buffers; constants that stay on the host need no sending."""
         if self.count > 1:
             for tensor in model_tensors(model).values():
-                dist.broadcast(tensor.detach(), 0)
+                if tensor.device == self.device:
+                    dist.broadcast(tensor.detach(), 0)
 
     def average_buffers(self, model: nn.Module) -> None:
         """Replace running statistics by their mean over the processes; other buffers are the same in all."""
         if self.count > 1:
             for buffer in model.buffers():
-                if buffer.is_floating_point():
+                if buffer.is_floating_point() and buffer.device == self.device:
                     dist.all_reduce(buffer)
                     buffer /= self.count
 
@@ -81,7 +82,7 @@ class Processes:
         """
         if self.count == 1:
             return
-        sums = torch.stack([_bits(tensor) for tensor in model_tensors(model).values()])
+        sums = torch.stack([_bits(tensor).to(self.device) for tensor in model_tensors(model).values()])
         low, high = sums.clone(), sums.clone()
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)

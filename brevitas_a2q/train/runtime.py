@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from brevitas.core.zero_point import ZeroZeroPoint
 from brevitas.proxy.runtime_quant import FusedActivationQuantProxy
 from torch import Tensor, nn
 
 from brevitas_a2q.train.config import RuntimeConfig
 from brevitas_a2q.train.model_state import ModelState
 
-__all__ = ["arithmetic", "autocast", "compiled", "memory_format", "wants"]
+__all__ = ["arithmetic", "autocast", "compiled", "lay_out_", "memory_format", "wants"]
 
 
 def wants(setting: Any, device: torch.device) -> bool:
@@ -47,6 +48,19 @@ def autocast(runtime: RuntimeConfig, device: torch.device) -> AbstractContextMan
 def memory_format(runtime: RuntimeConfig, device: torch.device) -> torch.memory_format:
     """Layout of images and weights."""
     return torch.channels_last if wants(runtime.channels_last, device) else torch.contiguous_format
+
+
+def lay_out_(model: nn.Module, runtime: RuntimeConfig, device: torch.device) -> nn.Module:
+    """Move a model to its device, in the memory layout of its training, in place.
+
+    Zero-points that are always zero stay on the host: Brevitas looks at two of them in every layer and step, and a GPU
+    would have to finish all of its work for each look. Operations take a single number from either side.
+    """
+    model.to(device).to(memory_format=memory_format(runtime, device))
+    for module in model.modules():
+        if isinstance(module, ZeroZeroPoint):
+            module.cpu()
+    return model
 
 
 def compiled(
