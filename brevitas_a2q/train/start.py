@@ -121,7 +121,7 @@ def quantize_start(
     if start.ep_init:
         with log.step("EP-init") as say:
             say(f"{len(ep_init_(model))} layers; those that project in every step need none")
-    if start.bias_correction_images:
+    if start.bias_correction_images and start.calibrate_images:  # without activation scales, means would be of noise
         with log.step("bias correction") as say:
             images = data.examples(start.bias_correction_images)
             say(f"{correct_bias_(model, source, images)} layers, from {len(images)} training inputs")

@@ -185,6 +185,17 @@ def test_ep_init_and_scale_are_left_out_where_not_asked_for() -> None:
         torch.testing.assert_close(layer.quant_weight().scale.flatten() * 7, largest)
 
 
+def test_only_what_is_asked_for_is_done() -> None:
+    steps: list[StartStep] = []
+    nothing = {"equalize": False, "scale": "stats", "ep_init": False, "calibrate_images": 0}
+    float_model = trained_like("digits-cnn")
+    model = quantize_start(float_model, config("a2q", **nothing), Images(), steps.append)
+    # Bias correction needs activation scales.
+    assert [step.name for step in steps] == ["quantized form", "weight scales"]
+    for name in ("features.2", "features.5"):
+        assert torch.equal(model.get_submodule(name).running_mean, float_model.get_submodule(name).running_mean)
+
+
 def test_starts_are_the_same_bit_for_bit() -> None:
     float_model = trained_like("digits-cnn")
     one, two = (quantize_start(float_model, config("a2q+"), Images()).state_dict() for _ in range(2))
