@@ -63,14 +63,14 @@ class Processes:
         """Give every process the main one's parameters and buffers; constants that stay on the host need no sending."""
         if self.count > 1:
             for tensor in model_tensors(model).values():
-                if tensor.device == self.device:
+                if tensor.device.type == self.device.type:
                     dist.broadcast(tensor.detach(), 0)
 
     def average_buffers(self, model: nn.Module) -> None:
         """Replace running statistics by their mean over the processes; other buffers are the same in all."""
         if self.count > 1:
             for buffer in model.buffers():
-                if buffer.is_floating_point() and buffer.device == self.device:
+                if buffer.is_floating_point() and buffer.device.type == self.device.type:
                     dist.all_reduce(buffer)
                     buffer /= self.count
 
