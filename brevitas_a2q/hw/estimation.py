@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from brevitas_a2q.errors import A2QError, FoldingError
 from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.cost.result import FINN_TERM, CostTerm, Resources
 from brevitas_a2q.hw.design import Design, Row, build_design
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.folding import cheapest
@@ -113,6 +113,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         **resources_json(row.resources),
         "cycles": row.cycles,
         "depth": row.depth,
+        "lut_terms": [asdict(term) for term in row.terms],
     }
 
 
@@ -237,6 +238,7 @@ def _as_finn_does(
             else None,
             resources=node.resources,
             cycles=node.cycles,
+            terms=(CostTerm(FINN_TERM, node.resources.lut, "FINN parity"),),
         )
         for layer, node in zip(found.layers, found.nodes, strict=True)
     )

@@ -79,11 +79,9 @@ def layer_shares(estimate: Estimate) -> tuple[LayerShare, ...]:
 
 
 def _families(row: Row) -> dict[str, float]:
-    if not row.terms:
-        return {_UNDIVIDED: row.resources.lut} if row.resources.lut else {}
     luts: dict[str, float] = {}
     for term in row.terms:
-        family = _FAMILY_OF.get(term.name, _OTHER)
+        family = _UNDIVIDED if term.basis == "FINN parity" else _FAMILY_OF.get(term.name, _OTHER)
         luts[family] = luts.get(family, 0.0) + term.lut
     return luts
 

@@ -34,8 +34,12 @@ def test_rows_add_up_and_carry_what_their_kind_has() -> None:
     assert data["fps"] >= 10_000
     rows = {row["name"]: row for row in data["layers"]}
     assert set(rows["conv1"]) == {
-        "name", "op", "pe", "simd", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles", "depth"
+        "name", "op", "pe", "simd", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles", "depth",
+        "lut_terms",
     }  # fmt: skip
+    for row in data["layers"]:
+        assert sum(term["lut"] for term in row["lut_terms"]) == pytest.approx(row["lut"], abs=0.5)
+        assert {term["basis"] for term in row["lut_terms"]} <= {"exact", "fitted"}
     assert rows["conv1"]["op"] == "MVAU"
     assert rows["conv1_window"]["pe"] is rows["conv1_window"]["accumulator_bit_width"] is None
     assert rows["conv2_window/fifo"]["op"] == "Fifo"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["Basis", "CostTerm", "Resources", "UnitCost"]
+__all__ = ["FINN_TERM", "Basis", "CostTerm", "Resources", "UnitCost"]
 
 Basis = Literal["exact", "FINN parity", "fitted"]
+FINN_TERM: Final = "FINN's formula"  # FINN's number for a node, which is not divided
 
 
 @dataclass(frozen=True)
