@@ -31,7 +31,7 @@ from brevitas_a2q.train.loop import Step
 from brevitas_a2q.train.optim import make_optimizer
 from brevitas_a2q.train.recipes import Recipe
 from brevitas_a2q.train.result import versions
-from brevitas_a2q.train.runtime import autocast, compiled, memory_format
+from brevitas_a2q.train.runtime import autocast, compiled, lay_out_, memory_format
 from brevitas_a2q.train.seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,7 +45,7 @@ def stepper(
     device = torch.device(runtime.device)
     seed_everything(0)
     layout = memory_format(runtime, device)
-    model = build_model(model_name, spec, **options).to(device, memory_format=layout)
+    model = lay_out_(build_model(model_name, spec, **options), runtime, device)
     images = torch.rand(batch_size, 3, 32, 32, device=device).contiguous(memory_format=layout)
     labels = torch.randint(CLASSES, (batch_size,), device=device)
     recipe = Recipe("sgd", 1e-2, momentum=0.9, batch_size=batch_size)

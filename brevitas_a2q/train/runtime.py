@@ -79,7 +79,6 @@ def compiled(
         report: Gets the message where compilation was left to us and failed.
     """
     from torch._dynamo.exc import TorchDynamoException
-    from torch._inductor.exc import InductorError
 
     if not wants(runtime.compile, next(model.parameters()).device):
         return model
@@ -89,7 +88,7 @@ def compiled(
     before = ModelState.of(model)
     try:
         try_out(faster)
-    except (TorchDynamoException, InductorError) as error:
+    except TorchDynamoException as error:
         if runtime.compile is True:
             raise
         report(f"torch.compile failed ({str(error).splitlines()[0]}); training goes on without it")
