@@ -16,7 +16,7 @@ from brevitas_a2q.hw.ir import AddStreams, ChannelwiseOp
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.tensor import Codes, FloatArray
+from brevitas_a2q.ir.tensor import Codes, FloatArray, integer_sum_fits
 
 __all__ = ["covering", "two_streams"]
 
@@ -36,6 +36,13 @@ def two_streams(context: Context, node: Node) -> Stream:
         unit, total = _adder(context, node, streams, ranges)
         return Stream(unit, replace(output, codes=replace(output.codes, dtype=total)), streams[0].channel_axis)
     found = align(_scales(node, streams), _largest(streams))
+    ends = [max(abs(r.lo), abs(r.hi)) * int(np.abs(f).max()) for r, f in zip(ranges, found.factors, strict=True)]
+    if not integer_sum_fits(sum(ends)):
+        raise node.error(
+            "adds streams of scales too far apart for 62 bits",
+            expected="narrower integers, or a ratio of small integers between the scales",
+            remedy="put a quantizer (QuantIdentity) in front, shared between the streams",
+        )
     if found.error:
         context.warnings.append(
             f"{node.name}: the scales of its inputs differ by no simple ratio, so it is costed as an alignment in fixed"

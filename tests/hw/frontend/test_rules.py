@@ -308,6 +308,13 @@ def test_scales_per_channel_are_aligned_per_channel(builder: Build) -> None:
     assert unit.parameters.tolist() == [1, 2, 8]
 
 
+def sums_too_wide_to_align(b: Any) -> None:
+    wide = np.full((3, 2, 1, 1), 2**23)
+    x = b.quant("x", 1.0, 16)
+    sums = [b.node("Conv", x, b.weights(wide, scale, 25)) for scale in (0.5, 0.3)]
+    layer(b, b.quant(b.node("Add", *sums)), np.ones((2, 3, 1, 1)))
+
+
 def unquantized_sum(b: Any) -> None:
     x = b.quant("x", 1.0)
     y = b.node("Add", layer(b, x), b.constant(column(0.1, 0.2, 0.3)))
@@ -341,6 +348,7 @@ def pool_of_what_falls(b: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "found"),
     [
+        (sums_too_wide_to_align, "62 bits"),
         (unquantized_sum, "real values"),
         (no_unit, "no place in an accelerator"),
         (second_quantizer, "second time"),
