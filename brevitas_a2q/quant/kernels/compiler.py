@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,10 +24,11 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 def _forget_stale() -> None:
     # Numba compiles again what has changed, but not what calls it from another file.
     here = Path(__file__).parent
-    newest = max(source.stat().st_mtime for source in here.glob("*.py"))
+    newest = max((source.stat().st_mtime for source in here.glob("*.py")), default=0.0)
     for stored in here.glob("__pycache__/*.nb[ic]"):
-        if stored.stat().st_mtime < newest:
-            stored.unlink(missing_ok=True)
+        with suppress(OSError):  # another process was faster, or the folder is not ours, and then not used either
+            if stored.stat().st_mtime < newest:
+                stored.unlink()
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:

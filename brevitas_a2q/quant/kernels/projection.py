@@ -25,8 +25,9 @@ Pair: TypeAlias = tuple[int, int]  # of positive and of negative weights
 Histogram: TypeAlias = tuple[Floats, Floats]
 Normals: TypeAlias = tuple[float, float, float, float]
 
-_WINDOW = 12  # units to either side of the threshold that are sorted at first
-_WIDER = 4
+_WINDOW = 16  # units to either side of the threshold that are sorted at first
+_WIDER = 3
+_HALVINGS = 24  # of the interval that a threshold lies in, to less than a thousandth of a bin
 
 
 @compiled
@@ -70,7 +71,7 @@ def _load(counts: Histogram, width: float, scale: float, slant: tuple[float, flo
 def _tight(counts: Histogram, width: float, slant: tuple[float, float], cap: float) -> tuple[float, float]:
     """Thresholds at which the units of both signs use up one constraint, ``slant[0] S+ + slant[1] S- = cap``."""
     low, high = 0.0, width * len(counts[0]) / max(slant[0], slant[1])
-    for _ in range(40):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if _load(counts, width, middle, slant) > cap:
             low = middle
