@@ -23,12 +23,12 @@ from brevitas_a2q.hw.cost.model import synthesis_model
 from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.frontend import read_graph
-from brevitas_a2q.hw.ir import Folding, Graph, Mvau, SlidingWindow, Vvau
+from brevitas_a2q.hw.ir import Folding, Graph, MemoryStyle, Mvau, SlidingWindow, Vvau
 from brevitas_a2q.hw.policies import apply_policy
 from brevitas_a2q.hw.setfolding import setfolding_foldings
 
 POLICIES = ("32", "data-type", "exact", "trained")
-STYLES = {
+STYLES: dict[str, tuple[MemoryStyle, MemoryStyle] | None] = {
     "all in LUTs": ("distributed", "distributed"),  # weights, thresholds
     "weights in BRAM": ("block", "distributed"),
     "all in BRAM": ("block", "block"),
