@@ -39,7 +39,8 @@ def meanings(kind: type[Any]) -> dict[str, str]:
     arguments = re.split(r"\n    (?=\w)", (kind.__doc__ or "").split("Args:\n")[1])[0]
     found = re.findall(r"^        (\w+): (.*(?:\n            .*)*)", arguments, re.MULTILINE)
     return {
-        name: re.sub(r"\s+", " ", text).replace("``", "`").replace('`"', "`").replace('"`', "`") for name, text in found
+        name: re.sub(r"\s+", " ", text.replace("None", "null")).replace("``", "`").replace('`"', "`").replace('"`', "`")
+        for name, text in found
     }
 
 
