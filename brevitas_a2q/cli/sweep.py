@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _STORAGE_HELP = "sqlite:///FILE, journal:FILE or postgresql://USER@HOST/DATABASE; OUT/sweep.db unless given."
 _ENVIRONMENT = "BREVITAS_A2Q_STORAGE"
@@ -28,16 +29,19 @@ _name = click.option("--name", help="Which sweep, where the storage has several.
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 
 
-@click.group("sweep")
-def command() -> None:
+@click.group("sweep", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Run many configurations: a grid of them, or a search that weighs accuracy against accumulator width or LUTs.
 
     docs/sweeps.md shows space files, and sweeps on several machines.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("run")
-@click.option("--space", "source", metavar="SPACE.yaml", type=click.Path(path_type=Path), required=True)
+@click.option("--space", "source", metavar="SPACE.yaml", type=_FILE, required=True, help="What to run.")
 @click.option("--out", metavar="DIR", type=_FOLDER, help="Folder of the sweep; a2q-sweep/NAME unless given.")
 @_storage
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine.")

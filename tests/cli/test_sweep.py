@@ -101,6 +101,12 @@ def test_without_optuna_it_says_what_to_install(
     assert "pip install 'brevitas_a2q[sweep]'" in one_line_error(capsys)
 
 
+def test_without_a_subcommand_it_shows_its_help(capsys: Output) -> None:
+    assert main(["sweep"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("run", "status", "report"))
+
+
 def test_the_space_files_of_the_documentation_are_valid() -> None:
     from brevitas_a2q.sweep.space import Space
     from brevitas_a2q.train.config import RunConfig
