@@ -80,7 +80,8 @@ def render() -> list[Path]:
     rows = load()
     published = yaml.safe_load((HERE / "published.yaml").read_text())
     written, parts = [], [_HEAD]
-    for title, label, bits, names, short in _LADDERS:
+    with_runs = {row.label for row in rows}
+    for title, label, bits, names, short in sorted(_LADDERS, key=lambda ladder: ladder[1] not in with_runs):
         chosen = [r for r in rows if r.label == label and (r.method == "float" or r.weight_bit_width == bits)]
         beside = [published[name] for name in names]
         parts.append(_ladder(title, chosen, beside, short))
@@ -90,7 +91,8 @@ def render() -> list[Path]:
             write_atomically(figure, ladder_figure(title, chosen, beside))
             written.append(figure)
             parts.append(f"![{title}](results/{figure.name})\n")
-    parts += [_headline(rows, published["headline-w8a8-p16"]), _grid(rows, published), _queue()]
+    parts += [_headline(rows, published["headline-w8a8-p16"]), _grid(rows, published), _throughput(), _queue()]
+    parts.insert(1, _small_network())
     page = DOCS / "results.md"
     write_atomically(page, "\n".join(parts))
     return [page, *written]
@@ -222,6 +224,29 @@ def _best(pool: Sequence[Row], p: int, method: str) -> str:
         return "-"
     row = max(rows, key=of_row)
     return f"{100 * of_row(row):.1f} ({row.weight_bit_width},{row.activation_bit_width})"
+
+
+def _small_network() -> str:
+    """The table of the small network's own benchmark, one heading deeper."""
+    table = (HERE.parent / "results" / "accuracy_cpu.md").read_text().rstrip()
+    return f"## The small network\n\nFrom `benchmarks/accuracy_cpu.py`; top-1 accuracy in %, chosen rate. {table}\n"
+
+
+def _throughput() -> str:
+    """Training speed of every quantizer beside float, of every machine that has measured it."""
+    text = ["## Throughput of training\n"]
+    for path in sorted((HERE.parent / "results").glob("throughput-*.json")):
+        report = json.loads(path.read_text())
+        options = "".join(f", {key} {value}" for key, value in report["options"].items())
+        mode = ", compiled" if report["compile"] else ""
+        text.append(
+            f"{report['model']}{options}, batch {report['batch_size']}, {report['device']}, amp {report['amp']}{mode}, "
+            f"torch {report['versions']['torch']}:\n"
+        )
+        head = ("variant", "step, ms", "images per second", "time, float = 1")
+        keys = ("variant", "step_ms", "images_per_second", "ratio_to_float")
+        text.append(_table(head, ([str(row[key]) for key in keys] for row in report["rows"])))
+    return "\n".join(text)
 
 
 def _queue() -> str:
