@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from brevitas_a2q.quant.functional import Budget, budget_from_range, device, host, make_budget, sign_sums
+from brevitas_a2q.quant.kernels.repair import enforce
 
 INPUTS = {"unsigned": (0, 255), "negative": (-255, 0), "signed": (-128, 127), "zero-point": (-100, 155)}
 
@@ -64,6 +68,35 @@ def test_normalization(centred: bool, bits: int) -> None:
     check_gradients("normalize", grad, weight, scale, codes, columns, centred)
 
 
+class Reads(TorchDispatchMode):
+    """Notes every operation for which a processor would wait for an accelerator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "equal", "masked_select"):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("bits", [10, 32])
+def test_nothing_is_read_back(bits: int) -> None:
+    weight, scale = rows()
+    budget, norm = budget_from_range(bits, 0, 255), torch.zeros(12, 1)
+    assert not budget.couples_signs  # read once for every budget, and budgets are kept
+    with Reads() as reads:
+        assert int(torch.ones(())) == 1
+    assert reads.found == ["aten._local_scalar_dense.default"]
+    with Reads() as reads:
+        _, codes, normals = device.project(weight, scale, budget, -127, 127)
+        device.project_gradients(weight, weight, scale, codes, normals)
+        _, codes, columns = device.normalize(weight, scale, norm, budget, -127, 127, True)
+        device.normalize_gradients(weight, weight, scale, codes, columns, True)
+    assert reads.found == []
+
+
 def test_repair_trims_only_what_overflows() -> None:
     budget = make_budget(6, 2, False)
     codes = torch.tensor([[5.0, 6.0, -4.0], [1.0, 2.0, -3.0], [9.0, 0.0, -20.0]])
@@ -73,8 +106,6 @@ def test_repair_trims_only_what_overflows() -> None:
 
 
 def test_kernels_repair_alike() -> None:
-    from brevitas_a2q.quant.kernels.repair import enforce
-
     generator = torch.Generator().manual_seed(2)
     codes = torch.randint(-40, 41, (50, 9), generator=generator, dtype=torch.int16)
     bias = torch.randint(-90, 90, (50,), generator=generator)
