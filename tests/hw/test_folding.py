@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from itertools import product
 
 import numpy as np
@@ -16,7 +17,7 @@ from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import find_part
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.folding import cheapest, fastest, fits
-from brevitas_a2q.hw.folding_budget import any_within, best_within, solve_programme
+from brevitas_a2q.hw.folding_budget import any_within, best_within, impossible, solve_programme
 from brevitas_a2q.hw.folding_curve import fold_curve, setfolding_curve
 from brevitas_a2q.hw.folding_problem import FoldingProblem
 from brevitas_a2q.hw.folding_search import least_cost, pareto
@@ -145,6 +146,25 @@ def test_bad_weights(weights: dict[str, float], message: str) -> None:
         LutEquivalent.of(PART, weights)
 
 
+def test_a_programme_too_large_to_solve_combines_what_prices_favour(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = FoldingProblem(residual_net(), PART, MODEL, all_styles=True, max_cycles=3000)
+    free = least_cost(problem, 3000)
+    budget = Resources(lut=free.resources.lut - 300, bram18=12, uram=1, dsp=60)
+    exact = best_within(problem, 3000, budget)
+    monkeypatch.setattr("brevitas_a2q.hw.folding_budget._MOST_CHOICES", 0)
+    plan = best_within(problem, 3000, budget)
+    assert exact is not None
+    assert plan is not None
+    assert all(u <= b for u, b in zip(astuple(plan.resources), astuple(budget), strict=True))
+    assert exact.lut_equivalent <= plan.lut_equivalent <= 1.1 * exact.lut_equivalent
+
+
+def test_what_is_impossible_is_proven() -> None:
+    problem = FoldingProblem(residual_net(), PART, MODEL, all_styles=True, max_cycles=3000)
+    assert impossible(problem, 3000, Resources(lut=1000, bram18=20, uram=4, dsp=100))
+    assert not impossible(problem, 3000, Resources(lut=230_400, bram18=624, uram=96, dsp=1728))
+
+
 def test_curve_rises_strictly() -> None:
     curve = list(pareto(FoldingProblem(small_cnn(), PART, MODEL)))
     cycles, costs = [p.max_cycles for p in curve], [p.lut_equivalent for p in curve]
@@ -160,8 +180,11 @@ def test_curve_rises_strictly() -> None:
 def test_fastest_fits_and_nothing_faster_does() -> None:
     part = Part("small", "7-series", 6000, 12000, 20, 0, 20, "DSP48E1")
     graph = small_cnn()
-    design = fastest(graph, part, MODEL).design
+    found = fastest(graph, part, MODEL)
+    design = found.design
     assert fits(design.total, part)
+    assert found.least_cycles is not None
+    assert found.least_cycles <= design.performance.max_cycles
     slowest = design.performance.max_cycles
     rates = sorted({int(n) for c in FoldingProblem(graph, part, MODEL).choices for n in c.cycles})
     problem = FoldingProblem(graph, part, MODEL, all_styles=True)
