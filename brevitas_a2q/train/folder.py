@@ -37,13 +37,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, config: RunConfig) -> None:
-    """Make a folder that of a run, or check that it is already.
+    """Make a folder that of a run, or check that it is already; one in which no epoch has ended yet is free.
 
     Raises:
         ConfigError: It is another run's; the message names the keys that differ.
     """
     path = folder / CONFIG
-    if not path.exists():
+    if not path.exists() or not any(folder.glob("checkpoints/[!.]*")):
         write_atomically(path, json.dumps(config.to_dict(), indent=2))
         return
     changed = [

@@ -201,7 +201,7 @@ def fit(
 ) -> History:
     """Train a classifier in place with cross-entropy plus A2Q's penalty (lambda times what norms exceed their caps by).
 
-    The plain loop, on the CPU and in memory; :func:`brevitas_a2q.train.run` is the one with recipes and checkpoints.
+    The plain loop, in memory; :func:`brevitas_a2q.train.run.run` is the one with recipes and checkpoints.
 
     Args:
         model: Classifier, float or quantized; left in evaluation mode.

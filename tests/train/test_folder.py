@@ -18,17 +18,20 @@ CONFIG = RunConfig(seed=3)
 
 def test_the_same_configuration_may_go_on(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
+    (tmp_path / "checkpoints" / "float-00001").mkdir(parents=True)
     claim(tmp_path, CONFIG)
     assert read_config(tmp_path) == CONFIG
 
 
 def test_where_it_is_computed_may_change(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
+    (tmp_path / "checkpoints" / "float-00001").mkdir(parents=True)
     claim(tmp_path, dataclasses.replace(CONFIG, runtime=RuntimeConfig("cuda"), data_root="/elsewhere"))
 
 
 def test_another_configuration_is_refused_by_its_keys(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
+    (tmp_path / "checkpoints" / "float-00001").mkdir(parents=True)
     other = dataclasses.replace(CONFIG, seed=4, recipe=Recipe(epochs=99), quant=None)
     with pytest.raises(ConfigError, match=r"different in quant, recipe\.epochs, seed; choose another folder"):
         claim(tmp_path, other)
@@ -37,9 +40,17 @@ def test_another_configuration_is_refused_by_its_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"sede": 1}'])
 def test_a_folder_that_is_no_runs(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "float-00001").mkdir(parents=True)
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises((ConfigError, DataError), match=r"config\.json"):
         claim(tmp_path, CONFIG)
+
+
+def test_a_folder_in_which_no_epoch_has_ended_is_free(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    (tmp_path / "checkpoints" / ".float-00001").mkdir(parents=True)
+    claim(tmp_path, dataclasses.replace(CONFIG, seed=4))
+    assert read_config(tmp_path).seed == 4
 
 
 def test_what_is_written_is_plain_json(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_killed_at_random_moments(short: RunConfig, reference: Path, tmp_path: P
     while not (tmp_path / "result.json").exists():
         process = start(short, tmp_path)
         # Later and later, so that epochs come to an end between two kills on a slow machine too.
-        process.join(random.uniform(0.2, 0.6 * (kills + 1)))
+        process.join(random.uniform(0.2, 1.2 * (kills + 1)))
         if process.is_alive():
             process.kill()
             kills += 1
