@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.sweep.space import Settings, Space
-from brevitas_a2q.sweep.study import DIED, END, RELEASED, RUN, SURPLUS, end_of, join_study, run_of
+from brevitas_a2q.sweep.study import DIED, END, RELEASED, RUN, SURPLUS, end_of, error_of, join_study, run_of
 from brevitas_a2q.sweep.summary import Summary
 
 __all__ = ["BEAT", "PLACE", "SUMMARY", "Claim", "Queue"]
@@ -74,7 +74,7 @@ class Queue:
             trials = by_run.get(run, [])
             if any(trial.state in (*_OPEN, TrialState.COMPLETE) for trial in trials):
                 continue
-            if not retry_failed and any(end_of(trial) for trial in trials):
+            if error_of(trials) and not retry_failed:
                 continue
             last = trials[-1] if trials else None
             self.study.add_trial(

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep.queue import BEAT, SUMMARY
-from brevitas_a2q.sweep.study import end_of, run_of
+from brevitas_a2q.sweep.study import error_of, run_of
 from brevitas_a2q.sweep.summary import Summary
 
 __all__ = ["RunStatus", "State", "SweepStatus", "status_of"]
@@ -128,7 +128,5 @@ def _state(trials: list[FrozenTrial]) -> tuple[State, FrozenTrial, str | None]:
         for trial in trials:
             if trial.state is of_trial:
                 return state, trial, None
-    failed = [trial for trial in trials if end_of(trial)]
-    if failed:
-        return "failed", failed[-1], end_of(failed[-1])
-    return "interrupted", trials[-1], None
+    error = error_of(trials)
+    return "failed" if error else "interrupted", trials[-1], error

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep.space import Space
 
-__all__ = ["DIED", "END", "RELEASED", "RUN", "SURPLUS", "end_of", "find_study", "join_study", "run_of"]
+__all__ = ["DIED", "END", "RELEASED", "RUN", "SURPLUS", "end_of", "error_of", "find_study", "join_study", "run_of"]
 
 IDENTITY: Final = "sweep"  # user attributes of the study ...
 RUN: Final = "run"  # ... and of its trials
@@ -87,6 +87,12 @@ def end_of(trial: FrozenTrial) -> str | None:
         return None
     end = trial.user_attrs.get(END)
     return str(end) if end is not None and end not in (DIED, RELEASED, SURPLUS) else None
+
+
+def error_of(trials: Sequence[FrozenTrial]) -> str | None:
+    """The error that a run ended with, given all its trials; None where it was tried again since and lost."""
+    ends = [end_of(trial) for trial in trials if trial.user_attrs.get(END) != SURPLUS]
+    return ends[-1] if ends else None
 
 
 def _sampler(space: Space, worker: int) -> BaseSampler:

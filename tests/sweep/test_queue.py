@@ -18,6 +18,7 @@ from brevitas_a2q.sweep.lease import Beat, Patience, Watch, place_of, run_folder
 from brevitas_a2q.sweep.objectives import values_of
 from brevitas_a2q.sweep.queue import Claim, Queue
 from brevitas_a2q.sweep.space import Space
+from brevitas_a2q.sweep.status import status_of
 from brevitas_a2q.sweep.storage import open_storage
 from brevitas_a2q.sweep.study import DIED, END, SURPLUS
 from brevitas_a2q.sweep.summary import Summary
@@ -160,6 +161,24 @@ def test_errors_are_kept_and_retried_when_asked_for(queue: Opener, address: str,
     ours.fill(retry_failed=True)
     assert work(Work(space, address, tmp_path, ToyJob(), QUICK), Stop())
     assert states(ours) == {"COMPLETE": 6, "FAIL": 3}
+
+
+def test_a_failed_run_that_is_lost_when_tried_again_is_queued_again(queue: Opener) -> None:
+    ours = queue({"name": "again", "grid": {"seed": [0]}})
+    ours.fill()
+    claim = ours.claim()
+    assert claim is not None
+    ours.fail(claim, "the loss is NaN")
+    ours.fill()
+    assert ours.settled()
+    ours.fill(retry_failed=True)
+    claim = ours.claim()
+    assert claim is not None
+    assert [run.state for run in status_of(ours.study).runs] == ["running"]
+    ours.release(claim)
+    assert [run.state for run in status_of(ours.study).runs] == ["interrupted"]
+    ours.fill()
+    assert ours.claim() is not None
 
 
 def test_unforeseen_errors_and_bad_values_are_the_runs_own(queue: Opener, address: str, tmp_path: Path) -> None:
