@@ -25,7 +25,8 @@ def csd_digits(weights: IntArray) -> npt.NDArray[np.int64]:
     """
     magnitude = np.abs(weights)
     changed = (3 * magnitude) ^ magnitude
-    return sum((((changed >> bit) & 1) for bit in range(1, 64)), np.zeros_like(magnitude))
+    bits = int(changed.max(initial=0)).bit_length()
+    return sum((((changed >> bit) & 1) for bit in range(1, bits)), np.zeros_like(magnitude))
 
 
 def unrolled_features(activation_bits: int, channel_digits: npt.ArrayLike) -> dict[str, float]:
