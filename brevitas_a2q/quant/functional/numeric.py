@@ -9,6 +9,8 @@ never larger than the checked ones, and a budget that held keeps holding.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ def safe_scale(scale: Tensor) -> Tensor:
     return scale.clamp_min(info.tiny * info.eps)
 
 
+@lru_cache
 def largest_product(dtype: torch.dtype) -> float:
     """What ``q * s`` may not exceed so as to be finite in ``dtype``."""
     info = torch.finfo(dtype)

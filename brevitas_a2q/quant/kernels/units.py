@@ -16,6 +16,7 @@ __all__ = ["LARGEST_RATIO", "bin_width", "count_units", "threshold_of", "units_a
 
 LARGEST_RATIO = 2.0**40  # of |w/s|; far above any code, and far below where gains lose their resolution
 _BINS = 1024  # of either sign
+_RUN = 8  # units
 _FEW_BINS = 256  # in rows of up to as many weights
 
 
@@ -91,8 +92,14 @@ def _units(size: float, gain: float, limit: int) -> int:
 def _sort(gains: Floats, where: Integers) -> None:
     """Sort units by falling gain, in place; a merge sort, so that units that gain the same stay in order."""
     n = len(gains)
+    for i in range(n):  # short runs by insertion
+        gain, element, k = gains[i], where[i], i
+        while k % _RUN and gains[k - 1] < gain:
+            gains[k], where[k] = gains[k - 1], where[k - 1]
+            k -= 1
+        gains[k], where[k] = gain, element
     spare_gains, spare_where = np.empty_like(gains), np.empty_like(where)
-    size = 1
+    size = _RUN
     while size < n:
         for start in range(0, n, 2 * size):
             left, middle, end = start, min(start + size, n), min(start + 2 * size, n)
