@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from brevitas import config, is_dynamo_compiling
+from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS, weight_range
@@ -96,6 +97,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.budget_aware_scale = budget_aware_scale
         learned_width = next(bit_width_impl.parameters(), None) is not None
         self._constant_code_range = None if learned_width or bit_width is None else self._codes_of(bit_width)
+        self._made_constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
         self._threshold: float | None = None  # of int_scaling_impl, once it has been read
         self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
 
@@ -161,8 +163,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         Returns:
             Dequantized weight, scale, zero-point, bit width: what an ordinary ``IntQuantTensor`` is made of.
         """
-        bit_width = self.msb_clamp_bit_width_impl()
-        zero_point = self.zero_point_impl(x, scale, bit_width)
+        zero_point, bit_width = self._constants(x, scale)
         if self.observer_only:
             return x, scale, zero_point, bit_width
         if self.layout.transposed:
@@ -170,6 +171,19 @@ class AccumulatorAwareTensorQuant(nn.Module):
         else:
             y = self.quantize(x, scale, budget)
         return y, scale, zero_point, bit_width
+
+    def _constants(self, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Zero-point and bit width; where both are constants, made once for every type and device."""
+        if is_dynamo_compiling() or not (self._constant_code_range and isinstance(self.zero_point_impl, ZeroZeroPoint)):
+            bit_width = self.msb_clamp_bit_width_impl()
+            return self.zero_point_impl(x, scale, bit_width), bit_width
+        found = self._made_constants.get((x.dtype, x.device))
+        if found is None:
+            with torch.inference_mode(False):
+                bit_width = self.msb_clamp_bit_width_impl()
+                found = self.zero_point_impl(x, scale, bit_width), bit_width
+            self._made_constants[x.dtype, x.device] = found
+        return found
 
 
 class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):

@@ -38,21 +38,20 @@ def count_units(u: Floats, width: float, limits: tuple[int, int]) -> tuple[Float
     Exact where a bin is no wider than a unit; elements spread their units evenly over wider ones.
     """
     bins = _BINS if len(u) > _FEW_BINS else _FEW_BINS
-    above = np.zeros((2, bins + 1), np.int32)
+    above, counts = np.zeros((2, 2 * bins + 1), np.int32), np.zeros((2, 2 * bins + 1))  # nothing beyond the bins
     inverse, largest = 1 / width, LARGEST_RATIO - width
     for i in range(len(u)):
         size = min(abs(np.float64(u[i])), largest)
         above[np.int64(u[i] < 0), np.int64(size * inverse)] += 1
     stride, each = max(1, int(inverse)), max(1.0, width)
-    counts = np.zeros((2, bins + 1))
     for side in range(2):
-        beyond = max(1, int(min(np.float64(limits[side]) * inverse, np.float64(bins))))
+        beyond = max(1, int(min(limits[side] * inverse, np.float64(bins))))
+        total = 0
         for j in range(bins - 1, -1, -1):
-            above[side, j] += above[side, j + 1]
-            gone = above[side, j + beyond] if j + beyond <= bins else 0
-            after = counts[side, j + stride] if j + stride <= bins else 0.0
-            counts[side, j] = after + each * (above[side, j] - gone)
-    return counts[0], counts[1]
+            total += above[side, j]
+            above[side, j] = total
+            counts[side, j] = counts[side, j + stride] + each * (total - above[side, j + beyond])
+    return counts[0, : bins + 1], counts[1, : bins + 1]
 
 
 @compiled
