@@ -88,7 +88,7 @@ def _units(size: float, gain: float, limit: int) -> int:
 
 
 @compiled
-def _sort(gains: Floats, where: Integers) -> None:
+def _sort(gains: Floats, where: Integers, spare_gains: Floats, spare_where: Integers) -> None:
     """Sort units by falling gain, in place; a merge sort, so that units that gain the same stay in order."""
     n = len(gains)
     for i in range(n):  # short runs by insertion
@@ -97,7 +97,6 @@ def _sort(gains: Floats, where: Integers) -> None:
             gains[k], where[k] = gains[k - 1], where[k - 1]
             k -= 1
         gains[k], where[k] = gain, element
-    spare_gains, spare_where = np.empty_like(gains), np.empty_like(where)
     size = _RUN
     while size < n:
         for start in range(0, n, 2 * size):
@@ -139,12 +138,13 @@ def window(u: Floats, sign: int, limit: int, low: float, high: float, codes: Cod
         codes[i] = sign * more if size > 0 else codes[i]
         above += more
         inside += number[i]
-    gains, where = np.empty(inside), np.empty(inside, np.int64)
+    room, places = np.empty(2 * inside), np.empty(2 * inside, np.int64)
+    gains, where = room[:inside], places[:inside]
     filled = 0
     for i in range(len(u)):
         first = abs(np.int64(codes[i])) + 1
         for n in range(first, first + number[i]):
             gains[filled], where[filled] = min(sign * np.float64(u[i]), LARGEST_RATIO) + 0.5 - n, i
             filled += 1
-    _sort(gains, where)
+    _sort(gains, where, room[inside:], places[inside:])
     return above, gains, where
