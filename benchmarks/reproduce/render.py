@@ -98,6 +98,11 @@ def render() -> list[Path]:
     return [page, *written]
 
 
+_SHORT_ESPCN = (
+    "Half the channels, three epochs of 2,400 small windows, on a CPU: too little to pass bicubic upscaling (28.75 dB, "
+    "[protocols](../benchmarks/results/super_resolution_protocols.md)). Compare the methods with each other."
+)
+
 # Title, network, M = N, published tables, what is short about it.
 _LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
     ("ResNet18, CIFAR-10, W4A4", "resnet18", 4, ("resnet18-w4a4-ladder", "resnet18-best"), None),
@@ -110,14 +115,14 @@ _LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
         "cpu-espcn-half-x2",
         4,
         ("espcn-x2-w4a4",),
-        "Half the channels, three epochs of 2,400 small windows, on a CPU: compare the methods with each other.",
+        _SHORT_ESPCN,
     ),
     (
         "Short: ESPCN x2 of half the width, BSD300, W8A8",
         "cpu-espcn-half-x2",
         8,
         ("espcn-x2-w8a8",),
-        "Half the channels, three epochs of 2,400 small windows, on a CPU: compare the methods with each other.",
+        _SHORT_ESPCN,
     ),
     (
         "Short: ResNet18 at a quarter of its width, 2,000 images of CIFAR-10, W4A4",
