@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from brevitas_a2q.report.figures import BLUE, GREY, ORANGE, SKY, bare, image
 
@@ -53,6 +54,7 @@ def ladder_figure(title: str, rows: Sequence[Row], published: Sequence[Mapping[s
             name = "float" if row.method == "float" else "accumulators unconstrained"
             axes.axhline(level, color=GREY, ls=style, label=name)
     axes.set(title=title, xlabel="accumulator bit width P", ylabel="top-1 accuracy, %" if accuracy else "PSNR, dB")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize="small")
     bare(axes)
     return image(figure)

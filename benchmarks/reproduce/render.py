@@ -88,7 +88,7 @@ def render() -> list[Path]:
         if len({r.accumulator_bit_width for r in chosen if r.accumulator_bit_width}) > 1:
             figure = DOCS / "results" / f"{label}-w{bits}.png"
             figure.parent.mkdir(exist_ok=True)
-            write_atomically(figure, ladder_figure(title, chosen, beside))
+            write_atomically(figure, ladder_figure(title, chosen, [] if short else beside))
             written.append(figure)
             parts.append(f"![{title}](results/{figure.name})\n")
     parts += [_headline(rows, published["headline-w8a8-p16"]), _grid(rows, published), _throughput(), _queue()]
