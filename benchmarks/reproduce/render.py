@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,9 @@ def _grid(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
 
 
 def _best(pool: Sequence[Row], p: int, method: str) -> str:
-    of_row: Callable[[Row], float] = lambda row: statistics.mean(run["best"] for run in row.runs)  # noqa: E731
+    def of_row(row: Row) -> float:
+        return statistics.mean(run["best"] for run in row.runs)
+
     rows = [r for r in pool if r.accumulator_bit_width == p and r.method == method]
     if not rows:
         return "-"
