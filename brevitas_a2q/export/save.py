@@ -23,4 +23,4 @@ def save(model: Any, path: Path) -> None:
         path.write_bytes(model.SerializeToString())
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ExportError(f"cannot be saved: {reason}", where=f"file {path.parent}") from error
+        raise ExportError(f"cannot be saved: {reason}", where=f"folder {path.parent}") from error

@@ -11,6 +11,7 @@ quantizer's qualified name, and which of its calls it is, as node properties, :d
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 import tempfile
@@ -24,6 +25,7 @@ from typing import Any, Final, Literal
 import onnx
 import torch
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from brevitas.quant_tensor import QuantTensor
 from torch import nn
 
 from brevitas_a2q.errors import ExportError
@@ -91,6 +93,7 @@ def set_property(holder: Any, key: str, value: object) -> None:
 
 
 def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..., Any], manager: Any) -> Any:
+    _return_plain_tensors(model)
     for proxy in quantizers(model).values():
         proxy.export_handler = _handler(proxy, manager)
         proxy.export_debug_name, proxy.export_output_debug = "", exporter == "torchscript"
@@ -123,6 +126,23 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         _gemms_to_matmuls(traced.graph)
     _drop_identities(traced.graph)
     return traced
+
+
+def _return_plain_tensors(model: nn.Module) -> None:
+    # An exporter takes a quantized tensor for the tuple that it is: its scale and bit width would become outputs too.
+    kind = type(model)
+
+    @functools.wraps(kind.forward)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return _values(kind.forward(self, *args, **kwargs))
+
+    model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+
+
+def _values(output: Any) -> Any:
+    if isinstance(output, QuantTensor):
+        return output.value
+    return type(output)(map(_values, output)) if type(output) in (tuple, list) else output
 
 
 @contextmanager

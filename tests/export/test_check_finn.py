@@ -16,6 +16,7 @@ from brevitas.quant import (
     Int16Bias,
     ShiftedUint8ActPerTensorFloat,
     ShiftedUint8WeightPerTensorFloat,
+    SignedBinaryActPerTensorConst,
     Uint8ActPerTensorFloat,
 )
 from torch import nn
@@ -63,6 +64,12 @@ def conv(*sizes: int, **options: Any) -> nn.Module:
     return qnn.QuantConv2d(*sizes, bias=False, weight_quant=Int8WeightPerChannelFloat, weight_bit_width=4, **options)
 
 
+class HalfBipolar(SignedBinaryActPerTensorConst):
+    """-0.5 and 0.5."""
+
+    min_val, max_val = -0.5, 0.5
+
+
 class Residual(nn.Module):
     """Two branches, each with a quantizer of its own."""
 
@@ -76,16 +83,41 @@ class Residual(nn.Module):
         return self.last(self.quant(self.left(self.branch(x)).value + self.right(x).value))
 
 
+class Concatenated(nn.Module):
+    """Sums quantized twice, by different scales, and concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.conv, self.left, self.right = identity(), conv(4, 4, 1), identity(), identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(self.quant(x))
+        return torch.cat((self.left(x).value, self.right(2 * x).value), dim=1)
+
+
 CASES = {
     "FINN-01": lambda: [identity(), conv(4, 4, 1), nn.ReLU(), identity(), conv(4, 4, 1)],
     "FINN-02": lambda: [identity(act_quant=Uint8ActPerTensorFloat), conv(4, 4, 1)],
     "FINN-03": lambda: [identity(act_quant=ShiftedUint8ActPerTensorFloat), conv(4, 4, 1)],
     "FINN-04": lambda: [identity(float_to_int_impl_type="floor"), conv(4, 4, 1)],
     "FINN-05": lambda: [identity(bit_width=9), conv(4, 4, 1)],
+    "FINN-06": lambda: [
+        identity(
+            scaling_per_output_channel=True,
+            per_channel_broadcastable_shape=(1, 4, 1, 1),
+            scaling_stats_permute_dims=(1, 0, 2, 3),
+        ),
+        conv(4, 4, 1, groups=4),
+    ],
+    "FINN-07": lambda: [identity(), conv(4, 4, 1), qnn.QuantIdentity(act_quant=HalfBipolar)],
+    "FINN-11": lambda: [identity(), conv(4, 4, 1), nn.Tanh(), identity()],
     "FINN-12": lambda: [identity(), conv(4, 4, 1), nn.ReLU(), nn.MaxPool2d(2), identity(), conv(4, 4, 1)],
+    "FINN-13": lambda: [identity(), nn.BatchNorm2d(4), identity(), conv(4, 4, 1)],
     "FINN-14": lambda: [identity(), conv(4, 8, 1, groups=4)],
     "FINN-15": lambda: [identity(), conv(4, 4, 1, stride=(2, 1))],
     "FINN-16": lambda: [identity(), nn.MaxPool2d(3, 2), conv(4, 4, 1)],
+    "FINN-17": lambda: [identity(), nn.AvgPool2d(2), identity(), conv(4, 4, 1)],
+    "FINN-19": lambda: [Concatenated()],
 }
 
 
@@ -102,6 +134,19 @@ def test_residual_scales(tmp_path):
     findings = findings_of(Residual(), torch.randn(1, 4, 6, 6), tmp_path)
     assert [finding.rule for finding in findings] == ["FINN-18"]
     assert "share" in findings[0].mend
+
+
+def test_shared_weights(tmp_path):
+    path = tmp_path / "net.onnx"
+    export(nn.Sequential(identity(), conv(4, 4, 1), identity(), conv(4, 4, 1)), torch.randn(1, 4, 6, 6), path)
+    assert check_finn(path) == ()
+    model = onnx.load(path)
+    first, second = (node for node in model.graph.node if node.op_type == "Conv")
+    second.input[1] = first.input[1]
+    onnx.save(model, path)
+    findings = check_finn(path)
+    assert [(finding.rule, finding.node) for finding in findings] == [("FINN-09", first.name)]
+    assert second.name in findings[0].found
 
 
 def test_batch_size(tmp_path):

@@ -117,6 +117,21 @@ def test_quantized_biases(small_net, image, tmp_path, bias_quant):
     assert report.round_trip.quantizers == 8
 
 
+@pytest.mark.parametrize("exporter", ["torchscript", pytest.param("dynamo", marks=pytest.mark.torch28)])
+def test_network_that_returns_quantized_tensors(image, tmp_path, exporter):
+    """Its output is their values alone, not the scale, zero-point and bit width that they carry."""
+    quant = qnn.QuantIdentity(bit_width=4, return_quant_tensor=True)
+    layer = qnn.QuantConv2d(2, 3, 1, bias=False, weight_quant=Int8WeightPerChannelFloat, weight_bit_width=4)
+    model = torch.nn.Sequential(quant, layer, qnn.QuantReLU(bit_width=4, return_quant_tensor=True))
+    model(image)
+    expected = model.eval()(image).value.detach().numpy()
+    export_qonnx(model, image, tmp_path / "net.onnx", exporter=exporter)
+    file = ModelWrapper(str(tmp_path / "net.onnx"))
+    (output,) = file.graph.output
+    found = execute_onnx(file, {file.graph.input[0].name: image.numpy()})[output.name]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_weight_quantizer_shared_by_two_layers(image, tmp_path):
     quant = qnn.QuantIdentity(bit_width=4, return_quant_tensor=True)
     first = qnn.QuantConv2d(2, 2, 1, bias=False, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=4)
