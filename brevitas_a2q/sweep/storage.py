@@ -64,13 +64,16 @@ def visible(address: str) -> str:
     Example:
         >>> visible("postgresql://me:secret@host/sweeps")
         'postgresql://me:***@host/sweeps'
+        >>> visible("postgresql://me@host/sweeps?password=secret")
+        'postgresql://me@host/sweeps?password=***'
     """
     if address.startswith(JOURNAL):
         return address
-    try:
-        return make_url(address).render_as_string(hide_password=True)
-    except ArgumentError:
+    url = _parsed(address)
+    if url is None:
         return f"{address.partition(':')[0]}..."
+    hidden = {key: "***" for key in url.query if "password" in key}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
 
 def _opened(address: str, must_exist: bool) -> BaseStorage:
@@ -105,30 +108,36 @@ def _database_errors(address: str) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error if isinstance(error, SQLAlchemyError) else error.__cause__ or error
         line = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
-        password = _password(address)
-        if password:
+        for password in _passwords(address):
             line = line.replace(password, "***")
         where, expected = visible(address), "a database that answers"
         raise SweepError(f"cannot be used ({line})", where=where, expected=expected) from None
 
 
-def _password(address: str) -> str:
-    if address.startswith(JOURNAL):
-        return ""
+def _passwords(address: str) -> list[str]:
+    """What no message may show; libpq takes some from the query, too."""
+    url = None if address.startswith(JOURNAL) else _parsed(address)
+    if url is None:
+        return []
+    of_query = [str(value) for key, value in url.query.items() if "password" in key]
+    return [password for password in (str(url.password or ""), *of_query) if password]
+
+
+def _parsed(address: str) -> URL | None:
+    """The parts of an address; None where it has none that can be told apart from a password."""
     try:
-        return str(make_url(address).password or "")
-    except ArgumentError:
-        return ""
+        url = make_url(address)
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        return None
+    return None if "@" in (url.host or "") else url
 
 
 def _url(address: str) -> URL:
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        url = None
+    url = _parsed(address)
     backend = "" if url is None else url.get_backend_name()
     if url is None or backend not in ("sqlite", "postgresql", "postgres"):
-        raise SweepError(f"found storage {visible(address)}", expected=_FORMS)
+        remedy = "write ':' and '@' in a password as %3A and %40" if "@" in address else None
+        raise SweepError(f"found storage {visible(address)}", expected=_FORMS, remedy=remedy)
     if backend == "sqlite":
         return url.set(drivername="sqlite")
     return url.set(drivername="postgresql+psycopg")

@@ -14,6 +14,9 @@ from brevitas_a2q.sweep.storage import open_storage, visible
     ("address", "message"),
     [
         ("postgresql://me:geheim@127.0.0.1:1/sweeps", "127.0.0.1:1/sweeps: cannot be used (connection failed"),
+        ("postgresql://me@127.0.0.1:1/sweeps?password=geheim", "127.0.0.1:1/sweeps?password=***: cannot be used"),
+        ("postgresql://me:geheim@host:port/sweeps", "found storage postgresql...; expected sqlite:///FILE"),
+        ("postgresql://me:und@geheim@host/sweeps", "%40"),
         ("mysql://me:geheim@host/sweeps", "expected sqlite:///FILE"),
         ("postgresql:/me:geheim@host", "expected sqlite:///FILE"),
         ("nonsense", "found storage nonsense...; expected sqlite:///FILE"),
@@ -54,4 +57,5 @@ def test_errors_of_what_is_done_inside_are_left_alone(tmp_path: Path) -> None:
 
 def test_passwords_are_hidden() -> None:
     assert visible("postgresql://me:p%40ss@host:5/db") == "postgresql://me:***@host:5/db"
+    assert visible("postgresql://me@h/db?sslpassword=a&password=b") == "postgresql://me@h/db?password=***&sslpassword=***"
     assert visible("journal:/a:b@c") == "journal:/a:b@c"
