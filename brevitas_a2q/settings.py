@@ -17,9 +17,11 @@ import yaml
 
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["known_keys", "nearest", "parse", "plain", "read_yaml"]
+__all__ = ["known_keys", "nearest", "parse", "parse_yaml", "plain", "read_yaml"]
 
 Kind = TypeVar("Kind")
+
+_LARGEST = 1_000_000  # values and letters of one file, aliases unfolded
 
 
 def nearest(word: object, choices: Iterable[str]) -> str | None:
@@ -150,17 +152,62 @@ def plain(value: Any) -> Any:
     return value
 
 
+def parse_yaml(text: str, where: str) -> Any:
+    """Plain values of a YAML text: numbers, texts, booleans, null, lists and mappings.
+
+    Args:
+        text: What somebody wrote; nothing in it is executed.
+        where: How messages name the place.
+
+    Raises:
+        ConfigError: No YAML, values of another kind (dates, say), or aliases that unfold into very many of them.
+
+    Example:
+        >>> parse_yaml("{rate: 1.0e-3, epochs: 3}", "text")
+        {'rate': 0.001, 'epochs': 3}
+    """
+    try:
+        values = yaml.safe_load(text)
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply", where=where, expected="a few levels") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a 13th month, or an integer of thousands of digits
+        raise ConfigError(f"is no YAML ({error})", where=where) from error
+    _require_plain(values, where)
+    return values
+
+
+def _require_plain(values: Any, where: str) -> None:
+    pending, size = [values], 0
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (Mapping, list)):
+            pending += [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+            size += len(value)
+        elif isinstance(value, str):
+            size += len(value)
+        elif not (value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 64)):
+            kind = (
+                "an integer of more than 64 bits"
+                if isinstance(value, int)
+                else f"a value of type {type(value).__name__}"
+            )
+            raise ConfigError(f"found {kind}", where=where, expected="numbers, texts, booleans, lists and mappings")
+        if size > _LARGEST:
+            raise ConfigError(
+                f"unfolds into more than {_LARGEST} values and letters", where=where, remedy="drop aliases"
+            )
+
+
 def read_yaml(source: str | Path) -> Any:
     """Plain values of a YAML file; an empty one is an empty mapping.
 
     Raises:
-        ConfigError: The file is missing or no YAML.
+        ConfigError: The file is missing, or what :func:`parse_yaml` raises.
     """
     path = Path(source)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path), expected="a YAML file") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"is no YAML ({error})", where=str(path)) from error
+    values = parse_yaml(text, str(path))
     return {} if values is None else values

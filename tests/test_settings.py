@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.settings import parse, plain, read_yaml
+from brevitas_a2q.settings import parse, parse_yaml, plain, read_yaml
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,26 @@ def test_files(tmp_path: Path) -> None:
             read_yaml(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_yaml(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("root: 2024-13-41", "is no YAML"),
+        ("seed: " + "9" * 5000, "is no YAML"),
+        ("seed: 0x" + "f" * 5000, "more than 64 bits"),
+        ("width: 2026-01-01", "type date"),
+        ("width: !!set {a}", "type set"),
+        ("width: !!binary aGVsbG8=", "type bytes"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a: &a [*a]", "unfolds into more than"),
+        (
+            "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)),
+            "unfolds into more than",
+        ),
+        ("model: !!python/object/apply:os.getcwd []", "is no YAML"),
+    ],
+)
+def test_yaml_that_no_configuration_needs(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^place: .*{message}"):
+        parse_yaml(text, "place")

@@ -58,7 +58,9 @@ def command(
     from brevitas_a2q.train.run import run
 
     given = {"data_root": data_root, "seed": seed, "runtime.device": device}
-    changes = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None] + list(overrides)
+    changes = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None
+    ] + list(overrides)
     if source is None:
         config = RunConfig.from_dict(with_overrides({}, changes))
     else:

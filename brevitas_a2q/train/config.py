@@ -13,7 +13,7 @@ from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.models.spec import QuantSpec
-from brevitas_a2q.settings import parse, plain, read_yaml
+from brevitas_a2q.settings import parse, parse_yaml, plain, read_yaml
 from brevitas_a2q.train.recipes import Recipe, recipe_values
 
 __all__ = ["EstimateConfig", "RunConfig", "RuntimeConfig", "StartConfig", "with_overrides"]
@@ -204,11 +204,7 @@ def with_overrides(values: Any, overrides: Sequence[str]) -> Any:
         where = f"override {override!r}"
         if not equals or not all(key.split(".")):
             raise ConfigError("found no KEY=VALUE", where=where, expected="for example recipe.epochs=3")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"is no YAML ({error})", where=where) from error
-        values = _set(values, key.split("."), value, where)
+        values = _set(values, key.split("."), parse_yaml(text, where), where)
     return values
 
 

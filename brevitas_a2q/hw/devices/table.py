@@ -27,7 +27,7 @@ def _read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PartError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month, or not UTF-8
         raise PartError("found a file that is not YAML", where=str(path), expected="a YAML mapping") from error
 
 
@@ -119,7 +119,7 @@ def load_part(path: Path) -> Part:
             expected=f"keys name, family, {', '.join(_COUNTS)} and, if need be, dsp_block",
         )
     family = fields["family"]
-    if family not in _DSP_BLOCKS:
+    if not isinstance(family, str) or family not in _DSP_BLOCKS:
         raise PartError(f"found family {family!r}", where=str(path), expected=f"one of {', '.join(_DSP_BLOCKS)}")
     counts = {key: fields.get(key, 0) for key in _COUNTS}
     for key, value in counts.items():
