@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,18 @@ __all__ = ["find_npz", "read_images", "read_npz", "require"]
 
 MAX_BYTES = 4 << 30  # of one data set in memory
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_UNREADABLE: Final = (  # what zipfile and numpy raise; RuntimeError for encryption and unknown compression
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+)
 
 
 def require(arrays: Mapping[str, NDArray[Any]], path: Path, name: str, ndim: int) -> NDArray[Any]:
@@ -62,12 +76,16 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > MAX_BYTES:
             raise DataError(f"found {unpacked} bytes", where=str(path), expected=f"at most {MAX_BYTES}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DataError):
-            raise
+        with np.load(path, allow_pickle=False) as archived:
+            arrays = dict(archived)
+    except DataError:
+        raise
+    except _UNREADABLE as error:
         raise DataError(f"cannot be read ({error})", where=str(path), expected="an .npz file of arrays") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy hands out what it does not know as bytes
+            raise DataError(f"found {name}, which is no array", where=str(path), expected="an .npz file of arrays")
+    return arrays
 
 
 def read_images(folder: Path) -> list[NDArray[np.uint8]]:
