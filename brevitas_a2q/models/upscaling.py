@@ -24,7 +24,7 @@ def upscaling_head(layers: LayerFactory, inputs: int, factor: int, upsampling: s
     Raises:
         ConfigError: No such way of upsampling, or a factor other than 2 and 3.
     """
-    if factor not in (2, 3):
+    if not isinstance(factor, int) or factor not in (2, 3):  # 2.0 is no size
         raise ConfigError(f"found upscale_factor = {factor!r}", expected="2 or 3")
     if upsampling == "resize":
         convolution = layers.conv(inputs, 3, 3, padding=1, boundary=True)

@@ -34,6 +34,7 @@ _PHASES: Final = ("float", "quantized")
 _NAME: Final = re.compile(r"(float|quantized)-(\d{5})")
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 _MODEL = "model/"
+_KEYS: Final = {"phase", "epoch", "param_groups", "optimizer", "schedule", "attributes", "curve"}
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,13 @@ def _read(path: Path) -> Checkpoint:
             raise DataError(f"found format {state['format']}", where=str(path), expected=f"{FORMAT}", remedy=remedy)
         if _digest(path / _TENSORS) != state["tensors_sha256"]:
             raise DataError(f"{_TENSORS} is damaged", where=str(path), expected=f"what {_STATE} names", remedy=remedy)
+        if lacking := _KEYS - set(state):
+            raise DataError(f"{_STATE} lacks {', '.join(sorted(lacking))}", where=str(path), remedy=remedy)
         curve = tuple(EpochResult(**record) for record in state["curve"])
+        if not curve or f"{curve[-1].phase}-{curve[-1].epoch:05d}" != path.name:
+            raise DataError("found the curve of another epoch", where=str(path), expected=path.name, remedy=remedy)
         return Checkpoint(path, state["phase"], state["epoch"], curve, state, load_tensors(path / _TENSORS))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, KeyError, TypeError) as error:
         raise DataError(
             f"cannot be read ({type(error).__name__}: {error})", where=str(path), expected="a checkpoint", remedy=remedy
         ) from error

@@ -13,9 +13,11 @@ from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.train.config import RunConfig
 
-__all__ = ["claim", "locked", "read_config"]
+__all__ = ["CHECKPOINTS", "RESULT", "claim", "locked", "read_config"]
 
 CONFIG: Final = "config.json"
+CHECKPOINTS: Final = "checkpoints"
+RESULT: Final = "result.json"
 _MAY_CHANGE: Final = ("runtime", "data_root")  # where and how it is computed, not what
 
 
@@ -37,13 +39,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, config: RunConfig) -> None:
-    """Make a folder that of a run, or check that it is already; one in which no epoch has ended yet is free.
+    """Make a folder that of a run, or check that it is already; one with neither an epoch nor a result is free.
 
     Raises:
         ConfigError: It is another run's; the message names the keys that differ.
     """
     path = folder / CONFIG
-    if not path.exists() or not any(folder.glob("checkpoints/[!.]*")):
+    begun = (folder / RESULT).exists() or any((folder / CHECKPOINTS).glob("[!.]*"))
+    if not begun:
         write_atomically(path, json.dumps(config.to_dict(), indent=2))
         return
     changed = [
@@ -68,7 +71,7 @@ def read_config(folder: Path) -> RunConfig:
     path = folder / CONFIG
     try:
         return RunConfig.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"cannot be read ({error})", where=str(path), expected="the folder of a run") from error
 
 

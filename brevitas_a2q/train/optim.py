@@ -48,11 +48,9 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) ->
         steps_per_epoch: Steps that every epoch takes.
     """
     if recipe.schedule == "one-cycle":
-        return OneCycleLR(
-            optimizer,
-            max_lr=recipe.learning_rate,
-            total_steps=recipe.epochs * steps_per_epoch,
-            pct_start=recipe.warmup_share,
-        )
+        total, share = recipe.epochs * steps_per_epoch, recipe.warmup_share
+        if share * total == 1:  # the peak is the first step; torch divides by the steps before it
+            share *= 1 - 1e-9
+        return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=total, pct_start=share)
     every = {"constant": 0, "exponential": 1, "step": recipe.step_epochs}[recipe.schedule] * steps_per_epoch
     return LambdaLR(optimizer, lambda step: recipe.factor ** (step // every) if every else 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from brevitas_a2q.data import TASKS, Data, Task
+from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.train.checkpoints import Checkpoint, save_checkpoint
 from brevitas_a2q.train.config import RunConfig
 from brevitas_a2q.train.loop import Batches, Step, mean_score, train_epoch
@@ -55,6 +57,22 @@ class Session:
         """The test metric."""
         return mean_score(model, self._laid_out(self.data.test_batches(batch_size)), self.task.scores, self.processes)
 
+    def steps_per_epoch(self, recipe: Recipe) -> int:
+        """Steps of every epoch.
+
+        Raises:
+            ConfigError: None, because no batch has two examples for each process.
+        """
+        whole, rest = divmod(self.data.len_train, recipe.batch_size)
+        steps = (whole if recipe.batch_size // self.processes.count >= 2 else 0) + (rest // self.processes.count >= 2)
+        if not steps:
+            raise ConfigError(
+                f"found {self.data.len_train} training examples in batches of {recipe.batch_size}",
+                where=f"data set {self.data.name}",
+                expected=f"two in a batch for each of {self.processes.count} processes, because of batch norm",
+            )
+        return steps
+
     def train(self, model: nn.Module, phase: str, recipe: Recipe, checkpoint: Checkpoint | None) -> None:
         """Train in place, from a checkpoint of this phase or from the start.
 
@@ -64,7 +82,7 @@ class Session:
         """
         step = self._step(model, recipe)
         optimizer = make_optimizer(model, recipe)
-        schedule = make_schedule(optimizer, recipe, self._steps_per_epoch(recipe))
+        schedule = make_schedule(optimizer, recipe, self.steps_per_epoch(recipe))
         done = 0
         if checkpoint is not None:
             checkpoint.restore(model, optimizer, schedule)
@@ -85,6 +103,12 @@ class Session:
             self.processes.average_buffers(model)
             self.processes.require_agreement(model)
             metric = self.score(model, recipe.batch_size)
+            if not math.isfinite(metric):
+                raise ModelError(
+                    f"found a test metric of {metric} after {place}",
+                    expected="a finite one",
+                    remedy=_remedy(phase, epoch),
+                )
             self.curve.append(EpochResult(phase, epoch, loss, penalty, metric, time.perf_counter() - started))
             if self.processes.is_main:
                 save_checkpoint(self.folder, self.curve, model, optimizer, schedule)
@@ -108,10 +132,6 @@ class Session:
 
         forward = compiled(model, runtime, try_out, self.report)
         return Step(model, loss, recipe.penalty, forward, context, self.processes)
-
-    def _steps_per_epoch(self, recipe: Recipe) -> int:
-        whole, rest = divmod(self.data.len_train, recipe.batch_size)
-        return whole + (rest // self.processes.count >= 2)
 
     def _batches(self, phase: str, epoch: int, recipe: Recipe) -> Batches:
         seed = epoch_seed(self.config.seed, phase, epoch)

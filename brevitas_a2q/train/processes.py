@@ -139,6 +139,8 @@ def _find(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
+        if found.type not in ("cpu", "cuda"):
+            raise RuntimeError("not supported")
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         reason = str(error).splitlines()[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,10 @@ from brevitas_a2q.models import build_model
 from brevitas_a2q.models.registry import model_entry
 from brevitas_a2q.train.checkpoints import latest_checkpoint
 from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.folder import read_config
+from brevitas_a2q.train.folder import CHECKPOINTS, read_config
 from brevitas_a2q.train.start import quantized_form
 
 __all__ = ["TrainedNetwork", "trained_network"]
-
-_CHECKPOINTS: Final = "checkpoints"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,7 @@ def trained_network(folder: Path) -> TrainedNetwork:
         DataError: No run's folder, a damaged one, or one in which no quantized network has been trained yet.
     """
     config = read_config(folder)
-    checkpoint = latest_checkpoint(folder / _CHECKPOINTS)
+    checkpoint = latest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None or checkpoint.phase != "quantized":
         what = "no epoch" if checkpoint is None else f"{checkpoint.epoch} epochs of float training only"
         raise DataError(

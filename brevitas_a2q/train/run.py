@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from brevitas_a2q.data import load_data
-from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.files import atomic_target
 from brevitas_a2q.hw.devices import find_part
 from brevitas_a2q.models import build_model
 from brevitas_a2q.train.checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_tensors
 from brevitas_a2q.train.config import RunConfig
 from brevitas_a2q.train.finish import Outcome, finish
-from brevitas_a2q.train.folder import claim, locked
+from brevitas_a2q.train.folder import CHECKPOINTS, RESULT, claim, locked
 from brevitas_a2q.train.phase import Session
+from brevitas_a2q.train.preflight import require_fit, require_task
 from brevitas_a2q.train.processes import Processes, start_processes
 from brevitas_a2q.train.result import EpochResult, RunResult, versions
 from brevitas_a2q.train.runtime import arithmetic
@@ -30,9 +31,7 @@ from brevitas_a2q.train.start import quantize_start, quantized_form
 
 __all__ = ["run"]
 
-RESULT: Final = "result.json"
 FLOAT_WEIGHTS: Final = "float.safetensors"
-CHECKPOINTS: Final = "checkpoints"
 
 
 def _ignore(_: object) -> None:
@@ -123,14 +122,17 @@ def _watched(
 def _new_float_network(session: Session) -> nn.Module:
     """The float network before training, once everything that can be wrong with the configuration has been tried."""
     config = session.config
+    require_task(config.model, session.data)
     for recipe in (config.float_recipe, config.recipe):
         if recipe is not None:
             session.task.loss(recipe.loss)
+            session.steps_per_epoch(recipe)
     if config.estimate is not None:
         find_part(config.estimate.part)
     seed_everything(config.seed)
     model = build_model(config.model, None, **config.model_options).to(session.processes.device)
     session.processes.broadcast(model)
+    require_fit(config.model, model, session.data)
     if config.quant is not None:
         quantized_form(model, config)
     return model
@@ -165,6 +167,8 @@ def _load_float(model: nn.Module, path: Path) -> None:
             where=str(path),
             expected=f"those of a float {type(model).__name__} with the same options",
         )
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise DataError("found weights that are NaN or infinite", where=str(path), expected="finite ones")
     model.load_state_dict(tensors)
 
 

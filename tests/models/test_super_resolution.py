@@ -119,8 +119,9 @@ def test_files_compute_the_same_and_have_a_price(name: str, factor: int, upsampl
 
 
 def test_options_that_it_does_not_take_are_refused() -> None:
-    with pytest.raises(ConfigError, match="upscale_factor = 4"):
-        build_model("espcn", upscale_factor=4)
+    for factor in (4, 2.0, "2", True):
+        with pytest.raises(ConfigError, match=f"upscale_factor = {factor!r}"):
+            build_model("espcn", upscale_factor=factor)
     with pytest.raises(ConfigError, match=r"upsampling = 'nearest'.*resize, subpixel"):
         build_model("unet", upsampling="nearest")
     with pytest.raises(ConfigError, match=r"unknown option 'upscale'.*did you mean 'upscale_factor'"):

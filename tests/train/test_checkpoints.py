@@ -122,6 +122,16 @@ def test_tensors_of_another_epoch_are_not_taken(tmp_path: Path) -> None:
         latest_checkpoint(tmp_path / "next")
 
 
+@pytest.mark.parametrize("changes", [{"attributes": None}, {"curve": []}, {"epoch": None}, {"schedule": None}])
+def test_a_state_with_less_in_it_is_told(changes: dict[str, object], tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, EPOCHS, *trainer())
+    path = tmp_path / "quantized-00001" / "state.json"
+    state = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in state.items() if value is not None}))
+    with pytest.raises(DataError, match=r"quantized-00001.*delete .* to start the run again"):
+        latest_checkpoint(tmp_path)
+
+
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, EPOCHS, *trainer())
     path = tmp_path / "quantized-00001" / "state.json"

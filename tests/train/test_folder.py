@@ -53,6 +53,14 @@ def test_a_folder_in_which_no_epoch_has_ended_is_free(tmp_path: Path) -> None:
     assert read_config(tmp_path).seed == 4
 
 
+def test_a_result_belongs_to_its_configuration_without_checkpoints_too(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    (tmp_path / "result.json").write_text("{}")
+    claim(tmp_path, CONFIG)
+    with pytest.raises(ConfigError, match="different in seed"):
+        claim(tmp_path, dataclasses.replace(CONFIG, seed=4))
+
+
 def test_what_is_written_is_plain_json(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3

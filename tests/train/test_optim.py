@@ -47,6 +47,14 @@ def test_one_cycle_rises_to_the_rate_and_falls_to_nearly_nothing() -> None:
     assert found[-1] < 1e-5
 
 
+@pytest.mark.parametrize(("steps", "share"), [(1, 0.3), (2, 0.5), (4, 0.25), (10, 0.1)])
+def test_one_cycle_whose_peak_is_the_first_step(steps: int, share: float) -> None:
+    found = rates(Recipe(learning_rate=0.1, warmup_share=share, epochs=1), steps)
+    assert len(found) == steps
+    assert found[0] == pytest.approx(max(found))
+    assert found[0] == pytest.approx(0.1) or steps == 1
+
+
 @pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")])
 def test_optimizers(name: str, kind: str) -> None:
     recipe = Recipe(name, 0.1, weight_decay=0.25)  # type: ignore[arg-type]

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from brevitas_a2q.data import ImageData
-from brevitas_a2q.errors import A2QError, ConfigError, ModelError
-from brevitas_a2q.train.checkpoints import latest_checkpoint, load_tensors
+from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
+from brevitas_a2q.train.checkpoints import latest_checkpoint, load_tensors, save_tensors
 from brevitas_a2q.train.config import EstimateConfig, RunConfig, RuntimeConfig
+from brevitas_a2q.train.folder import claim
 from brevitas_a2q.train.recipes import Recipe
 from brevitas_a2q.train.result import EpochResult, RunResult
 from brevitas_a2q.train.run import run
@@ -80,9 +82,35 @@ def test_float_weights_of_an_earlier_run(name: str, float_run: Path, short: RunC
 
 
 def test_float_weights_of_another_network(float_run: Path, short: RunConfig, tmp_path: Path) -> None:
-    config = brief(short, model="small-cnn", float_checkpoint=str(float_run))
+    config = brief(short, model_options={"classes": 11}, float_checkpoint=str(float_run))
     with pytest.raises(ConfigError, match=r"float\.safetensors: found the weights of another network"):
         run(config, tmp_path)
+
+
+def test_float_weights_that_are_not_finite(float_run: Path, short: RunConfig, tmp_path: Path) -> None:
+    tensors = load_tensors(float_run / "float.safetensors")
+    tensors["classifier.0.weight"][0, 0] = torch.nan
+    save_tensors(tmp_path / "nan.safetensors", tensors)
+    with pytest.raises(DataError, match=r"nan\.safetensors: found weights that are NaN"):
+        run(brief(short, float_checkpoint=str(tmp_path / "nan.safetensors")), tmp_path)
+
+
+def test_a_network_that_enlarges_by_another_factor(short: RunConfig, tmp_path: Path) -> None:
+    images = np.zeros((3, 48, 48, 3), np.uint8)
+    np.savez(tmp_path / "bsd300.npz", x_train=images, x_test=images)
+    options = {"model": "espcn", "model_options": {"upscale_factor": 3, "width": 4}, "data": "bsd300"}
+    data = {"data_root": str(tmp_path), "data_options": {"factor": 2, "crop": 24}}
+    with pytest.raises(ConfigError, match=r"enlarges its images 3 times, but .* 2 times; give model_options"):
+        run(brief(short, **options, **data), tmp_path)
+
+
+def test_a_metric_that_is_not_finite_ends_the_run(
+    short: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brevitas_a2q.train.phase.mean_score", lambda *_: float("nan"))
+    with pytest.raises(ModelError, match="found a test metric of nan after epoch 1 of quantized training"):
+        run(brief(short), tmp_path)
+    assert latest_checkpoint(tmp_path / "checkpoints") is None
 
 
 def test_both_phases_start_from_the_seed(short: RunConfig, tmp_path: Path) -> None:
@@ -130,7 +158,12 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_epoch_before(
         ({"layer_rules": {"no.such.layer": 9}}, "matches no constrained layer"),
         ({"estimate": EstimateConfig("xc7z02")}, "xc7z02"),
         ({"runtime": RuntimeConfig("cuda:99")}, "cuda:99"),
+        ({"runtime": RuntimeConfig("meta")}, "found device 'meta'"),
         ({"float_checkpoint": "missing.safetensors"}, "missing.safetensors"),
+        ({"model": "espcn"}, "model espcn: found data set 'digits', which is for classification"),
+        ({"model": "small-cnn"}, r"model small-cnn: does not take the images of 'digits', of shape \(1, 8, 8\)"),
+        ({"model_options": {"classes": 9}}, "found 9 classes; expected at least the 10 of 'digits'"),
+        ({"data_options": {"validation": 1346}}, "found 1 training examples in batches of 64; expected two"),
     ],
 )
 def test_what_can_be_wrong_is_found_before_the_training(
@@ -181,6 +214,7 @@ def test_without_tensorboard_there_is_a_note(short: RunConfig, tmp_path: Path, m
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {}}'])
 def test_a_damaged_result_is_told(content: str, short: RunConfig, float_run: Path, tmp_path: Path) -> None:
+    claim(tmp_path, brief(short))
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(A2QError, match=r"result\.json"):
         run(brief(short), tmp_path)
