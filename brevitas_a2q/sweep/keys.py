@@ -72,15 +72,26 @@ def path_of(key: str, kind: type[Any], where: str) -> Path:
 
 
 def placed(values: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
-    """The same plain values with one of them set.
+    """The same plain values with one of them set; a text that something is set in is the name of a recipe.
+
+    Raises:
+        ConfigError: Something is to be set in a value that holds nothing.
 
     Example:
         >>> placed({"recipe": {"epochs": 3}, "quant": None}, ("quant", "method"), "a2q")
         {'recipe': {'epochs': 3}, 'quant': {'method': 'a2q'}}
+        >>> placed({"recipe": "one-cycle"}, ("recipe", "epochs"), 3)
+        {'recipe': {'base': 'one-cycle', 'epochs': 3}}
     """
     name, *rest = path
-    inner = value if not rest else placed(values.get(name) or {}, tuple(rest), value)
-    return {**values, name: inner}
+    if not rest:
+        return {**values, name: value}
+    inner = values.get(name) or {}
+    if isinstance(inner, str):
+        inner = {"base": inner}
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"found {name} = {inner!r} where its {rest[0]} is to be set", expected="a mapping or null")
+    return {**values, name: placed(inner, tuple(rest), value)}
 
 
 def _inside(hint: Any) -> Any:

@@ -36,6 +36,11 @@ class Range:
     distribution: BaseDistribution
     choices: Mapping[Any, Any]
 
+    @property
+    def example(self) -> Any:
+        """One of the configuration's values."""
+        return next(iter(self.choices.values())) if self.choices else self.to_json()["low"]
+
     def value(self, held: Any) -> Any:
         """The configuration's value for what a trial holds.
 
@@ -65,7 +70,7 @@ def parse_ranges(values: Any, where: str) -> dict[str, Range]:
     """Ranges by dotted key: a list of choices, or ``{low, high}`` with ``log`` and ``step`` where wanted.
 
     Raises:
-        ConfigError: Neither of these, or an empty range.
+        ConfigError: Neither of these, an empty range, or a key twice.
 
     Example:
         >>> parse_ranges({"P": {"low": 9, "high": 16}}, "search")["quant.accumulator_bit_width"].distribution
@@ -73,7 +78,10 @@ def parse_ranges(values: Any, where: str) -> dict[str, Range]:
     """
     if not isinstance(values, Mapping) or not values:
         raise ConfigError(f"found {values!r}", where=where, expected="a mapping of keys to ranges")
-    return {full_key(str(key)): _range(value, f"{where}, {key}") for key, value in values.items()}
+    ranges = {full_key(str(key)): _range(value, f"{where}, {key}") for key, value in values.items()}
+    if len(ranges) < len(values):
+        raise ConfigError(f"found a key twice in {list(values)}", where=where, expected="each key once")
+    return ranges
 
 
 def _range(value: Any, where: str) -> Range:

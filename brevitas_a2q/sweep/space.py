@@ -102,6 +102,12 @@ class Space:
             raise ConfigError(f"found name = {name!r}", where=where, expected="letters, digits, '.', '_' and '-'")
         if (given.grid is None) == (given.search is None):
             raise ConfigError("found both or neither of grid and search", where=where, expected="one of them")
+        of_search = [key for key in ("sampler", "trials", "seed") if given.grid is not None and key in values]
+        if of_search:
+            remedy = "a grid runs all of its cells, and takes `seed` as an axis"
+            raise ConfigError(
+                f"found {', '.join(of_search)} beside grid", where=where, expected="search", remedy=remedy
+            )
         if given.trials < 1:
             raise ConfigError(f"found trials = {given.trials}", where=where, expected="at least 1")
         base = kind.from_dict(given.base, f"{where}, base").to_dict()
@@ -121,7 +127,21 @@ class Space:
             _path(key, kind, f"{where}, search")
         cells = {} if given.grid is None else dict(_cells(space, given.grid, f"{where}, grid"))
         object.__setattr__(space, "cells", cells)
+        space._check(where)
         return space
+
+    def _check(self, where: str) -> None:
+        """Refuse before the first run what every run would come to only at its end."""
+        if not self.cells and not self.search:
+            raise ConfigError("found no cell", where=f"{where}, grid", expected="a mapping of keys to lists of values")
+        varied = {key.partition(".")[0] for key in (*self.search, *itertools.chain(*self.cells.values()))}
+        asked = any(objective.name == "lut" for objective in self.objectives)
+        if asked and "estimate" not in varied and self.base.get("estimate") is None:
+            raise ConfigError("found the objective lut", where=where, expected="a base with an `estimate`")
+        for key, found in self.search.items():  # what cannot be put together is found with any choice of the others
+            others = {other: ranged.example for other, ranged in self.search.items() if other != key}
+            for value in found.choices.values():
+                self.values({**others, key: value})
 
     def values(self, settings: Settings) -> dict[str, Any]:
         """Plain values of the configuration with these settings; nothing is checked but the keys."""
@@ -164,6 +184,8 @@ def _cells(space: Space, grid: Any, where: str) -> Iterator[tuple[str, Settings]
             raise ConfigError(f"found {axes!r}", where=place, expected="a mapping of keys to lists of values")
         for choice in itertools.product(*(_axis(space, str(key), values, place) for key, values in axes.items())):
             settings = {key: value for part in choice for key, value in part.items()}
+            if len(settings) < sum(map(len, choice)):
+                raise ConfigError(f"found a key twice in {list(axes)}", where=place, expected="each key once")
             yield space.run_name(settings), settings
 
 
@@ -172,6 +194,8 @@ def _axis(space: Space, text: str, values: Any, where: str) -> list[Settings]:
     keys = [full_key(key.strip()) for key in text.split(",")]
     for key in keys:
         _path(key, space.kind, where)
+    if len(set(keys)) < len(keys):
+        raise ConfigError(f"found a key twice in {text!r}", where=where, expected="each key once")
     if not isinstance(values, list) or not values:
         raise ConfigError(f"found {text}: {values!r}", where=where, expected="a list of values")
     if len(keys) == 1:

@@ -57,5 +57,7 @@ def test_errors_of_what_is_done_inside_are_left_alone(tmp_path: Path) -> None:
 
 def test_passwords_are_hidden() -> None:
     assert visible("postgresql://me:p%40ss@host:5/db") == "postgresql://me:***@host:5/db"
-    assert visible("postgresql://me@h/db?sslpassword=a&password=b") == "postgresql://me@h/db?password=***&sslpassword=***"
+    assert (
+        visible("postgresql://me@h/db?sslpassword=a&password=b") == "postgresql://me@h/db?password=***&sslpassword=***"
+    )
     assert visible("journal:/a:b@c") == "journal:/a:b@c"

@@ -45,6 +45,7 @@ class ToyConfig:
     recipe: Recipe = field(default_factory=Recipe)
     runtime: Runtime = Runtime()
     seed: int = 0
+    estimate: Mapping[str, Any] | None = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "run") -> ToyConfig:
