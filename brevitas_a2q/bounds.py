@@ -18,6 +18,7 @@ from typing import Final
 from brevitas_a2q.errors import A2QError
 
 __all__ = [
+    "BIPOLAR",
     "MAX_ACCUMULATOR_BITS",
     "MAX_INPUT_BITS",
     "MAX_WEIGHT_BITS",
@@ -126,8 +127,14 @@ def _code_range(bits: int, signed: bool, narrow: bool) -> IntRange:
     return IntRange(0, (1 << bits) - 1 - int(narrow))
 
 
+BIPOLAR: Final = IntRange(-1, 1)
+"""What a signed bit can multiply, as QONNX and Brevitas' binary quantizers have it: -1 or 1, and 0 from padding."""
+
+
 def input_range(bit_width: int, signed: bool, *, narrow_range: bool = False, zero_point: int = 0) -> IntRange:
     """Values that one quantized input can multiply: its codes less the zero-point, with 0 included.
+
+    Two's complement, so one signed bit is -1 or 0; bipolar inputs are :data:`BIPOLAR`.
 
     Zero is included because padding inserts it and because a partial sum may not have met the input yet.
 

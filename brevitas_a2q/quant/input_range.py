@@ -4,7 +4,7 @@ Metadata that comes straight from an activation quantizer is exact. Metadata tha
 Brevitas claims as many bits for ``-x`` as for ``x``, one bit less for ``abs(x)``, and ``ceil(log2(max))`` bits for sums
 and average pools, so the code ``2^N`` of an N-bit type does occur. Such inputs are bounded by ``|x| <= 2^N``
 (``2^(N-1)`` signed) instead, which holds for all of these. What no static bound covers is dropout between quantizer and
-layer while training: it scales the codes up, until evaluation turns it off.
+layer while training: it scales the codes up, until evaluation turns it off. A signed bit is bipolar, -1 or 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.bounds import BIPOLAR, IntRange
 
 __all__ = ["HostCopies", "exact_codes", "range_of", "range_tensors"]
 
@@ -98,7 +98,9 @@ def range_of(layer: nn.Module, quant_input: IntQuantTensor, exact: bool, copies:
     read = copies.extremes if exact else _read
     bits = math.ceil(read("input bits", quant_input.bit_width)[1])
     narrow = _is_narrow(layer)
-    if bool(quant_input.signed_t):
+    if bool(quant_input.signed_t) and bits == 1:
+        lo, hi = BIPOLAR.lo, BIPOLAR.hi
+    elif bool(quant_input.signed_t):
         lo, hi = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - exact
     else:
         lo, hi = 0, (1 << bits) - exact - narrow
@@ -120,6 +122,8 @@ def range_tensors(layer: nn.Module, quant_input: IntQuantTensor, exact: bool) ->
     top = torch.where(quant_input.signed_t, one << (bits - 1), one << bits)
     lo = torch.where(quant_input.signed_t, -top + int(narrow), torch.zeros_like(top))
     hi = top - int(exact) - torch.where(quant_input.signed_t, 0, int(narrow))
+    bipolar = quant_input.signed_t & (bits == 1)
+    lo, hi = torch.where(bipolar, BIPOLAR.lo, lo), torch.where(bipolar, BIPOLAR.hi, hi)
     zero_point = quant_input.zero_point.detach()
     lo = lo - zero_point.max().ceil().to(torch.int64)
     hi = hi - zero_point.min().floor().to(torch.int64)

@@ -13,7 +13,7 @@ from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q.bounds import IntRange, input_range, two_sided_budget
+from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
 from brevitas_a2q.quant.functional import Budget, budget_from_range
@@ -100,6 +100,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 where=self.describe(),
                 remedy="pass weight_input_signed=True or False",
             )
+        if given.input_bit_width == 1 and given.input_signed:
+            return BIPOLAR
         return input_range(
             given.input_bit_width,
             given.input_signed,

@@ -23,7 +23,7 @@ from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from brevitas_a2q.bounds import IntRange, input_range
+from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = ["CodeRange", "CodeRanges", "unpack"]
@@ -127,9 +127,10 @@ class CodeRanges(TorchFunctionMode):
             lowest, highest = output.zero_point.min(), output.zero_point.max()
             if bits is None or bits < 1 or lowest != lowest.round() or highest != highest.round():
                 return
-            narrow = bool(proxy.is_narrow_range)
-            ends = [input_range(bits, signed, narrow_range=narrow, zero_point=int(z)) for z in (lowest, highest)]
-            values = IntRange(min(end.lo for end in ends), max(end.hi for end in ends))
+            codes = input_range(bits, signed, narrow_range=bool(proxy.is_narrow_range))
+            if bits == 1 and signed:
+                codes = BIPOLAR
+            values = IntRange(codes.lo - int(highest), codes.hi - int(lowest)).with_zero()
             self._note(output, CodeRange(output.scale, values, bits, signed, f"data type of {source}"))
 
         return hook

@@ -15,6 +15,8 @@ from brevitas.quant import (
     Int8AccumulatorAwareZeroCenterWeightQuant,
     Int8WeightPerChannelFloat,
     Int8WeightPerTensorFloat,
+    SignedBinaryActPerTensorConst,
+    SignedBinaryWeightPerTensorConst,
     Uint8ActPerTensorFloat,
 )
 from qonnx.core.modelwrapper import ModelWrapper
@@ -25,7 +27,9 @@ from brevitas_a2q import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
     Int8ProjectedA2QWeightPerChannelFloat,
+    certify,
     export_qonnx,
+    simulate,
 )
 from brevitas_a2q.errors import A2QError, CertificateError, ExportError, ModelError
 from brevitas_a2q.ir.reader import read_network
@@ -130,6 +134,32 @@ def test_network_that_returns_quantized_tensors(image, tmp_path, exporter):
     (output,) = file.graph.output
     found = execute_onnx(file, {file.graph.input[0].name: image.numpy()})[output.name]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_binary_network(image, tmp_path):
+    """Bipolar activations, of which padding makes zeros; binary weights, and constrained ones for P = 5."""
+
+    def bipolar():
+        return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True)
+
+    projected = {"weight_quant": Int8ProjectedA2QWeightPerChannelFloat, "weight_accumulator_bit_width": 5}
+    model = torch.nn.Sequential(
+        bipolar(),
+        qnn.QuantConv2d(2, 8, 3, padding=1, weight_quant=SignedBinaryWeightPerTensorConst),
+        bipolar(),
+        qnn.QuantConv2d(8, 4, 3, padding=1, bias=False, weight_bit_width=4, **projected),
+    )
+    torch.nn.init.constant_(model[1].bias, 0.05)  # half a weight: no sum is 0, where float noise chooses the sign
+    model(image)
+    export_qonnx(model.eval(), image, tmp_path / "net.onnx")
+    for certificate in (certify(model, image), certify(tmp_path / "net.onnx")):
+        assert certificate.holds
+        assert [layer.required_bit_width for layer in certificate.layers] == [6, 5]
+        assert (certificate.layers[0].lower, certificate.layers[0].upper) == (-18, 18)
+    images = torch.randn(8, 2, 6, 6)
+    outputs, overflows = simulate(tmp_path / "net.onnx", images, overflow="check")
+    assert not any(overflows.values())
+    np.testing.assert_allclose(outputs, model(images).detach().numpy(), atol=1e-6)
 
 
 def test_weight_quantizer_shared_by_two_layers(image, tmp_path):

@@ -11,12 +11,17 @@ import brevitas.nn as qnn
 import pytest
 import torch
 import torch.nn.functional as F
-from brevitas.quant import Int8ActPerTensorFloat, Int32Bias, ShiftedUint8ActPerTensorFloat
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int32Bias,
+    ShiftedUint8ActPerTensorFloat,
+    SignedBinaryActPerTensorConst,
+)
 from torch import nn
 
-from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.bounds import BIPOLAR, IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.input_range import HostCopies
+from brevitas_a2q.quant.input_range import HostCopies, range_of, range_tensors
 from brevitas_a2q.quant.quantizers import Int8A2QWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
 
 
@@ -55,6 +60,34 @@ def test_own_input_quantizer_is_exact_and_known_at_once() -> None:
     assert fc.weight_quant.input_range() == IntRange(-16, 15)
     narrow = layer(input_quant=Int8ActPerTensorFloat, input_bit_width=5, input_narrow_range=True)
     assert narrow.weight_quant.input_range() == IntRange(-15, 15)
+
+
+@pytest.mark.parametrize("place", ["before", "own", "declared"])
+def test_bipolar_inputs(place: str, no_overflow: Callable[..., None]) -> None:
+    """A signed bit is -1 or 1, although Brevitas' metadata, one bit and narrow, would leave 0 alone."""
+    x = torch.randn(3, 64)
+    if place == "before":
+        x = qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True)(x)
+        assert set(x.value.unique().tolist()) == {-1.0, 1.0}
+    settings = {
+        "before": {},
+        "own": {"input_quant": SignedBinaryActPerTensorConst},
+        "declared": {"weight_input_bit_width": 1, "weight_input_signed": True},
+    }
+    fc = layer(6, **settings[place])
+    fc(x)
+    assert fc.weight_quant.input_range() == BIPOLAR
+    no_overflow(fc, BIPOLAR, 6)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("act", [unsigned(1), unsigned(4), signed(4), signed(8), "bipolar"])
+def test_compiled_graphs_see_the_same_range(act: Any, exact: bool) -> None:
+    if act == "bipolar":
+        act = qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True)
+    x = act(torch.randn(3, 64))
+    lo, hi = range_tensors(nn.Identity(), x, exact)
+    assert IntRange(int(lo), int(hi)) == range_of(nn.Identity(), x, exact, HostCopies())
 
 
 def test_zero_point_of_the_input() -> None:

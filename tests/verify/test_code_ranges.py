@@ -8,7 +8,7 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
-from brevitas.quant import Int8ActPerTensorFloat, ShiftedUint8ActPerTensorFloat
+from brevitas.quant import Int8ActPerTensorFloat, ShiftedUint8ActPerTensorFloat, SignedBinaryActPerTensorConst
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -96,6 +96,16 @@ def test_narrow_range_and_zero_point_are_known() -> None:
     zero_point = int(result.zero_point)
     assert zero_point > 0
     assert codes.values == IntRange(-zero_point, 15 - zero_point)
+
+
+def test_a_signed_bit_is_bipolar() -> None:
+    binary = qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True)
+    codes, _ = traced(binary.eval(), lambda x: x, torch.tensor([-3.0, 0.5]))
+    assert codes is not None
+    assert codes.values == IntRange(-1, 1)
+    pair, _ = traced(binary, lambda x: x + x, torch.tensor([-3.0, 0.5]))
+    assert pair is not None
+    assert pair.values == IntRange(-2, 2)
 
 
 @pytest.mark.parametrize(
