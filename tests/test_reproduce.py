@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import itertools
 import json
+import runpy
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from brevitas_a2q.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "reproduce"
 
@@ -36,11 +42,108 @@ def digits_cells(queue: dict[str, ModuleType]) -> tuple[Any, Any]:
 def test_every_cell_is_a_valid_run(queue: dict[str, ModuleType]) -> None:
     cells = queue["cells"].CELLS
     names = [cell.name for cell in cells]
-    assert len(names) == len(set(names)) > 300
+    assert len(names) == len(set(names)) > 1500
     for cell in cells:
         config = cell.config()
         assert (config.quant is None) == (cell.float_cell is None)
         assert cell.float_cell is None or names.index(cell.float_cell) < names.index(cell.name)
+
+
+def test_the_queue_has_every_cell_of_the_papers_tables_once(queue: dict[str, ModuleType]) -> None:
+    names = {cell.name: cell.group for cell in queue["cells"].CELLS}
+    for seed in (0, 1, 2):
+        assert names[f"resnet18-float-s{seed}"] == "a"
+        for method in ("a2q", "a2q-plus", "projected"):
+            for p in (32, 16, 14, 13, 12, 11, 10):
+                assert names[f"resnet18-w4a4-{method}-p{p}-s{seed}"] == "a"
+            for w, p in ((8, 16), (4, 13), (4, 12), (4, 10)):
+                assert names[f"espcn-x2-w{w}a{w}-{method}-p{p}-s{seed}"] == "b"
+            for network in ("resnet18", "mobilenet-v1", "espcn-x3", "unet-x3"):
+                assert names[f"{network}-w8a8-{method}-p16-s{seed}"] == "c"
+            for network in ("mobilenet-v1", "unet-x3"):
+                for p in (16, 14, 12):
+                    assert names[f"{network}-w4a4-{method}-p{p}-s{seed}"] == "d"
+    for m, n, p in itertools.product(range(3, 9), range(3, 9), range(11, 17)):
+        assert f"resnet18-w{m}a{n}-projected-p{p}-s0" in names
+        assert f"mobilenet-v1-w{m}a{n}-a2q-p{p}-s0" in names
+
+
+class Queued:
+    """Slices over cells of seconds each, by a clock of the test's own."""
+
+    def __init__(self, modules: dict[str, ModuleType], cells: list[Any], folder: Path, monkeypatch: Any) -> None:
+        self.slices, self.cells, self.folder, self.now = modules["slices"], cells, folder, 0.0
+        self.lines: list[str] = []
+        self.epoch_seconds = 100.0
+        monkeypatch.setattr(self.slices, "_BY_NAME", {cell.name: cell for cell in cells})
+        monkeypatch.setattr(self.slices, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        self.now += self.epoch_seconds * (" epoch " in line)
+
+    def run(self, seconds: float) -> int:
+        roots = {"digits": self.folder}
+        done: int = self.slices.run_slice(self.cells, roots, self.folder / "work", seconds, "cpu", self.say)
+        return done
+
+    @property
+    def epochs(self) -> int:
+        return sum(" epoch " in line for line in self.lines)
+
+
+def test_a_slice_ends_before_an_epoch_that_does_not_fit(
+    queue: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queued = Queued(queue, list(digits_cells(queue)), tmp_path, monkeypatch)
+    assert queued.run(190) == 0
+    assert queued.epochs == 1  # the second one would end after 200 seconds
+    assert queued.run(190) == 1  # the second one is the last: its cell is finished, and no other begun
+    assert queued.epochs == 2
+
+
+def test_epochs_longer_than_a_slice_get_done(
+    queue: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queued = Queued(queue, list(digits_cells(queue)), tmp_path, monkeypatch)
+    for epochs in (1, 2, 3, 4):
+        queued.run(30)
+        assert queued.epochs == epochs
+    assert queued.run(30) == 1
+    assert not queued.slices.pending(queued.cells)
+
+
+def test_a_run_with_an_error_keeps_nothing_from_running(
+    queue: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    family = queue["cells"].Family("d", "cpu-x", {"data": "digits"}, {"epochs": 1}, {"epochs": 1}, {})
+    diverging = {"epochs": 1, "learning_rate": 1e30, "optimizer": "sgd", "schedule": "constant"}
+    lost = dataclasses.replace(family, label="lost", float_recipe=diverging)
+    cells = [lost.floating(0), lost.quantized("a2q", 4, 4, 12, 0), family.floating(0)]
+    queued = Queued(queue, cells, tmp_path, monkeypatch)
+    assert queued.run(1e6) == 1
+    assert [cell.name for cell in queued.slices.pending(cells)] == [cell.name for cell in cells[:2]]
+    failed = [line for line in queued.lines if "failed" in line]
+    assert len(failed) == 1  # the quantized cell, which needs its weights, was not tried
+    assert "found a loss of nan" in failed[0]
+    assert "Traceback" in (tmp_path / "work" / cells[0].name / "error.txt").read_text()
+    (tmp_path / "results" / f"{cells[2].name}.json").unlink()
+    del queued.lines[:]
+    queued.run(1e6)
+    assert queued.lines[0].startswith(cells[2].name)  # what failed before comes last
+
+
+def test_a_result_of_an_earlier_recipe_is_none_of_the_cell(
+    queue: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    floating, _ = digits_cells(queue)
+    queued = Queued(queue, [floating], tmp_path, monkeypatch)
+    assert queued.run(1e6) == 1
+    assert queued.slices.finished(floating)
+    longer = dataclasses.replace(floating, values={**floating.values, "recipe": {"epochs": 3, "batch_size": 256}})
+    assert not queued.slices.finished(longer)
+    monkeypatch.setattr(queue["render"], "CELLS", (longer,))
+    assert not queue["render"].load()
 
 
 def test_slices_go_on_where_they_stopped(
@@ -72,10 +175,34 @@ def test_slices_go_on_where_they_stopped(
     assert json.loads(found)["config"]["float_checkpoint"] == f"cell {floating.name}"
 
 
-def test_a_missing_data_set_is_named(queue: dict[str, ModuleType], tmp_path: Path) -> None:
+def test_a_missing_data_set_is_named_and_the_others_run(
+    queue: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     floating, _ = digits_cells(queue)
-    with pytest.raises(SystemExit, match="give --data digits=FOLDER"):
+    with pytest.raises(ConfigError, match=f"{floating.name} needs the data set digits: give --data digits=PATH"):
         queue["slices"].run_slice([floating], {}, tmp_path / "work", 600, "cpu", print)
+    far = dataclasses.replace(floating, name="far", values={**floating.values, "data": "bsd300"})
+    queued = Queued(queue, [far, floating], tmp_path, monkeypatch)
+    assert queued.run(1e6) == 1
+    assert queued.lines[0] == "left out: far needs the data set bsd300: give --data bsd300=PATH"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "--only", "resnet*81"], "no cell is named 'resnet*81'"),
+        (["run", "--only", "resnet18-float-s0", "--short"], "only long runs, for a GPU: give --long"),
+        (["run", "--data", "cifar=/"], "NAME one of bsd300, cifar10, cifar10-subset"),
+        (["run", "--data", "cifar10=/nowhere"], "expected NAME=PATH of an existing"),
+        (["run", "--minutes", "0"], "--minutes"),
+        (["run", "--short"], "give --data"),
+    ],
+)
+def test_bad_words(words: list[str], message: str, queue: dict[str, ModuleType]) -> None:
+    main = runpy.run_path(str(FOLDER / "__main__.py"), run_name="reproduce")["main"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
 
 
 def test_the_page_shows_runs_beside_published_numbers(queue: dict[str, ModuleType], tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
     python benchmarks/reproduce render
 
 `run` continues where the last slice stopped and leaves one JSON file per finished cell in `results/`; `render` writes
-docs/results.md from them. Without a GPU `run` does the short cells only.
+docs/results.md from them. A slice ends before an epoch that would end too late, but never before it has done one, so
+that epochs longer than the slice get done, too. Without a GPU `run` does the short cells only.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from pathlib import Path
 
 import click
 import torch
-from cells import CELLS
+from cells import CELLS, Cell
 from render import render
 from slices import finished, pending, run_slice
 
+from brevitas_a2q.errors import ConfigError
+
 HERE = Path(__file__).parent
+_POSITIVE = click.FloatRange(0, min_open=True)
+_DATA = sorted({cell.values["data"] for cell in CELLS})
 
 
 @click.group()
@@ -28,12 +33,19 @@ def main() -> None:
     """The papers' experiments as a queue of runs."""
 
 
+def _chosen(pattern: str) -> list[Cell]:
+    cells = [cell for cell in CELLS if fnmatchcase(cell.name, pattern)]
+    if not cells:
+        raise click.BadParameter(f"no cell is named {pattern!r}; `list` shows the names", param_hint="--only")
+    return cells
+
+
 @main.command("list")
 @click.option("--only", default="*", show_default=True, help="Glob on names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_(only: str, as_json: bool) -> None:
     """Show the queue and what is done."""
-    cells = [cell for cell in CELLS if fnmatchcase(cell.name, only)]
+    cells = _chosen(only)
     if as_json:
         click.echo(json.dumps({"cells": [{"name": c.name, "group": c.group, "done": finished(c)} for c in cells]}))
         return
@@ -43,7 +55,9 @@ def list_(only: str, as_json: bool) -> None:
 
 
 @main.command("run")
-@click.option("--minutes", type=float, default=9.0, show_default=True, help="Length of the slice.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Length of the slice."
+)
 @click.option("--data", "data", multiple=True, metavar="NAME=PATH", help="Where a data set lies; repeat for others.")
 @click.option(
     "--work",
@@ -60,12 +74,19 @@ def run_(minutes: float, data: tuple[str, ...], work: Path, only: str, device: s
     roots = {}
     for entry in data:
         name, equals, path = entry.partition("=")
-        if not equals or not Path(path).exists():
-            raise click.BadParameter(f"found {entry!r}, expected NAME=PATH of an existing file or folder")
+        if not equals or not Path(path).exists() or name not in _DATA:
+            expected = f"NAME=PATH of an existing file or folder, NAME one of {', '.join(_DATA)}"
+            raise click.BadParameter(f"found {entry!r}, expected {expected}", param_hint="--data")
         roots[name] = Path(path).resolve()
     long = torch.cuda.is_available() if long is None else long
-    cells = [cell for cell in CELLS if fnmatchcase(cell.name, only) and cell.short is not long]
-    done = run_slice(cells, roots, work.resolve(), 60 * minutes, device, lambda line: click.echo(line, err=True))
+    cells = [cell for cell in _chosen(only) if cell.short is not long]
+    if not cells:
+        found = "short runs, for a CPU: give --short" if long else "long runs, for a GPU: give --long"
+        raise click.BadParameter(f"{only!r} names only {found}", param_hint="--only")
+    try:
+        done = run_slice(cells, roots, work.resolve(), 60 * minutes, device, lambda line: click.echo(line, err=True))
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
     click.echo(f"{done} cells done, {len(pending(cells))} pending", err=True)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cells import CELLS
+from cells import CELLS, Cell
 from figures import ladder_figure
-from slices import RESULTS
+from slices import RESULTS, is_of
 
 from brevitas_a2q.files import write_atomically
 
@@ -58,9 +58,8 @@ def load() -> list[Row]:
     """All results, grouped over seeds."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for cell in CELLS:
-        path = RESULTS / f"{cell.name}.json"
-        if path.exists():
-            run = json.loads(path.read_text())
+        run = _result(cell)
+        if run is not None:
             quant = run["config"]["quant"]
             label = cell.name.split("-float-")[0] if quant is None else (cell.float_cell or "").split("-float-")[0]
             key: tuple[Any, ...] = (label, "float", 32, 32, None)
@@ -69,6 +68,13 @@ def load() -> list[Row]:
                 key = (label, quant["method"], quant["weight_bit_width"], quant["activation_bit_width"], p)
             groups.setdefault(key, []).append(run)
     return [Row(*key, tuple(runs)) for key, runs in groups.items()]
+
+
+def _result(cell: Cell) -> Mapping[str, Any] | None:
+    """What is on record of a cell; nothing where it is of an earlier recipe."""
+    path = RESULTS / f"{cell.name}.json"
+    run: Mapping[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return None if run is None or not is_of(cell, run) else run
 
 
 def render() -> list[Path]:
@@ -272,7 +278,7 @@ def _throughput() -> str:
 def _queue() -> str:
     done = {cell.group: [0, 0] for cell in CELLS}
     for cell in CELLS:
-        done[cell.group][0] += (RESULTS / f"{cell.name}.json").exists()
+        done[cell.group][0] += _result(cell) is not None
         done[cell.group][1] += 1
     lines = ((group, str(count), str(total)) for group, (count, total) in done.items())
     return "## The queue\n\nGroups `cpu-` are short runs; the others want a GPU.\n\n" + _table(
