@@ -9,7 +9,7 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
-from brevitas_a2q.bounds import two_sided_budget
+from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.config import A2QConfig
 from brevitas_a2q.convert.brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert.float_model import FLOAT_LAYERS, InputType, quantize_float_model_
@@ -46,7 +46,7 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         What was done to each layer.
 
     Raises:
-        ConfigError: A rule that matches no layer.
+        ConfigError: A rule that matches no layer, or a configuration that is none.
         ModelError: A model without any layer to constrain.
 
     Example:
@@ -58,7 +58,14 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         2      QuantLinear  projected  4  u4  14  8  546
         4      QuantLinear  -          8  u8  -   8  -       skipped: first or last layer
     """
-    config = config or A2QConfig()
+    config = A2QConfig() if config is None else config
+    if not isinstance(config, A2QConfig):
+        raise ConfigError(
+            f"found {config!r} as configuration",
+            where="constrain_",
+            expected="an A2QConfig",
+            remedy="pass A2QConfig(accumulator_bit_width=...), or A2QConfig.from_yaml(path)",
+        )
     inputs: Mapping[str, InputType] = {}
     if weight_layers(model):
         skipped = _extend_brevitas_model_(model, config, example_inputs)
@@ -185,14 +192,13 @@ def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> 
         if inputs is not None:
             budget = two_sided_budget(proxy.accumulator_bit_width, inputs).max_positive_sum
             if bits is None:
-                bits, signed = inputs.bit_width - int(inputs.lo >= 0), inputs.lo < 0
-    injector = proxy.quant_injector
-    width = injector.bit_width if proxy.is_quant_enabled and "bit_width" in injector else None
+                bits = 1 if inputs == BIPOLAR else inputs.bit_width - int(inputs.lo >= 0)
+                signed = inputs.lo < 0
     return ConversionRow(
         name=name,
         kind=type(layer).__name__,
         method=proxy.method if constrained else None,
-        weight_bit_width=width,
+        weight_bit_width=_weight_bits(layer),
         input_bit_width=bits,
         input_signed=signed,
         accumulator_bit_width=proxy.accumulator_bit_width if constrained else None,
@@ -200,3 +206,14 @@ def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> 
         budget=budget,
         skipped_because=reason,
     )
+
+
+@torch.no_grad()
+def _weight_bits(layer: Any) -> int | None:
+    proxy = layer.weight_quant
+    if not proxy.is_quant_enabled:
+        return None
+    if "bit_width" in proxy.quant_injector:
+        return int(proxy.quant_injector.bit_width)
+    weights = proxy(layer.weight)  # binary and ternary quantizers know their own
+    return int(weights.bit_width) if isinstance(weights, IntQuantTensor) else None

@@ -14,7 +14,7 @@ from brevitas.quant import (
     Int8WeightPerTensorFixedPoint,
     ShiftedUint8WeightPerTensorFloat,
 )
-from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
+from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
 from torch import nn
 
 from brevitas_a2q.config import A2QConfig, LayerRule
@@ -92,6 +92,31 @@ def test_rules_choose_method_width_and_exemptions() -> None:
 def test_a_rule_for_no_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"rule 'layer9.*': matches no layer; layers are 1, 3"):
         constrain_(brevitas_model(), A2QConfig(rules=(LayerRule("layer9.*", skip=True),)))
+
+
+@pytest.mark.parametrize("config", [12, "config.yaml", {"accumulator_bit_width": 12}])
+def test_what_is_no_configuration_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"expected an A2QConfig; pass A2QConfig\(accumulator_bit_width"):
+        constrain_(brevitas_model(), config)
+
+
+def test_binary_network() -> None:
+    def act() -> Any:
+        return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, return_quant_tensor=True)
+
+    model = nn.Sequential(
+        act(),
+        qnn.QuantConv2d(3, 6, 3, weight_quant=SignedBinaryWeightPerTensorConst),
+        act(),
+        qnn.QuantConv2d(6, 6, 3, weight_quant=Int8WeightPerChannelFloat),
+        act(),
+        qnn.QuantConv2d(6, 6, 3, weight_quant=SignedBinaryWeightPerTensorConst),
+    )
+    report = constrain_(model, A2QConfig(accumulator_bit_width=7), torch.randn(2, 3, 12, 12))
+    rows = {row.name: row for row in report.rows}
+    assert (rows["3"].input_bit_width, rows["3"].input_signed, rows["3"].budget) == (1, True, 63)
+    assert [rows[name].weight_bit_width for name in ("1", "3", "5")] == [1, 8, 1]
+    sums(model)
 
 
 def test_converting_twice_changes_the_target() -> None:
