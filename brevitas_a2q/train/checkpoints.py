@@ -67,17 +67,31 @@ class Checkpoint:
         except ModelError as error:
             raise DataError(str(error), where=str(self.path)) from error
         if optimizer is not None:
-            optimizer.load_state_dict(self._optimizer_state())
+            optimizer.load_state_dict(self._optimizer_state(optimizer))
+            _lay_out_as_parameters_(optimizer)
         if schedule is not None:
             schedule.load_state_dict(dict(self.state["schedule"]))
 
-    def _optimizer_state(self) -> dict[str, Any]:
+    def _optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         state: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in self.state["optimizer"].items()}
         for name, tensor in self.tensors.items():
             if name.startswith("optimizer/"):
                 _, index, key = name.split("/")
                 state.setdefault(int(index), {})[key] = tensor
-        return {"state": state, "param_groups": self.state["param_groups"]}
+        # How the step is computed depends on the device, which may be another one now.
+        groups = [
+            {**group, "fused": own.get("fused")}
+            for group, own in zip(self.state["param_groups"], optimizer.param_groups, strict=True)
+        ]
+        return {"state": state, "param_groups": groups}
+
+
+def _lay_out_as_parameters_(optimizer: Optimizer) -> None:
+    """Give the optimizer's tensors the memory layout of their parameters, which fused steps rely on, in place."""
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def save_checkpoint(

@@ -56,7 +56,8 @@ class RuntimeConfig:
         compile: Whether ``torch.compile`` builds the training step (of a quantized network, its activations);
             ``"auto"`` does on a GPU, and goes on without where it fails.
         channels_last: Memory layout of images and weights; ``"auto"`` where it is faster: on a GPU.
-        deterministic: Only operations that give the same bits in every run; slower on a GPU.
+        deterministic: Operations that give the same bits in every run, where there are such; torch warns of others.
+            Slower on a GPU.
     """
 
     device: str = "auto"

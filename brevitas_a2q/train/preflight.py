@@ -48,8 +48,9 @@ def require_fit(name: str, model: nn.Module, data: Data) -> None:
         with torch.no_grad():
             outputs = model.eval()(data.examples(2))
     except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"does not take the images of {data.name!r}, of shape {shape} ({str(error).splitlines()[0]})",
+            f"does not take the images of {data.name!r}, of shape {shape} ({reason})",
             where=f"model {name}",
             expected=f"for example images of shape {model_entry(name).input_shape}",
             remedy="choose another data set or other data_options",

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from brevitas_a2q.data import load_data
-from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.files import atomic_target
 from brevitas_a2q.hw.devices import find_part
 from brevitas_a2q.models import build_model
@@ -70,7 +70,14 @@ def run(
         processes.wait()
         if not (out / RESULT).exists():
             stack.enter_context(arithmetic(config.runtime, processes.device))
-            _train(config, out, processes, on_epoch, report if processes.is_main else _ignore)
+            try:
+                _train(config, out, processes, on_epoch, report if processes.is_main else _ignore)
+            except torch.OutOfMemoryError as error:
+                raise ModelError(
+                    f"the memory of {processes.device} does not suffice",
+                    where=f"process {processes.rank}",
+                    remedy="lower recipe.batch_size, or crop of data_options",
+                ) from error
         processes.wait()
         return RunResult.load(out / RESULT)
 

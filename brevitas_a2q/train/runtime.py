@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from brevitas.core.zero_point import ZeroZeroPoint
 from brevitas.proxy.runtime_quant import FusedActivationQuantProxy
 from torch import Tensor, nn
 
+from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.train.config import RuntimeConfig
 from brevitas_a2q.train.model_state import ModelState
 
@@ -25,16 +27,21 @@ def wants(setting: Any, device: torch.device) -> bool:
 
 @contextmanager
 def arithmetic(runtime: RuntimeConfig, device: torch.device) -> Iterator[None]:
-    """Choose deterministic operations, or else the fastest, inside of the context."""
+    """Choose deterministic operations, or else the fastest, inside of the context.
+
+    Of operations without a deterministic form, torch only warns. To the ones used here that cannot matter: the running
+    sums are of integers, and of the k-th largest value only the value is used, not its place.
+    """
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
     if runtime.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-    torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.use_deterministic_algorithms(runtime.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.use_deterministic_algorithms(before[0], warn_only=warned_only)
         torch.backends.cudnn.benchmark = before[1]
 
 
@@ -77,6 +84,9 @@ def compiled(
         runtime: Settings.
         try_out: Runs one training step with what it is given; what it changes in the model is put back.
         report: Gets the message where compilation was left to us and failed.
+
+    Raises:
+        ConfigError: Compilation was asked for and failed.
     """
     from torch._dynamo.exc import TorchDynamoException
 
@@ -88,10 +98,12 @@ def compiled(
     before = ModelState.of(model)
     try:
         try_out(faster)
-    except TorchDynamoException as error:
+    except (TorchDynamoException, RuntimeError, OSError, SubprocessError) as error:  # the last from compilers' drivers
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if runtime.compile is True:
-            raise
-        report(f"torch.compile failed ({str(error).splitlines()[0]}); training goes on without it")
+            remedy = "set runtime.compile to auto or false"
+            raise ConfigError(f"torch.compile failed ({reason})", where="runtime", remedy=remedy) from error
+        report(f"torch.compile failed ({reason}); training goes on without it")
         faster = model
     before.restore(model)
     return faster

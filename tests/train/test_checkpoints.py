@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +56,37 @@ def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
         assert torch.equal(tensor, model_tensors(theirs[0])[name]), name
     assert ours[2].get_last_lr() == theirs[2].get_last_lr()
     assert read(tmp_path).curve == tuple(EPOCHS)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_the_optimizer_goes_on_in_the_layout_of_its_parameters(name: Any, tmp_path: Path) -> None:
+    """Fused steps pair the numbers of a parameter and of its moments as they lie in memory."""
+
+    def build(fused: bool) -> tuple[nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(model, Recipe(name, 0.1, momentum=0.9 if name == "sgd" else 0.0))
+        optimizer.param_groups[0]["fused"] = fused or None
+        return model, optimizer, make_schedule(optimizer, RECIPE, 5)
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        model.zero_grad()
+        model(torch.linspace(-1, 1, 48).reshape(1, 3, 4, 4)).square().sum().backward()
+        optimizer.step()
+
+    ours, theirs, plain = build(fused=True), build(fused=True), build(fused=False)
+    step(*ours[:2])
+    save_checkpoint(tmp_path, EPOCHS, *ours)
+    for other in (theirs, plain):
+        read(tmp_path).restore(*other)
+        for parameter, values in other[1].state.items():
+            assert {v.stride() for v in values.values() if v.shape == parameter.shape} == {parameter.stride()}
+    assert plain[1].param_groups[0]["fused"] is None
+    for trained in (ours, theirs, plain):
+        step(*trained[:2])
+    for mine, same, near in zip(*(trained[0].parameters() for trained in (ours, theirs, plain)), strict=True):
+        assert torch.equal(mine, same)
+        torch.testing.assert_close(mine, near)
 
 
 def test_a_quantizer_that_still_collects_statistics_goes_on_collecting(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.nn import functional as F
 
 from brevitas_a2q.data import load_digits
+from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.train import calibrate, runtime
 from brevitas_a2q.train.config import RuntimeConfig
@@ -33,7 +34,9 @@ def test_arithmetic_is_as_before_afterwards() -> None:
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     with arithmetic(RuntimeConfig(deterministic=True), CPU):
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
         assert not torch.backends.cudnn.benchmark
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert before == (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
 
 
@@ -82,19 +85,22 @@ def test_compiled_steps_are_the_same_steps(method: Any, monkeypatch: pytest.Monk
     assert not any("forward" in vars(module) for module in model.modules())
 
 
-def test_compilation_that_fails_is_done_without_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [TorchDynamoException, RuntimeError, FileNotFoundError])
+def test_compilation_that_fails_is_done_without_unless_it_was_asked_for(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runtime, "wants", lambda setting, device: bool(setting))
     model, images, _ = network("projected")
     said: list[str] = []
 
     def try_out(forward: Any) -> None:
         model(images)  # moves the running statistics
-        raise TorchDynamoException("no compiler\nhere")
+        raise kind("no compiler\nhere")
 
     before = ModelState.of(model)
     assert compiled(model, RuntimeConfig(compile="auto"), try_out, said.append) is model
     assert said == ["torch.compile failed (no compiler); training goes on without it"]
     after = ModelState.of(model)
     assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
-    with pytest.raises(TorchDynamoException):
+    with pytest.raises(ConfigError, match=r"torch.compile failed \(no compiler\); set runtime.compile to auto"):
         compiled(model, RuntimeConfig(compile=True), try_out, said.append)
