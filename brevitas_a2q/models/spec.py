@@ -36,7 +36,7 @@ class QuantSpec:
             raise ConfigError(f"found method = {self.method!r}", expected=f"one of {', '.join(get_args(Method))}")
         for name, low, high in (
             ("weight_bit_width", 2, MAX_WEIGHT_BITS),
-            ("activation_bit_width", 1, MAX_INPUT_BITS),
+            ("activation_bit_width", 2, MAX_INPUT_BITS),
             ("accumulator_bit_width", MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
             ("boundary_bit_width", 2, MAX_WEIGHT_BITS),
         ):

@@ -41,7 +41,14 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"method": "a2"}, {"weight_bit_width": 1}, {"accumulator_bit_width": 65}, {"activation_bit_width": 4.0}]
+    "change",
+    [
+        {"method": "a2"},
+        {"weight_bit_width": 1},
+        {"accumulator_bit_width": 65},
+        {"activation_bit_width": 4.0},
+        {"activation_bit_width": 1},
+    ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
