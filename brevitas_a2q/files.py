@@ -10,7 +10,7 @@ from pathlib import Path
 
 from brevitas_a2q.errors import ExportError
 
-__all__ = ["atomic_target", "write_atomically"]
+__all__ = ["atomic_target", "remove_leftovers", "write_atomically"]
 
 
 @contextmanager
@@ -41,6 +41,12 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote; the folder must not be in use by others."""
+    for path in folder.glob(f".*.{'[0-9a-f]' * 32}"):
+        path.unlink()
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

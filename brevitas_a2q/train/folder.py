@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from brevitas_a2q.errors import ConfigError, DataError
-from brevitas_a2q.files import write_atomically
+from brevitas_a2q.files import remove_leftovers, write_atomically
 from brevitas_a2q.train.config import RunConfig
 
 __all__ = ["CHECKPOINTS", "RESULT", "claim", "locked", "read_config"]
@@ -23,7 +23,7 @@ _MAY_CHANGE: Final = ("runtime", "data_root")  # where and how it is computed, n
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in this folder; a killed process leaves no lock behind.
+    """Keep other processes from training in this folder; a killed process leaves no lock behind, nor half a file.
 
     Raises:
         ConfigError: One is training there.
@@ -35,6 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
             raise ConfigError(
                 "another process is training here", where=str(folder), remedy="wait for it, or choose another folder"
             ) from error
+        remove_leftovers(folder)
         yield
 
 

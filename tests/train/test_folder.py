@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.files import atomic_target
 from brevitas_a2q.train.config import RunConfig, RuntimeConfig
 from brevitas_a2q.train.folder import claim, locked, read_config
 from brevitas_a2q.train.recipes import Recipe
@@ -71,3 +72,13 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
+
+
+def test_half_files_of_a_killed_process_go(tmp_path: Path) -> None:
+    with atomic_target(tmp_path / "network.onnx") as half:
+        (tmp_path / half.name).rename(left := tmp_path / f".network.onnx.{'0' * 32}")
+        half.touch()
+    (tmp_path / ".other").touch()
+    with locked(tmp_path):
+        assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"network.onnx", ".other", ".lock"}
