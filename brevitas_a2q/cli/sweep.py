@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,11 +75,15 @@ def run_command(
         from brevitas_a2q.sweep.space import Space
         from brevitas_a2q.sweep.training import Training
         from brevitas_a2q.sweep.worker import Work
+    if minutes is not None and math.isnan(minutes):
+        raise click.BadParameter("nan is no number of minutes", param_hint="--minutes")
     space = Space.from_yaml(source, Training().kind)
     out = out or Path("a2q-sweep") / space.name
     storage = storage or _embedded(out)
     devices = device.split(",") if device else [None]
     jobs = [Training(devices[worker % len(devices)], data_root) for worker in range(workers)]
+    for job in {job.device: job for job in jobs}.values():
+        job.check(space)
     with progress(space, messages()) as show:
         run_sweep([Work(space, storage, out, job) for job in jobs], minutes, retry_failed, show)
     status = _status(storage, space.name)

@@ -53,18 +53,25 @@ def _scale(network: Network) -> tuple[float, str]:
 
 
 def _metric(axes: Axes, network: Network) -> None:
-    """The best group of every method and width, its mean and standard deviation over seeds."""
+    """The best group of every method and width, mean and standard deviation over seeds; the front is filled."""
     scale, name = _scale(network)
     for curve in network.methods:
         color, marker = _style(curve)
         widths = [group.width or 0.0 for group in curve.best]  # a curve's groups all have one
         means = [scale * group.metric for group in curve.best]
         spreads = [scale * (group.metric_std or 0.0) for group in curve.best]
-        axes.errorbar(widths, means, spreads, color=color, marker=marker, markersize=5, capsize=3, label=_name(curve))
+        axes.errorbar(
+            widths, means, spreads, color=color, marker=marker, markersize=5, markerfacecolor="white", capsize=3
+        )
+        front = [(group.width or 0.0, scale * group.metric) for group in curve.width_front]
+        axes.plot(*zip(*front, strict=True), marker, color=color, markersize=5)
+        axes.plot([], [], color=color, marker=marker, markersize=5, label=_name(curve))
     if network.float_metric is not None:
         axes.axhline(scale * network.float_metric, color=BLACK, linewidth=1, linestyle="--", label="float")
     axes.set(title=_title(network, f"{network.metric} of the last epoch"), ylabel=name)
     _widths(axes)
+    if any(curve.best != curve.width_front for curve in network.methods):
+        axes.set_xlabel("accumulator width P in bits (hollow: a narrower one is as good)")
     _legend(axes)
 
 

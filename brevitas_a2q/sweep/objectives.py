@@ -57,8 +57,14 @@ def objectives_of(names: Sequence[str], where: str) -> tuple[Objective, ...]:
     return tuple(OBJECTIVES[name] for name in names)
 
 
-def values_of(objectives: Sequence[Objective], summary: Summary) -> list[float]:
+def values_of(objectives: Sequence[Objective], summary: Summary, in_grid: bool = False) -> list[float]:
     """The objectives' values of a finished run.
+
+    Args:
+        objectives: Which.
+        summary: Of the run.
+        in_grid: Whether nothing is chosen by them: then a float network, which has no accumulators and no design,
+            has the worst of all values there, instead of being an error.
 
     Raises:
         SweepError: The run has no such number, or it is not finite.
@@ -66,6 +72,9 @@ def values_of(objectives: Sequence[Objective], summary: Summary) -> list[float]:
     values = []
     for objective in objectives:
         value = objective.of(summary)
+        if value is None and in_grid and summary.method == "float":
+            values.append(math.inf if objective.direction == "minimize" else -math.inf)
+            continue
         if value is None or not math.isfinite(value):
             remedy = None if objective.name != "lut" else summary.estimate_reason or "give the base an `estimate`"
             raise SweepError(f"the run has no {objective.name} ({value})", expected="a finite number", remedy=remedy)

@@ -63,7 +63,7 @@ def run_sweep(
     with open_storage(first.storage) as storage, _interruptible():
         queue = Queue(storage, first.space)
         queue.fill(retry_failed)
-        with _Pool(works, deadline) as pool:
+        with _Pool([] if queue.settled() else works, deadline) as pool:
             while pool.tend():
                 if on_tick is not None:
                     with contextlib.suppress(SQLAlchemyError, StorageInternalError):  # it may answer at the next tick

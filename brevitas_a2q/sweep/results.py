@@ -73,6 +73,7 @@ class MethodCurve:
 
     Attributes:
         best: For each width, narrowest first, the group of the highest mean metric.
+        width_front: Those of them that no other one beats in both width and metric, the narrowest first.
         lut_front: Groups that no other one of the method beats in both LUTs and metric, the cheapest first.
         sparsity: Over the widths.
         compression: Over the widths.
@@ -80,6 +81,7 @@ class MethodCurve:
 
     method: str
     best: tuple[Group, ...]
+    width_front: tuple[Group, ...]
     lut_front: tuple[Group, ...]
     sparsity: tuple[Band, ...]
     compression: tuple[Band, ...]
@@ -156,11 +158,14 @@ def _width(summary: Summary) -> float | None:
 
 def _curve(method: str, groups: Sequence[Group]) -> MethodCurve:
     by_width = sorted(_gathered(groups, lambda group: group.width or 0.0).items())
+    best = [max(found, key=lambda group: group.metric) for _, found in by_width]
+    narrow = pareto_front([(group.width or 0.0, group.metric) for group in best], ("minimize", "maximize"))
     costed = [(group, group.lut) for group in groups if group.lut is not None]
     front = pareto_front([(lut, group.metric) for group, lut in costed], ("minimize", "maximize"))
     return MethodCurve(
         method=method,
-        best=tuple(max(found, key=lambda group: group.metric) for _, found in by_width),
+        best=tuple(best),
+        width_front=tuple(best[place] for place in narrow),
         lut_front=tuple(costed[place][0] for place in front),
         sparsity=_bands(by_width, lambda group: group.sparsity),
         compression=_bands(by_width, lambda group: group.compression),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.sweep.space import Space
 from brevitas_a2q.sweep.worker import OnEpoch
 
 if TYPE_CHECKING:
@@ -34,6 +38,27 @@ class Training:
         from brevitas_a2q.train.config import RunConfig
 
         return RunConfig
+
+    def check(self, space: Space) -> None:
+        """Look, before anything is trained, whether this machine has the device and the data sets of a sweep.
+
+        What only this machine lacks would end run after run with an error, for the others that share the sweep, too.
+
+        Raises:
+            ConfigError: There is no such device, or no such data set or option of one.
+            DataError: A data set is missing; the message says how to get it.
+        """
+        from brevitas_a2q.data import load_data
+        from brevitas_a2q.train.processes import start_processes
+
+        start_processes(self.device or space.base["runtime"]["device"])
+        wanted = {}
+        for values in [space.values(settings) for settings in space.cells.values()] or [dict(space.base)]:
+            with contextlib.suppress(ConfigError):  # a value that is refused is that run's own error
+                config = self.kind.from_dict(values)
+                wanted[json.dumps([config.data, config.data_options], default=str)] = config
+        for config in wanted.values():
+            load_data(config.data, self.data_root or config.data_root, **config.data_options)
 
     def run(self, values: Mapping[str, Any], folder: Path, on_epoch: OnEpoch) -> Mapping[str, Any]:
         """One training run in its folder; a finished one is read, an interrupted one goes on."""

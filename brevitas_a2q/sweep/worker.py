@@ -159,7 +159,7 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
                 values = given.space.values(claim.settings)
                 result = given.job.run(values, folder, _on_epoch(beat, stop))
             summary = Summary.of_result(result)
-            objectives = values_of(given.space.objectives, summary)
+            objectives = values_of(given.space.objectives, summary, in_grid=not given.space.search)
         except Stopped:
             queue.release(claim)
         except A2QError as error:

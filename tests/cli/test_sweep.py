@@ -78,6 +78,33 @@ def test_bad_spaces(change: dict[str, str], message: str, tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "base", "message"),
+    [
+        (["--device", "cpu,cudaa"], "{}", "cudaa"),
+        (["--data-root", "/nowhere"], "{data: cifar10}", "/nowhere"),
+        (["--minutes", "nan"], "{}", "--minutes"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_before_a_run_is_queued(
+    words: list[str], base: str, message: str, tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "space.yaml").write_text(f"base: {base}\ngrid: {{P: [10]}}")
+    command = [
+        "sweep",
+        "run",
+        "--space",
+        str(tmp_path / "space.yaml"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "2",
+    ]
+    assert main([*command, *words]) == 2
+    assert message in one_line_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["status", "report"])
 def test_places_without_a_sweep(name: str, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BREVITAS_A2Q_STORAGE", raising=False)

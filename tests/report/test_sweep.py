@@ -82,6 +82,16 @@ def test_an_empty_sweep_has_a_figure_that_says_so(file_format: str) -> None:
     assert "Failed runs" not in page_of(status())
 
 
+@pytest.mark.parametrize("file_format", ["png", "svg", "pdf"])
+def test_the_same_runs_draw_the_same_bytes(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = networks_of(status(SUMMARY, replace(SUMMARY, method="a2q+")).runs)
+    pictures = []
+    for when in ("0", "1000000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", when)  # what matplotlib takes for now
+        pictures.append(image(sweep_figure(networks, "twice"), file_format))
+    assert pictures[0] == pictures[1]
+
+
 def test_the_curves_are_the_groups() -> None:
     runs = [
         replace(SUMMARY, accumulator_bit_width=p, mean_accumulator_bit_width=float(p), last=p / 20) for p in (9, 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,14 @@ def test_the_best_of_each_width_and_the_front_of_luts() -> None:
     assert [(band.width, band.groups) for band in curve.sparsity] == [(9, 2), (12, 2)]
 
 
+def test_the_front_of_widths_leaves_out_what_a_narrower_accumulator_beats() -> None:
+    cells = [(9, 0.5), (10, 0.8), (12, 0.7), (14, 0.8), (16, 0.9)]
+    runs = [done(i, replace(summary(p), last=last), P=p) for i, (p, last) in enumerate(cells)]
+    ((curve,),) = [network.methods for network in networks_of(runs)]
+    assert [group.width for group in curve.best] == [9, 10, 12, 14, 16]
+    assert [group.width for group in curve.width_front] == [9, 10, 16]
+
+
 def test_mixed_widths_are_placed_at_their_mean_and_networks_kept_apart() -> None:
     mixed = summary(12, layer_rules={"conv1": 9})
     assert (mixed.accumulator_bit_width, mixed.mean_accumulator_bit_width) == (12, 10.5)
@@ -69,6 +78,16 @@ def test_float_runs_have_no_width_and_are_in_no_curve() -> None:
     assert (found.method, found.accumulator_bit_width, found.lut) == ("float", None, None)
     (network,) = networks_of([done(0, found)])
     assert (len(network.groups), network.methods) == (1, ())
+
+
+def test_a_float_network_in_a_grid_is_a_run_like_any_other() -> None:
+    result = {**outcome(ToyConfig()), "certificate": None, "estimate": None}
+    result["config"] = {**result["config"], "quant": None}
+    objectives = objectives_of(["metric", "accumulator_bit_width", "lut"], "space")
+    found = Summary.of_result(result)
+    assert values_of(objectives, found, in_grid=True) == [found.last, math.inf, math.inf]
+    with pytest.raises(SweepError, match="no accumulator_bit_width"):
+        values_of(objectives, found)
 
 
 @pytest.mark.parametrize("damage", [{"last": "0.9"}, {"last": float("nan")}, {"seed": True}, {"holds": 1}, {"lut": []}])
