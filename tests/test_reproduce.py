@@ -222,3 +222,30 @@ def test_the_page_shows_runs_beside_published_numbers(queue: dict[str, ModuleTyp
     text = page.read_text()
     assert "| 12 | projected | 91.1 (n=1) | 92.5 (n=1) | 50.0 (n=1) | 2.0 (n=1) | 1 of 1 |" in text
     assert "| 12 | 83.9 | 90.6 |" in text  # Brevitas' README
+    assert "| 32 | 30.30 | 30.27 | - |" in text
+    assert "1 of 1,5" in text
+    queue["render"].render()
+    assert page.read_text() == text
+
+
+def test_the_headline_is_the_mean_of_the_papers_four_networks(queue: dict[str, ModuleType], tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    found = {"metric": "accuracy", "best": 1.0, "sparsity": 0.5, "compression": 2.0, "certificate": {"holds": True}}
+    lasts = {"resnet18": 0.9, "mobilenet-v1": 0.6, "espcn-x3": 0.7, "unet-x3": 0.8}
+
+    def add(name: str, last: float) -> str:
+        cell = next(cell for cell in queue["cells"].CELLS if cell.name == name)
+        run = {**found, "config": cell.config().to_dict(), "last": last}
+        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(run))
+        page, *_ = queue["render"].render()
+        text: str = page.read_text()
+        return text
+
+    for label, last in lasts.items():
+        add(f"{label}-float-s0", 1.0)
+        assert "four | projected" not in add(f"{label}-w8a8-a2q-p16-s0", last)
+    text = add("resnet18-w8a8-projected-p16-s0", 0.99)
+    assert "| resnet18 | projected | 99.0 (n=1) | 100.0 (n=1) | 99.0 | 50.0 (n=1) | 2.0 (n=1) |" in text
+    assert "| mean of the papers' four | a2q |  |  | 75.0 | 50.0 | 2.0 |" in text
+    assert "| mean of the papers' four | projected" not in text
+    assert "| mean of the papers' four | a2q, published |  |  | 99.2 | 98.2 | 46.5 |" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,32 @@ METHODS = ("none", "a2q", "a2q+", "projected")
 
 _HEAD = """# Results
 
-Written by `python benchmarks/reproduce render` from the files in `benchmarks/reproduce/results/`, one per run, each
-with its configuration, seed, curve, time, device and versions. Nothing here is typed in by hand except the published
-numbers (`benchmarks/reproduce/published.yaml`, each with its source).
+How accurate networks stay when their accumulators are narrow: our runs, and beside them the numbers that the papers
+published. {made} of {listed} runs of the [queue](#the-queue) have been made. Tables whose titles begin with "Short" are
+of runs that fit into minutes of a CPU: narrower networks, few epochs, less data. They compare the methods with each
+other; only runs of the whole networks can be compared with the papers.
 
-How to read it: `last` is the test metric after the last epoch, `best` the highest of any epoch, both as mean ± sample
-standard deviation over `n` seeds. The papers report the maximum over three seeds and over epochs; `best` comes nearest
-to it. Test data chose nothing: recipes are the same for every method and width, and were not tuned on these numbers.
-`-` is a run that has not been made. Every quantized run's certificate was checked with exact integers when it ended;
-the column `certified` counts those that hold.
+| word | meaning |
+| --- | --- |
+| W4A4, W8A8 | weights and activations of 4, or of 8 bits; the first and the last layer have 8 |
+| P | width in bits of the hidden layers' accumulators; the narrower, the less hardware and the harder to train |
+| `float` | the network before quantization, from which all quantized runs start |
+| `none` | quantized, accumulators not constrained: what the methods below are measured against |
+| `a2q`, `a2q+` | the papers' methods (A2Q, arXiv 2301.13376; A2Q+, arXiv 2401.10432), as this package computes them |
+| `projected` | this package's projection onto the exact budget |
+| last, best | test metric after the last epoch, highest of any epoch: mean ± sample standard deviation, n seeds |
+| sparsity, compression | share of zeros among the constrained layers' weights; their bits divided by their entropy |
+| certified | runs whose certificate holds: checked with exact integers, for every input |
+
+- **Compared with what.** The papers report the maximum over three seeds and over epochs. `best` comes nearest to it;
+  `last` is what this project stands by.
+- **Test data chose nothing** but what is called best. Within a table all methods and widths have one recipe, and none
+  was tuned on these numbers.
+- **Seeds** vary the quantized training. All seeds of a network start from the same float weights, so ± is not the
+  spread over float networks. With n=1 there is no spread, and small differences mean nothing.
+- **Nothing is typed in** but the published numbers (`benchmarks/reproduce/published.yaml`, each with its source): the
+  rest is written by `python benchmarks/reproduce render` from one file per run in `benchmarks/reproduce/results/`,
+  with its configuration, seed, curve, time, device and versions. `-` is a run that has not been made.
 """
 
 
@@ -85,7 +102,8 @@ def render() -> list[Path]:
     """
     rows = load()
     published = yaml.safe_load((HERE / "published.yaml").read_text())
-    written, parts = [], [_HEAD]
+    made = sum(_result(cell) is not None for cell in CELLS)
+    written, parts = [], [_HEAD.format(made=made, listed=f"{len(CELLS):,}")]
     with_runs = {row.label for row in rows}
     for title, label, bits, names, short in sorted(_LADDERS, key=lambda ladder: ladder[1] not in with_runs):
         chosen = [r for r in rows if r.label == label and (r.method == "float" or r.weight_bit_width == bits)]
@@ -179,8 +197,9 @@ def _ladder(title: str, rows: Sequence[Row], published: Sequence[Mapping[str, An
         text.append(f"Published: {table['title']} ({table['source']}); float {table['float']} {table['unit']}.\n")
         if "note" in table:
             text.append(table["note"] + "\n")
+        digits = max(len(str(value).partition(".")[2]) for m in found for value in table[m] if value is not None)
         lines = (
-            (str(p), *("-" if table[m][i] is None else str(table[m][i]) for m in found))
+            (str(p), *("-" if table[m][i] is None else f"{table[m][i]:.{digits}f}" for m in found))
             for i, p in enumerate(table["widths"])
         )
         text.append(_table(("P", *found), lines))
@@ -202,22 +221,56 @@ def _ladder_line(row: Row, scale: float, digits: int) -> tuple[str, ...]:
 
 
 def _headline(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
-    """W8A8 at P = 16 on every network that has been run so: the abstract's three numbers."""
-    lines = []
-    for row in rows:
-        if (row.weight_bit_width, row.activation_bit_width, row.accumulator_bit_width) != (8, 8, 16):
-            continue
-        floating = next((r for r in rows if r.label == row.label and r.method == "float"), None)
-        share = "-"
-        if floating is not None:
-            base = statistics.mean(run["last"] for run in floating.runs)
-            share = f"{100 * statistics.mean(run['last'] for run in row.runs) / base:.1f}"
-        lines.append((row.label, row.method, row.text("sparsity", 100, 1), row.text("compression", 1, 1), share))
-    head = ("network", "method", "sparsity, %", "compression", "share of float, %")
-    lines.append(
-        ("mean of four", "a2q, published", *(str(published[k]) for k in ("sparsity", "compression", "share_of_float")))
+    """W8A8 at P = 16 on every network that has been run so, the mean of the papers' four, and the abstract's."""
+    head = ("network", "method", "last", "float", "share of float, %", "sparsity, %", "compression")
+    shares = [
+        share
+        for row in rows
+        if (row.weight_bit_width, row.activation_bit_width, row.accumulator_bit_width) == (8, 8, 16)
+        for share in _share(row, rows)
+    ]
+    lines = [share.line for share in shares]
+    for method in METHODS[1:]:
+        four = [share for share in shares if share.row.method == method and share.row.label in _PAPERS_FOUR]
+        if len(four) == len(_PAPERS_FOUR):
+            means = [
+                statistics.mean(getattr(share, key) for share in four) for key in ("share", "sparsity", "compression")
+            ]
+            lines.append(("mean of the papers' four", method, "", "", *(f"{mean:.1f}" for mean in means)))
+    paper = (str(published[key]) for key in ("share_of_float", "sparsity", "compression"))
+    lines.append(("mean of the papers' four", "a2q, published", "", "", *paper))
+    note = (
+        "Networks named `cpu-` are the short ones above; the share is of the same network in float, last epochs both.\n"
     )
-    return f"## {published['title']}\n\n" + _table(head, lines)
+    return f"## {published['title']}\n\n{note}\n" + _table(head, lines)
+
+
+_PAPERS_FOUR = ("mobilenet-v1", "resnet18", "espcn-x3", "unet-x3")
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A row of the headline; shares and sparsity in per cent."""
+
+    row: Row
+    line: tuple[str, ...]
+    share: float
+    sparsity: float
+    compression: float
+
+
+def _share(row: Row, rows: Sequence[Row]) -> Iterator[_Share]:
+    """The row beside its float network, where that has been trained."""
+    floating = next((r for r in rows if r.label == row.label and r.method == "float"), None)
+    if floating is None:
+        return
+    scale, digits = (100.0, 1) if row.runs[0]["metric"] == "accuracy" else (1.0, 2)
+    means = [statistics.mean(run[key] for run in row.runs) for key in ("last", "sparsity", "compression")]
+    share = 100 * means[0] / statistics.mean(run["last"] for run in floating.runs)
+    lasts = (row.text("last", scale, digits), floating.text("last", scale, digits))
+    found = (row.text("sparsity", 100, 1), row.text("compression", 1, 1))
+    line = (row.label, row.method, *lasts, f"{share:.1f}", *found)
+    yield _Share(row, line, share, 100 * means[1], means[2])
 
 
 def _grid(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
@@ -254,8 +307,15 @@ def _best(pool: Sequence[Row], p: int, method: str) -> str:
 
 def _small_network() -> str:
     """The table of the small network's own benchmark, one heading deeper."""
-    table = (HERE.parent / "results" / "accuracy_cpu.md").read_text().rstrip()
-    return f"## The small network\n\nFrom `benchmarks/accuracy_cpu.py`; top-1 accuracy in %, chosen rate. {table}\n"
+    table = (HERE.parent / "results" / "accuracy_cpu.md").read_text().partition("\n\n")[2].rstrip()
+    return f"## The small network, every width\n\n{_SMALL}\n\n{table}\n"
+
+
+_SMALL = """The widest comparison here, by a benchmark of its own
+([`benchmarks/accuracy_cpu.py`](../benchmarks/accuracy_cpu.py)): a small network on 6,000 images of CIFAR-10 of 16x16
+pixels, from one float start. Top-1 accuracy in % on 3,000 test images after the last epoch; in brackets the learning
+rate, chosen from two for each method and width on training images held out of training. "Scale search" gives A2Q and
+A2Q+ the projection's start of the scales."""
 
 
 def _throughput() -> str:
@@ -281,6 +341,8 @@ def _queue() -> str:
         done[cell.group][0] += _result(cell) is not None
         done[cell.group][1] += 1
     lines = ((group, str(count), str(total)) for group, (count, total) in done.items())
-    return "## The queue\n\nGroups `cpu-` are short runs; the others want a GPU.\n\n" + _table(
+    earlier = sum((RESULTS / f"{cell.name}.json").exists() and _result(cell) is None for cell in CELLS)
+    left_out = f" {earlier} results of earlier recipes are left out of this page." if earlier else ""
+    return f"## The queue\n\nGroups `cpu-` are short runs; the others want a GPU.{left_out}\n\n" + _table(
         ("group", "runs done", "runs listed"), lines
     )

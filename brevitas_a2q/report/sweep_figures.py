@@ -64,7 +64,7 @@ def _metric(axes: Axes, network: Network) -> None:
             widths, means, spreads, color=color, marker=marker, markersize=5, markerfacecolor="white", capsize=3
         )
         front = [(group.width or 0.0, scale * group.metric) for group in curve.width_front]
-        axes.plot(*zip(*front, strict=True), marker, color=color, markersize=5)
+        axes.plot(*zip(*front, strict=True), marker, color=color, markersize=5, zorder=3)  # above the hollow ones
         axes.plot([], [], color=color, marker=marker, markersize=5, label=_name(curve))
     if network.float_metric is not None:
         axes.axhline(scale * network.float_metric, color=BLACK, linewidth=1, linestyle="--", label="float")
