@@ -47,6 +47,10 @@ def test_a_sweep_from_a_file_to_its_report(tmp_path: Path, capsys: Output, monke
             assert run["summary"]["last"] == json.loads(result.read_text())["last"]
             assert run["summary"]["holds"] is True
 
+    Path("space.yaml").write_text(SPACE.replace(", -1]", "]"))  # what failed is no cell of this file
+    assert main(["sweep", "run", "--space", "space.yaml", "--device", "cpu"]) == 0
+    capsys.readouterr()
+
     assert main(["sweep", "status", "--out", str(out)]) == 0
     assert "P = 10" in capsys.readouterr().out
     words = ["sweep", "report", "--storage", f"sqlite:///{out}/sweep.db", "--html", "r.html", "--plot", "r.svg"]
