@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from brevitas_a2q.errors import ConfigError
@@ -224,6 +225,8 @@ def test_the_page_shows_runs_beside_published_numbers(queue: dict[str, ModuleTyp
     assert "| 12 | 83.9 | 90.6 |" in text  # Brevitas' README
     assert "| 32 | 30.30 | 30.27 | - |" in text
     assert "1 of 1,5" in text
+    published = yaml.safe_load((FOLDER / "published.yaml").read_text())
+    assert all(table["title"] in text for table in published.values())
     queue["render"].render()
     assert page.read_text() == text
 

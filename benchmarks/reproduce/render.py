@@ -137,6 +137,7 @@ _LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
     ("ESPCN x2, BSD300, W8A8", "espcn-x2", 8, ("espcn-x2-w8a8",), None),
     ("ESPCN x2, BSD300, W4A4", "espcn-x2", 4, ("espcn-x2-w4a4",), None),
     ("MobileNetV1, CIFAR-10, W4A4", "mobilenet-v1", 4, ("mobilenet-v1-best",), None),
+    ("ESPCN x3, BSD300, W8A8", "espcn-x3", 8, ("espcn-x3-best",), None),
     ("U-Net x3, BSD300, W4A4", "unet-x3", 4, ("unet-x3-best",), None),
     ("Short: ESPCN x2 of half the width, BSD300, W4A4", "cpu-espcn-half-x2", 4, ("espcn-x2-w4a4",), _SHORT_ESPCN),
     ("Short: ESPCN x2 of half the width, BSD300, W8A8", "cpu-espcn-half-x2", 8, ("espcn-x2-w8a8",), _SHORT_ESPCN),
