@@ -12,10 +12,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.models import build_model
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "reproduce"
 
@@ -145,6 +147,20 @@ def test_a_result_of_an_earlier_recipe_is_none_of_the_cell(
     assert not queued.slices.finished(longer)
     monkeypatch.setattr(queue["render"], "CELLS", (longer,))
     assert not queue["render"].load()
+
+
+def test_every_network_fits_its_images(queue: dict[str, ModuleType]) -> None:
+    configs = [cell.config() for cell in queue["cells"].CELLS if cell.float_cell is None and cell.name.endswith("s0")]
+    assert {config.model for config in configs} == {"resnet18", "mobilenet-v1", "espcn", "unet"}
+    for config in configs:
+        side, factor = config.data_options.get("size", 32), 1
+        if config.data == "bsd300":
+            factor = config.data_options["factor"]
+            side = config.data_options["crop"] // factor
+        model = build_model(config.model, None, **config.model_options).eval()
+        with torch.no_grad():
+            shape = tuple(model(torch.zeros(1, 3, side, side)).shape)
+        assert shape == ((1, 3, factor * side, factor * side) if config.data == "bsd300" else (1, 10)), config
 
 
 def test_slices_go_on_where_they_stopped(

@@ -156,11 +156,11 @@ _LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
         _SHORT_RESNET18,
     ),
     (
-        "Short: MobileNetV1 at a quarter of its width, CIFAR-10 at 16 pixels, W8A8",
+        "Short: MobileNetV1 at a quarter of its width, CIFAR-10, W8A8",
         "cpu-mobilenet-v1-quarter",
         8,
         (),
-        "A quarter of the channels, images of half the side, three epochs on a CPU: compare methods with each other.",
+        "A quarter of the channels, three epochs of float and one of quantized training on a CPU: compare methods.",
     ),
     (
         "Short: U-Net x3 of half the width, BSD300, W8A8",
