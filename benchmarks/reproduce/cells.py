@@ -92,43 +92,50 @@ MOBILENET = Family(
 
 
 def _super_resolution(
-    label: str,
-    group: str,
-    model: str,
-    factor: int,
-    *,
-    epochs: int,
-    crop: int,
-    windows_per_image: int,
-    width: Mapping[str, int] | None = None,
+    label: str, group: str, model: str, recipe: Mapping[str, Any], start_rate: float, rate: float, **options: Any
 ) -> Family:
-    """Many steps of small windows, because so the metric rises fastest in a given time.
-
-    Rates, batch size, and size and number of windows were chosen on 20 training images held out of training
-    (``data_options.validation``), with float ESPCN, and with A2Q+ and the projection at W4A4, P = 10: A2Q+ gains 1.5 dB
-    by the lower rate, the projection loses 0.1.
-    """
+    """Rates of float and of quantized training; what is for the network itself is taken out of the data options."""
+    width = {key: options.pop(key) for key in ("upscale_factor", "width") if key in options}
     base = {
         "model": model,
-        "model_options": {"upscale_factor": factor, **(width or {})},
+        "model_options": width,
         "data": "bsd300",
-        "data_options": {"factor": factor, "crop": crop, "windows_per_image": windows_per_image},
+        "data_options": {"factor": width["upscale_factor"], **options},
         "estimate": {"part": _ESTIMATE["part"]},
     }
-    recipe = {"optimizer": "adam", "batch_size": 16, "epochs": epochs, "batch_norm_epochs": 1}
-    return Family(label, group, base, {**recipe, "learning_rate": 4e-3}, {**recipe, "learning_rate": 2e-3}, {})
+    recipe = {"optimizer": "adam", "batch_norm_epochs": 1, **recipe}
+    return Family(label, group, base, {**recipe, "learning_rate": start_rate}, {**recipe, "learning_rate": rate}, {})
 
 
-ESPCN_X2 = _super_resolution("espcn-x2", "b", "espcn", 2, epochs=20, crop=64, windows_per_image=120)
-ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", 3, epochs=20, crop=96, windows_per_image=120)
-UNET_X3 = _super_resolution("unet-x3", "d", "unet", 3, epochs=20, crop=96, windows_per_image=120)
+# Windows of 512 pixels, black outside of the photographs, as published and as judged: a network that has not seen
+# black is judged by two pixels in five that it was not trained for, and its runs differ by up to 1 dB.
+_LONG = {"batch_size": 8, "epochs": 300}
+ESPCN_X2 = _super_resolution("espcn-x2", "b", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=2, crop=512)
+ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
+UNET_X3 = _super_resolution("unet-x3", "d", "unet", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
 
-# Short forms, narrower and of few epochs. They compare methods with each other, not with papers.
+# Short forms, narrower and of few epochs. They compare methods with each other, not with papers. Many small windows
+# raise the metric fastest in a given time; they lie inside of the photographs, so ESPCN is judged by photographs alone.
+# Rates, batch size, and size and number of windows were chosen on 20 training images held out of training
+# (``data_options.validation``), with float ESPCN, and with A2Q+ and the projection at W4A4, P = 10: A2Q+ gained 1.5 dB
+# by the lower rate, the projection lost 0.1.
+_SHORT = {"batch_size": 16, "epochs": 3}
+_MANY = {"windows_per_image": 120}
 CPU_ESPCN = _super_resolution(
-    "cpu-espcn-half-x2", "cpu-b", "espcn", 2, epochs=3, crop=32, windows_per_image=120, width={"width": 32}
+    "cpu-espcn-half-x2",
+    "cpu-b",
+    "espcn",
+    _SHORT,
+    4e-3,
+    2e-3,
+    upscale_factor=2,
+    width=32,
+    crop=32,
+    protocol="whole",
+    **_MANY,
 )
 CPU_UNET = _super_resolution(
-    "cpu-unet-half-x3", "cpu-c", "unet", 3, epochs=3, crop=48, windows_per_image=120, width={"width": 16}
+    "cpu-unet-half-x3", "cpu-c", "unet", _SHORT, 4e-3, 2e-3, upscale_factor=3, width=16, crop=48, **_MANY
 )
 CPU_RESNET18 = Family(
     "cpu-resnet18-quarter",

@@ -1,4 +1,4 @@
-"""A pool of two workers on the same sweep as chaos.py: python pool.py ADDRESS OUT."""
+"""A pool of two workers on the same sweep as chaos.py: python pool.py ADDRESS OUT SECONDS_PER_EPOCH."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from brevitas_a2q.sweep.space import Space
 from brevitas_a2q.sweep.worker import Work
 
 if __name__ == "__main__":
-    given = Work(Space.from_dict(VALUES, ToyConfig), sys.argv[1], Path(sys.argv[2]), ToyJob(0.1), PATIENCE)
+    given = Work(
+        Space.from_dict(VALUES, ToyConfig), sys.argv[1], Path(sys.argv[2]), ToyJob(float(sys.argv[3])), PATIENCE
+    )
     try:
         sys.exit(0 if run_sweep([given, given]) else 1)
     except KeyboardInterrupt:

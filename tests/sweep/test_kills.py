@@ -53,17 +53,21 @@ def test_random_kills(address: str, kills: int, tmp_path: Path) -> None:
     assert ends[DIED] > 0
 
 
-def start_pool(address: str, out: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, str(HERE / "pool.py"), address, str(out)]
+def start_pool(address: str, out: Path, seconds_per_epoch: float) -> subprocess.Popen[str]:
+    words = [sys.executable, str(HERE / "pool.py"), address, str(out), str(seconds_per_epoch)]
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+
+def logged(out: Path, pattern: str) -> int:
+    """How many lines in the logs of the runs match."""
+    return len(re.findall(pattern, "".join(path.read_text() for path in out.glob("runs/*/log"))))
 
 
 def wait_for(out: Path, pattern: str, count: int) -> None:
     """Until this many lines in the logs of the runs match."""
     until = time.monotonic() + 100
     while time.monotonic() < until:
-        text = "".join(path.read_text() for path in out.glob("runs/*/log"))
-        if len(re.findall(pattern, text)) >= count:
+        if logged(out, pattern) >= count:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {pattern} in time")
@@ -75,7 +79,7 @@ def workers(parent: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def test_a_pool_replaces_its_dead_and_whatever_is_killed_can_be_started_again(address: str, tmp_path: Path) -> None:
-    pool = start_pool(address, tmp_path)
+    pool = start_pool(address, tmp_path, 0.2)
     wait_for(tmp_path, "epoch", 1)
     orphans = workers(pool)
     assert orphans
@@ -85,14 +89,15 @@ def test_a_pool_replaces_its_dead_and_whatever_is_killed_can_be_started_again(ad
     pool.kill()  # its workers see that, and stop
     pool.communicate()
     assert not psutil.wait_procs(orphans, timeout=60)[1]
-    pool = start_pool(address, tmp_path)
-    wait_for(tmp_path, "finished", 4)
+    begun = logged(tmp_path, "begin")
+    pool = start_pool(address, tmp_path, 2.0)  # so slow that it cannot be done when the signal comes
+    wait_for(tmp_path, "begin", begun + 1)
     pool.send_signal(signal.SIGINT)
     assert pool.communicate(timeout=100)[1].count("KeyboardInterrupt") == 1
     assert pool.returncode == 130
     with open_storage(address) as storage:
         assert not Queue(storage, Space.from_dict(VALUES, ToyConfig)).running()
-    pool = start_pool(address, tmp_path)
+    pool = start_pool(address, tmp_path, 0.02)
     assert pool.wait(timeout=200) == 0, pool.communicate()[1]
     pool.communicate()
     ends = check(address, tmp_path)
