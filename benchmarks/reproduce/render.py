@@ -124,8 +124,8 @@ def render() -> list[Path]:
 
 _SHORT_ESPCN = (
     "Half the channels, three epochs of 24,000 windows of 32 pixels, on a CPU. Judged by whole photographs (bicubic "
-    "upscaling: 28.42 dB, [protocols](../benchmarks/results/super_resolution_protocols.md)), because the windows do not "
-    "show the published protocol's black surroundings. Compare the methods with each other, not with the papers."
+    "upscaling: 28.42 dB, [protocols](../benchmarks/results/super_resolution_protocols.md)), because the windows do "
+    "not show the published protocol's black surroundings. Compare the methods with each other, not with the papers."
 )
 _SHORT_RESNET18 = (
     "A quarter of the channels, two thousand training images, ten epochs on a CPU: compare the methods with each other."
