@@ -55,9 +55,7 @@ def list_(only: str, as_json: bool) -> None:
 
 
 @main.command("run")
-@click.option(
-    "--minutes", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Length of the slice."
-)
+@click.option("--minutes", type=_POSITIVE, default=9.0, show_default=True, help="Length of the slice.")
 @click.option("--data", "data", multiple=True, metavar="NAME=PATH", help="Where a data set lies; repeat for others.")
 @click.option(
     "--work",

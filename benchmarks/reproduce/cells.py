@@ -108,7 +108,7 @@ def _super_resolution(
 
 
 # Windows of 512 pixels, black outside of the photographs, as published and as judged: a network that has not seen
-# black is judged by two pixels in five that it was not trained for, and its runs differ by up to 1 dB.
+# black would be judged by two pixels in five that it was not trained for.
 _LONG = {"batch_size": 8, "epochs": 300}
 ESPCN_X2 = _super_resolution("espcn-x2", "b", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=2, crop=512)
 ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
@@ -117,8 +117,8 @@ UNET_X3 = _super_resolution("unet-x3", "d", "unet", _LONG, 1e-3, 1e-3, upscale_f
 # Short forms, narrower and of few epochs. They compare methods with each other, not with papers. Many small windows
 # raise the metric fastest in a given time; they lie inside of the photographs, so ESPCN is judged by photographs alone.
 # Rates, batch size, and size and number of windows were chosen on 20 training images held out of training
-# (``data_options.validation``), with float ESPCN, and with A2Q+ and the projection at W4A4, P = 10: A2Q+ gained 1.5 dB
-# by the lower rate, the projection lost 0.1.
+# (``data_options.validation``), with float ESPCN, and with A2Q+ and the projection at W4A4, P = 10: of two rates, the
+# one that is better for A2Q+.
 _SHORT = {"batch_size": 16, "epochs": 3}
 _MANY = {"windows_per_image": 120}
 CPU_ESPCN = _super_resolution(
