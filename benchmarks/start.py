@@ -17,6 +17,7 @@ from torch import nn
 
 from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models.spec import Method
 from brevitas_a2q.train import TrainConfig, accuracy, fit, seed_everything
 from brevitas_a2q.train.config import RunConfig, StartConfig
 from brevitas_a2q.train.start import quantize_start
@@ -34,9 +35,9 @@ STARTS = {
 }
 
 
-def score(floating: nn.Module, method: str, p: int, start: StartConfig, data: ImageData) -> float:
+def score(floating: nn.Module, method: Method, p: int, start: StartConfig, data: ImageData) -> float:
     """Test accuracy of one start."""
-    config = RunConfig(quant=QuantSpec(method, 4, 4, p), start=start)  # type: ignore[arg-type]
+    config = RunConfig(quant=QuantSpec(method, 4, 4, p), start=start)
     return accuracy(quantize_start(floating, config, data), data.x_test, data.y_test)
 
 

@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import torch
@@ -26,6 +26,7 @@ import yaml
 from brevitas_a2q.data.tasks import TASKS
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.models import MODELS, QuantSpec, build_model
+from brevitas_a2q.models.spec import Method
 from brevitas_a2q.train.config import RuntimeConfig
 from brevitas_a2q.train.loop import Step
 from brevitas_a2q.train.optim import make_optimizer
@@ -97,8 +98,8 @@ def main(
     runtime = RuntimeConfig(device=device, amp=amp, compile=compile_)
     given = {key: yaml.safe_load(value) for key, _, value in (option.partition("=") for option in options)}
     specs: dict[str, QuantSpec | None] = {"float": None}
-    for method in ("none", "a2q", "a2q+", "projected"):
-        specs[method] = QuantSpec(method, 4, 4, accumulator_bit_width)  # type: ignore[arg-type]
+    for method in get_args(Method):
+        specs[method] = QuantSpec(method, 4, 4, accumulator_bit_width)
     variants, first = {}, {}
     for name, spec in specs.items():
         started = time.perf_counter()
