@@ -9,6 +9,7 @@ import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, finn_build_options, summary
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["command"]
 _NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("estimate")
+@click.command("estimate", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_NETWORK)
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the least resources.")

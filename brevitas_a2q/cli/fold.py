@@ -11,6 +11,7 @@ from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
 from brevitas_a2q.cli.design_options import design_options, estimate_table, summary, weights_option
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import A2QError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("fold")
+@click.command("fold", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to reach at the least cost.")

@@ -86,7 +86,10 @@ def _hits(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 # Smoothing spreads a tenth of each label over all classes (C. Szegedy et al., arXiv 1512.00567, section 7).
-_CLASSIFICATION_LOSSES = {"cross-entropy": F.cross_entropy, "smoothed-cross-entropy": _smoothed_cross_entropy}
+_CLASSIFICATION_LOSSES: Mapping[str, Loss] = {
+    "cross-entropy": F.cross_entropy,
+    "smoothed-cross-entropy": _smoothed_cross_entropy,
+}
 
 TASKS: Mapping[str, Task] = {
     task.name: task
