@@ -141,7 +141,7 @@ def _example(config: RunConfig, data: Examples) -> Tensor:
     """One training input; of super-resolution a part, for such networks take any size and training windows are wide."""
     example = data.examples(1).cpu()
     entry = model_entry(config.model)
-    if entry.task != "super-resolution":
+    if entry.task != "super-resolution" or entry.input_shape is None:
         return example
     _, height, width = entry.input_shape
     return example[..., :height, :width]

@@ -13,7 +13,7 @@ from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.files import remove_leftovers, write_atomically
 from brevitas_a2q.train.config import RunConfig
 
-__all__ = ["CHECKPOINTS", "RESULT", "claim", "locked", "read_config"]
+__all__ = ["CHECKPOINTS", "RESULT", "claim", "claimable", "locked", "read_config"]
 
 CONFIG: Final = "config.json"
 CHECKPOINTS: Final = "checkpoints"
@@ -48,12 +48,20 @@ def claim(folder: Path, config: RunConfig) -> None:
         ConfigError: It is another run's; the message names the keys that differ. Or it holds other people's files.
         DataError: Its ``config.json`` is no run's.
     """
-    path = folder / CONFIG
+    if claimable(folder, config):
+        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2))
+
+
+def claimable(folder: Path, config: RunConfig) -> bool:
+    """Whether :func:`claim` would begin a run in this folder; false where the same run has begun already.
+
+    Raises:
+        ConfigError, DataError: As :func:`claim`.
+    """
     begun = (folder / RESULT).exists() or any((folder / CHECKPOINTS).glob("[!.]*"))
     if not begun:
         _refuse_others_files(folder)
-        write_atomically(path, json.dumps(config.to_dict(), indent=2))
-        return
+        return True
     changed = [
         key
         for key in _differences(config.to_dict(), read_config(folder).to_dict())
@@ -65,6 +73,7 @@ def claim(folder: Path, config: RunConfig) -> None:
             where=str(folder),
             remedy="choose another folder, or give the configuration it was started with",
         )
+    return False
 
 
 def _refuse_others_files(folder: Path) -> None:
