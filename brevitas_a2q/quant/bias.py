@@ -67,7 +67,7 @@ def integer_bias(layer: Any, scale: Tensor, input_scale: Tensor) -> Tensor:
     if limit is not None:
         return (_clipped(value, at, limit).double() / at.double()).nan_to_num(0.0).round().to(torch.int64)
     codes: Tensor = (value.double() / at.double()).nan_to_num(0.0, _MANY, -_MANY).round()
-    vanishes = (bias_scale < torch.finfo(bias_scale.dtype).tiny) & (layer.bias != 0)
+    vanishes = (bias_scale == 0) & (layer.bias != 0)
     return codes.masked_fill(vanishes, _MANY).clamp(-_MANY, _MANY).to(torch.int64)
 
 
@@ -113,13 +113,15 @@ def fit_scale(layer: Any, scale: Tensor, input_scale: Tensor, accumulator_bit_wi
     types = torch.finfo(scale.dtype), torch.finfo(layer.bias.dtype)
     limit = min(room_for_bias(accumulator_bit_width), int(types[1].max) // 4)
     size, start = layer.bias.detach().double().abs().nan_to_num(), scale.detach().double()
+    smallest = start.new_tensor(types[0].tiny * types[0].eps)  # that is not zero
     most = torch.log2(types[0].max / 2 / start).floor().clamp_min(0.0)  # steps that it can take
     steps, raised = torch.zeros_like(start), scale
     for _ in range(_RAISES):
         over = integer_bias(layer, raised, input_scale).abs() > limit
         if not (is_dynamo_compiling() or bool(over.any())):
             break
-        excess = size / (raised.detach().double().reshape(-1) * input_scale.double()) / limit
+        step = raised.detach().double().reshape(-1) * input_scale.double()
+        excess = torch.maximum(size / limit, smallest) / step
         more = torch.where(over, excess.log2().ceil().clamp(1.0, _FAR), 0.0)
         steps = (steps + (more.amax() if scale.numel() == 1 else more).reshape(steps.shape)).minimum(most)
         raised = _Raised.apply(scale, steps)

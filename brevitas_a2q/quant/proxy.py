@@ -295,8 +295,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         clip_bias_(layer, room)
         warnings.warn(
             f"{self.describe()}: its bias has no room in {self.accumulator_bit_width} accumulator bits at any scale "
-            f"that {scale.dtype} holds, so its codes are limited to {room} from now on; use a wider accumulator or type, "
-            "or a bias that is not an integer",
+            f"that {scale.dtype} holds, so its codes are limited to {room} from now on; use a wider accumulator or "
+            "type, or a bias that is not an integer",
             stacklevel=2,
         )
         return integer_bias(layer, scale, self.input_scale)
