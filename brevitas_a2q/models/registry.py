@@ -68,13 +68,17 @@ def model_entry(name: str) -> ModelEntry:
     return MODELS[name]
 
 
-def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.Module:
+def build_model(
+    name: str, spec: QuantSpec | None = None, *, fused_activations: bool = True, **options: Any
+) -> nn.Module:
     """A network of the registry.
 
     Args:
         name: One of :data:`MODELS`, or ``torchvision:NAME`` for a float classifier of torchvision, whose quantized form
             :func:`brevitas_a2q.constrain_` makes.
         spec: How to quantize it; None for the float form.
+        fused_activations: Whether each activation is quantized by one kernel, instead of by Brevitas' operations; the
+            values are the same.
         **options: Passed to the network, for example ``classes``.
 
     Raises:
@@ -95,7 +99,7 @@ def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.
             )
         if key in ("classes", "width") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigError(f"found {key} = {value!r}", where=f"model {name}", expected="an integer of at least 1")
-    return entry.network(LayerFactory(spec), **options)
+    return entry.network(LayerFactory(spec, fused_activations), **options)
 
 
 def load_float_weights(model: nn.Module, float_state: dict[str, Tensor]) -> None:
