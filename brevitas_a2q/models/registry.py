@@ -87,7 +87,9 @@ def model_entry(name: str) -> ModelEntry:
     return MODELS[name]
 
 
-def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.Module:
+def build_model(
+    name: str, spec: QuantSpec | None = None, *, fused_activations: bool = True, **options: Any
+) -> nn.Module:
     """A network of the registry.
 
     Args:
@@ -95,6 +97,8 @@ def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.
             ``torchvision:NAME`` or ``timm:NAME`` for a classifier of these packages, ``package.module:function`` for
             one of your own.
         spec: How to quantize it; None for the float form.
+        fused_activations: Whether each activation is quantized by one kernel, instead of by Brevitas' operations; the
+            values are the same.
         **options: Passed to the network, for example ``classes``.
 
     Raises:
@@ -117,7 +121,7 @@ def build_model(name: str, spec: QuantSpec | None = None, **options: Any) -> nn.
         if key in ("classes", "width") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigError(f"found {key} = {value!r}", where=f"model {name}", expected="an integer of at least 1")
     if not entry.converted:
-        return entry.network(LayerFactory(spec), **options)
+        return entry.network(LayerFactory(spec, fused_activations), **options)
     if spec is not None:
         raise ConfigError(
             "found a QuantSpec",
