@@ -57,9 +57,9 @@ def command(
     Every unit is listed with its folding, and between the units what connects them: width converters and FIFOs, these
     with their depths. The folding is the cheapest that reaches the target; see `brevitas-a2q fold` for more of that.
     """
-    from brevitas_a2q.hw.cost.finn.flow import FinnOptions
     from brevitas_a2q.hw.devices import find_part
     from brevitas_a2q.hw.estimation import estimate_graph, max_cycles_for
+    from brevitas_a2q.hw.finn.flow import FinnOptions
     from brevitas_a2q.hw.folding_file import read_foldings
     from brevitas_a2q.hw.frontend import read_graph
     from brevitas_a2q.hw.policies import parse_policy

@@ -18,10 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brevitas_a2q.hw.compare import Difference as Difference
     from brevitas_a2q.hw.compare import difference as difference
-    from brevitas_a2q.hw.cost.finn.flow import FinnEstimate as FinnEstimate
-    from brevitas_a2q.hw.cost.finn.flow import FinnOptions as FinnOptions
-    from brevitas_a2q.hw.cost.finn.flow import finn_estimate as finn_estimate
-    from brevitas_a2q.hw.cost.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.cost.model import CostModel as CostModel
     from brevitas_a2q.hw.cost.model import synthesis_model as synthesis_model
     from brevitas_a2q.hw.cost.result import Resources as Resources
@@ -37,6 +33,10 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.estimation import Estimate as Estimate
     from brevitas_a2q.hw.estimation import estimate as estimate
     from brevitas_a2q.hw.estimation import estimate_graph as estimate_graph
+    from brevitas_a2q.hw.finn.flow import FinnEstimate as FinnEstimate
+    from brevitas_a2q.hw.finn.flow import FinnOptions as FinnOptions
+    from brevitas_a2q.hw.finn.flow import finn_estimate as finn_estimate
+    from brevitas_a2q.hw.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.folding_curve import fold_curve as fold_curve
     from brevitas_a2q.hw.folding_curve import setfolding_curve as setfolding_curve
     from brevitas_a2q.hw.folding_file import finn_folding as finn_folding
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 # Module below this one -> the names it defines.
 _MODULES: dict[str, tuple[str, ...]] = {
     "compare": ("Difference", "difference"),
-    "cost.finn.flow": ("FinnEstimate", "FinnOptions", "finn_estimate"),
-    "cost.finn.node": ("finn_node",),
+    "finn.flow": ("FinnEstimate", "FinnOptions", "finn_estimate"),
+    "finn.node": ("finn_node",),
     "cost.model": ("CostModel", "synthesis_model"),
     "cost.result": ("Resources", "UnitCost"),
     "design": ("Design", "build_design"),

@@ -19,8 +19,8 @@ from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
 __all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for", "resources_json"]
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.cost.finn.flow import FinnOptions
-    from brevitas_a2q.hw.cost.finn.unit import Version
+    from brevitas_a2q.hw.finn.flow import FinnOptions
+    from brevitas_a2q.hw.finn.unit import Version
 
 ModelName: TypeAlias = Literal["synthesis", "finn-main", "finn-dev"]
 _RESOURCES = ("lut", "bram18", "uram", "dsp")
@@ -220,8 +220,8 @@ def _as_finn_does(
     options: FinnOptions | None,
 ) -> Estimate:
     """FINN's own report: its nodes under its names; width converters and FIFOs are not in it, latency is a sum."""
-    from brevitas_a2q.hw.cost.finn.data_types import data_type
-    from brevitas_a2q.hw.cost.finn.flow import finn_estimate
+    from brevitas_a2q.hw.finn.data_types import data_type
+    from brevitas_a2q.hw.finn.flow import finn_estimate
 
     versions: dict[str, Version] = {"finn-main": "main", "finn-dev": "dev"}
     if model not in versions:

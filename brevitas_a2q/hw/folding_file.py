@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from brevitas_a2q.errors import ConfigError, FoldingError
-from brevitas_a2q.hw.cost.finn.flow import FinnOptions, finn_estimate
-from brevitas_a2q.hw.cost.finn.network import FinnLayer
 from brevitas_a2q.hw.design import check_foldings
 from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.finn.flow import FinnOptions, finn_estimate
+from brevitas_a2q.hw.finn.network import FinnLayer
 from brevitas_a2q.hw.ir import Folding, Graph, Mvau, Thresholding, Unit, Vvau
 
 __all__ = ["finn_folding", "read_foldings"]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Folding, MemoryStyle, Mvau, SlidingWindow, Thresholding, Unit, Vvau
+from brevitas_a2q.hw.ir import Folding, MemoryStyle, Unit
 
 __all__ = ["Price", "Prices"]
 
@@ -43,20 +43,8 @@ class Prices:
         Args:
             plain: A folding with every memory style ``auto``.
         """
-        price = self._ask(plain)
-        unit = self._unit
-        if isinstance(unit, SlidingWindow):
-            memories = [self._changes(plain, price, ("ram_style",), None)]
-        elif isinstance(unit, Thresholding):
-            memories = [self._changes(plain, price, ("ram_style", "ram_style_thresholds"), None)]
-        elif isinstance(unit, Mvau | Vvau):
-            memories = []
-            if plain.compute != "unrolled":
-                memories.append(self._changes(plain, price, ("ram_style",), plain.pe * plain.simd))
-            if unit.thresholds is not None:
-                memories.append(self._changes(plain, price, ("ram_style_thresholds",), plain.pe))
-        else:
-            memories = []
+        price, unit = self._ask(plain), self._unit
+        memories = [self._changes(plain, price, fields, key) for fields, key in unit.memories(plain)]
         found: _Styled = [({}, price)]
         for changes in memories:
             found = [({**s, **t}, _plus(p, q)) for s, p in found for t, q in changes]

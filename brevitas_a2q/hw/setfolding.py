@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw.cost.finn.flow import finn_estimate
 from brevitas_a2q.hw.devices import Part
+from brevitas_a2q.hw.finn.flow import finn_estimate
 from brevitas_a2q.hw.ir import Folding, Graph
 
 __all__ = ["setfolding_foldings"]
