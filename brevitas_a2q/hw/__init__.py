@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.finn.flow import FinnEstimate as FinnEstimate
     from brevitas_a2q.hw.finn.flow import FinnOptions as FinnOptions
     from brevitas_a2q.hw.finn.flow import finn_estimate as finn_estimate
+    from brevitas_a2q.hw.finn.folding_file import finn_folding as finn_folding
+    from brevitas_a2q.hw.finn.folding_reader import read_foldings as read_foldings
     from brevitas_a2q.hw.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.folding_curve import fold_curve as fold_curve
     from brevitas_a2q.hw.folding_curve import setfolding_curve as setfolding_curve
-    from brevitas_a2q.hw.folding_file import finn_folding as finn_folding
-    from brevitas_a2q.hw.folding_file import read_foldings as read_foldings
     from brevitas_a2q.hw.folding_problem import FoldingPlan as FoldingPlan
     from brevitas_a2q.hw.folding_problem import FoldingProblem as FoldingProblem
     from brevitas_a2q.hw.folding_result import FoldResult as FoldResult
@@ -65,7 +65,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "dse": ("DesignSpace",),
     "estimation": ("Estimate", "estimate", "estimate_graph"),
     "folding_curve": ("fold_curve", "setfolding_curve"),
-    "folding_file": ("finn_folding", "read_foldings"),
+    "finn.folding_file": ("finn_folding",),
+    "finn.folding_reader": ("read_foldings",),
     "folding_problem": ("FoldingPlan", "FoldingProblem"),
     "folding_result": ("FoldResult", "fold", "fold_graph"),
     "frontend": ("read_graph",),

@@ -20,6 +20,7 @@ class CostModel:
     cost: Callable[[Unit, Folding, Part], UnitCost]
     price: Callable[[Unit, Folding, Part], tuple[float, int, int, int]]  # LUT before rounding, BRAM18, URAM, DSP
     cycles: Callable[[Unit, Folding], int]
+    unrolled: bool = False  # whether a search may choose units of constant weights, which FINN does not have
 
 
 def cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
@@ -45,6 +46,10 @@ def price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, in
     return bill.lut, bill.blocks.bram18, bill.blocks.uram, bill.blocks.dsp
 
 
-def synthesis_model() -> CostModel:
-    """Our model, fitted to synthesis."""
-    return CostModel("synthesis", cost, price, lambda unit, folding: unit.cycles(folding))
+def synthesis_model(unrolled: bool = False) -> CostModel:
+    """Our model, fitted to synthesis.
+
+    Args:
+        unrolled: Whether a search may choose units of constant weights.
+    """
+    return CostModel("synthesis", cost, price, lambda unit, folding: unit.cycles(folding), unrolled)

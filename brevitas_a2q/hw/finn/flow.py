@@ -8,7 +8,7 @@ Source: FINN ``builder/build_dataflow_steps.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,7 +33,7 @@ from brevitas_a2q.hw.finn.unit import FinnNode, Version
 from brevitas_a2q.hw.ir import Folding, Graph, MemoryStyle, Mvau, Vvau
 from brevitas_a2q.hw.policies import accumulator_bit_width, parse_policy
 
-__all__ = ["FinnEstimate", "FinnOptions", "finn_estimate"]
+__all__ = ["FinnEstimate", "FinnOptions", "finn_estimate", "specialized"]
 
 _UNLIMITED_CYCLES: Final = 1 << 62  # without a target every node keeps the least parallelism
 
@@ -174,6 +174,30 @@ def _policy_bits(unit: Mvau | Vvau, policy: str) -> int | None:
     if parse_policy(policy) is not None or policy == "range":
         return accumulator_bit_width(unit, policy)
     return unit.trained_accumulator_bit_width if policy == "trained" else None
+
+
+def specialized(
+    graph: Graph,
+    part: str | Part,
+    version: Version = "main",
+    options: FinnOptions | None = None,
+    hls_units: Collection[str] = (),
+) -> tuple[FinnLayer, ...]:
+    """FINN's nodes under FINN's names, nothing folded.
+
+    Args:
+        graph: Units in topological order.
+        part: FPGA part.
+        version: FINN branch.
+        options: FINN build options.
+        hls_units: Units of the graph that its user prefers in HLS.
+
+    Raises:
+        ConfigError: A unit that this branch of FINN does not have.
+    """
+    options = options or FinnOptions()
+    layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
+    return named(specialize(layers, part, version, prefer_hls=options.prefer_hls, hls_units=hls_units))
 
 
 def finn_estimate(

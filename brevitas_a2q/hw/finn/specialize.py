@@ -10,7 +10,7 @@ Source: FINN ``transformation/fpgadataflow/specialize_layers.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from brevitas_a2q.errors import ConfigError
@@ -19,14 +19,18 @@ from brevitas_a2q.hw.finn.data_types import data_type
 from brevitas_a2q.hw.finn.network import FinnLayer
 from brevitas_a2q.hw.finn.node import supported_op_types
 from brevitas_a2q.hw.finn.unit import Version, dsp_block
+from brevitas_a2q.hw.units.finn import fits_rtl
 
 __all__ = ["specialize"]
 
-_NARROWEST_FOR_DSP = 4
-
 
 def specialize(
-    layers: Sequence[FinnLayer], part: str | Part, version: Version = "main", *, prefer_hls: bool = False
+    layers: Sequence[FinnLayer],
+    part: str | Part,
+    version: Version = "main",
+    *,
+    prefer_hls: bool = False,
+    hls_units: Collection[str] = (),
 ) -> tuple[FinnLayer, ...]:
     """Append ``_hls`` or ``_rtl`` to every op type.
 
@@ -35,12 +39,16 @@ def specialize(
         part: FPGA part; its DSP block decides about matrix units.
         version: FINN branch.
         prefer_hls: FINN's ``preferred_impl_style = hls`` on every layer.
+        hls_units: Units of the graph for which it is set.
 
     Raises:
         ConfigError: A kind that the branch does not have.
     """
     known, block = supported_op_types(version), dsp_block(part)
-    return tuple(replace(x, op_type=f"{x.op_type}_{_style(x, block, known, prefer_hls)}") for x in layers)
+    return tuple(
+        replace(x, op_type=f"{x.op_type}_{_style(x, block, known, prefer_hls or x.source in hls_units)}")
+        for x in layers
+    )
 
 
 def _style(layer: FinnLayer, block: str, known: Sequence[str], prefer_hls: bool) -> str:
@@ -57,15 +65,11 @@ def _style(layer: FinnLayer, block: str, known: Sequence[str], prefer_hls: bool)
 
 def _matrix_fits_rtl(layer: FinnLayer, block: str) -> bool:
     inputs, weights = (data_type(layer.attributes[name]) for name in ("inputDataType", "weightDataType"))
-    widths = range(_NARROWEST_FOR_DSP, 9)
-    fits = weights.bits in widths and weights.signed and (inputs.bits in widths or (inputs.bits == 9 and inputs.signed))
-    if not fits or not layer.attributes["noActivation"]:
+    if not layer.attributes["noActivation"] or layer.attributes["binaryXnorMode"]:
         return False
-    if layer.op_type == "VVAU":
-        return block == "DSP58"
-    if layer.attributes["binaryXnorMode"]:
-        return False
-    return block != "DSP48E1" or layer.weights is None or int(layer.weights.min()) != weights.lo
+    lowest = layer.weights is not None and int(layer.weights.min()) == weights.lo
+    types = ((weights.bits, weights.signed), (inputs.bits, inputs.signed))
+    return fits_rtl(*types, lowest, block, layer.op_type == "MVAU")
 
 
 def _window_fits_hls(layer: FinnLayer) -> bool:

@@ -22,6 +22,7 @@ class AddStreams(Unit):
     """Elementwise sum of two streams (residual connections)."""
 
     kind: ClassVar[str] = "AddStreams"
+    in_hls: ClassVar[bool] = True
 
     @property
     def pe_limit(self) -> int:

@@ -7,16 +7,18 @@ image (batch 1); ``pixels`` are output positions (height times width) that one i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 
 from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw.units.finn import REMEDY, Node, Version
 from brevitas_a2q.hw.units.flow import Flow, Ints, evenly
-from brevitas_a2q.hw.units.folding import Folding
+from brevitas_a2q.hw.units.folding import Folding, MemoryStyle
 from brevitas_a2q.ir.datatypes import IntType
 
 if TYPE_CHECKING:
@@ -25,9 +27,25 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.cost.synthesis.bill import Bill
     from brevitas_a2q.hw.devices.part import Part
 
-__all__ = ["Memory", "Unit", "covering"]
+__all__ = ["WIDEST_HLS_WORD", "Memory", "Unit", "covering", "divisors"]
 
-Memory: TypeAlias = Literal["ram_style", "ram_style_thresholds"]
+WIDEST_HLS_WORD: Final = 8191  # bits of Vitis HLS' ap_uint; FINN: MAX_ALLOWED_AP_INT_W in util/basic.py
+
+MemoryField: TypeAlias = Literal["ram_style", "ram_style_thresholds"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory of a unit whose style a folding chooses."""
+
+    fields: tuple[MemoryField, ...]  # of a folding, that say where it goes
+    key: int | None  # foldings of the same key have the same memory; None where every folding has another one
+    initialised: bool  # by the bitstream, which no UltraRAM before Versal can be
+
+    def styles(self, part: Part) -> tuple[MemoryStyle, ...]:
+        """Where it may go on a part (FINN: URAM weights must be writable at run time on UltraScale)."""
+        ultra = part.uram and (not self.initialised or part.family == "Versal")
+        return ("distributed", "block", "ultra") if ultra else ("distributed", "block")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +53,7 @@ class Unit:
     """One streaming unit; ``inputs`` names the units it reads, ``""`` being the network's input."""
 
     kind: ClassVar[str] = "Unit"
+    in_hls: ClassVar[bool] = False  # whether FINN has it in HLS only
     whole_pixel: ClassVar[bool] = False  # whether FINN streams all channels of a pixel at a time, whatever the folding
 
     name: str
@@ -61,13 +80,34 @@ class Unit:
         """Raise :class:`FoldingError` where PE or SIMD does not divide what it must."""
         for what, value, limit in (("PE", folding.pe, self.pe_limit), ("SIMD", folding.simd, self.simd_limit)):
             if value < 1 or limit % value:
-                near = min((d for d in range(1, limit + 1) if limit % d == 0), key=lambda d: (abs(d - value), d))
+                near = min(divisors(limit), key=lambda d: (abs(d - value), d))
                 raise FoldingError(
                     f"found {what} = {value}",
                     where=f"{self.kind} {self.name}",
                     expected=f"a divisor of {limit}",
                     remedy=f"the nearest is {near}",
                 )
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        """Legal foldings that differ in parallelism or multipliers, not in memory styles.
+
+        Where FINN builds the kind in HLS, words of its streams have at most ``WIDEST_HLS_WORD`` bits; a kind that
+        streams whole pixels has one folding, however wide.
+
+        Args:
+            part: Part in force.
+            unrolled: Whether units of constant weights, which FINN does not have, are among them.
+        """
+        for pe, simd in product(divisors(self.pe_limit), divisors(self.simd_limit)):
+            folding = Folding(pe, simd)
+            if not self.in_hls or self.widest_word(folding) <= WIDEST_HLS_WORD or pe == simd == 1:
+                yield folding
+
+    def widest_word(self, folding: Folding) -> int:
+        """Bits of the widest word among its streams."""
+        bits = self.input_type.bit_width
+        read = [self.input_elements(folding, port) * bits for port in range(max(1, len(self.inputs)))]
+        return max(*read, self.output_elements(folding) * self.output_type.bit_width)
 
     # Its streams.
 
@@ -160,12 +200,20 @@ class Unit:
         """
         raise NotImplementedError
 
-    def memories(self, folding: Folding) -> tuple[tuple[tuple[Memory, ...], int | None], ...]:
-        """Its memories: fields of a folding that say where each goes, and what its shape depends on.
-
-        Two foldings of the same key have the same memory; None where every folding has another one.
-        """
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        """Its memories whose style a folding chooses."""
         return ()
+
+
+@cache
+def divisors(number: int) -> tuple[int, ...]:
+    """Divisors in ascending order.
+
+    Example:
+        >>> divisors(12)
+        (1, 2, 3, 4, 6, 12)
+    """
+    return tuple(d for d in range(1, number + 1) if number % d == 0)
 
 
 def covering(types: Sequence[IntType]) -> IntType:

@@ -14,7 +14,7 @@ from brevitas_a2q.hw.cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import place_memory
-from brevitas_a2q.hw.units.base import Unit, covering
+from brevitas_a2q.hw.units.base import Memory, Unit, covering
 from brevitas_a2q.hw.units.finn import Node, Version, stream_attributes
 from brevitas_a2q.hw.units.folding import Folding
 from brevitas_a2q.ir.datatypes import IntType
@@ -28,6 +28,7 @@ class ChannelwiseOp(Unit):
     """One integer parameter per channel, added, multiplied or compared."""
 
     kind: ClassVar[str] = "ChannelwiseOp"
+    in_hls: ClassVar[bool] = True
     function: Literal["add", "mul", "cmp_le", "cmp_ge"]
     parameter_type: IntType
     parameters: IntArray | None = None  # shape: (channels,); None: not known
@@ -51,6 +52,9 @@ class ChannelwiseOp(Unit):
             ends = [v * k for v in (values.lo, values.hi) for k in (known.lo, known.hi)]
             result = IntRange(min(ends), max(ends))
         return replace(self, input_type=found, output_type=IntType.smallest(result))
+
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        return (Memory(("ram_style",), folding.pe, initialised=True),)
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         types = {"paramDataType": self.parameter_type.name, "outputDataType": self.output_type.name}

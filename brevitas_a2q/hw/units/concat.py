@@ -19,6 +19,7 @@ class Concat(Unit):
     """Channel concatenation; ``input_channels`` in input order."""
 
     kind: ClassVar[str] = "Concat"
+    in_hls: ClassVar[bool] = True
     whole_pixel: ClassVar[bool] = True
     input_channels: tuple[int, ...]
 

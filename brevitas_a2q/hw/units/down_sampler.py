@@ -21,6 +21,7 @@ class DownSampler(Unit):
     """Keeps every ``stride``-th pixel (a strided 1x1 convolution's window)."""
 
     kind: ClassVar[str] = "DownSampler"
+    in_hls: ClassVar[bool] = True
     input_dim: tuple[int, int]
     stride: tuple[int, int]
 

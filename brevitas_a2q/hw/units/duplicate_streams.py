@@ -19,6 +19,7 @@ class DuplicateStreams(Unit):
     """Copies one stream to ``copies`` readers."""
 
     kind: ClassVar[str] = "DuplicateStreams"
+    in_hls: ClassVar[bool] = True
     copies: int
 
     @property

@@ -12,11 +12,42 @@ from brevitas_a2q.ir.dot_product import IntArray
 if TYPE_CHECKING:
     from brevitas_a2q.hw.units.base import Unit
 
-__all__ = ["REMEDY", "Node", "Version", "spatial_attributes", "stream_attributes", "threshold_node", "window_node"]
+__all__ = [
+    "REMEDY",
+    "Node",
+    "Version",
+    "fits_rtl",
+    "spatial_attributes",
+    "stream_attributes",
+    "threshold_node",
+    "window_node",
+]
 
 REMEDY: Final = "estimate it with the synthesis model"
 Version: TypeAlias = Literal["main", "dev"]
 Node: TypeAlias = tuple[str, dict[str, Any]]  # general op type, attributes as FINN's conversion writes them
+
+
+def fits_rtl(
+    weights: tuple[int, bool], inputs: tuple[int, bool], lowest: bool, dsp_block: str, shares_activations: bool
+) -> bool:
+    """Whether FINN has a matrix unit without thresholds in RTL.
+
+    Args:
+        weights: Bits, and whether signed.
+        inputs: The same.
+        lowest: Whether the lowest weight of the type occurs, which DSP blocks of 7-series parts cannot multiply.
+        dsp_block: Of the part.
+        shares_activations: Whether all PEs multiply the same activations; a depthwise unit exists on Versal only.
+
+    Source: FINN ``transformation/fpgadataflow/specialize_layers.py``.
+    """
+    bits, signed = inputs
+    if not weights[1] or not 4 <= weights[0] <= 8 or not (4 <= bits <= 8 or (bits == 9 and signed)):
+        return False
+    if not shares_activations:
+        return dsp_block == "DSP58"
+    return dsp_block != "DSP48E1" or not lowest
 
 
 def stream_attributes(unit: Unit, vectors: list[int]) -> dict[str, Any]:

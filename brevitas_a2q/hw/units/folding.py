@@ -21,3 +21,5 @@ class Folding:
     ram_style: MemoryStyle = "auto"  # of weights, or of the window buffer
     ram_style_thresholds: MemoryStyle = "auto"
     parallel_window: bool = False
+    writable_weights: bool = False  # FINN's runtime_writeable_weights
+    fifo_depths: tuple[int, ...] | None = None  # words of each input's FIFO; None: as many as the schedule needs

@@ -28,6 +28,7 @@ class GlobalAccPool(Unit):
     """Sum over all pixels of each channel."""
 
     kind: ClassVar[str] = "GlobalAccPool"
+    in_hls: ClassVar[bool] = True
     input_dim: tuple[int, int]
 
     @property

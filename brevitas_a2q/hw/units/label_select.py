@@ -21,6 +21,7 @@ class LabelSelect(Unit):
     """Indices of the ``k`` highest labels."""
 
     kind: ClassVar[str] = "LabelSelect"
+    in_hls: ClassVar[bool] = True
     labels: int
     k: int = 1
 

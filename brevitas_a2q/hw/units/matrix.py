@@ -6,7 +6,7 @@ is felt there), ``dsp`` (multipliers in DSP blocks) or ``unrolled`` (weights as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -21,8 +21,8 @@ from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
 from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import MemoryCost, place_memory
-from brevitas_a2q.hw.units.base import Memory, Unit, covering
-from brevitas_a2q.hw.units.finn import Node, threshold_node
+from brevitas_a2q.hw.units.base import WIDEST_HLS_WORD, Memory, Unit, covering
+from brevitas_a2q.hw.units.finn import Node, fits_rtl, threshold_node
 from brevitas_a2q.hw.units.folding import Folding
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
@@ -30,6 +30,8 @@ from brevitas_a2q.ir.dot_product import IntArray
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_WIDEST_FACTOR = 18  # bits of a DSP block's narrower factor
+_BLOCK_WORDS = 4  # public FINN builds: all 23 weight memories of 4 and more words are in block RAM
 __all__ = ["FINN_ACCUMULATOR", "MatrixUnit"]
 
 FINN_ACCUMULATOR: Final = "INT32"  # of sums before minimisation
@@ -82,17 +84,44 @@ class MatrixUnit(Unit):
         """Bits of one word of the weight memory."""
         return folding.pe * folding.simd * self.weight_type.bit_width
 
-    def memories(self, folding: Folding) -> tuple[tuple[tuple[Memory, ...], int | None], ...]:
-        found: list[tuple[tuple[Memory, ...], int | None]] = []
+    def rtl_multipliers(self, part: Part) -> bool:
+        """Whether FINN has this unit in RTL, whose DSP blocks hold several products each."""
+        weights, inputs = self.weight_type, self.input_type
+        types = ((weights.bit_width, weights.signed), (inputs.bit_width, inputs.signed))
+        lowest = int(self.weights.min(initial=0)) == weights.range.lo
+        return self.thresholds is None and fits_rtl(*types, lowest, part.dsp_block, self._shares_activations)
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        rtl = self.rtl_multipliers(part)
+        for folding in super().foldings(part, unrolled):
+            if self.in_hls_legal(folding):
+                yield replace(folding, compute="lut")
+            if rtl or self.in_hls_legal(folding):
+                yield replace(folding, compute="dsp")
+        if unrolled:
+            yield Folding(self.pe_limit, self.simd_limit, "unrolled")
+
+    def in_hls_legal(self, folding: Folding) -> bool:
+        """Whether Vitis HLS builds it: words of at most ``WIDEST_HLS_WORD`` bits, the weights' among them."""
+        return max(self.widest_word(folding), self.weight_bits(folding)) <= WIDEST_HLS_WORD
+
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        found = []
         if folding.compute != "unrolled":
-            found.append((("ram_style",), folding.pe * folding.simd))
+            found.append(Memory(("ram_style",), folding.pe * folding.simd, initialised=not folding.writable_weights))
         if self.thresholds is not None:
-            found.append((("ram_style_thresholds",), folding.pe))
+            found.append(Memory(("ram_style_thresholds",), folding.pe, initialised=True))
         return tuple(found)
 
     def weight_memory(self, folding: Folding, part: Part) -> MemoryCost:
-        """Where the weights go: one word per cycle; a single word is a constant and needs no memory."""
-        return place_memory(self.weight_words(folding), self.weight_bits(folding), folding.ram_style, part)
+        """Where the weights go: one word per cycle; a single word is a constant and needs no memory.
+
+        Vivado puts what FINN leaves to it (``auto``) into block RAM from ``_BLOCK_WORDS`` words on.
+        """
+        words, style = self.weight_words(folding), folding.ram_style
+        if style == "auto" and part.bram18:
+            style = "block" if words >= _BLOCK_WORDS else "distributed"
+        return place_memory(words, self.weight_bits(folding), style, part)
 
     def finn_attributes(self, fused: bool) -> dict[str, Any]:
         """Attributes that every matrix unit has in FINN; ``fused``: whether its thresholds are inside."""
@@ -150,7 +179,14 @@ class MatrixUnit(Unit):
     def _array(self, bill: Bill, folding: Folding, part: Part) -> None:
         weight, activation = self.weight_type.bit_width, self.input_type.bit_width
         accumulator = self.accumulator_type.bit_width
-        if folding.compute == "dsp":
+        if folding.compute == "dsp" and not self.rtl_multipliers(part):
+            # HLS: a product in each DSP block, and the sums in LUTs.
+            features = core_features(weight, activation, folding.simd, accumulator)
+            outside = {name: value for name, value in features.items() if not name.startswith("multipliers")}
+            bill.circuit("lut core", outside, folding.pe)
+            blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
+            bill.blocks += Resources(dsp=folding.pe * folding.simd * blocks)
+        elif folding.compute == "dsp":
             shape = (weight, activation, folding.simd, folding.pe)
             depthwise = not self._shares_activations
             bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))

@@ -23,6 +23,7 @@ class MaxPool(Unit):
     """Streaming max pool with stride equal to the kernel."""
 
     kind: ClassVar[str] = "MaxPool"
+    in_hls: ClassVar[bool] = True
     whole_pixel: ClassVar[bool] = True
     input_dim: tuple[int, int]
     kernel: tuple[int, int]

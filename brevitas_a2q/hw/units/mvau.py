@@ -18,6 +18,8 @@ from brevitas_a2q.hw.units.matrix import MatrixUnit
 
 __all__ = ["Mvau"]
 
+_MOST_HLS_WORDS = 1024
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mvau(MatrixUnit):
@@ -58,6 +60,10 @@ class Mvau(MatrixUnit):
         tail = max(0.0, interval - first_outputs)
         need = np.maximum.accumulate(self.need(inputs))
         return Flow(inputs, need, np.full(self.pixels, interval), read, tail, tail)
+
+    def in_hls_legal(self, folding: Folding) -> bool:
+        """FINN's HLS unit reads a vector in at most 1024 words (``MVAU_hls.defines``)."""
+        return super().in_hls_legal(folding) and folding.simd * _MOST_HLS_WORDS >= self.matrix_width
 
     def finn_shape(self, vectors: list[int]) -> Node:
         if self.groups > 1:

@@ -26,6 +26,7 @@ class Pool(Unit):
     """Max or average pool behind a depthwise :class:`SlidingWindow`."""
 
     kind: ClassVar[str] = "Pool"
+    in_hls: ClassVar[bool] = True
     output_dim: tuple[int, int]
     kernel: tuple[int, int]
     function: Literal["max", "average"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, compared, counter_bits, wrapped_bits
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import place_memory
-from brevitas_a2q.hw.units.base import Memory, Unit
+from brevitas_a2q.hw.units.base import Memory, Unit, divisors
 from brevitas_a2q.hw.units.finn import Node, Version, window_node
 from brevitas_a2q.hw.units.flow import Flow, Ints, raster
 from brevitas_a2q.hw.units.folding import Folding
@@ -40,6 +41,12 @@ class SlidingWindow(Unit):
     @property
     def simd_limit(self) -> int:
         return self.channels
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        """A parallel window needs all channels in a word, or channels that do not meet (depthwise)."""
+        yield from super().foldings(part, unrolled)
+        for simd in divisors(self.simd_limit) if self.depthwise else (self.channels,):
+            yield Folding(simd=simd, parallel_window=True)
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd
@@ -112,8 +119,8 @@ class SlidingWindow(Unit):
         window = (kh - 1) * dh * self.input_dim[1] + (kw - 1) * dw + 1
         return self.channels // simd * (window + self._skipped)
 
-    def memories(self, folding: Folding) -> tuple[tuple[tuple[Memory, ...], int | None], ...]:
-        return ((("ram_style",), None),)
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        return (Memory(("ram_style",), None, initialised=False),)
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         sizes = (list(self.input_dim), list(self.output_dim))

@@ -33,8 +33,8 @@ class Thresholding(Unit):
     def retyped(self, inputs: Sequence[IntType]) -> Thresholding:
         return replace(self, input_type=covering(inputs))  # what leaves are levels
 
-    def memories(self, folding: Folding) -> tuple[tuple[tuple[Memory, ...], int | None], ...]:
-        return ((("ram_style", "ram_style_thresholds"), None),)
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        return (Memory(("ram_style", "ram_style_thresholds"), None, initialised=True),)
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         return [threshold_node(self, self.thresholds, self.activation_bias, self.input_type.name, vectors)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.units.finn import Node
 from brevitas_a2q.hw.units.folding import Folding
 from brevitas_a2q.hw.units.matrix import MatrixUnit
@@ -37,6 +39,9 @@ class Vvau(MatrixUnit):
                 where=f"VVAU {self.name}",
                 expected=f"PE = {self.channels} (all channels) where SIMD is above 1",
             )
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        return (f for f in super().foldings(part, unrolled) if f.simd == 1 or f.pe == self.channels)
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd * folding.pe
