@@ -9,9 +9,10 @@ import click
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.build_options import BuildOptions, Units
+    from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw.design import Row
     from brevitas_a2q.hw.estimation import Estimate
+    from brevitas_a2q.hw.units.finn import Version
 
 __all__ = [
     "build_options",
@@ -70,8 +71,15 @@ def weights_option(command: F) -> F:
 
 
 def build_options(command: F) -> F:
-    """What is built: ``--finn-version``, ``--standalone-thresholds``, ``--units``; see :func:`chosen_build`."""
+    """What is built: ``--target``, ``--finn-version``, ``--standalone-thresholds``, ``--units``; see :func:`chosen_build`."""
     options = (
+        click.option(
+            "--target",
+            type=click.Choice(["rtl", "finn"]),
+            default="rtl",
+            show_default=True,
+            help="Whose units: our RTL as synthesis counts it, or FINN's as Vivado maps them.",
+        ),
         click.option(
             "--finn-version",
             type=click.Choice(["main", "dev", "plus"]),
@@ -95,11 +103,12 @@ def build_options(command: F) -> F:
     return command
 
 
-def chosen_build(finn_version: str, standalone_thresholds: bool, units: Units) -> BuildOptions:
+def chosen_build(target: Target, finn_version: str, standalone_thresholds: bool, units: Units) -> BuildOptions:
     """The options of :func:`build_options` as a value; finn-plus has dev's kinds and names."""
     from brevitas_a2q.hw.build_options import BuildOptions
 
-    return BuildOptions("main" if finn_version == "main" else "dev", standalone_thresholds, units)
+    version: Version = "main" if finn_version == "main" else "dev"
+    return BuildOptions(version, standalone_thresholds, target, units)
 
 
 def finn_build_options(command: F) -> F:

@@ -19,7 +19,7 @@ from brevitas_a2q.cli.design_options import (
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.build_options import Units
+    from brevitas_a2q.hw.build_options import Target, Units
     from brevitas_a2q.hw.estimation import Estimate, ModelName
     from brevitas_a2q.hw.ir import MemoryStyle
 
@@ -54,6 +54,7 @@ def command(
     model: ModelName,
     folding_file: Path | None,
     require_fit: bool,
+    target: Target,
     finn_version: str,
     standalone_thresholds: bool,
     units: Units,
@@ -79,7 +80,7 @@ def command(
     chosen = find_part(part)
     parse_policy(accumulator)
     max_cycles_for(target_fps, clock_mhz)
-    options, build = None, chosen_build(finn_version, standalone_thresholds, units)
+    options, build = None, chosen_build(target, finn_version, standalone_thresholds, units)
     finns = model != "synthesis"
     if prefer_hls or ram_style or ram_style_thresholds or (finns and standalone_thresholds):
         options = FinnOptions(standalone_thresholds, prefer_hls, ram_style or "auto", ram_style_thresholds or "auto")

@@ -22,7 +22,7 @@ from brevitas_a2q.cli.report_files import Report, report_files, report_options, 
 from brevitas_a2q.errors import A2QError
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.build_options import BuildOptions, Units
+    from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw.devices import Part
     from brevitas_a2q.hw.estimation import Estimate
     from brevitas_a2q.hw.folding_problem import FoldingPlan
@@ -53,6 +53,7 @@ def command(
     max_fps: bool,
     pareto: bool,
     out: Path | None,
+    target: Target,
     finn_version: str,
     standalone_thresholds: bool,
     units: Units,
@@ -75,7 +76,7 @@ def command(
 
     chosen = find_part(part)
     cost = LutEquivalent.of(chosen, weights)
-    build = chosen_build(finn_version, standalone_thresholds, units)
+    build = chosen_build(target, finn_version, standalone_thresholds, units)
     graph = read_graph(network, standalone_thresholds=standalone_thresholds)
     if pareto:
         _curve(graph, chosen, clock_mhz, accumulator, cost, build, as_json, html, plot)

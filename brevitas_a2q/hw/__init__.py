@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.build_options import BuildOptions as BuildOptions
     from brevitas_a2q.hw.compare import Difference as Difference
     from brevitas_a2q.hw.compare import difference as difference
     from brevitas_a2q.hw.cost.model import CostModel as CostModel
@@ -52,9 +53,12 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.lut_equivalent import LutEquivalent as LutEquivalent
     from brevitas_a2q.hw.policies import POLICIES as POLICIES
     from brevitas_a2q.hw.policies import apply_policy as apply_policy
+    from brevitas_a2q.hw.vivado.unit import VivadoUnit as VivadoUnit
+    from brevitas_a2q.hw.vivado.unit import vivado_unit as vivado_unit
 
 # Module below this one -> the names it defines.
 _MODULES: dict[str, tuple[str, ...]] = {
+    "build_options": ("BuildOptions",),
     "compare": ("Difference", "difference"),
     "finn.flow": ("FinnEstimate", "FinnOptions", "finn_estimate"),
     "finn.node": ("finn_node",),
@@ -73,6 +77,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "ir": ("Folding", "Graph"),
     "lut_equivalent": ("LutEquivalent",),
     "policies": ("POLICIES", "apply_policy"),
+    "vivado.unit": ("VivadoUnit", "vivado_unit"),
 }
 _NAMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 from brevitas_a2q.hw.cost.model import CostModel, synthesis_model
 from brevitas_a2q.hw.units.finn import Version
 
-__all__ = ["BuildOptions", "Units"]
+__all__ = ["BuildOptions", "Target", "Units"]
 
+Target: TypeAlias = Literal["rtl", "finn"]
 Units: TypeAlias = Literal["folded", "all"]
 
 
@@ -19,9 +20,14 @@ class BuildOptions:
 
     finn_version: Version = "main"  # names and kinds of the folding file
     standalone_thresholds: bool = False  # as the graph was read
+    target: Target = "rtl"  # whose units: our circuits as synthesis counts them, or FINN's as Vivado maps them
     units: Units = "folded"  # all: unrolled ones too, which FINN does not have
 
     @property
     def model(self) -> CostModel:
         """What designs are priced by, and which units a search may choose."""
+        if self.target == "finn":
+            from brevitas_a2q.hw.vivado.model import vivado_model
+
+            return vivado_model(unrolled=self.units == "all")
         return synthesis_model(unrolled=self.units == "all")

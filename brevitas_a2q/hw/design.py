@@ -32,6 +32,7 @@ class Row:
     terms: tuple[CostTerm, ...] = ()
     depth: int | None = None  # words, of a FIFO
     multipliers: str | None = None  # of a matrix unit: lut, dsp, or unrolled into constants
+    ff: int | None = None  # flip-flops, where the model knows them
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
 
 
 def _between(unit: Unit, cost: UnitCost, depth: int | None = None) -> Row:
-    return Row(unit.name, unit.kind, None, None, None, cost.resources, None, None, cost.terms, depth)
+    return Row(unit.name, unit.kind, None, None, None, cost.resources, None, None, cost.terms, depth, ff=cost.ff)
 
 
 def _row(unit: Unit, folding: Folding, cost: UnitCost) -> Row:
@@ -131,4 +132,5 @@ def _row(unit: Unit, folding: Folding, cost: UnitCost) -> Row:
         folding=folding,
         terms=cost.terms,
         multipliers=("lut" if folding.compute == "auto" else folding.compute) if isinstance(unit, MatrixUnit) else None,
+        ff=cost.ff,
     )

@@ -43,11 +43,25 @@ class Estimate:
     bottleneck: str  # name of the slowest unit
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    target: str | None = None  # of our model: whose units, rtl or finn
 
     @property
     def total(self) -> Resources:
         """Sum over all rows, width converters and FIFOs included."""
         return sum((row.resources for row in self.rows), Resources())
+
+    @property
+    def ff(self) -> int | None:
+        """Flip-flops of the rows whose model knows them; None where none does."""
+        known = [row.ff for row in self.rows if row.ff is not None]
+        return sum(known) if known else None
+
+    @property
+    def lut_band(self) -> float:
+        """Relative error of the LUTs that 90 % of unseen units stay within, weighted by their LUTs."""
+        terms = [term for row in self.rows for term in row.terms]
+        total = sum(term.lut for term in terms)
+        return sum(term.lut * (term.error_band or 0.0) for term in terms) / total if total else 0.0
 
     @property
     def fps(self) -> float:
@@ -86,6 +100,8 @@ class Estimate:
         return {
             "layers": [_row_json(row) for row in self.rows],
             "total": resources_json(self.total),
+            "ff": self.ff,
+            "lut_band": self.lut_band,
             "fps": self.fps,
             "max_cycles": self.max_cycles,
             "latency_cycles": self.latency_cycles,
@@ -95,6 +111,7 @@ class Estimate:
             "bottleneck": self.bottleneck,
             "clock_mhz": self.clock_mhz,
             "model": self.model,
+            "target": self.target,
             "accumulator": self.accumulator,
             "warnings": list(self.warnings),
         }
@@ -114,6 +131,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "multipliers": row.multipliers,
         "accumulator_bit_width": row.accumulator_bit_width,
         **resources_json(row.resources),
+        "ff": row.ff,
         "cycles": row.cycles,
         "depth": row.depth,
         "lut_terms": [asdict(term) for term in row.terms],
@@ -216,6 +234,7 @@ def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: f
         bottleneck=design.performance.bottleneck,
         warnings=(*applied.warnings, *(str(finding) for finding in refused)),
         notes=applied.graph.notes,
+        target=build.target,
     )
 
 

@@ -107,7 +107,8 @@ class _Favoured:
         if self.is_small:
             return self._reduced
         return [
-            c.take(np.array([_sizes(f) in seen for f in c.foldings])) for c, seen in zip(self._all, self._seen, strict=True)
+            c.take(np.array([_sizes(f) in seen for f in c.foldings]))
+            for c, seen in zip(self._all, self._seen, strict=True)
         ]
 
     def nothing_fits(self) -> bool:

@@ -5,6 +5,8 @@ Source: FINN ``transformation/fpgadataflow/convert_to_hw_layers.py``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from brevitas_a2q.hw import ir
@@ -37,7 +39,8 @@ class _Mapper:
             thresholds = None
             if isinstance(unit, ir.Mvau | ir.Vvau | ir.Thresholding) and not attributes.get("noActivation"):
                 thresholds = _clipped(unit)
-            self.layers.append(FinnLayer(name, op_type, attributes, inputs, weights, thresholds, unit.name))
+            layer = FinnLayer(name, op_type, attributes, inputs, weights, thresholds, unit.name)
+            self.layers.append(_counting(layer, unit) if isinstance(unit, ir.Mvau) and _is_binary(unit) else layer)
             inputs = (name,)
         self.last[unit.name] = inputs[0]
 
@@ -68,6 +71,25 @@ class _Mapper:
         if isinstance(unit, ir.SlidingWindow) and isinstance(producer, ir.Padding):
             nodes[0][1]["is1D"] = int(1 in producer.input_dim)  # FINN looks at the image before padding
         return nodes
+
+
+def _is_binary(unit: ir.Mvau) -> bool:
+    """Whether inputs and weights are -1 or 1, for which FINN's streamlining counts equal signs instead."""
+    return unit.input_type.name == "BIPOLAR" and bool((np.abs(unit.weights) == 1).all())
+
+
+def _counting(layer: FinnLayer, unit: ir.Mvau) -> FinnLayer:
+    """An XNOR unit: weights of 0 and 1, and thresholds of the count n of K, where the sum is 2 n - K.
+
+    Source: FINN ``convert_bipolar_to_xnor.py``.
+    """
+    products = unit.matrix_width
+    thresholds = None if layer.thresholds is None else np.clip(-(-(layer.thresholds + products) // 2), 0, products + 1)
+    if layer.weights is None:  # its thresholds, standing alone
+        return replace(layer, thresholds=thresholds)
+    binary = {"inputDataType": "BINARY", "weightDataType": "BINARY", "binaryXnorMode": 1}
+    counted = layer.with_attributes(**binary)
+    return replace(counted, weights=(layer.weights + 1) // 2, thresholds=thresholds)
 
 
 def _output_side(unit: ir.Unit) -> tuple[int, int] | None:

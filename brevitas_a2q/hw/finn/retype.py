@@ -25,6 +25,8 @@ def retyped(layer: FinnLayer, producers: Sequence[DataType]) -> FinnLayer:
     kind = layer.op_type.split("_hls")[0].split("_rtl")[0]
     if kind == "ConvolutionInputGenerator":
         return layer.with_attributes(inputDataType=first, outputDataType=first)
+    if layer.attributes.get("binaryXnorMode"):
+        return layer  # it reads the same bit as BINARY
     if kind == "StreamingMaxPool":
         return layer.with_attributes(dataType=first)
     if kind == "Pool":

@@ -15,7 +15,7 @@ import numpy as np
 
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
-from brevitas_a2q.hw.cost.synthesis.core import core_features
+from brevitas_a2q.hw.cost.synthesis.core import cheaper_core
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
 from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits, unrolled_features
@@ -181,7 +181,7 @@ class MatrixUnit(Unit):
         accumulator = self.accumulator_type.bit_width
         if folding.compute == "dsp" and not self.rtl_multipliers(part):
             # HLS: a product in each DSP block, and the sums in LUTs.
-            features = core_features(weight, activation, folding.simd, accumulator)
+            features = cheaper_core(weight, activation, folding.simd, accumulator)
             outside = {name: value for name, value in features.items() if not name.startswith("multipliers")}
             bill.circuit("lut core", outside, folding.pe)
             blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
@@ -192,7 +192,7 @@ class MatrixUnit(Unit):
             bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))
             bill.blocks += Resources(dsp=dsp_blocks(*shape, part.dsp_block, depthwise=depthwise))
         else:
-            bill.circuit("lut core", core_features(weight, activation, folding.simd, accumulator), folding.pe)
+            bill.circuit("lut core", cheaper_core(weight, activation, folding.simd, accumulator), folding.pe)
 
     @cached_property
     def _unrolled(self) -> dict[str, float]:
