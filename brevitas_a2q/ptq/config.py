@@ -26,7 +26,9 @@ class PostTrainingConfig:
     Args:
         accumulator_bit_width: P of every layer that no rule gives another; ``"auto"`` for the least that keeps the
             network's output within ``tolerance``.
-        tolerance: Points of agreement with the float network that ``"auto"`` may lose on held-out data.
+        per_layer: Give layers fewer than P bits where the output stays within ``tolerance`` of that at P.
+        tolerance: Points of agreement with the float network that ``"auto"`` (or ``per_layer``) may lose on held-out
+            data.
         method: ``"projection"``, ``"exchange"``, or ``"auto"`` for the better of both on held-out data.
         weight_bit_width: M at most; layers that need fewer bits get fewer. None for 8, or what a Brevitas layer has.
         activation_bit_widths: N that a layer may have; the best is chosen for each. A Brevitas model keeps its own.
@@ -52,6 +54,7 @@ class PostTrainingConfig:
     """
 
     accumulator_bit_width: int | str = 16
+    per_layer: bool = False
     tolerance: float = 1.0
     method: str = AUTO
     weight_bit_width: int | None = None

@@ -16,13 +16,14 @@ from brevitas_a2q.ptq.blocks import LongRows, solve_in_blocks
 from brevitas_a2q.ptq.moments import Array, Moments, relative_error
 from brevitas_a2q.ptq.solver import Codes, RowProblem, RowSolution, budget_rows, holds, solve
 
-__all__ = ["LayerData", "LayerSolution", "LayerTask", "least_width", "quantize_layer"]
+__all__ = ["MAX_SEARCHED_BITS", "LayerData", "LayerSolution", "LayerTask", "least_width", "quantize_layer"]
 
 _TRIAL_ROWS = 2500
 _TRIAL_OUTPUTS = 48
 _TRIAL_INPUTS = 1024
 _LONG = 6144  # products, whose moments are not held as a whole
-_NARROWEST, _WIDEST = 4, 24  # accumulators that are tried
+_NARROWEST = 4  # bits of accumulators that are tried
+MAX_SEARCHED_BITS = 24
 _HOPELESS = 1.3  # times the least error, with more bits than that has: no use going on
 
 
@@ -161,7 +162,7 @@ def quantize_layer(task: LayerTask, data: LayerData, types: Sequence[ActivationT
     return _solved(task, data, chosen, shrinkage)
 
 
-def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType], error: float) -> int:
+def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType], error: float, widest: int) -> int:
     """The least P at which the layer's error on held-out rows is at most this, or the largest that helps.
 
     Args:
@@ -169,6 +170,7 @@ def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType
         data: Rows.
         types: Of the input.
         error: Relative squared error that is allowed.
+        widest: The largest P.
     """
     thin, share = data.thinned(task.seed)
 
@@ -177,7 +179,7 @@ def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType
         usable = [kind for kind in types if _holds_weights(tried, kind)]
         return bool(usable) and _best_type(tried, thin, share, usable)[1] <= error
 
-    low, high = _NARROWEST - 1, _WIDEST
+    low, high = min(_NARROWEST, widest) - 1, widest
     while high - low > 1:
         middle = (low + high) // 2
         if suffices(middle):

@@ -17,7 +17,7 @@ from brevitas_a2q.ptq.calibration import Calibration, call
 from brevitas_a2q.ptq.config import AUTO, PostTrainingConfig
 from brevitas_a2q.ptq.held_out import Agreement, compare, outputs
 from brevitas_a2q.ptq.journal import Journal
-from brevitas_a2q.ptq.layer import LayerSolution
+from brevitas_a2q.ptq.layer import MAX_SEARCHED_BITS, LayerSolution
 from brevitas_a2q.ptq.materialize import ModelSpec, check_integers, install_, set_solutions_, spec_of
 from brevitas_a2q.ptq.network import Network, float_twin, prepare
 from brevitas_a2q.ptq.report import PostTrainingReport, PostTrainingRow, WidthTrial
@@ -76,7 +76,7 @@ def quantize_post_training_(
     config = _config(config, accumulator_bit_width)
     data = Calibration.of(calibration, config.held_out, config.batch_size)
     task = _Task.of(model, data, config, on_progress, journal)
-    found = task.automatic() if config.accumulator_bit_width == AUTO else task.best(int(config.accumulator_bit_width))
+    found = task.found()
     devices = {parameter.device for parameter in model.parameters()}
     result = found.network.model.to(devices.pop()) if len(devices) == 1 else found.network.model
     model.__class__ = type(result)
@@ -152,7 +152,9 @@ class _Task:
         least = min(found, key=lambda one: one.report.output_error)
         return replace(least, report=replace(least.report, tried=tried))
 
-    def run(self, method: str, widths: Widths, key: str, error: float = 0.0) -> _Found:
+    def run(
+        self, method: str, widths: Widths, key: str, error: float = 0.0, widest: int = MAX_SEARCHED_BITS
+    ) -> _Found:
         """One pass."""
         network, times, clock = self.prepared.twin(), dict[str, float](), [time.perf_counter()]
         known = {} if self.journal is None else self.journal.read(key)
@@ -176,6 +178,7 @@ class _Task:
             known=known,
             on_layer=done,
             error=error,
+            widest=widest,
         )
         spec = self._spec(network, solutions)
         install_(network, spec)
@@ -206,20 +209,35 @@ class _Task:
             network, solutions, self.values, tiles, shared_scale=shared, power_of_two=config.power_of_two
         )
 
-    def automatic(self) -> _Found:
+    def found(self) -> _Found:
+        """What is asked for."""
+        if self.config.accumulator_bit_width == AUTO:
+            return self.least_widths(MAX_SEARCHED_BITS, 100 - self.config.tolerance)
+        bits = int(self.config.accumulator_bit_width)
+        best = self.best(bits)
+        if not self.config.per_layer:
+            return best
+        wanted = best.agreement.agreement - self.config.tolerance
+        return self.least_widths(bits, wanted, best)
+
+    def least_widths(self, widest: int, wanted: float, best: _Found | None = None) -> _Found:
         """The least P of each layer: the largest error that layers may have with which the network keeps its output.
 
         Each step runs the whole network, every layer with the least P at which its error is allowed.
+
+        Args:
+            widest: Bits that no layer may exceed.
+            wanted: Agreement with the float network, in percent.
+            best: What to give where nothing narrower will do.
         """
-        method = "exchange" if self.config.method == AUTO else self.config.method
+        method = self.config.method if self.config.method != AUTO else best.report.method if best else "exchange"
         low, high = _ERRORS
-        best: _Found | None = None
         trials = []
         for step in range(_HALVINGS):
             middle = (low + high) / 2
-            found = self.run(method, width_of(self.prepared, self.config, None), f"auto-{step}-{middle}", 2.0**middle)
+            found = self.run(method, width_of(self.prepared, self.config, None), f"{step}-{middle}", 2.0**middle, widest)
             trials.append(_trial(found, 2.0**middle))
-            if found.agreement.agreement >= 100 - self.config.tolerance:
+            if found.agreement.agreement >= wanted:
                 best, low = found, middle
             else:
                 high = middle

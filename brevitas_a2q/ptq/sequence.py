@@ -19,7 +19,7 @@ from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.ptq.activations import ActivationType, Sample, fit, kinds_of
 from brevitas_a2q.ptq.calibration import Calibration, call, mask_of
 from brevitas_a2q.ptq.config import PostTrainingConfig
-from brevitas_a2q.ptq.layer import LayerData, LayerSolution, LayerTask, least_width, quantize_layer
+from brevitas_a2q.ptq.layer import MAX_SEARCHED_BITS, LayerData, LayerSolution, LayerTask, least_width, quantize_layer
 from brevitas_a2q.ptq.lockstep import run_in_lockstep
 from brevitas_a2q.ptq.network import Network, Site
 from brevitas_a2q.ptq.rows import Geometry, sample_places
@@ -83,6 +83,7 @@ class _Sequence:
     known: dict[str, LayerSolution]
     on_layer: OnLayer
     error: float = 0.0  # that a layer may have whose width is to be found
+    widest: int = MAX_SEARCHED_BITS
     solutions: dict[str, LayerSolution] = field(default_factory=dict)
 
     def arrive(self, name: str, inputs: list[list[Any]]) -> None:
@@ -123,7 +124,7 @@ class _Sequence:
         types = [fixed] if fixed else self._types(name, prefixes)
         task = self._task(name, layer)
         if self.widths(name) is None:
-            task = replace(task, accumulator_bit_width=least_width(task, data, types, self.error))
+            task = replace(task, accumulator_bit_width=least_width(task, data, types, self.error, self.widest))
         return quantize_layer(task, data, types)
 
     def _data(self, geometry: Geometry, reference: Any, targets: Sequence[Tensor], prefixes: Sequence[Tensor]) -> LayerData:
@@ -234,6 +235,7 @@ def quantize_in_sequence(
     known: dict[str, LayerSolution],
     on_layer: OnLayer,
     error: float = 0.0,
+    widest: int = MAX_SEARCHED_BITS,
 ) -> dict[str, LayerSolution]:
     """Quantize a network, whose layers get their weights in real units.
 
@@ -248,11 +250,12 @@ def quantize_in_sequence(
         known: Solutions of an earlier run that was interrupted.
         on_layer: Called with every layer that is done.
         error: That a layer may have for which ``widths`` gives no P, relative to its output's power.
+        widest: The largest P of such a layer.
 
     Returns:
         Solutions of the layers that ran.
     """
-    state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, error)
+    state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, error, widest)
 
     def quantized(name: str) -> Any:
         return lambda module, inputs, output: values[name].quantize(output)
