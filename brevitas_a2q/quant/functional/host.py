@@ -5,6 +5,7 @@ The same four functions as :mod:`~brevitas_a2q.quant.functional.device` has for 
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +29,24 @@ from brevitas_a2q.quant.kernels.projection import project_rows, projection_gradi
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 _WORTH_A_THREAD = 1 << 17  # weights
 
 
 def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
+    """The tensor's own memory where type and order allow.
+
+    ``Tensor.numpy`` would do, but makes the storage one that cannot be resized, which is how sharded training (FSDP)
+    frees it.
+    """
     if tensor.dtype != dtype or not tensor.is_contiguous():
-        tensor = tensor.to(dtype).contiguous()
-    return tensor.detach().numpy()
+        return tensor.detach().to(dtype).contiguous().numpy()
+    size = tensor.numel()
+    if not size:
+        return np.empty(tensor.shape, _NUMPY[dtype])
+    memory = (ctypes.c_byte * (size * tensor.element_size())).from_address(tensor.data_ptr())
+    memory.owner = tensor  # lives as long as the array
+    return np.frombuffer(memory, _NUMPY[dtype]).reshape(tensor.shape)
 
 
 def _rows(tensor: Tensor, dtype: torch.dtype) -> Any:
