@@ -18,6 +18,7 @@ from brevitas_a2q.cli.design_options import (
 )
 from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
+from brevitas_a2q.terminal import visible
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.build_options import Target, Units
@@ -93,11 +94,11 @@ def command(
     if as_json:
         emit_json(found.to_json())
         for warning in found.warnings:
-            messages().print(f"warning: {warning}", markup=False)
+            messages().print(visible(f"warning: {warning}"), markup=False)
     else:
         tables().print(estimate_table(found))
         for line in summary(found):
-            tables().print(line, markup=False)
+            tables().print(visible(line), markup=False)
     return 1 if require_fit and not found.fits else 0
 
 

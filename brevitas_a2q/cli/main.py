@@ -15,6 +15,7 @@ import click
 
 from brevitas_a2q import __version__
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.terminal import visible
 
 __all__ = ["main"]
 
@@ -114,7 +115,7 @@ def _close_output() -> None:
 
 
 def _fail(message: str, status: int = 2) -> int:
-    click.echo(f"brevitas-a2q: error: {' '.join(message.split())}", err=True)
+    click.echo(f"brevitas-a2q: error: {visible(' '.join(message.split()))}", err=True)
     return status
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from brevitas_a2q.errors import CertificateError
 from brevitas_a2q.ir.dot_product import DotProductLayer
+from brevitas_a2q.verify.agreement import differences
 from brevitas_a2q.verify.certificate import Certificate, certify_layers
-from brevitas_a2q.verify.document import certificate_json, differences
+from brevitas_a2q.verify.document import certificate_json
 
 
 def layer(name: str = "conv", **options: Any) -> DotProductLayer:
