@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from brevitas_a2q.bounds import data_type_bound, weight_bound
-from brevitas_a2q.verify.certificate import Certificate, End, LayerCertificate, largest_norm
-from brevitas_a2q.verify.sums import SumRange
+from brevitas_a2q.verify.certificate import Certificate, LayerCertificate, largest_norm
+from brevitas_a2q.verify.sums import End, SumRange
 
 __all__ = ["differences"]
 
@@ -13,9 +13,9 @@ def differences(claimed: Certificate, found: Certificate) -> tuple[str, ...]:
     """What a certificate claims that a file does not keep, one sentence each; empty if it keeps all.
 
     Layers are matched by name, or by order where no name occurs in both (a model and its exported file name layers
-    differently). A claim is kept if operator, weights, bias, tile and widths are the same, every channel's sum and every
-    input, computed from the file, stays inside the claimed range, and what the claim says of its own range (widths,
-    witnesses; the sums themselves, where the range is the file's) comes out the same when it is computed again.
+    differently). A claim is kept if operator, weights, bias, tile and widths are the same, every channel's sum and
+    every input, computed from the file, stays inside the claimed range, and what the claim says of its own range
+    (widths, witnesses; the sums themselves, where the range is the file's) comes out the same when computed again.
     """
     names = {layer.name for layer in found.layers}
     by_name = any(layer.name in names for layer in claimed.layers)
