@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from brevitas.core.function_wrapper import RoundSte
+from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ExportError
@@ -53,6 +55,7 @@ def export_qcdq(model: nn.Module, args: Any, export_path: str | Path, *, allow_o
     """
     with atomic_target(export_path) as temporary:
         ready = prepare(model, args)
+        _check_rounding(ready.model)
         with ready.with_trained_weights():
             certificate = certified(ready, allow_overflow)
             expected = expectations(ready.model, ready.args, certificate)
@@ -67,6 +70,22 @@ def export_qcdq(model: nn.Module, args: Any, export_path: str | Path, *, allow_o
         save(file, temporary)
         difference = _onnxruntime_difference(temporary, expected)
     return ExportReport(Path(export_path), "torchscript", certificate, digest, trip, difference)
+
+
+def _check_rounding(model: nn.Module) -> None:
+    """Activation quantizers round to nearest, half to even: QuantizeLinear does nothing else."""
+    for name, proxy in model.named_modules():
+        if not isinstance(proxy, ActQuantProxyFromInjector):
+            continue
+        for part in proxy.modules():
+            rounding = getattr(part, "float_to_int_impl", None)
+            if rounding is not None and not isinstance(rounding, RoundSte):
+                raise ExportError(
+                    f"rounds by {type(rounding).__name__}",
+                    where=f"quantizer {name}",
+                    expected="RoundSte, for QuantizeLinear rounds to nearest",
+                    remedy="use float_to_int_impl_type='round', or export with export_qonnx",
+                )
 
 
 def _separate_float_biases(graph: Any) -> None:

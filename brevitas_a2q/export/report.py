@@ -41,6 +41,7 @@ class ExportReport:
             "inputs": ", ".join(trip.inputs),
             "integers equal": trip.codes - trip.rounding_ties,
             "integers on a rounding boundary": trip.rounding_ties,
+            **({"of quantizers": ", ".join(f"{name} ({n})" for name, n in trip.ties)} if trip.ties else {}),
             "layers driven by their witness": trip.layers_driven,
             "layers certified": len(self.certificate.layers),
         }

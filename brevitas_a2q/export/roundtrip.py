@@ -10,10 +10,15 @@ difference is accepted only if the file itself gives the PyTorch code for an inp
 :data:`TOLERANCE` of the quantizer's range, and it is counted, never hidden: see ``rounding_ties``. Weights, biases
 and network inputs have no sums before them and are allowed no tie. The network's float outputs, behind the last
 quantizer, must agree to the same tolerance of their largest value.
+
+Ties are rare where values are spread out. Where a quantizer's values lie on boundaries by their nature (the average of
+two integers at the scale of one), both sides decide a good part of them at will, and the file is another network: more
+ties than :data:`SYSTEMATIC` of a quantizer's integers are refused.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -37,6 +42,11 @@ __all__ = ["TOLERANCE", "Execution", "Expectation", "RoundTrip", "expectations",
 TOLERANCE: Final = 2.0**-16
 """Largest distance from a rounding boundary, as a share of the quantizer's range (256 times float32's precision)."""
 
+SYSTEMATIC: Final = 2.0**-8
+"""Largest share of a quantizer's integers that PyTorch and the file may decide differently."""
+
+_FEW: Final = 4  # ties that are no pattern, however small the tensor
+
 Expectation = tuple[str, Args, Recording]
 """Name of an input, the input, and what the model gave for it."""
 
@@ -45,13 +55,17 @@ _REPORT: Final = "no file was written; please report this with the model"
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What was compared. ``rounding_ties`` counts activations that lie on a rounding boundary; see the module."""
+    """What was compared. ``rounding_ties`` counts activations that lie on a rounding boundary; see the module.
+
+    ``ties`` says at which quantizers: name and count.
+    """
 
     inputs: tuple[str, ...]
     quantizers: int
     codes: int
     rounding_ties: int
     layers_driven: int  # to both ends of their sums, by their witnesses
+    ties: tuple[tuple[str, int], ...] = ()
 
 
 def expectations(model: nn.Module, args: Args, claim: Certificate) -> list[Expectation]:
@@ -92,13 +106,37 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     executions = [Execution(file, recording, name, largest, constants) for name, _, recording in expected]
     for execution, (_, inputs, _) in zip(executions, expected, strict=True):
         execution.run(inputs)
+    ties = _ties_by_quantizer(executions)
     return RoundTrip(
         inputs=tuple(execution.name for execution in executions),
         quantizers=len(executions[0].seen),
         codes=sum(execution.codes for execution in executions),
         rounding_ties=sum(execution.rounding_ties for execution in executions),
         layers_driven=max(len(recording.driven) for _, _, recording in expected),
+        ties=ties,
     )
+
+
+def _ties_by_quantizer(executions: Sequence[Execution]) -> tuple[tuple[str, int], ...]:
+    """How many ties each quantizer has, of those that have any.
+
+    Raises:
+        ExportError: Naming the first quantizer that has too many to be chance.
+    """
+    ties, compared = Counter[str](), Counter[str]()
+    for execution in executions:
+        ties.update(execution.ties)
+        compared.update(execution.compared)
+    for name, count in ties.items():
+        if count > max(_FEW, SYSTEMATIC * compared[name]):
+            raise ExportError(
+                f"{count} of {compared[name]} integers lie on rounding boundaries, where PyTorch and the file decide "
+                "differently",
+                where=f"quantizer {name}",
+                expected=f"at most {SYSTEMATIC:.1%}",
+                remedy="give it another scale than that of the integers that are averaged or summed before it",
+            )
+    return tuple(sorted(ties.items()))
 
 
 @dataclass
@@ -113,6 +151,8 @@ class Execution:
     codes: int = 0
     rounding_ties: int = 0
     seen: set[str] = field(default_factory=set)
+    ties: Counter[str] = field(default_factory=Counter)  # by quantizer
+    compared: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.wrapper = ModelWrapper(self.file)
@@ -187,6 +227,7 @@ class Execution:
                 f"found shape {given.shape} in the file", where=where, expected=str(call.value.shape), remedy=_REPORT
             )
         self.codes += given.size
+        self.compared[call.name] += given.size
         if np.array_equal(given, call.value):
             return
         codes, expected = codes_of(given, call.scale, call.zero_point), call.codes
@@ -204,6 +245,7 @@ class Execution:
                 remedy=_REPORT,
             )
         self.rounding_ties += int(differ.sum())
+        self.ties[call.name] += int(differ.sum())
 
     def _ties(self, node: Any, context: Mapping[str, Any], call: QuantizerCall) -> npt.NDArray[np.bool_]:
         """Where the file gives PyTorch's code for an input moved by no more than the tolerance."""
