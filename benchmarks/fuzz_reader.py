@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import resource
+import sys
 import tempfile
 import time
 import traceback
@@ -30,6 +31,8 @@ from brevitas_a2q.errors import A2QError
 from brevitas_a2q.hw.frontend import build_graph
 from brevitas_a2q.ir.reader import read_network
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 QONNX = "qonnx.custom_op.general"
 HOSTILE_INTEGERS = (0, 1, -1, 2, 3, 7, 1 << 16, 1 << 31, (1 << 63) - 1, -(1 << 63))
 HOSTILE_FLOATS = (0.0, -0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"), 0.5)
@@ -38,6 +41,21 @@ OPERATORS = (
     *("Div", "Sub", "Relu", "Clip", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Flatten"),
     *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Concat", "Pad", "Resize", "DepthToSpace", "TopK", "ArgMax"),
     *("Softmax", "Cast", "Gather", "Slice", "Shape", "Constant", "If", "Loop", "NotAnOperator"),
+    *(
+        "Dropout",
+        "Where",
+        "Max",
+        "Pow",
+        "Split",
+        "Tile",
+        "Expand",
+        "SpaceToDepth",
+        "Upsample",
+        "ReduceMax",
+        "Abs",
+        "Elu",
+    ),
+    *("LayerNormalization", "Einsum", "LSTM", "TopK", "NonZero", "ConstantOfShape", "MaxPool", "GlobalMaxPool"),
 )
 
 
@@ -249,13 +267,22 @@ STRUCTURAL: tuple[Callable[[Any, random.Random], None], ...] = (
 )
 
 
+def generated(seed: int, count: int = 60) -> list[bytes]:
+    """Files of the adversary's, which have operators and attributes of all kinds."""
+    from benchmarks.adversary.files.generate import generate
+
+    cases = [generate(number) for number in range(seed * count, (seed + 1) * count)]
+    return [bytes(case.graph.model(case.outputs).SerializeToString()) for case in cases]
+
+
 def fuzz(inputs: int, seed: int = 0) -> Report:
     """Try this many inputs; the report's ``failures`` hold tracebacks of anything but a named error."""
-    report, rng, data = Report(), random.Random(seed), seed_network()
+    report, rng, seeds = Report(), random.Random(seed), [seed_network(), *generated(seed)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.onnx"
         for _ in range(inputs):
             try:
+                data = rng.choice(seeds)
                 mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
             except (DecodeError, ValueError):
                 continue

@@ -66,6 +66,9 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     assert w.codes is not None
     assert w.integers is not None
     x_lo, x_hi = product_ranges(node, x, w.shape)
+    turned = bool((x.codes.scale < 0).any() or (w.codes.scale < 0).any())
+    if turned:  # the datapath may hold these integers, or their negatives at the positive scale
+        x_lo, x_hi = np.minimum(x_lo, -x_hi), np.maximum(x_hi, -x_lo)
     key = w.name, product_of(node)
     if key not in known:
         known[key] = rows_of(node, w.integers)
@@ -86,6 +89,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         tile=trained_width(network, node, ACCUMULATOR_TILE),
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
         range_source=_range_source(network) if narrower else "data type",
+        notes=("a negative scale turns its integers: either sign of them is allowed for",) if turned else (),
     )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "IntArray",
     "RangeError",
     "aligned",
+    "broadcast_shape",
     "broadcast_size",
     "compact",
     "full_rank",
@@ -73,6 +74,16 @@ def full_rank(array: Array, rank: int) -> Array:
     if array.ndim > rank:
         raise RangeError(f"found an annotation of {array.ndim} axes for a tensor of {rank}", expected="no more axes")
     return array.reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that shapes broadcast to."""
+    try:
+        return np.broadcast_shapes(*(tuple(shape) for shape in shapes))
+    except ValueError as error:
+        raise RangeError(
+            f"found shapes {[tuple(shape) for shape in shapes]}", expected="shapes that broadcast"
+        ) from error
 
 
 def broadcast_size(*arrays: Array) -> int:

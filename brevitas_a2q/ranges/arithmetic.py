@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, FloatArray, IntArray, RangeError, aligned
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, FloatArray, IntArray, aligned, broadcast_shape
 from brevitas_a2q.ranges.rounding import outward, products, quotients, sums
 from brevitas_a2q.ranges.value import Codes, Value, integer_sum_fits
 
@@ -19,16 +19,9 @@ _SCALE_TOLERANCE: Final = 2.0**-20
 _STEP_TOLERANCE: Final = 0.25
 
 
-def _shape(a: Value, b: Value) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a.shape, b.shape)
-    except ValueError as error:
-        raise RangeError(f"found shapes {a.shape} and {b.shape}", expected="shapes that broadcast") from error
-
-
 def _operands(a: Value, b: Value) -> tuple[tuple[int, ...], Value, Value]:
     """The result's shape, and both operands with annotations of its rank that fit together."""
-    shape = _shape(a, b)
+    shape = broadcast_shape(a.shape, b.shape)
     return shape, _of_rank(a.coarse(b), len(shape)), _of_rank(b.coarse(a), len(shape))
 
 
@@ -64,9 +57,12 @@ def _added(a: Value, b: Value, rank: int) -> Codes | None:
     if b.number is not None:
         offset = _in_steps(a.codes, b, rank)
         return None if offset is None else _checked(a.codes.scale, a.codes.lo + offset, a.codes.hi + offset)
-    if b.codes is None or not a.codes.same_scale(b.codes, rank):
+    if b.codes is None:
         return None
-    return _checked(a.codes.scale, a.codes.lo + b.codes.lo, a.codes.hi + b.codes.hi)
+    other = b.codes if a.codes.same_scale(b.codes, rank) else b.codes.mirrored()
+    if not a.codes.same_scale(other, rank):
+        return None
+    return _checked(a.codes.scale, a.codes.lo + other.lo, a.codes.hi + other.hi)
 
 
 def _checked(scale: FloatArray, lo: IntArray, hi: IntArray) -> Codes | None:
@@ -192,7 +188,7 @@ def _extremum(a: Value, b: Value, largest: bool) -> Value:
 def where(a: Value, b: Value, shape: tuple[int, ...] | None = None) -> Value:
     """One or the other, element by element, chosen by data."""
     common, a, b = _operands(a, b)
-    shape = np.broadcast_shapes(common, shape or common)
+    shape = broadcast_shape(common, shape or common)
     pair = _paired(a, b, len(common))
     codes = None
     if pair is not None:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q.ranges.annotation import FloatArray, RangeError, aligned, full_rank
+from brevitas_a2q.ranges.annotation import FloatArray, RangeError, aligned, broadcast_shape, full_rank
 from brevitas_a2q.ranges.rounding import UNIT, outward, products, widened
 from brevitas_a2q.ranges.value import Codes, Value
 
@@ -54,7 +54,7 @@ def leaky_relu(x: Value, slope: float) -> Value:
 
 def prelu(x: Value, slope: Value) -> Value:
     """As :func:`leaky_relu`, with slopes that broadcast to ``x``."""
-    if np.broadcast_shapes(x.shape, slope.shape) != x.shape:
+    if broadcast_shape(x.shape, slope.shape) != x.shape:
         raise RangeError(f"found slopes of shape {slope.shape}", expected=f"a shape that broadcasts to {x.shape}")
     source = Value.interval(x.shape, *x.ends()).coarse(slope)
     lo, hi = source.ends()

@@ -101,6 +101,10 @@ class Codes:
         a, b = (aligned(c.scale, rank).astype(np.float32) for c in (self, other))
         return a.shape == b.shape and bool((a == b).all())
 
+    def mirrored(self) -> Codes:
+        """The same values as negated integers at the negated scale."""
+        return Codes.plain(-self.scale, -self.hi, -self.lo)
+
     def holds(self, lo: IntArray, hi: IntArray) -> bool:
         """Whether the data type holds these integers."""
         bottom, top = self.type_range()

@@ -178,6 +178,14 @@ def test_two_streams():
             check(joined, torch.cat([s, t], 1), "concat")
 
 
+def test_differences_of_one_scale_are_integers():
+    rng = np.random.default_rng(5)
+    a, b = (codes(rng, SHAPE, scale=np.asarray(np.float32(0.3))).value for _ in range(2))
+    difference = table.sub(a, b).codes
+    assert difference is not None
+    assert difference.range.hi == int((a.codes.hi - b.codes.lo).max())
+
+
 def test_unlisted_functions_are_unknown():
     value = table.function(Value.interval((1,), np.float64(0), np.float64(1)), "frobnicate")
     assert not value.bounded

@@ -90,6 +90,7 @@ def _judge(case: Case, model: Any, certificate: Any, run: Any, verdict: Verdict,
             return partial_sums(layer.op, executed, step, layer.weights, layer.attributes)
 
         for sign in (1, -1):
+
             def number(x: np.ndarray, index: int = index, sign: int = sign) -> float:
                 executed = run(x)[index]
                 if not np.isfinite(executed).all():
@@ -102,10 +103,12 @@ def _judge(case: Case, model: Any, certificate: Any, run: Any, verdict: Verdict,
                 if not np.isfinite(tensors).all():
                     continue
                 low, high = sums(tensors)
-                _compare(verdict, layer, claim, low, high, name, case)
+                _compare(verdict, layer, claim, low, high, name)
 
 
-def _executions(model: Any, layer: Any, x: np.ndarray, executed: np.ndarray, by_qonnx: bool) -> list[tuple[str, np.ndarray]]:
+def _executions(
+    model: Any, layer: Any, x: np.ndarray, executed: np.ndarray, by_qonnx: bool
+) -> list[tuple[str, np.ndarray]]:
     found = [("executed", executed)]
     if by_qonnx:
         try:
@@ -115,7 +118,7 @@ def _executions(model: Any, layer: Any, x: np.ndarray, executed: np.ndarray, by_
     return found
 
 
-def _compare(verdict: Verdict, layer: Any, claim: Any, low: np.ndarray, high: np.ndarray, judge: str, case: Case) -> None:
+def _compare(verdict: Verdict, layer: Any, claim: Any, low: np.ndarray, high: np.ndarray, judge: str) -> None:
     if judge not in verdict.judged_by:
         verdict.judged_by.append(judge)
     rows = len(claim.sums.lower)
@@ -123,6 +126,8 @@ def _compare(verdict: Verdict, layer: Any, claim: Any, low: np.ndarray, high: np
     upper = np.array(claim.sums.upper, float).reshape(len(low), rows // len(low)).max(axis=1)
     if (low < lower).any() or (high > upper).any():
         verdict.outcome = "VIOLATION"
-        verdict.detail = f"{layer.name}: {judge} [{low.min():g}, {high.max():g}] against [{lower.min():g}, {upper.max():g}]"
+        verdict.detail = (
+            f"{layer.name}: {judge} [{low.min():g}, {high.max():g}] against [{lower.min():g}, {upper.max():g}]"
+        )
     reach = max(float(high.max()) / max(1.0, float(upper.max())), float(low.min()) / min(-1.0, float(lower.min())))
     verdict.tightest = max(verdict.tightest, reach)

@@ -61,7 +61,10 @@ def resolved(g: Graph, x: Stream) -> Stream | None:
         import onnx
 
         model = onnx.shape_inference.infer_shapes(_ideal(g, x))
-        found = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in (*model.graph.value_info, *model.graph.output)}
+        found = {
+            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in (*model.graph.value_info, *model.graph.output)
+        }
         x = after(x, x.name, found.get(x.name, (0,)))
     return x if min(x.shape) > 0 and np.prod(x.shape) <= 600 else None
 
@@ -85,7 +88,9 @@ def layer(g: Graph, x: Stream) -> Stream | None:
     per_channel = np.size(x.step) > 1
     bits = int(rng.integers(2, 6))
     top = 2 ** (bits - 1) - 1
-    kind = "MatMul" if len(x.shape) < 3 or (rng.random() < 0.25 and not per_channel) else str(rng.choice(["Conv", "Conv", "Conv", "ConvTranspose"]))
+    kind = str(rng.choice(["Conv", "Conv", "Conv", "ConvTranspose"]))
+    if len(x.shape) < 3 or (rng.random() < 0.25 and not per_channel):
+        kind = "MatMul"
     if kind == "MatMul":
         if per_channel:
             return None
@@ -100,7 +105,8 @@ def layer(g: Graph, x: Stream) -> Stream | None:
         a = {"group": groups, "strides": [int(rng.integers(1, 3)) for _ in range(rank)], "pads": pads}
         a["dilations"] = [int(rng.integers(1, 3)) for _ in range(rank)]
         kernel = [
-            k if x.shape[2 + d] + pads[d] + pads[d + rank] > a["dilations"][d] * (k - 1) else 1 for d, k in enumerate(kernel)
+            k if x.shape[2 + d] + pads[d] + pads[d + rank] > a["dilations"][d] * (k - 1) else 1
+            for d, k in enumerate(kernel)
         ]
         each = int(rng.integers(1, 3))
         if kind == "Conv":

@@ -1,4 +1,4 @@
-"""Writes random QONNX graphs, node by node; knows nothing of what they mean but shapes, and steps where they are plain."""
+"""Writes random QONNX graphs, node by node; knows only shapes, and steps where they are plain."""
 
 from __future__ import annotations
 

@@ -9,6 +9,20 @@ import numpy as np
 from .graph import QONNX, Graph, Stream, after
 
 SCALES = (1.0, 0.5, 0.1, 0.333, 3.7, 17.0, 1e-3, 2.0**-20, 1e4)
+UNARY = (
+    "Relu",
+    "Neg",
+    "Abs",
+    "Sigmoid",
+    "Tanh",
+    "HardSigmoid",
+    "LeakyRelu",
+    "Identity",
+    "Elu",
+    "Softplus",
+    "Exp",
+    "Floor",
+)
 MODES = ("ROUND", "ROUND", "ROUND", "FLOOR", "CEIL", "ROUND_TO_ZERO", "HALF_UP", "HALF_DOWN", "UP", "DOWN")
 
 
@@ -34,9 +48,10 @@ def threshold(g: Graph, x: Stream) -> Stream:
     rows = int(rng.choice([1, x.shape[1]]))
     values = np.sort(rng.normal(0, 10 ** rng.uniform(-1, 3), (rows, int(rng.integers(1, 8)))), axis=1)
     scale = np.float32(rng.choice([1.0, 0.5, 2.0, 0.1]))
-    bias = float(np.float32(scale * np.float32(rng.integers(-4, 1)))) if scale != np.float32(0.1) else 0.0
+    bias = 0.0 if scale == np.float32(0.1) else float(scale * np.float32(rng.integers(-4, 1)))
     layout = {} if len(x.shape) in (2, 4) else {"data_layout": "NCW"}
-    name = g.op("MultiThreshold", x.name, g.f32(values), domain=QONNX, out_dtype="UINT4", out_scale=float(scale), out_bias=bias, **layout)
+    a = {"out_dtype": "UINT4", "out_scale": float(scale), "out_bias": bias, **layout}
+    name = g.op("MultiThreshold", x.name, g.f32(values), domain=QONNX, **a)
     return after(x, name, step=scale)
 
 
@@ -50,7 +65,7 @@ def truncate(g: Graph, x: Stream) -> Stream | None:
 
 
 def unary(g: Graph, x: Stream) -> Stream:
-    kind = str(g.rng.choice(["Relu", "Neg", "Abs", "Sigmoid", "Tanh", "HardSigmoid", "LeakyRelu", "Identity", "Elu", "Softplus", "Exp", "Floor"]))
+    kind = str(g.rng.choice(UNARY))
     options = {"LeakyRelu": {"alpha": float(g.rng.choice([0.1, 0.5, -0.3, 0.0]))}}.get(kind, {})
     keeps = kind in ("Relu", "Neg", "Abs", "Identity")
     return after(x, g.op(kind, x.name, **options), step="same" if keeps else None)
@@ -77,7 +92,9 @@ def constant(g: Graph, x: Stream) -> Stream:
         value = column(g, x, lambda n: rng.choice(draws, n))
         order = (x.name, g.f32(value)) if rng.random() < 0.8 else (g.f32(value), x.name)
         return after(x, g.op(op, *order), step=None)
-    value = column(g, x, lambda n: rng.choice([2.0, -1.0, 0.3, -0.7, 1e-4, 33.0, 1e30, 1e-30] + [0.0] * (op == "Mul"), n))
+    value = column(
+        g, x, lambda n: rng.choice([2.0, -1.0, 0.3, -0.7, 1e-4, 33.0, 1e30, 1e-30] + [0.0] * (op == "Mul"), n)
+    )
     known = x.step is not None and np.all(value != 0)
     step = (x.step * value if op == "Mul" else x.step / value) if known else None
     return after(x, g.op(op, x.name, g.f32(value)), step=None if step is None else np.float64(step))
@@ -140,7 +157,8 @@ def pad(g: Graph, x: Stream) -> Stream:
         pads = [max(0, min(p, x.shape[d % rank] - 1)) for d, p in enumerate(pads)]
     value = float(rng.choice([0.0, 0.0, 1.0, -2.3, 0.1 if x.step is None else float(np.ravel(x.step)[0]) * 3]))
     shape = [n + pads[d] + pads[d + rank] for d, n in enumerate(x.shape)]
-    step = "same" if x.step is None or (np.size(x.step) == 1 and value == 0) or mode != "constant" and np.size(x.step) == 1 else None
+    one = x.step is None or np.size(x.step) == 1
+    step = "same" if x.step is None or (one and (value == 0 or mode != "constant")) else None
     if g.opset >= 11:
         return after(x, g.op("Pad", x.name, g.i64(pads), g.f32(value), mode=mode), shape, step)
     return after(x, g.op("Pad", x.name, pads=pads, mode=mode, value=value), shape, step)
@@ -179,7 +197,9 @@ def move(g: Graph, x: Stream) -> Stream | None:
         return after(x, g.op("Reshape", x.name, g.i64(shape)), shape, plain)
     if kind == 6:
         repeats = [1, *(int(v) for v in rng.integers(1, 3, rank - 1))]
-        return after(x, g.op("Tile", x.name, g.i64(repeats)), [n * m for n, m in zip(x.shape, repeats, strict=True)], plain)
+        return after(
+            x, g.op("Tile", x.name, g.i64(repeats)), [n * m for n, m in zip(x.shape, repeats, strict=True)], plain
+        )
     return None
 
 
@@ -220,13 +240,14 @@ def join(g: Graph, x: Stream, y: Stream) -> Stream | None:
     if op == "Where":
         if g.opset < 9:
             return None
-        return after(x, g.op("Where", g.op("Greater", x.name, g.f32(0.5)), x.name, y.name), step="same" if same else None)
+        chosen = g.op("Where", g.op("Greater", x.name, g.f32(0.5)), x.name, y.name)
+        return after(x, chosen, step="same" if same else None)
     if op == "Mul":
         return after(x, g.op(op, x.name, y.name), step=None)
     return after(x, g.op(op, x.name, y.name), step="same" if same else None)
 
 
 OPERATIONS = (
-    (quantize, 5), (threshold, 1), (truncate, 1), (unary, 4), (clip, 1), (prelu, 1), (constant, 4), (there_and_back, 1), (norm, 2),
-    (pool, 3), (pad, 3), (move, 4), (resize, 1), (reduce, 1),
+    (quantize, 5), (threshold, 1), (truncate, 1), (unary, 4), (clip, 1), (prelu, 1), (constant, 4),
+    (there_and_back, 1), (norm, 2), (pool, 3), (pad, 3), (move, 4), (resize, 1), (reduce, 1),
 )  # fmt: skip

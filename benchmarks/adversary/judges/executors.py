@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -82,7 +81,7 @@ def _translated(model: Any, wanted: list[str]) -> Any:
             continue
         writer = _Writer(constants, node.output[0])
         a = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        result = {"Quant": _quant, "BipolarQuant": _bipolar, "Trunc": _trunc, "MultiThreshold": _threshold}[node.op_type](writer, node, a)
+        result = _WRITTEN[node.op_type](writer, node, a)
         nodes += [*writer.nodes, helper.make_node("Identity", [result], list(node.output))]
         added += writer.new
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
@@ -100,7 +99,10 @@ def _quant(w: _Writer, node: Any, a: dict[str, Any]) -> str:
     else:
         low = -(2.0 ** (n - 1)) + narrow if signed else 0.0
         high = 2.0 ** (n - 1) - 1 if signed else 2.0**n - 1 - narrow
-        codes = w.rounded(a["rounding_mode"].decode(), w.op("Max", w.op("Min", steps, w.const(np.float32(high))), w.const(np.float32(low))))
+        codes = w.rounded(
+            a["rounding_mode"].decode(),
+            w.op("Max", w.op("Min", steps, w.const(np.float32(high))), w.const(np.float32(low))),
+        )
     return w.op("Mul", w.op("Sub", codes, zero), scale)
 
 
@@ -127,3 +129,4 @@ def _threshold(w: _Writer, node: Any, a: dict[str, Any]) -> str:
     return w.op("Add", w.op("Mul", total, w.const(np.float32(a["out_scale"]))), w.const(np.float32(a["out_bias"])))
 
 
+_WRITTEN = {"Quant": _quant, "BipolarQuant": _bipolar, "Trunc": _trunc, "MultiThreshold": _threshold}

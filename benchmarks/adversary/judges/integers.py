@@ -14,7 +14,9 @@ __all__ = ["ascend", "partial_sums"]
 _CONV = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
 
 
-def partial_sums(op: str, x: np.ndarray, step: Any, weights: np.ndarray, a: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def partial_sums(
+    op: str, x: np.ndarray, step: Any, weights: np.ndarray, a: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest partial sum, over all orders of additions, of every output channel for one input.
 
     Args:
@@ -72,7 +74,8 @@ def ascend(
         x = best.copy()
         count = int(rng.choice([1, 1, 2, max(1, x.size // 3)]))
         places = rng.integers(0, x.size, count)
-        x.reshape(-1)[places] = rng.choice([-scale, scale, 0.0, rng.normal(0, scale), 10.0 ** rng.uniform(-3, 7), -(10.0 ** rng.uniform(-3, 7))])
+        large = 10.0 ** rng.uniform(-3, 7)
+        x.reshape(-1)[places] = rng.choice([-scale, scale, 0.0, rng.normal(0, scale), large, -large])
         found = sign * run(x)
         best, score = (x, found) if found >= score else (best, score)
     return best

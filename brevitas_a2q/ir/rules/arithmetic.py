@@ -10,6 +10,7 @@ import numpy as np
 from brevitas_a2q.ir.rules.call import Call, Result, Unstated
 from brevitas_a2q.ir.tensor import Tensor
 from brevitas_a2q.ranges import Value, table
+from brevitas_a2q.ranges.annotation import broadcast_shape
 
 __all__ = ["batch_normalization", "binary", "extremum", "power", "where"]
 
@@ -84,7 +85,7 @@ def power(call: Call) -> Result:
     x, exponent = call.stream(), call.constant(1, "exponent")
     if exponent.size != 1 or float(exponent.reshape(())) != 2:
         raise Unstated("a power other than a square")
-    shape = call.check_shape(np.broadcast_shapes(x.shape, exponent.shape))
+    shape = call.check_shape(broadcast_shape(x.shape, exponent.shape))
     square = table.expand(table.mul(x, x), shape)
     limit = np.maximum(np.abs(square.lo), np.abs(square.hi)) * (1 + 2.0**-18)
     return call.island(Value.interval(shape, np.zeros(()), limit, square.origin))

@@ -10,6 +10,7 @@ import numpy as np
 from brevitas_a2q.ir.rules.call import Call, Result, Unstated
 from brevitas_a2q.ir.tensor import Tensor
 from brevitas_a2q.ranges import Codes, Value, table
+from brevitas_a2q.ranges.annotation import broadcast_shape
 
 __all__ = [
     "concat",
@@ -183,7 +184,7 @@ def gather(call: Call) -> Result:
 def expand(call: Call) -> Result:
     """Expand to a shape that both broadcast to."""
     x = call.tensor(0)
-    shape = call.check_shape(np.broadcast_shapes(x.shape, tuple(call.integers(1, "shape"))))
+    shape = call.check_shape(broadcast_shape(x.shape, tuple(call.integers(1, "shape"))))
     return call.island(table.expand(x, shape), reason="an expansion")
 
 

@@ -13,7 +13,7 @@ from brevitas_a2q.ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer,
 from brevitas_a2q.ir.rules.call import Call, Result, Unstated
 from brevitas_a2q.ir.tensor import Codes, Tensor
 from brevitas_a2q.ranges import IntType, Value, table
-from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, aligned
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, aligned, broadcast_shape
 
 __all__ = ["bipolar_quant", "multi_threshold", "quant", "trunc"]
 
@@ -46,14 +46,14 @@ def bipolar_quant(call: Call) -> Result:
 
 def _checked(call: Call, result: Value, quantizer: Quantizer, op: str) -> Result:
     call.check_shape(result.shape)
-    if (quantizer.scale < 0).any():
-        return call.island(result, reason="a negative scale")
+    if (quantizer.scale < 0).any() or result.codes is None:
+        return call.island(result, reason="a negative scale, or values beyond float32")
     return call.done(result, op=op, attributes={"quantizer": quantizer})
 
 
 def _constant(call: Call, quantizer: Quantizer, x: Tensor) -> Value:
     assert x.number is not None
-    shape = call.check_shape(np.broadcast_shapes(x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
+    shape = call.check_shape(broadcast_shape(x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
     if prod(shape) > max(x.number.size, MAX_ANNOTATION):
         raise call.error(f"spreads constants to shape {shape}", expected="a scale per tensor or channel")
     integers = np.broadcast_to(quantizer.integers(x.number), shape).copy()
@@ -124,6 +124,8 @@ def multi_threshold(call: Call) -> Result:
         dtype=_declared_type(call),
         origin=f"data type of {call.node.name}",
     )
+    if result.codes is None:
+        return call.island(result, reason="values beyond float32")
     return call.done(result, attributes={"quantizer": function})
 
 

@@ -15,8 +15,8 @@ def read_window(call: Call, kernel: tuple[int, ...], size: tuple[int, ...], ceil
         raise call.error(f"found a window of {rank} dimensions", expected=f"{len(size)}")
     if rank not in (1, 2):
         raise Unstated(f"a window of {rank} dimensions")
-    declared = call.node.attributes.get("kernel_shape")
-    if declared is not None and tuple(declared) != tuple(kernel):
+    declared = call.sizes("kernel_shape", kernel)
+    if declared != kernel:
         raise call.error(f"found kernel_shape {declared}", expected=f"{kernel}, as the weights are")
     ones = (1,) * rank
     strides, dilations = call.sizes("strides", ones), call.sizes("dilations", ones)
