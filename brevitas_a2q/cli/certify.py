@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.errors import CertificateError
 from brevitas_a2q.files import write_atomically
 
@@ -15,10 +16,10 @@ __all__ = ["command"]
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("certify")
+@click.command("certify", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--against", metavar="CERT.json", type=_PATH, help="Check that this certificate holds for the file.")
-@click.option("--output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
+@click.option("--out", "--output", "output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
 @click.option("--input-range", type=(float, float), help="Lowest and highest value that the network's input can have.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON instead of a table.")
 def command(

@@ -9,11 +9,12 @@ import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
+from brevitas_a2q.cli.guard import Guarded
 
 __all__ = ["command"]
 
 
-@click.command("check-finn")
+@click.command("check-finn", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON instead of a table.")
 def command(network: Path, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
 from brevitas_a2q.cli.design_options import design_options
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["command"]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("compare")
+@click.command("compare", cls=Guarded)
 @click.argument("before", metavar="BEFORE", type=_FILE)
 @click.argument("after", metavar="AFTER", type=_FILE)
 @design_options

@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.errors import DataError
 from brevitas_a2q.files import write_atomically
 
@@ -25,7 +26,7 @@ _OVERFLOW = click.Choice(["wrap", "saturate", "check"])
 _ORDER = click.Choice(["forward", "reverse", "random"])
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--inputs", metavar="X.npz", type=_PATH, required=True, help="Arrays named as the network's inputs.")
 @click.option(

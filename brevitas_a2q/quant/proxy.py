@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
+from brevitas_a2q.quant.bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
 from brevitas_a2q.quant.functional import Budget, budget_from_range
 from brevitas_a2q.quant.input_range import HostCopies, exact_codes, range_of, range_tensors
 from brevitas_a2q.quant.layout import WeightLayout
@@ -195,7 +195,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             return None
         with torch.no_grad():
             scale, _ = self.scale_and_budget(layer.weight)
-            return integer_bias(layer, scale, self._input_scale(scale))
+            return integer_bias(layer, scale, self.input_scale)
 
     def describe(self) -> str:
         """The layer in messages."""
@@ -285,13 +285,21 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             return scale, self._budget(None)
         if not is_dynamo_compiling():
             self._require(bool(self.input_scale != 0), "its integer bias needs the scale of the input")
-        input_scale = self._input_scale(scale)
-        scale = fit_scale(layer, scale, input_scale, self.accumulator_bit_width)
-        return scale, self._budget(integer_bias(layer, scale, input_scale))
+        scale = fit_scale(layer, scale, self.input_scale, self.accumulator_bit_width)
+        bias, room = integer_bias(layer, scale, self.input_scale), room_for_bias(self.accumulator_bit_width)
+        if not is_dynamo_compiling() and bool((bias.abs() > room).any()):
+            bias = self._clip_bias(layer, scale, room)
+        return scale, self._budget(bias)
 
-    def _input_scale(self, like: Tensor) -> Tensor:
-        scale: Tensor = self.input_scale
-        return scale.to(like.dtype)
+    def _clip_bias(self, layer: nn.Module, scale: Tensor, room: int) -> Tensor:
+        clip_bias_(layer, room)
+        warnings.warn(
+            f"{self.describe()}: its bias has no room in {self.accumulator_bit_width} accumulator bits at any scale "
+            f"that {scale.dtype} holds, so its codes are limited to {room} from now on; use a wider accumulator or "
+            "type, or a bias that is not an integer",
+            stacklevel=2,
+        )
+        return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
         bits = self.accumulator_bit_width
@@ -304,7 +312,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         layer = self.tracked_module_list[0]
         with torch.no_grad():
             if bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
-                self.input_scale.copy_(quant_input.scale.detach().reshape(()))
+                scale = quant_input.scale.detach().reshape(())
+                if self.input_scale.dtype == scale.dtype:
+                    self.input_scale.copy_(scale)
+                else:  # of its own type, since Brevitas multiplies the two scales as they are
+                    self.input_scale = scale.clone()
             if is_dynamo_compiling():
                 lo, hi = range_tensors(layer, quant_input, self._exact_input)
                 self.input_lo.copy_(lo)

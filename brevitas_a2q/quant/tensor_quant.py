@@ -122,18 +122,34 @@ class AccumulatorAwareTensorQuant(nn.Module):
     @property
     def scale_is_due(self) -> bool:
         """Whether the scale is yet to be chosen with the budget in mind."""
-        return self.budget_aware_scale and not getattr(self.scaling_impl, "init_done", True)
+        return self.budget_aware_scale and self._scale_is_new()
+
+    def _scale_is_new(self) -> bool:
+        """Whether a learned scale is as constructed.
+
+        A copy of the model that was made before its first use, and is now written by averaging (EMA, SWA), holds values
+        of the original, which are not to be started over.
+        """
+        scaling = self.scaling_impl
+        if getattr(scaling, "init_done", True):
+            return False
+        if is_dynamo_compiling() or not isinstance(getattr(scaling, "value", None), nn.Parameter):
+            return True
+        scaling.init_done = bool((scaling.value.detach() != 1.0).any())
+        return not scaling.init_done
 
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
         scaling = self.scaling_impl
+        if self._scale_is_new():
+            with torch.no_grad():  # so that the first pass saves for the backward one what every other pass does
+                scaling(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
+        if self._threshold is None and self._constant_code_range and not is_dynamo_compiling():
+            self._threshold = float(self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
         if isinstance(scaling, LearnedScaling) and self._threshold and x.dtype == scaling.value.dtype:
             fast: Tensor = scaling(x, self._threshold)
             return fast
-        threshold = self.int_scaling_impl(self.msb_clamp_bit_width_impl())
-        if self._constant_code_range and not is_dynamo_compiling():
-            self._threshold = float(threshold)
-        scale: Tensor = scaling(x, threshold)
+        scale: Tensor = scaling(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
         # Weights and their scale may be of different types, and the products of both need to be finite.
         narrow, wide = torch.finfo(x.dtype), torch.finfo(scale.dtype)
         largest_code = max(self.code_range[1], -self.code_range[0], 1)
@@ -219,6 +235,12 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
         self.log_norm.copy_(norm.clamp_min(torch.finfo(self.log_norm.dtype).tiny).log2())
         self.norm_ready = True
 
+    def _start_norm(self, rows: Tensor) -> None:
+        # A copy made before its first use and written by averaging since holds norms already.
+        self.norm_ready = not is_dynamo_compiling() and bool((self.log_norm.detach() != 0).any())
+        if not self.norm_ready:
+            self.set_norm(rows)
+
     def norm_excess(self, scale: Tensor, budget: Budget) -> Tensor:
         """``t - T`` in bits.
 
@@ -235,7 +257,7 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
     def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
         """See the base class; ``rows`` give the direction of the weights only."""
         if not self.norm_ready:
-            self.set_norm(rows.flatten(1))
+            self._start_norm(rows.flatten(1))
         method = a2q_plus_quantize if self.centred else a2q_quantize
         return method(rows, scale, self.log_norm, budget, *self.code_range, tile=self.accumulator_tile)
 

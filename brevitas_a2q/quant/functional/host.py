@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional.budget import Budget
+from brevitas_a2q.quant.functional.memory import line
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
     dequantize,
@@ -28,14 +29,8 @@ from brevitas_a2q.quant.kernels.threads import in_parts, parts_of
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
 
-def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
-    if tensor.dtype != dtype or not tensor.is_contiguous():
-        tensor = tensor.to(dtype).contiguous()
-    return tensor.detach().numpy()
-
-
 def _column(tensor: Tensor, dtype: torch.dtype) -> Any:
-    return _array(tensor, dtype).reshape(-1)
+    return line(tensor.detach().to(dtype).contiguous())
 
 
 def _taps(weight: Tensor) -> int | None:
@@ -52,13 +47,12 @@ def _lying(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, int]:
     taps = _taps(weight)
     if weight.dtype == dtype and taps is not None:
         return weight, taps
-    return weight.to(dtype).contiguous(), 1
+    return weight.detach().to(dtype).contiguous(), 1
 
 
 def _rows(tensor: Tensor) -> Any:
     """Rows of a tensor as they lie in memory; of its own type."""
-    shape = tensor.shape[0], math.prod(tensor.shape[1:])
-    return torch.as_strided(tensor.detach(), shape, (shape[1], 1)).numpy()
+    return line(tensor).reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
 
 
 def _rows_like(tensor: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Any:
@@ -96,7 +90,7 @@ def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: in
     out, codes = torch.empty_like(values), torch.empty_like(values, dtype=torch.int16)
     normals = values.new_empty(len(values), 4)
     limits = *budget.arrays, q_min, q_max, largest_product(dtype), taps
-    _run(project_rows, _rows(values), s, *limits, _rows(codes), _rows(out), normals.numpy())
+    _run(project_rows, _rows(values), s, *limits, _rows(codes), _rows(out), _rows(normals))
     if direct:
         return out, codes, normals
     column = scale.reshape(-1, *[1] * (weight.dim() - 1))
@@ -118,9 +112,9 @@ def project_gradients(
         _rows_like(grad, values),
         _column(scale, dtype),
         _rows_like(codes, values, torch.int16),
-        normals.numpy(),
+        _rows(normals),
         _rows(for_weight),
-        for_scale.numpy(),
+        line(for_scale),
     )
     return for_weight.to(weight.dtype), for_scale
 
@@ -152,7 +146,7 @@ def normalize(
         taps,
         _rows(codes),
         _rows(out),
-        columns.numpy(),
+        _rows(columns),
     )
     if weight.dtype != dtype:
         column = scale.reshape(-1, *[1] * (weight.dim() - 1))
@@ -166,17 +160,21 @@ def normalize_gradients(
     """Gradients of :func:`normalize` with respect to weight, each row's scale and its log-norm, both ``(C,)``."""
     dtype = compute_dtype(weight.dtype)
     values, _ = _lying(weight, dtype)
-    for_weight, for_scale, for_norm = torch.empty_like(values), values.new_empty(len(values)), values.new_empty(len(values))
+    for_weight, for_scale, for_norm = (
+        torch.empty_like(values),
+        values.new_empty(len(values)),
+        values.new_empty(len(values)),
+    )
     _run(
         normalization_gradients,
         _rows(values),
         _rows_like(grad, values),
         _column(scale, dtype),
         _rows_like(codes, values, torch.int16),
-        columns.numpy(),
+        _rows(columns),
         centred,
         _rows(for_weight),
-        for_scale.numpy(),
-        for_norm.numpy(),
+        line(for_scale),
+        line(for_norm),
     )
     return for_weight.to(weight.dtype), for_scale, for_norm

@@ -66,7 +66,8 @@ def _units_of(u: Floats, sign: Any, least: Any, most: Any) -> int:
         size = none if size < none else size
         size = most if size > most else size
         total = np.int32(total + np.int32(size))
-    return np.int64(total)
+    units: int = np.int64(total)
+    return units
 
 
 @compiled
@@ -188,9 +189,7 @@ def _sort(gains: Floats, keys: Integers, spare_gains: Floats, spare_keys: Intege
             left, middle, end = start, min(start + size, n), min(start + 2 * size, n)
             right = middle
             for k in range(start, end):
-                if left < middle and (
-                    right >= end or _goes_before(gains[left], keys[left], gains[right], keys[right])
-                ):
+                if left < middle and (right >= end or _goes_before(gains[left], keys[left], gains[right], keys[right])):
                     spare_gains[k], spare_keys[k] = gains[left], keys[left]
                     left += 1
                 else:
@@ -202,7 +201,7 @@ def _sort(gains: Floats, keys: Integers, spare_gains: Floats, spare_keys: Intege
 
 
 @compiled
-def _candidates(u: Floats, sign: int, low: float, codes: Codes, found: Codes) -> int:
+def _candidates(u: Floats, sign: int, low: float, codes: Codes, found: Any) -> int:
     """Elements of one sign that may have a unit that gains ``low``; the codes of all of that sign become zero."""
     kind = u.dtype.type
     least, flip, none, count = kind(low + 0.5), kind(sign), kind(0), 0
