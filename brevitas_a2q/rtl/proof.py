@@ -110,24 +110,32 @@ def _channel(
         "CHECK": 1,
     }
     tree = -(-(simd - 1).bit_length() // accelerator.context.tree_levels)
+    write_atomically(folder / "top.v", _top(parameters))
     started = time.perf_counter()
-    log = run_yosys(_script(parameters, 4 + tree), folder / "proof.ys", f"proof of {unit.name}", folder, _LIMIT_S)
+    log = run_yosys(_script(16 + tree), folder / "proof.ys", f"proof of {unit.name}", folder, _LIMIT_S)
     if _PROVED not in log and _FAILED not in log and "model found" not in log:
         raise RtlError("the solver gave no answer", where=f"{unit.name}, channel {channel}", remedy=f"see {folder}")
     return Proof(unit.name, channel, products, bits, _PROVED in log, time.perf_counter() - started)
 
 
-def _script(parameters: dict[str, int], depth: int) -> str:
-    values = " ".join(f"-set {name} {value}" for name, value in parameters.items())
+def _top(parameters: dict[str, int]) -> str:
+    """The dot product with its parameters, inputs left open."""
+    values = ", ".join(f".{name}({value})" for name, value in parameters.items())
+    bits = parameters["SIMD"] * parameters["A"]
+    sums = parameters["P"]
+    return f"""module top (input wire clk, input wire rst, input wire [{bits - 1}:0] x, input wire x_valid, input wire q_ready,
+            output wire x_ready, output wire [{sums - 1}:0] q, output wire q_valid, output wire overflow);
+  dot_product #({values}, .WEIGHTS("w.mem")) dut (.clk(clk), .rst(rst), .in_data(x), .in_valid(x_valid),
+      .in_ready(x_ready), .out_data(q), .out_valid(q_valid), .out_ready(q_ready), .overflow(overflow));
+endmodule
+"""
+
+
+def _script(steps: int) -> str:
     sources = " ".join(f"{module}.v" for module in _MODULES)
-    return "\n".join(
-        [
-            f"read_verilog -sv -formal -D FORMAL {sources}",
-            f'chparam {values} -set WEIGHTS "w.mem" dot_product',
-            "hierarchy -top dot_product; proc; flatten; opt; memory -nordff; opt -full; chformal -lower",
-            "async2sync; dffunmap; opt_clean",
-            f"sat -tempinduct -prove-asserts -set-assumes -seq 1 -maxsteps {depth + 12} -show-inputs",
-        ]
-    ) + "\n"
-
-
+    return f"""read_verilog -sv -formal -defer -D FORMAL {sources}
+read_verilog -sv -formal top.v
+hierarchy -top top; proc; flatten; opt; memory -nordff; opt -full; chformal -lower
+async2sync; dffunmap; opt_clean
+sat -tempinduct -prove-asserts -set-assumes -maxsteps {steps} top
+"""
