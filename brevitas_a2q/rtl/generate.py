@@ -21,7 +21,7 @@ MODULES_USED_BY = {
     "dot_product": ("counter", "multiply", "adder_tree"),
     "thresholds": ("search", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
-    **dict.fromkeys(("max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)),
+    **dict.fromkeys(("fifo", "max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)),
 }
 _ADDER_NS = 1.2  # one level of an adder tree, routing included, on a part of today
 

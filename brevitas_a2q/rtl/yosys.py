@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl.simulators.job import run_tool
+from brevitas_a2q.rtl.tools import run_tool
 
 __all__ = ["READ_LIMITS", "need_yosys", "runtime_folder", "run_yosys"]
 

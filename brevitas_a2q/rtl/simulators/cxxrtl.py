@@ -11,7 +11,8 @@ import sys
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
 from brevitas_a2q.rtl.design_header import cxxrtl_header
-from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, run_tool, stamp_of
+from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, stamp_of
+from brevitas_a2q.rtl.tools import run_tool
 from brevitas_a2q.rtl.verilog import TOP
 from brevitas_a2q.rtl.yosys import READ_LIMITS, run_yosys, runtime_folder
 

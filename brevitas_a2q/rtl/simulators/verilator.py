@@ -8,7 +8,8 @@ import shutil
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
 from brevitas_a2q.rtl.design_header import verilator_header
-from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, run_tool, stamp_of
+from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, stamp_of
+from brevitas_a2q.rtl.tools import run_tool
 from brevitas_a2q.rtl.verilog import TOP
 
 __all__ = ["Verilator"]
