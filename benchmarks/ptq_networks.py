@@ -230,7 +230,9 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         batch, length, size = x.shape
-        parts = [part(x).view(batch, length, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)]
+        parts = [
+            part(x).view(batch, length, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
+        ]
         weights = (parts[0] @ parts[1].transpose(-1, -2)) / (size // self.heads) ** 0.5 + bias
         mixed = (weights.softmax(-1) @ parts[2]).transpose(1, 2).reshape(batch, length, size)
         x = self.norm1(x + self.output(mixed))
@@ -261,7 +263,21 @@ class _Sentences(nn.Module):
         return F.normalize(pooled)
 
 
-_SECTIONS = ("admin", "doc", "games", "gnome", "graphics", "libs", "math", "net", "perl", "python", "science", "sound", "web")
+_SECTIONS = (
+    "admin",
+    "doc",
+    "games",
+    "gnome",
+    "graphics",
+    "libs",
+    "math",
+    "net",
+    "perl",
+    "python",
+    "science",
+    "sound",
+    "web",
+)
 _TOKENS = 48
 
 
@@ -282,7 +298,7 @@ def mini_lm() -> Network:
     ids = torch.tensor([entry.ids for entry in encoded])
     mask = torch.tensor([entry.attention_mask for entry in encoded])
     order = _split(len(texts))
-    train, test = order[:650], order[650:]
+    train, test = order[:400], order[400:]
     model.eval()
     with torch.no_grad():
         embedded = torch.cat([model(ids[part], mask[part]) for part in train.split(64)])
@@ -309,7 +325,7 @@ def _descriptions() -> tuple[list[str], list[str]]:
     texts, labels = [], []
     for name, all_texts in found.items():
         unique = sorted(set(all_texts))
-        for i in np.random.RandomState(2).permutation(len(unique))[:130]:
+        for i in np.random.RandomState(2).permutation(len(unique))[:70]:
             texts.append(unique[i])
             labels.append(name)
     return texts, labels

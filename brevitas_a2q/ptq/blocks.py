@@ -126,9 +126,7 @@ def _descend(data: LongRows, power: Rows, codes: Codes, scales: Rows, shrinkage:
         reached += data.reach(block, columns) - own
 
 
-def _descend_block(
-    data: LongRows, given: tuple[Rows, Rows, Codes], columns: slice, block: Codes, scales: Rows
-) -> None:
+def _descend_block(data: LongRows, given: tuple[Rows, Rows, Codes], columns: slice, block: Codes, scales: Rows) -> None:
     common, moments, budgets = given
     weights = np.ascontiguousarray(data.weights[:, columns])
     h = np.ones((1, weights.shape[1]))

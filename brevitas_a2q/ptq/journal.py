@@ -51,7 +51,8 @@ class Journal:
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     meta = json.loads(str(stored["meta"]))
-                    found[meta.pop("name")] = LayerSolution(
+                    name = meta.pop("name")
+                    found[name] = LayerSolution(
                         activation=ActivationType(**meta.pop("activation")),
                         codes=stored["codes"],
                         scales=stored["scales"],

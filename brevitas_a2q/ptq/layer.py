@@ -319,9 +319,7 @@ def _solve_groups(
         # One scale over groups: every row has its group's moments.
         solution = solve(replace(problem, moments=np.repeat(inputs, outputs, 0)), task.method, quick=quick)
     else:
-        parts = [
-            solve(_group(problem, inputs, g, outputs), task.method, quick=quick) for g in range(groups)
-        ]
+        parts = [solve(_group(problem, inputs, g, outputs), task.method, quick=quick) for g in range(groups)]
         solution = RowSolution(
             np.concatenate([part.codes for part in parts]),
             np.concatenate([part.scales for part in parts]),

@@ -51,7 +51,10 @@ class Moments:
         target_mean, input_mean = target.mean(0, dtype=torch.float64), quantized.mean(0, dtype=torch.float64)
         inputs = torch.zeros(groups, size, size, dtype=torch.float64)
         common = torch.zeros(groups, weights.shape[1], size, dtype=torch.float64)
-        cross, power = torch.zeros(groups, size, dtype=torch.float64), torch.zeros(weights.shape[:2], dtype=torch.float64)
+        cross, power = (
+            torch.zeros(groups, size, dtype=torch.float64),
+            torch.zeros(weights.shape[:2], dtype=torch.float64),
+        )
         for x, x_hat in zip(target.split(_CHUNK), quantized.split(_CHUNK), strict=True):
             x = (x - target_mean.to(x.dtype)).transpose(0, 1)
             x_hat = (x_hat - input_mean.to(x_hat.dtype)).transpose(0, 1)

@@ -113,7 +113,8 @@ def _gemm(attributes: dict[str, Any], values: Sequence[Tensor | None]) -> nn.Lin
     weight = weight if attributes.get("transB") else weight.T
     bias = values[2] if len(values) > 2 else None
     return _linear(
-        weight * float(attributes.get("alpha", 1.0)), None if bias is None else bias * float(attributes.get("beta", 1.0))
+        weight * float(attributes.get("alpha", 1.0)),
+        None if bias is None else bias * float(attributes.get("beta", 1.0)),
     )
 
 

@@ -20,7 +20,9 @@ Operator: TypeAlias = Callable[[Values, Attributes], Any]
 
 
 def _ints(value: Any) -> list[int]:
-    return [] if value is None else [int(v) for v in (value.reshape(-1).tolist() if isinstance(value, Tensor) else value)]
+    return (
+        [] if value is None else [int(v) for v in (value.reshape(-1).tolist() if isinstance(value, Tensor) else value)]
+    )
 
 
 def _axes(x: Values, a: Attributes, place: int = 1) -> list[int]:

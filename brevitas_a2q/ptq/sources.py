@@ -98,7 +98,9 @@ def calibration_data(source: str, shape: ImageShape | None, samples: int | None,
     path = Path(source)
     if path.is_dir():
         if shape is None:
-            raise ConfigError("found a folder of images", where=source, expected="their size", remedy="give --image-size")
+            raise ConfigError(
+                "found a folder of images", where=source, expected="their size", remedy="give --image-size"
+            )
         return _some([_image(array, shape) for array in read_images(path)], samples, seed)
     if path.suffix == ".npz" or path.is_file():
         return _arrays(path, samples, seed)
