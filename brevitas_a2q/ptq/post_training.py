@@ -92,9 +92,11 @@ def quantize_post_training_(
     return found.report
 
 
-def _config(config: Any, accumulator_bit_width: int | str | None) -> PostTrainingConfig:
+def _config(
+    config: PostTrainingConfig | Mapping[str, Any] | None, accumulator_bit_width: int | str | None
+) -> PostTrainingConfig:
     if isinstance(config, Mapping):
-        config = PostTrainingConfig(**config)
+        config = PostTrainingConfig.from_dict(config)
     config = PostTrainingConfig() if config is None else config
     if not isinstance(config, PostTrainingConfig):
         raise ConfigError(

@@ -50,7 +50,8 @@ class _Shifted(ExtendedInjector):
 
 
 def _quantizer(base: Any, scaling: Any) -> Any:
-    return type(_Learned)("PostTrainingActivation", (base, _Learned, scaling, ActQuantSolver), {})
+    metaclass: Any = type(_Learned)
+    return metaclass("PostTrainingActivation", (base, _Learned, scaling, ActQuantSolver), {})
 
 
 def _base(kind: ActivationType) -> Any:

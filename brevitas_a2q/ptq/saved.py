@@ -1,4 +1,4 @@
-"""What a run leaves in a folder: the model's state, its quantizers, the certificate, the QONNX file and the estimate."""
+"""What a run leaves in a folder: the model's state, its quantizers, certificate, QONNX file and estimate."""
 
 from __future__ import annotations
 

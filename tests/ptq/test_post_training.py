@@ -86,8 +86,8 @@ def test_every_kind_of_layer(bits: int) -> None:
 def test_the_result_is_exported(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.PReLU(), nn.Conv2d(8, 8, 1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(32, 4),
+        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1),
+        nn.ReLU(), nn.Flatten(), nn.Linear(32, 4),
     )  # fmt: skip
     x = torch.randn(40, 1, 8, 8)
     quantize_post_training_(model, x, PostTrainingConfig(accumulator_bit_width=10, zero_point=False, **QUICK))
@@ -282,6 +282,7 @@ BAD: dict[str, tuple[nn.Module, Any, dict[str, Any], type[A2QError], str]] = {
         "matches no layer",
     ),
     "width": (_small(), torch.rand(50, 4), {"accumulator_bit_width": 1}, ConfigError, "accumulator_bit_width"),
+    "key": (_small(), torch.rand(50, 4), {"accumulator_bits": 9}, ConfigError, "accumulator_bit_width"),
     "method": (_small(), torch.rand(50, 4), {"method": "magic"}, ConfigError, "method"),
 }
 
