@@ -127,7 +127,9 @@ class _Sequence:
             task = replace(task, accumulator_bit_width=least_width(task, data, types, self.error, self.widest))
         return quantize_layer(task, data, types)
 
-    def _data(self, geometry: Geometry, reference: Any, targets: Sequence[Tensor], prefixes: Sequence[Tensor]) -> LayerData:
+    def _data(
+        self, geometry: Geometry, reference: Any, targets: Sequence[Tensor], prefixes: Sequence[Tensor]
+    ) -> LayerData:
         rows = WeightLayout.of(reference).rows(reference.weight.detach())
         weights = rows.double().reshape(geometry.groups, -1, rows.shape[1])
         wanted = max(64, min(self.config.rows, _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])))

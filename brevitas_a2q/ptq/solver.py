@@ -1,10 +1,10 @@
 """Integer weights of least output error within the exact budget of every accumulation.
 
-For one output channel with float weights ``w``, codes ``q`` and scale ``s``, quantized inputs ``x^`` and the output ``y``
-of the float network, both centred, the error is ``E[(y - s q'x^)^2] = E[y^2] - 2 s q'c + s^2 q'Hq`` with
-``H = E[x^ x^']`` and ``c = E[x^ y]``; its best scale is ``s = q'c / q'Hq``. The search starts from the projection of
-``w / s`` onto the budget, weighted by the diagonal of ``H``, over a grid of ``s``; ``"exchange"`` then descends from
-there. All sums are in float64; budgets are int64, and every result is checked against them.
+For one output channel with float weights ``w``, codes ``q`` and scale ``s``, quantized inputs ``x^`` and the output
+``y`` of the float network, both centred, the error is ``E[(y - s q'x^)^2] = E[y^2] - 2 s q'c + s^2 q'Hq`` with ``H =
+E[x^ x^']`` and ``c = E[x^ y]``; its best scale is ``s = q'c / q'Hq``. The search starts from the projection of ``w /
+s`` onto the budget, weighted by the diagonal of ``H``, over a grid of ``s``; ``"exchange"`` then descends from there.
+All sums are in float64; budgets are int64, and every result is checked against them.
 """
 
 from __future__ import annotations

@@ -106,8 +106,6 @@ def descend_rows(
             trial = q[row].copy()
             if around[k] != 1.0:
                 project_row(w[row] / (first * around[k]), h[row % len(h)], largest, tile, limits, trial)
-            s, found = descend_row(
-                trial, c[row], matrix, diagonal, first * around[k], refits, largest, tile, limits
-            )
+            s, found = descend_row(trial, c[row], matrix, diagonal, first * around[k], refits, largest, tile, limits)
             if found < error[row]:
                 q[row], scale[row], error[row] = trial, s, found
