@@ -12,6 +12,7 @@ from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import design_options
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.steps import Steps
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["command"]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("build")
+@click.command("build", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_FILE)
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="New folder, or a build's.")
 @design_options
