@@ -11,6 +11,7 @@ from typing import Any
 
 from brevitas_a2q.hw import units
 from brevitas_a2q.ir.rules import registry
+from brevitas_a2q.ir.rules.registry import OPSETS
 from brevitas_a2q.ranges.table import TABLE
 
 __all__ = ["page", "write_pages"]
@@ -40,7 +41,10 @@ def page() -> str:
             "",
             "## ONNX and QONNX operators that are read",
             "",
-            *_table(("operator", "rule"), _operators()),
+            f"Versions {OPSETS.start} to {OPSETS.stop - 1} of ONNX' operators. An attribute that is not listed makes",
+            "the result unknown.",
+            "",
+            *_table(("operator", "rule; attributes"), _operators()),
             "",
             "## Streaming units of the estimator",
             "",
@@ -54,8 +58,9 @@ def page() -> str:
 
 def _operators() -> Iterable[tuple[str, str]]:
     for rules in (registry._ONNX, registry._QONNX):
-        for name, rule in sorted(rules.items()):
-            yield f"`{name}`", _line(rule)
+        for name, entry in sorted(rules.items()):
+            attributes = ", ".join(f"`{attribute}`" for attribute in sorted(entry.attributes))
+            yield f"`{name}`", _line(entry.rule) + (f" {attributes}" if attributes else "")
 
 
 def _units() -> Iterable[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,14 +87,16 @@ def load_arrays(path: Path, network: Network) -> Mapping[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
+    from brevitas_a2q.data.sources import UNREADABLE
+
+    with path.open("rb") as file:
+        try:
             loaded = np.load(file, allow_pickle=False)
             arrays = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
-        ) from error
+        except UNREADABLE as error:
+            raise DataError(
+                "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
+            ) from error
     if not arrays:
         raise DataError("holds no arrays", where=str(path), expected="one for each input of the network")
     return arrays

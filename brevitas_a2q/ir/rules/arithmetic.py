@@ -76,7 +76,7 @@ def where(call: Call) -> Result:
     condition, a, b = call.tensor(0), call.stream(index=1), call.stream(index=2)
     result = table.where(a, b, condition.shape)
     call.check_shape(result.shape)
-    return call.island(result)
+    return call.island(Tensor.named("", result, a.element))
 
 
 def power(call: Call) -> Result:
