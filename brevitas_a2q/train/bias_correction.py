@@ -24,7 +24,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.convert.tracing import trace
-from brevitas_a2q.verify.torch_layers import quantized_layers
+from brevitas_a2q.trace import quantized_layers
 
 __all__ = ["batch_norms_behind", "correct_bias_"]
 

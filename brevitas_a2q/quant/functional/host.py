@@ -44,7 +44,7 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
     size = tensor.numel()
     if not size:
         return np.empty(tensor.shape, _NUMPY[dtype])
-    memory = (ctypes.c_byte * (size * tensor.element_size())).from_address(tensor.data_ptr())
+    memory: Any = (ctypes.c_byte * (size * tensor.element_size())).from_address(tensor.data_ptr())
     memory.owner = tensor  # lives as long as the array
     return np.frombuffer(memory, _NUMPY[dtype]).reshape(tensor.shape)
 
