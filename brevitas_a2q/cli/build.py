@@ -142,8 +142,8 @@ def _summary(report: BuildReport) -> list[str]:
             continue
         gaps = f", gaps {shown.gap}, stalls {shown.stall} permille" if shown.gap or shown.stall else ""
         lines.append(
-            f"{shown.simulator}: {shown.words:,} words of {shown.images} images, {shown.mismatches + shown.missing:,} differ"
-            f"{gaps}"
+            f"{shown.simulator}: {shown.words:,} words of {shown.images} images,"
+            f" {shown.mismatches + shown.missing:,} differ{gaps}"
         )
         lines += [f"  {difference}" for difference in shown.differences]
     if run is not None:
@@ -158,7 +158,7 @@ def _summary(report: BuildReport) -> list[str]:
         )
         lines += [f"  {text}" for text in report.executor.differences]
     for w in report.witness:
-        below = "-" if w.overflows_below is None else f"{w.overflows_below} overflows at {w.required_bit_width - 1} bits"
+        below = "-" if w.overflows_below is None else f"{w.overflows_below} at {w.required_bit_width - 1} bits"
         lines.append(
             f"witness {w.layer}: sums {w.lowest} to {w.highest}, {w.overflows} overflows at {w.accumulator_bit_width}"
             f" bits; {below}"

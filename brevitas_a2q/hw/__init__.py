@@ -84,13 +84,12 @@ _NAMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for
 __all__ = [*_NAMES, "build"]
 
 
-def build(*arguments: Any, **options: Any) -> BuildReport:
+def build(*arguments: Any, **options: Any) -> Any:
     """An accelerator from a QONNX file; see :func:`brevitas_a2q.rtl.build.build`, which this calls.
 
     ``build(path, out, part=..., target_fps=..., clock_mhz=..., folding=None, simulate=0, synthesize=False)``
     """
-    found: BuildReport = importlib.import_module("brevitas_a2q.rtl.build").build(*arguments, **options)
-    return found
+    return importlib.import_module("brevitas_a2q.rtl.build").build(*arguments, **options)
 
 
 def __getattr__(name: str) -> Any:

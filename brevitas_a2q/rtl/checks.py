@@ -1,4 +1,4 @@
-"""The simulation of a whole design: vectors, the QONNX executor's integers, the runs, and what was kept of earlier ones."""
+"""The simulation of a whole design: vectors, the QONNX executor's integers, the runs, what earlier ones left."""
 
 from __future__ import annotations
 

@@ -162,7 +162,9 @@ class _Builder:
 
     def _cast(self, stream: Stream, wanted: Port, label: str, prefix: str) -> Stream:
         given = stream.port.type
-        if given == wanted.type or (given.bit_width == wanted.type.bit_width and kind_of(given) == kind_of(wanted.type)):
+        if given == wanted.type or (
+            given.bit_width == wanted.type.bit_width and kind_of(given) == kind_of(wanted.type)
+        ):
             return stream
         if given.bit_width > wanted.type.bit_width:
             raise RtlError(f"reads {wanted.type.name} where {given.name} is written", where=f"unit {label}")
@@ -170,5 +172,3 @@ class _Builder:
         parameters = {"N": wanted.elements, "A": given.bit_width, "KIND": kind_of(given), "OUT": wanted.type.bit_width}
         self._add(f"{prefix}_cast", "cast", parameters, (stream,), (out,), label)
         return out
-
-

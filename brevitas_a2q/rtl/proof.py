@@ -17,9 +17,9 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.hw.ir import Mvau, Vvau
 from brevitas_a2q.ir.dot_product import IntArray
+from brevitas_a2q.rtl.circuit import kind_of
 from brevitas_a2q.rtl.generate import Accelerator, hdl_source
 from brevitas_a2q.rtl.memory_image import Memory, encoded
-from brevitas_a2q.rtl.circuit import kind_of
 from brevitas_a2q.rtl.yosys import need_yosys, run_yosys
 
 __all__ = ["Proof", "prove"]
@@ -123,8 +123,9 @@ def _top(parameters: dict[str, int]) -> str:
     values = ", ".join(f".{name}({value})" for name, value in parameters.items())
     bits = parameters["SIMD"] * parameters["A"]
     sums = parameters["P"]
-    return f"""module top (input wire clk, input wire rst, input wire [{bits - 1}:0] x, input wire x_valid, input wire q_ready,
-            output wire x_ready, output wire [{sums - 1}:0] q, output wire q_valid, output wire overflow);
+    return f"""module top (input wire clk, input wire rst, input wire [{bits - 1}:0] x, input wire x_valid,
+            input wire q_ready, output wire x_ready, output wire [{sums - 1}:0] q, output wire q_valid,
+            output wire overflow);
   dot_product #({values}, .WEIGHTS("w.mem")) dut (.clk(clk), .rst(rst), .in_data(x), .in_valid(x_valid),
       .in_ready(x_ready), .out_data(q), .out_valid(q_valid), .out_ready(q_ready), .overflow(overflow));
 endmodule

@@ -152,7 +152,8 @@ def run(prepared: Prepared, simulator: Simulator, *, gap: int = 0, stall: int = 
     differences = [
         _difference(prepared, tap, found) for tap, found in zip(plan.taps, raw["taps"], strict=True) if found["wrong"]
     ]
-    ends = [max(cycles) for cycles in zip(*(t["ends"] for t, p in zip(raw["taps"], plan.taps) if p.output))]
+    leaving = [found["ends"] for found, tap in zip(raw["taps"], plan.taps, strict=True) if tap.output]
+    ends = [max(cycles) for cycles in zip(*leaving, strict=False)]  # a run that was given up has fewer of some
     fifos = {fifo.row: fill for fifo, fill in zip(netlist.fifos, raw["fills"], strict=True)}
     overflows = {unit.row: n for unit, n in zip(netlist.accumulators, raw["overflows"], strict=True)}
     return Simulation(

@@ -1,4 +1,4 @@
-"""Synthesis by Yosys: every distinct unit once, in processes of their own, kept by the contents of what was synthesised.
+"""Synthesis by Yosys: every distinct unit once, in processes of their own, kept by the contents of its sources.
 
 LUTs are physical cells after packing (:mod:`brevitas_a2q.rtl.packing`), every adder on a carry chain of its own, as
 Vivado builds them.
@@ -149,9 +149,7 @@ def _batches(
     small: list[tuple[str, Instance]] = []
     for key in order:
         entry = (key, by_key[key][0])
-        if (folder / f"{key}.json").exists():
-            batches.append([entry])
-        elif entry[1].module == "matrix_unit":
+        if (folder / f"{key}.json").exists() or entry[1].module == "matrix_unit":
             batches.append([entry])
         else:
             small.append(entry)

@@ -1,7 +1,7 @@
 """Each accumulator driven by its worst case: exact at its own width, wrapped one bit below what it needs.
 
-The input of a witness is the vector that takes a channel's sum to its highest (or lowest) value: the largest input where
-the weight is positive, the smallest where it is negative. The unit is simulated by itself.
+The input of a witness is the vector that takes a channel's sum to its highest (or lowest) value: the largest input
+where the weight is positive, the smallest where it is negative. The unit is simulated by itself.
 """
 
 from __future__ import annotations

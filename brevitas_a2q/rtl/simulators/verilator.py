@@ -30,7 +30,13 @@ class Verilator:
 
     def compile(self, job: Job) -> None:
         texts = {"design.h": verilator_header(job.netlist, job.plan), "bench.cpp": bench_source("bench.cpp")}
-        options = (*_OPTIONS, "-CFLAGS", "-O1" if job.long else "-O0", "-MAKEFLAGS", "OPT_FAST= OPT_SLOW= OPT_GLOBAL=-O1")
+        options = (
+            *_OPTIONS,
+            "-CFLAGS",
+            "-O1" if job.long else "-O0",
+            "-MAKEFLAGS",
+            "OPT_FAST= OPT_SLOW= OPT_GLOBAL=-O1",
+        )
         if compiled(job, texts, options):
             return
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *options, "-Wno-fatal", "-Wno-lint"]
