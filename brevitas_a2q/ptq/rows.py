@@ -108,7 +108,8 @@ class Geometry:
         first = place.sample.reshape(n, *[1] * self.axes)
         moved = x.movedim(1, -1)  # channels last, so that one gather takes all of a tap's
         assert inside is not None
-        taps = moved[(first, *index)] * inside.unsqueeze(-1)
+        where = (first, *index)
+        taps = moved[where] * inside.unsqueeze(-1)
         of_groups = taps.reshape(n, -1, self.groups, x.shape[1] // self.groups)
         return of_groups.permute(0, 2, 3, 1).reshape(n, self.groups, -1)
 

@@ -181,6 +181,7 @@ def descend_row(
     diagonal: Floats,
     scale: float,
     refits: int,
+    exchange: bool,
     largest: int,
     tile: int,
     budget: Limits,
@@ -194,6 +195,7 @@ def descend_row(
         diagonal: Of ``H``.
         scale: ``s``, positive.
         refits: How often the scale may be set to its optimum ``q'c / q'Hq``; 0 keeps it.
+        exchange: Whether units are exchanged; without, codes move one by one only.
         largest: Largest magnitude of a code.
         tile: Weights per accumulation.
         budget: Of each.
@@ -209,7 +211,7 @@ def descend_row(
         for _ in range(_SWEEPS):
             if _sweep(q, r, moments, largest, tile, budget, sums) == 0:
                 break
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS if exchange else 0):
             _exchange(q, r, moments, diagonal, largest, tile, budget, sums)
             if _sweep(q, r, moments, largest, tile, budget, sums) == 0:
                 break
