@@ -12,7 +12,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.files import remove_leftovers, write_atomically
 from brevitas_a2q.hw.devices import Part, find_part
 from brevitas_a2q.hw.estimation import estimate_graph
-from brevitas_a2q.hw.folding_file import read_foldings
+from brevitas_a2q.hw.finn.folding_reader import read_foldings
 from brevitas_a2q.hw.frontend.build import build_graph
 from brevitas_a2q.hw.ir import Folding
 from brevitas_a2q.hw.policies import apply_policy
