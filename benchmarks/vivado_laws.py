@@ -1,4 +1,4 @@
-"""Fits the laws of FINN's units to counts that others published from Vivado, and measures them on repositories left out.
+"""Fits the laws of FINN's units to counts published from Vivado, and measures them on repositories left out.
 
 Run ``python benchmarks/vivado_laws.py``: reads ``published/units.csv`` and ``published/counts.csv``, writes
 ``brevitas_a2q/hw/vivado/coefficients.json`` and ``benchmarks/results/vivado_laws.md``.

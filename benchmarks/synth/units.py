@@ -9,7 +9,7 @@ from brevitas_a2q.hw import ir
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_core_features
 from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
-from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features
+from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features, saturation_features
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import rom_luts
 from brevitas_a2q.hw.units.pool import division_features
@@ -133,6 +133,12 @@ def _search(p: Parameters) -> Bill:
     return bill
 
 
+def _saturation(p: Parameters) -> Bill:
+    bill = Bill()
+    bill.circuit("saturation", saturation_features(p["P"], p["V"]))
+    return bill
+
+
 def _dsp(p: Parameters) -> Bill:
     bill = Bill()
     bill.circuit("dsp core", dsp_core_features(p["W"], p["A"], p["SIMD"], p["PE"], p["P"]))
@@ -161,6 +167,7 @@ BUILDERS: dict[str, Callable[[Parameters], Bill]] = {
     "label select": _labels,
     "dsp core": _dsp,
     "block search": _search,
+    "saturation": _saturation,
 }
 
 

@@ -73,7 +73,7 @@ def weights_option(command: F) -> F:
 
 
 def build_options(command: F) -> F:
-    """What is built: ``--target``, ``--finn-version``, ``--standalone-thresholds``, ``--units``; see :func:`chosen_build`."""
+    """What is built: ``--target``, ``--finn-version``, ``--standalone-thresholds`` and ``--units``."""
     options = (
         click.option(
             "--target",

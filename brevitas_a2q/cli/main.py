@@ -32,6 +32,8 @@ _COMMANDS = {
     "check-finn": ("check_finn", "List what FINN would refuse in a QONNX file, and how to mend it."),
     "estimate": ("estimate", "LUT, BRAM, URAM, DSP, cycles and frames per second of a QONNX file on an FPGA."),
     "fold": ("fold", "Find the optimal folding for a target frame rate, or the fastest that fits a part."),
+    "build": ("build", "Write the accelerator in Verilog; simulate it bit for bit, synthesise it, prove it."),
+    "handoff": ("handoff", "Write a folder that FINN builds: model, folding, build file, verification data."),
     "compare": ("compare", "Put two estimates side by side."),
     "parts": ("parts", "List the FPGA parts and boards the estimator knows."),
 }

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Width(click.ParamType):
+class _Width(click.ParamType):  # type: ignore[type-arg]
     """A number of bits, or "auto"."""
 
     name = "bits"
@@ -42,15 +43,21 @@ class _Width(click.ParamType):
             self.fail(f"found {value!r}; expected a number of bits, or auto", param, ctx)
 
 
-@click.command("ptq")
-@click.option("--model", "source", required=True, metavar="MODEL", help="module:function, torchvision:NAME or FILE.onnx.")
+@click.command("ptq", cls=Guarded)
+@click.option(
+    "--model", "source", required=True, metavar="MODEL", help="module:function, torchvision:NAME or FILE.onnx."
+)
 @click.option("--weights", metavar="FILE", type=_FILE, help="State to load into the model (.safetensors, .pt).")
 @click.option("--calibration", required=True, metavar="DATA", help="X.npz, a folder of images, or module:function.")
-@click.option("--samples", type=click.IntRange(min=2), help="How many of them to use, chosen at random; all by default.")
+@click.option(
+    "--samples", type=click.IntRange(min=2), help="How many of them to use, chosen at random; all by default."
+)
 @click.option("--image-size", type=(click.IntRange(min=1),) * 2, metavar="H W", help="Size of images of a folder.")
 @click.option("-P", "--accumulator-bit-width", "bits", type=_Width(), default=16, show_default=True,
               help="Bits of every accumulator; auto for the least of each layer.")  # fmt: skip
-@click.option("--per-layer", is_flag=True, help="Give layers fewer than P bits where the output stays within --tolerance.")
+@click.option(
+    "--per-layer", is_flag=True, help="Give layers fewer than P bits where the output stays within --tolerance."
+)
 @click.option("--tolerance", type=float, default=1.0, show_default=True, help="Points of agreement that auto may lose.")
 @click.option("--method", type=click.Choice(["auto", "projection", "exchange"]), default="auto", show_default=True)
 @click.option("--weight-bits", type=int, help="M at most; 8 by default.")
@@ -185,9 +192,12 @@ def _print(report: PostTrainingReport, saved: Saved) -> None:
         table.add_row("not covered", "\n".join(saved.certificate.uncovered[:8]))
     table.add_row("QONNX file", str(saved.file) if saved.file else saved.reason)
     total = None if saved.estimate is None else saved.estimate["total"]
-    table.add_row("estimate", saved.estimate_reason if total is None else ", ".join(f"{v:,} {k}" for k, v in total.items()))
+    table.add_row(
+        "estimate", saved.estimate_reason if total is None else ", ".join(f"{v:,} {k}" for k, v in total.items())
+    )
     for trial in report.trials:
         table.add_row(
-            f"layer error up to {trial.layer_error:.5f}", f"{trial.mean_bit_width:.1f} bits, {trial.agreement:.1f} % agree"
+            f"layer error up to {trial.layer_error:.5f}",
+            f"{trial.mean_bit_width:.1f} bits, {trial.agreement:.1f} % agree",
         )
     tables().print(table)

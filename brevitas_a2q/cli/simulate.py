@@ -18,7 +18,7 @@ from brevitas_a2q.files import write_atomically
 if TYPE_CHECKING:
     from brevitas_a2q.ir.network import Network
 
-__all__ = ["command"]
+__all__ = ["command", "load_arrays"]
 
 _PATH = click.Path(path_type=Path)
 _OVERFLOW = click.Choice(["wrap", "saturate", "check"])
@@ -71,6 +71,19 @@ def command(
 
         tables().print(simulation_table(result, settings))
     return 0
+
+
+def load_arrays(path: Path, network: Network) -> Mapping[str, Any]:
+    """The arrays of a file under the names of a network's inputs.
+
+    Raises:
+        DataError: It is no .npz file, or has no array for an input.
+    """
+    arrays = _chosen(_load(path), network)
+    missing = [name for name in network.inputs if name not in arrays]
+    if missing:
+        raise DataError(f"has no array {missing[0]}", where=str(path), expected=", ".join(network.inputs))
+    return arrays
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def fold_batch_norms_(model: nn.Module) -> int:
             continue
         fused: Any
         if isinstance(layer, _CONVOLUTIONS):
-            fused = fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)  # type: ignore[type-var]
+            fused = fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)
         elif isinstance(layer, nn.Linear):
             fused = fuse_linear_bn_eval(layer, norm)
         else:

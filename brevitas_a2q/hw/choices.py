@@ -18,7 +18,6 @@ from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Graph, Pool, SlidingWindow, Unit, Vvau
 from brevitas_a2q.hw.prices import Price, Prices
-from brevitas_a2q.hw.streams import input_width, output_width
 
 __all__ = ["Choices", "choices_of", "groups"]
 
@@ -33,8 +32,8 @@ class Choices:
     foldings: tuple[tuple[Folding, ...], ...]  # one per unit
     resources: Ints  # shape: (choices, 4): LUT, BRAM18, URAM, DSP
     cycles: Ints  # shape: (choices,), of the slowest unit
-    input_widths: Ints  # shape: (choices, ports), bits
-    output_widths: Ints  # shape: (choices,), bits
+    input_words: Ints  # shape: (choices, ports), elements in a word
+    output_words: Ints  # shape: (choices,), elements in a word
 
     def __len__(self) -> int:
         return len(self.foldings)
@@ -47,8 +46,8 @@ class Choices:
             tuple(self.foldings[i] for i in index),
             self.resources[index],
             self.cycles[index],
-            self.input_widths[index],
-            self.output_widths[index],
+            self.input_words[index],
+            self.output_words[index],
         )
 
     def named(self, row: int) -> Mapping[str, Folding]:
@@ -93,14 +92,14 @@ def choices_of(
             resources.append([sum(column) for column in zip(*(p for _, p in combination), strict=True)])
             origin.append(index)
     ports = range(len(units[0].inputs))
-    widths = [[input_width(units[0], row[0], port) for port in ports] for row in plain]
+    words = [[units[0].input_elements(row[0], port) for port in ports] for row in plain]
     return Choices(
         units,
         tuple(foldings),
         np.array(resources).astype(np.int64),
         cycles[origin].astype(np.int64),
-        np.array(widths, dtype=np.int64).reshape(len(plain), len(ports))[origin],
-        np.array([output_width(units[-1], row[-1]) for row in plain], dtype=np.int64)[origin],
+        np.array(words, dtype=np.int64).reshape(len(plain), len(ports))[origin],
+        np.array([units[-1].output_elements(row[-1]) for row in plain], dtype=np.int64)[origin],
     )
 
 

@@ -104,10 +104,11 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
         depths[edge.consumer][edge.port] = depth
         label = edge.consumer if len(units[edge.consumer].inputs) == 1 else f"{edge.consumer}:{edge.port}"
         found = rows[edge.consumer]
+        bits = units[edge.producer].output_type.bit_width
         if written != read:
-            gearbox = converter(f"{label}/dwc", edge.producer, written, read)
+            gearbox = converter(f"{label}/dwc", edge.producer, written * bits, read * bits)
             found.append(_between(gearbox, cost(gearbox, Folding(), part)))
-        buffer = fifo(f"{label}/fifo", edge.producer, min(written, read), depth)
+        buffer = fifo(f"{label}/fifo", edge.producer, min(written, read) * bits, depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:
         folding = replace(foldings[unit.name], fifo_depths=tuple(depths[unit.name]))

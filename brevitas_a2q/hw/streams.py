@@ -22,7 +22,6 @@ __all__ = [
     "edges",
     "fifo",
     "fifo_depth",
-    "input_width",
     "output_width",
     "words_per_pixel",
 ]
@@ -46,11 +45,6 @@ def edges(graph: Graph) -> Iterator[Edge]:
             yield Edge(producer, unit.name, port)
 
 
-def input_width(unit: Unit, folding: Folding, port: int = 0) -> int:
-    """Bits in one word that the unit reads."""
-    return unit.input_elements(folding, port) * unit.input_type.bit_width
-
-
 def output_width(unit: Unit, folding: Folding) -> int:
     """Bits in one word that the unit writes."""
     return unit.output_elements(folding) * unit.output_type.bit_width
@@ -64,7 +58,9 @@ def words_per_pixel(unit: Unit, folding: Folding) -> int:
 def fifo_depth(
     units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge, fill: float
 ) -> tuple[int, int, int]:
-    """Words of a stream's FIFO, and the widths of the words written and read at its two ends.
+    """Words of a stream's FIFO, and the elements of the words written and read at its two ends.
+
+    In front of a unit that joins streams it holds one pixel more: a branch may have to be a pixel ahead.
 
     Args:
         units: Units by name.
@@ -73,10 +69,11 @@ def fifo_depth(
         fill: Largest number of the producer's pixels it holds.
     """
     producer, consumer = units[edge.producer], units[edge.consumer]
-    written = output_width(producer, foldings[edge.producer])
-    read = input_width(consumer, foldings[edge.consumer], edge.port)
-    bits = words_per_pixel(producer, foldings[edge.producer]) * written
-    return LEAST_FIFO_DEPTH + ceil(fill * bits / min(written, read)), written, read
+    written = producer.output_elements(foldings[edge.producer])
+    read = consumer.input_elements(foldings[edge.consumer], edge.port)
+    elements = words_per_pixel(producer, foldings[edge.producer]) * written
+    ahead = len(consumer.inputs) > 1
+    return LEAST_FIFO_DEPTH + ceil((fill + ahead) * elements / min(written, read)), written, read
 
 
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:

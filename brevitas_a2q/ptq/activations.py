@@ -27,8 +27,8 @@ class ActivationType:
 
     Attributes:
         bit_width: N.
-        kind: ``"unsigned"``, ``"signed"``, ``"shifted"`` (unsigned with a zero-point of ``-lo``), or ``"given"`` (by the
-            model, whose values are codes already).
+        kind: ``"unsigned"``, ``"signed"``, ``"shifted"`` (unsigned with a zero-point of ``-lo``), or ``"given"`` (by
+            the model, whose values are codes already).
         scale: ``s_x``.
         lo: Lowest code.
         hi: Highest code.
@@ -97,7 +97,9 @@ def kinds_of(sample: Sample, zero_point: bool) -> tuple[str, ...]:
     return ("signed", "shifted") if zero_point and skewed else ("signed",)
 
 
-def fit(sample: Sample, bit_width: int, kind: str, *, power_of_two: bool = False, narrow: bool = True) -> ActivationType:
+def fit(
+    sample: Sample, bit_width: int, kind: str, *, power_of_two: bool = False, narrow: bool = True
+) -> ActivationType:
     """The type of least squared error over clipping ranges.
 
     Args:
@@ -122,7 +124,9 @@ def _clipped(sample: Sample, bits: int, kind: str, share: float, power_of_two: b
     low, high = min(sample.low, 0.0) * share, max(sample.high, 0.0) * share
     if kind == "signed":
         hi = (1 << (bits - 1)) - 1
-        return ActivationType(bits, kind, _scale(max(high, -low) / max(hi, 1), bits, power_of_two), -hi - (not narrow), hi)
+        return ActivationType(
+            bits, kind, _scale(max(high, -low) / max(hi, 1), bits, power_of_two), -hi - (not narrow), hi
+        )
     if kind == "unsigned":
         return ActivationType(bits, kind, _scale(high / levels, bits, power_of_two), 0, levels)
     scale = _scale((high - low) / levels, bits, power_of_two)

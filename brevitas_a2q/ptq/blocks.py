@@ -1,8 +1,8 @@
 """Long dot products: their moments need not fit in memory as a whole.
 
-The start is the projection, which needs the diagonal of ``H`` only; its error is computed from the rows themselves. Then
-blocks of inputs are descended in turns, each against what the other blocks leave of the output and of the budget. This
-is descent on the same objective, a block of coordinates at a time.
+The start is the projection, which needs the diagonal of ``H`` only; its error is computed from the rows themselves.
+Then blocks of inputs are descended in turns, each against what the other blocks leave of the output and of the budget.
+This is descent on the same objective, a block of coordinates at a time.
 """
 
 from __future__ import annotations
@@ -126,9 +126,7 @@ def _descend(data: LongRows, power: Rows, codes: Codes, scales: Rows, shrinkage:
         reached += data.reach(block, columns) - own
 
 
-def _descend_block(
-    data: LongRows, given: tuple[Rows, Rows, Codes], columns: slice, block: Codes, scales: Rows
-) -> None:
+def _descend_block(data: LongRows, given: tuple[Rows, Rows, Codes], columns: slice, block: Codes, scales: Rows) -> None:
     common, moments, budgets = given
     weights = np.ascontiguousarray(data.weights[:, columns])
     h = np.ones((1, weights.shape[1]))
@@ -149,7 +147,7 @@ def _left(budgets: Codes, codes: Codes, columns: slice) -> Codes:
     outside = codes.copy()
     outside[:, columns] = 0
     plus, minus = np.maximum(outside, 0).sum(1), np.maximum(-outside, 0).sum(1)
-    left = budgets.copy()
+    left: Codes = budgets.copy()
     left[:, 2] -= plus * budgets[:, 0] + minus * budgets[:, 1]
     left[:, 3] -= minus * budgets[:, 0] + plus * budgets[:, 1]
     return left

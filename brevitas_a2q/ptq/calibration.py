@@ -58,7 +58,8 @@ class Calibration:
             return cls(tuple(batches[:-kept]), tuple(batches[-kept:]))
         kept = min(max(1, round(held_out * total)), total - 1)
         return cls(
-            tuple(_chunks(samples, 0, total - kept, batch_size)), tuple(_chunks(samples, total - kept, total, batch_size))
+            tuple(_chunks(samples, 0, total - kept, batch_size)),
+            tuple(_chunks(samples, total - kept, total, batch_size)),
         )
 
     @property
@@ -124,7 +125,9 @@ def _check(batches: Sequence[Batch]) -> None:
         for tensor in _tensors(batch):
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise DataError(
-                    "found values that are infinite or no numbers", where=f"calibration, batch {index}", expected="numbers"
+                    "found values that are infinite or no numbers",
+                    where=f"calibration, batch {index}",
+                    expected="numbers",
                 )
     floats = [batch for batch in batches if all(tensor.is_floating_point() for tensor in _tensors(batch))]
     if len(floats) == len(batches):

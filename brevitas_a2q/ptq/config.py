@@ -11,6 +11,7 @@ from brevitas_a2q.bounds import MAX_INPUT_BITS, MAX_WEIGHT_BITS
 from brevitas_a2q.config import LayerRule
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant.tensor_quant import check_accumulator
+from brevitas_a2q.settings import known_keys
 
 __all__ = ["AUTO", "PostTrainingConfig"]
 
@@ -108,6 +109,15 @@ class PostTrainingConfig:
                 values = dataclasses.asdict(rule)
                 settings.update({key: value for key, value in values.items() if value is not None})
         return settings
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PostTrainingConfig:
+        """Configuration from plain values.
+
+        Raises:
+            ConfigError: An unknown key (the message names the nearest valid one), or a value out of its range.
+        """
+        return cls(**known_keys(cls, values, "post-training quantization"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -24,7 +24,8 @@ def guarantee(model: nn.Module, example_inputs: Any) -> Certificate:
     """The certificate of a model: as :func:`brevitas_a2q.certify` gives it, else of its layers alone.
 
     A network with float parts (layer norms, softmax, activation functions between integers) is no integer network, but
-    every layer whose input its own quantizer makes has an exact bound all the same. What is float is listed as uncovered.
+    every layer whose input its own quantizer makes has an exact bound all the same. What is float is listed as
+    uncovered.
 
     Args:
         model: With accumulator-aware layers that have run.

@@ -51,7 +51,8 @@ class Journal:
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     meta = json.loads(str(stored["meta"]))
-                    found[meta.pop("name")] = LayerSolution(
+                    name = meta.pop("name")
+                    found[name] = LayerSolution(
                         activation=ActivationType(**meta.pop("activation")),
                         codes=stored["codes"],
                         scales=stored["scales"],
@@ -81,6 +82,6 @@ class Journal:
         }
         buffer = io.BytesIO()
         arrays = {"codes": solution.codes, "scales": solution.scales, "bias_change": solution.bias_change}
-        np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)
+        np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         count = len(list(folder.glob("*.npz")))
         write_atomically(folder / f"{count:04d}.npz", buffer.getvalue())

@@ -231,7 +231,7 @@ def _error(moments: Moments, data: LayerData, quantized: Tensor, solution: RowSo
 
 
 def _solved(task: LayerTask, data: LayerData, kind: ActivationType, shrinkage: float) -> LayerSolution:
-    groups, outputs, size = data.weights.shape
+    groups, _, size = data.weights.shape
     quantized, known = kind.quantize(data.prefix), data.known
     if size > _LONG and groups == 1:
         moments, solution = _solved_in_blocks(task, known, quantized[: len(known.target)], kind, shrinkage)
@@ -319,9 +319,7 @@ def _solve_groups(
         # One scale over groups: every row has its group's moments.
         solution = solve(replace(problem, moments=np.repeat(inputs, outputs, 0)), task.method, quick=quick)
     else:
-        parts = [
-            solve(_group(problem, inputs, g, outputs), task.method, quick=quick) for g in range(groups)
-        ]
+        parts = [solve(_group(problem, inputs, g, outputs), task.method, quick=quick) for g in range(groups)]
         solution = RowSolution(
             np.concatenate([part.codes for part in parts]),
             np.concatenate([part.scales for part in parts]),

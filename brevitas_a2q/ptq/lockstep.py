@@ -1,10 +1,10 @@
 """Run a model on many batches at once, from layer to layer.
 
-Post-training quantization needs the inputs of a layer from all of the data, computed by the layers before it as they are
-quantized already, and beside them those of the float network. Running the model from its start for every layer would take
-as many runs as there are layers. Here each batch runs in a thread of its own (a lane), which waits at every layer until
-all batches have arrived there. One lane runs at a time, so that nothing depends on how threads are scheduled, and the
-model can be any Python code.
+Post-training quantization needs the inputs of a layer from all of the data, computed by the layers before it as they
+are quantized already, and beside them those of the float network. Running the model from its start for every layer
+would take as many runs as there are layers. Here each batch runs in a thread of its own (a lane), which waits at every
+layer until all batches have arrived there. One lane runs at a time, so that nothing depends on how threads are
+scheduled, and the model can be any Python code.
 """
 
 from __future__ import annotations
@@ -127,5 +127,4 @@ def run_in_lockstep(
                     where="post-training quantization",
                     expected="the same layers in the same order, whatever the data",
                 )
-            (name,) = names
-            arrive(str(name), [[lane.at[1] for lane in of_model if lane.at] for of_model in lanes])
+            arrive(str(names.pop()), [[lane.at[1] for lane in of_model if lane.at] for of_model in lanes])

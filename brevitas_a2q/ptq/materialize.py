@@ -57,7 +57,12 @@ class ModelSpec:
             for name, layer in self.layers.items()
         }
         values = {name: kind.to_json() for name, kind in self.values.items()}
-        return {"layers": layers, "values": values, "shared_scale": self.shared_scale, "power_of_two": self.power_of_two}
+        return {
+            "layers": layers,
+            "values": values,
+            "shared_scale": self.shared_scale,
+            "power_of_two": self.power_of_two,
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelSpec:

@@ -51,7 +51,10 @@ class Moments:
         target_mean, input_mean = target.mean(0, dtype=torch.float64), quantized.mean(0, dtype=torch.float64)
         inputs = torch.zeros(groups, size, size, dtype=torch.float64)
         common = torch.zeros(groups, weights.shape[1], size, dtype=torch.float64)
-        cross, power = torch.zeros(groups, size, dtype=torch.float64), torch.zeros(weights.shape[:2], dtype=torch.float64)
+        cross, power = (
+            torch.zeros(groups, size, dtype=torch.float64),
+            torch.zeros(weights.shape[:2], dtype=torch.float64),
+        )
         for x, x_hat in zip(target.split(_CHUNK), quantized.split(_CHUNK), strict=True):
             x = (x - target_mean.to(x.dtype)).transpose(0, 1)
             x_hat = (x_hat - input_mean.to(x_hat.dtype)).transpose(0, 1)
@@ -61,8 +64,10 @@ class Moments:
             cross += (x * x_hat).sum(1, dtype=torch.float64)
             power += y.square().sum(1, dtype=torch.float64)
         output_mean = (weights.double() @ target_mean[..., None]).squeeze(-1)
-        sums = (inputs, common, cross, power)
-        return cls(*(total.div_(n).numpy() for total in sums), input_mean.numpy(), output_mean.numpy())
+        for total in (inputs, common, cross, power):
+            total.div_(n)
+        means = input_mean.numpy(), output_mean.numpy()
+        return cls(inputs.numpy(), common.numpy(), cross.numpy(), power.numpy(), *means)
 
     @classmethod
     def means_of(cls, target: Tensor, quantized: Tensor, weights: Tensor) -> Moments:

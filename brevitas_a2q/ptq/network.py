@@ -90,7 +90,9 @@ def prepare(model: nn.Module) -> Network:
         twin = copy.deepcopy(model).cpu().float().eval()
     except (RuntimeError, TypeError) as error:
         raise ModelError(
-            f"cannot be copied ({error})", where=f"model {type(model).__name__}", expected="a model copy.deepcopy accepts"
+            f"cannot be copied ({error})",
+            where=f"model {type(model).__name__}",
+            expected="a model copy.deepcopy accepts",
         ) from error
     return _native(twin) if weight_layers(twin) else _from_float(twin)
 
@@ -144,7 +146,8 @@ def float_twin(network: Network) -> Network:
     """The float network: a copy whose quantizers are all off."""
     twin = network.twin()
     _disable(twin.model)
-    for module in twin.model.modules():
+    for part in twin.model.modules():
+        module: Any = part
         if hasattr(module, "return_quant_tensor"):
             module.return_quant_tensor = False
     return twin

@@ -9,7 +9,6 @@ constant weights as functions), and the table below is short.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,9 @@ class _Reader:
         if name in self.nodes:
             return self.nodes[name]
         if name not in self.constants:
-            raise OnnxFileError(f"found no tensor {name!r}", where=self.where, expected="a tensor made before it is read")
+            raise OnnxFileError(
+                f"found no tensor {name!r}", where=self.where, expected="a tensor made before it is read"
+            )
         attribute = f"constant_{len(list(self.root.buffers()))}"
         self.root.register_buffer(attribute, self.constants[name])
         self.nodes[name] = self.graph.get_attr(attribute)
@@ -142,5 +143,3 @@ def _constant(attributes: dict[str, Any], where: str) -> Tensor:
         if key in attributes:
             return torch.tensor(attributes[key])
     raise OnnxFileError("found a constant of no known kind", where=where, expected="numbers")
-
-

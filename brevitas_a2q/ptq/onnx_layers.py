@@ -13,10 +13,10 @@ from brevitas_a2q.errors import OnnxFileError
 
 __all__ = ["Layer", "layer_of"]
 
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_PADDINGS = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
-_MAX_POOLS = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_PADDINGS: dict[int, Any] = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
+_MAX_POOLS: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _MODULES = {"Relu": nn.ReLU, "Sigmoid": nn.Sigmoid, "Tanh": nn.Tanh, "HardSwish": nn.Hardswish, "Identity": nn.Identity}
 
 
@@ -113,7 +113,8 @@ def _gemm(attributes: dict[str, Any], values: Sequence[Tensor | None]) -> nn.Lin
     weight = weight if attributes.get("transB") else weight.T
     bias = values[2] if len(values) > 2 else None
     return _linear(
-        weight * float(attributes.get("alpha", 1.0)), None if bias is None else bias * float(attributes.get("beta", 1.0))
+        weight * float(attributes.get("alpha", 1.0)),
+        None if bias is None else bias * float(attributes.get("beta", 1.0)),
     )
 
 

@@ -20,7 +20,9 @@ Operator: TypeAlias = Callable[[Values, Attributes], Any]
 
 
 def _ints(value: Any) -> list[int]:
-    return [] if value is None else [int(v) for v in (value.reshape(-1).tolist() if isinstance(value, Tensor) else value)]
+    return (
+        [] if value is None else [int(v) for v in (value.reshape(-1).tolist() if isinstance(value, Tensor) else value)]
+    )
 
 
 def _axes(x: Values, a: Attributes, place: int = 1) -> list[int]:
@@ -89,7 +91,8 @@ def _cast(x: Values, a: Attributes) -> Tensor:
 
 
 def _expand(x: Values, a: Attributes) -> Tensor:
-    return x[0] * torch.ones(_ints(x[1]), dtype=x[0].dtype) if x[0].dtype != torch.bool else x[0].expand(_ints(x[1]))
+    shape = torch.broadcast_shapes(tuple(x[0].shape), tuple(_ints(x[1])))
+    return x[0].expand(shape)  # type: ignore[no-any-return]
 
 
 def _pad(x: Values, a: Attributes) -> Tensor:

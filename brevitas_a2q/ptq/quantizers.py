@@ -50,7 +50,8 @@ class _Shifted(ExtendedInjector):
 
 
 def _quantizer(base: Any, scaling: Any) -> Any:
-    return type(_Learned)("PostTrainingActivation", (base, _Learned, scaling, ActQuantSolver), {})
+    metaclass: Any = type(_Learned)
+    return metaclass("PostTrainingActivation", (base, _Learned, scaling, ActQuantSolver), {})
 
 
 def _base(kind: ActivationType) -> Any:
@@ -70,10 +71,10 @@ def activation_quantizer(kind: ActivationType, power_of_two: bool) -> Any:
     if kind.kind == "shifted":
         injector = injector.let(zero_point_init=-kind.lo * kind.scale)
     unit: Any = QuantIdentity(act_quant=injector.let(scaling_init=1.0), return_quant_tensor=True).eval()
-    threshold = round(1.0 / float(unit.act_quant.scale()))
+    threshold = round(1.0 / float(unit.act_quant.scale().detach()))
     injector = injector.let(scaling_init=kind.scale * threshold)
     made: Any = QuantIdentity(act_quant=injector, return_quant_tensor=True).eval()
-    lowest, highest = made(torch.tensor([-1e6, 1e6]) * kind.scale).value
+    lowest, highest = made(torch.tensor([-1e6, 1e6]) * kind.scale).value.detach()
     if (float(lowest), float(highest)) != (kind.lo * kind.scale, kind.hi * kind.scale):
         raise ModelError(
             f"found [{float(lowest)}, {float(highest)}] from a quantizer",

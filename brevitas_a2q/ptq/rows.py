@@ -107,8 +107,11 @@ class Geometry:
             inside = valid.reshape(shape) if inside is None else inside & valid.reshape(shape)
         first = place.sample.reshape(n, *[1] * self.axes)
         moved = x.movedim(1, -1)  # channels last, so that one gather takes all of a tap's
-        taps = moved[(first, *index)] * inside[..., None]  # type: ignore[index]
-        return taps.reshape(n, -1, self.groups, x.shape[1] // self.groups).permute(0, 2, 3, 1).reshape(n, self.groups, -1)
+        assert inside is not None
+        where = (first, *index)
+        taps = moved[where] * inside.unsqueeze(-1)
+        of_groups = taps.reshape(n, -1, self.groups, x.shape[1] // self.groups)
+        return of_groups.permute(0, 2, 3, 1).reshape(n, self.groups, -1)
 
     def _sources(self, axis: int, position: Tensor, pad: int, size: int) -> tuple[Tensor, Tensor]:
         """Input index of every tap along an axis, and whether there is one.  # shape: (n, kernel)"""

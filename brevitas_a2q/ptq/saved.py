@@ -1,4 +1,4 @@
-"""What a run leaves in a folder: the model's state, its quantizers, the certificate, the QONNX file and the estimate."""
+"""What a run leaves in a folder: the model's state, its quantizers, certificate, QONNX file and estimate."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def save_post_training(
         raise A2QError(f"cannot be made ({error.strerror})", where=f"folder {folder}", expected="a folder") from error
     example = _example(calibration)
     certificate = guarantee(model, example)
-    state = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
+    state = {
+        name: tensor.contiguous().clone() for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)
+    }
     write_atomically(folder / STATE, save(state))
     file, reason = _exported(model, example, folder / NETWORK)
     costs, costs_reason = None, "no part was given" if part is None else reason
@@ -115,7 +117,9 @@ def restore_post_training_(model: nn.Module, folder: str | Path) -> None:
         raise DataError(f"cannot be read ({error})", where=f"folder {folder}", expected="a run's folder") from error
     network = prepare(model)
     if set(spec.layers) - set(network.sites):
-        raise DataError("belongs to another model", where=f"folder {folder}", expected=f"layers {list(network.sites)[:4]}")
+        raise DataError(
+            "belongs to another model", where=f"folder {folder}", expected=f"layers {list(network.sites)[:4]}"
+        )
     install_(network, spec)
     try:
         network.model.load_state_dict(state)

@@ -1,10 +1,10 @@
 """Integer weights of least output error within the exact budget of every accumulation.
 
-For one output channel with float weights ``w``, codes ``q`` and scale ``s``, quantized inputs ``x^`` and the output ``y``
-of the float network, both centred, the error is ``E[(y - s q'x^)^2] = E[y^2] - 2 s q'c + s^2 q'Hq`` with
-``H = E[x^ x^']`` and ``c = E[x^ y]``; its best scale is ``s = q'c / q'Hq``. The search starts from the projection of
-``w / s`` onto the budget, weighted by the diagonal of ``H``, over a grid of ``s``; ``"exchange"`` then descends from
-there. All sums are in float64; budgets are int64, and every result is checked against them.
+For one output channel with float weights ``w``, codes ``q`` and scale ``s``, quantized inputs ``x^`` and the output
+``y`` of the float network, both centred, the error is ``E[(y - s q'x^)^2] = E[y^2] - 2 s q'c + s^2 q'Hq`` with ``H =
+E[x^ x^']`` and ``c = E[x^ y]``; its best scale is ``s = q'c / q'Hq``. The search starts from the projection of ``w /
+s`` onto the budget, weighted by the diagonal of ``H``, over a grid of ``s``; ``"exchange"`` then descends from there.
+All sums are in float64; budgets are int64, and every result is checked against them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Rows: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.int64]
 
 SOLVERS: Final = ("projection", "exchange")
-_STEPS: Final = 2.0 ** (np.arange(-2, 29) / 2)
-_FINE: Final = (2.0**-0.25, 2.0**0.25, 2.0**-0.125, 2.0**0.125)
+_OCTAVES: Final = 2.0 ** np.arange(-1, 15)  # of the scale that covers a row's largest weight
+_FINE: Final = (0.5, 0.25, 0.125)  # octaves around the best of them
 _AROUND: Final = np.array([1.0, 0.84, 0.6])  # of the projection's best scale: exchanges want a smaller one
 _REFITS: Final = 3
 
@@ -134,10 +134,6 @@ def _first_scales(problem: RowProblem) -> Rows:
     return np.asarray(2.0 ** np.ceil(np.log2(covering)) if problem.power_of_two else covering, np.float64)
 
 
-def _grid(problem: RowProblem, quick: bool) -> Rows:
-    return np.asarray(_STEPS[::2] if quick or problem.power_of_two else _STEPS, np.float64)
-
-
 def _weighting(problem: RowProblem) -> Rows:
     diagonals = np.diagonal(problem.moments, axis1=1, axis2=2)
     return np.ascontiguousarray(diagonals / np.maximum(diagonals.max(1, keepdims=True), 1e-300))
@@ -151,34 +147,26 @@ def _solve_rows(
     h = _weighting(problem)
     given = (problem.weights, problem.common, problem.moments, h)
     limits = (problem.largest, problem.tile, problem.budgets)
-    search_rows(*given, start, _grid(problem, quick), refit, *limits, codes, scales, errors)
-    if refit and not quick:
-        best = start * _nearest_step(problem, scales / start)
-        _refine(problem, h, best, codes, scales, errors)
+    search_rows(*given, start, _OCTAVES, refit, *limits, codes, scales, errors)
+    for octaves in _FINE[: 1 if quick else None] if refit else ():
+        _refine(problem, h, octaves, codes, scales, errors)
     if method == "exchange":
         around = np.array([1.0, 0.5, 2.0]) if problem.power_of_two else _AROUND[:1] if quick else _AROUND
         refits = _REFITS if refit else 0
         descend_rows(*given, around, refits, *limits, codes, scales, errors)
 
 
-def _nearest_step(problem: RowProblem, ratio: Rows) -> Rows:
-    grid = np.log2(_grid(problem, False))
-    return np.asarray(2.0 ** grid[np.abs(np.log2(ratio)[:, None] - grid[None]).argmin(1)], np.float64)
-
-
-def _refine(problem: RowProblem, h: Rows, around: Rows, codes: Codes, scales: Rows, errors: Rows) -> None:
-    """Scales between those of the grid."""
-    trial_codes, trial_scales = np.zeros_like(codes), np.empty_like(scales)
-    for step in _FINE:
+def _refine(problem: RowProblem, h: Rows, octaves: float, codes: Codes, scales: Rows, errors: Rows) -> None:
+    """Scales to either side of the best so far."""
+    trial_codes, trial_scales, around = np.zeros_like(codes), np.empty_like(scales), scales.copy()
+    limits = (problem.largest, problem.tile, problem.budgets)
+    for step in (2.0**octaves, 2.0**-octaves):
         trial_errors = np.full_like(errors, np.inf)
-        search_rows(
-            problem.weights, problem.common, problem.moments, h, around * step, np.ones(1), True,
-            problem.largest, problem.tile, problem.budgets, trial_codes, trial_scales, trial_errors,
-        )  # fmt: skip
+        given = (problem.weights, problem.common, problem.moments, h, around * step, np.ones(1), True)
+        search_rows(*given, *limits, trial_codes, trial_scales, trial_errors)
         better = trial_errors < errors
-        codes[better], scales[better], errors[better] = (
-            trial_codes[better], trial_scales[better], trial_errors[better]
-        )  # fmt: skip
+        codes[better], scales[better] = trial_codes[better], trial_scales[better]
+        errors[better] = trial_errors[better]
 
 
 def _solve_shared(problem: RowProblem, method: str, start: Rows, quick: bool) -> RowSolution:
@@ -207,8 +195,12 @@ def _solve_shared(problem: RowProblem, method: str, start: Rows, quick: bool) ->
         in_threads(work, count)
         return codes
 
-    for step in _grid(problem, quick):
+    for step in _OCTAVES:
         judge(projected(float(start[0] * step)), float(start[0] * step))
+    for octaves in () if problem.power_of_two else _FINE:
+        around = best[1]
+        for step in (2.0**octaves, 2.0**-octaves):
+            judge(projected(around * step), around * step)
     if method == "exchange":
         first = best[1]
         for factor in (1.0, 0.5, 2.0) if problem.power_of_two else (1.0,) if quick else (1.0, 0.84, 0.6):

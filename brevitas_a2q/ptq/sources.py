@@ -73,7 +73,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(str(path))
+            state: dict[str, Any] = dict(load_file(str(path)))
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
@@ -98,7 +98,9 @@ def calibration_data(source: str, shape: ImageShape | None, samples: int | None,
     path = Path(source)
     if path.is_dir():
         if shape is None:
-            raise ConfigError("found a folder of images", where=source, expected="their size", remedy="give --image-size")
+            raise ConfigError(
+                "found a folder of images", where=source, expected="their size", remedy="give --image-size"
+            )
         return _some([_image(array, shape) for array in read_images(path)], samples, seed)
     if path.suffix == ".npz" or path.is_file():
         return _arrays(path, samples, seed)

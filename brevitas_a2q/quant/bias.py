@@ -65,7 +65,8 @@ def integer_bias(layer: Any, scale: Tensor, input_scale: Tensor) -> Tensor:
     value, at, _, _ = layer.bias_quant.tensor_quant(layer.bias.detach(), bias_scale)
     limit = getattr(layer.bias_quant, "clipped_at", None)
     if limit is not None:
-        return (_clipped(value, at, limit).double() / at.double()).nan_to_num(0.0).round().to(torch.int64)
+        clipped: Tensor = (_clipped(value, at, limit).double() / at.double()).nan_to_num(0.0).round().to(torch.int64)
+        return clipped
     codes: Tensor = (value.double() / at.double()).nan_to_num(0.0, _MANY, -_MANY).round()
     vanishes = (bias_scale == 0) & (layer.bias != 0)
     return codes.masked_fill(vanishes, _MANY).clamp(-_MANY, _MANY).to(torch.int64)

@@ -1,4 +1,4 @@
-"""What a test bench needs beside the accelerator: words in and out of every unit, and the design in the bench's terms."""
+"""What a test bench needs beside the accelerator: the words of every unit, and the design in the bench's terms."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def verilog_bench(netlist: Netlist, plan: Plan, folder: Path) -> str:
     lines.append(f"  {TOP} #(.CHECK(1)) dut ({', '.join(ports)});")
     source = f".W({width}), .TOTAL({plan.images * plan.input_per_image}), .PER_IMAGE({plan.input_per_image})"
     lines.append(
-        f'  words_in #({source}, .FILE("{folder}/input.hex")) source (.clk(clk), .enabled(enabled), .gap(GAP),'
-        " .ready(in_ready), .data(in_data), .valid(in_valid), .cycle(cycle));"
+        f'  words_in #({source}, .FILE("{folder}/input.hex"), .SEED(SEED)) source (.clk(clk), .enabled(enabled),'
+        " .gap(GAP), .ready(in_ready), .data(in_data), .valid(in_valid), .cycle(cycle));"
     )
     reports = []
     for i, tap in enumerate(plan.taps):
@@ -114,7 +114,8 @@ def verilog_bench(netlist: Netlist, plan: Plan, folder: Path) -> str:
         )
         reports.append(f"tap_{i}")
     for i in range(plan.fifos):
-        lines.append(f"  fill #(.INDEX({i})) fill_{i} (.clk(clk), .enabled(enabled), .put(put[{i}]), .got(got[{i}]));")
+        ports = f".clk(clk), .enabled(enabled), .put(put[{i}]), .got(got[{i}])"
+        lines.append(f"  fill #(.INDEX({i})) fill_{i} ({ports});")
         reports.append(f"fill_{i}")
     for i in range(plan.accumulators):
         lines.append(f"  flag #(.INDEX({i})) flag_{i} (.clk(clk), .enabled(enabled), .overflow(overflow[{i}]));")
@@ -122,11 +123,11 @@ def verilog_bench(netlist: Netlist, plan: Plan, folder: Path) -> str:
     lines += [
         "  always #5 clk = ~clk;",
         "  initial begin",
-        "    seed = SEED; idle = $random(seed); clk = 0; resetn = 0; enabled = 0; ready = 0; cycle = 0; idle = 0;",
+        "    seed = SEED; clk = 0; resetn = 0; enabled = 0; ready = 0; cycle = 0; idle = 0;",
         "    repeat (4) @(posedge clk); resetn <= 1; repeat (2) @(posedge clk); enabled <= 1;",
         "  end",
         "  always @(posedge clk) begin",
-        "    ready <= $unsigned($random) % 1000 >= STALL;",
+        "    ready <= $unsigned($random(seed)) % 1000 >= STALL;",
         "    if (enabled) begin",
         "      cycle <= cycle + 1;",
         "      idle = |moved | (in_valid & in_ready) ? 0 : idle + 1;",

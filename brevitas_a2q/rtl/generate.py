@@ -13,7 +13,7 @@ from brevitas_a2q.rtl.circuit import Context
 from brevitas_a2q.rtl.netlist import Netlist, build_netlist
 from brevitas_a2q.rtl.verilog import TOP, top_module
 
-__all__ = ["Accelerator", "MODULES_USED_BY", "generate", "hdl_source", "tree_levels_at", "write_accelerator"]
+__all__ = ["MODULES_USED_BY", "Accelerator", "generate", "hdl_source", "tree_levels_at", "write_accelerator"]
 
 # Modules that a module instantiates.
 MODULES_USED_BY = {
@@ -21,7 +21,9 @@ MODULES_USED_BY = {
     "dot_product": ("counter", "multiply", "adder_tree"),
     "thresholds": ("search", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
-    **dict.fromkeys(("max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)),
+    **dict.fromkeys(
+        ("fifo", "max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)
+    ),
 }
 _ADDER_NS = 1.2  # one level of an adder tree, routing included, on a part of today
 

@@ -55,7 +55,8 @@ def outputs_of(graph: Graph, inputs: IntArray) -> dict[str, IntArray]:
 
 def unit_output(unit: Unit, inputs: list[IntArray]) -> IntArray:
     """What one unit makes of its inputs."""
-    return _STEPS[type(unit)](unit, *inputs)
+    found: IntArray = _STEPS[type(unit)](unit, *inputs)
+    return found
 
 
 def _codes(unit: Mvau | Vvau | Thresholding, values: IntArray) -> IntArray:
@@ -81,8 +82,8 @@ def _product(vectors: IntArray, rows: IntArray) -> IntArray:
     """Vectors times the transposed rows, exactly."""
     largest = int(np.abs(rows).sum(axis=1).max()) * int(np.abs(vectors).max(initial=0))
     if largest < _EXACT:
-        return np.rint(vectors.astype(np.float64) @ rows.T.astype(np.float64)).astype(np.int64)
-    return vectors @ rows.T
+        return np.asarray(np.rint(vectors.astype(np.float64) @ rows.T.astype(np.float64)), np.int64)
+    return np.asarray(vectors @ rows.T, np.int64)
 
 
 def _mvau(unit: Mvau, x: IntArray) -> IntArray:
@@ -126,12 +127,13 @@ def _pixel_padding(unit: PixelPadding, x: IntArray) -> IntArray:
 
 def _max_pool(unit: MaxPool, x: IntArray) -> IntArray:
     (h, w), (kh, kw) = unit.input_dim, unit.kernel
-    return x.reshape(len(x), h // kh, kh, w // kw, kw, -1).max(axis=(2, 4))
+    return np.asarray(x.reshape(len(x), h // kh, kh, w // kw, kw, -1).max(axis=(2, 4)))
 
 
 def _depth_to_space(unit: DepthToSpace, x: IntArray) -> IntArray:
     (h, w), b = unit.input_dim, unit.block_size
-    return x.reshape(-1, h, w, unit.channels, b, b).transpose(0, 1, 4, 2, 5, 3).reshape(-1, h * b, w * b, unit.channels)
+    blocks = x.reshape(-1, h, w, unit.channels, b, b).transpose(0, 1, 4, 2, 5, 3)
+    return np.asarray(blocks.reshape(-1, h * b, w * b, unit.channels))
 
 
 def _padding(unit: Padding, x: IntArray) -> IntArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.rtl.bench_files import Plan, Tap, write_plan, write_vectors
 from brevitas_a2q.rtl.generate import Accelerator
+from brevitas_a2q.rtl.memory_image import encoded
 from brevitas_a2q.rtl.reference import outputs_of
 from brevitas_a2q.rtl.simulators import Job, Simulator
 from brevitas_a2q.rtl.words import elements_of, input_elements, place_of, stream_words
@@ -80,14 +80,16 @@ class Prepared:
     elements: Mapping[str, IntArray]  # by unit, in stream order
 
 
-def prepare(accelerator: Accelerator, simulator: Simulator, inputs: IntArray, *, folder: str = "sim") -> Prepared:
+def prepare(
+    accelerator: Accelerator, simulator: Simulator, inputs: IntArray, *, sent: IntArray | None = None
+) -> Prepared:
     """Write the vectors and compile the bench.
 
     Args:
         accelerator: What :func:`brevitas_a2q.rtl.generate.write_accelerator` wrote.
         simulator: One of :data:`brevitas_a2q.rtl.simulators.SIMULATORS`.
         inputs: Integers, shape (images, height, width, channels).
-        folder: Where all this goes, below the accelerator's folder.
+        sent: The same in stream order where that is not the pixels' own, shape (words, elements).
     """
     netlist, context = accelerator.netlist, accelerator.context
     expected = outputs_of(netlist.graph, inputs)
@@ -100,7 +102,7 @@ def prepare(accelerator: Accelerator, simulator: Simulator, inputs: IntArray, *,
         for name, e in elements.items()
     )
     port = netlist.input.port
-    sent = input_elements(inputs, port)
+    sent = input_elements(inputs, port) if sent is None else sent
     longest = max(tap.per_image for tap in taps)
     plan = Plan(
         images=len(inputs),
@@ -111,7 +113,7 @@ def prepare(accelerator: Accelerator, simulator: Simulator, inputs: IntArray, *,
         accumulators=len(netlist.accumulators),
         patience=_PATIENCE + 50 * longest,
     )
-    where = accelerator.folder / folder
+    where = accelerator.folder / "sim"
     vectors = where / "vectors"
     vectors.mkdir(parents=True, exist_ok=True)
     write_plan(plan, vectors)
@@ -150,7 +152,8 @@ def run(prepared: Prepared, simulator: Simulator, *, gap: int = 0, stall: int = 
     differences = [
         _difference(prepared, tap, found) for tap, found in zip(plan.taps, raw["taps"], strict=True) if found["wrong"]
     ]
-    ends = [max(cycles) for cycles in zip(*(t["ends"] for t, p in zip(raw["taps"], plan.taps) if p.output))]
+    leaving = [found["ends"] for found, tap in zip(raw["taps"], plan.taps, strict=True) if tap.output]
+    ends = [max(cycles) for cycles in zip(*leaving, strict=False)]  # a run that was given up has fewer of some
     fifos = {fifo.row: fill for fifo, fill in zip(netlist.fifos, raw["fills"], strict=True)}
     overflows = {unit.row: n for unit, n in zip(netlist.accumulators, raw["overflows"], strict=True)}
     return Simulation(
@@ -178,13 +181,6 @@ def _difference(prepared: Prepared, tap: Tap, found: Mapping[str, Any]) -> Diffe
     mask = (1 << bits) - 1
     word = int(text, 16) if all(c in "0123456789abcdefABCDEF" for c in text) else 0
     got = [(word >> (i * bits)) & mask for i in range(port.elements)]
-    from brevitas_a2q.rtl.memory_image import encoded
-
     want = [int(v) & mask for v in encoded(np.asarray(prepared.elements[tap.unit][index]), port.type)]
     place = place_of(netlist.graph[tap.unit], port, index, tap.per_image)
     return Difference(tap.unit, index, place, tuple(got), tuple(want), found["wrong"])
-
-
-def vectors_folder(accelerator: Accelerator) -> Path:
-    """Where the vectors of the main simulation lie."""
-    return accelerator.folder / "sim" / "vectors"

@@ -1,4 +1,4 @@
-"""Synthesis by Yosys: every distinct unit once, in processes of their own, kept by the contents of what was synthesised.
+"""Synthesis by Yosys: every distinct unit once, in processes of their own, kept by the contents of its sources.
 
 LUTs are physical cells after packing (:mod:`brevitas_a2q.rtl.packing`), every adder on a carry chain of its own, as
 Vivado builds them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,7 +25,8 @@ from brevitas_a2q.rtl.yosys import READ_LIMITS, need_yosys, run_yosys
 
 __all__ = ["Counts", "Synthesis", "synthesise", "yosys_family"]
 
-_LIMIT_S = 900.0  # of one unit
+_LIMIT_S = 1800.0  # of one process
+_BATCH = 40  # small circuits of one process
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
 
@@ -87,29 +89,29 @@ def synthesise(
     for instance in accelerator.netlist.instances:
         if instance.module != "cast":
             by_key.setdefault(_key(instance, family), []).append(instance)
-    new = sum(not (folder / f"{key}.json").exists() for key in by_key)
+    known = {key for key in by_key if (folder / f"{key}.json").exists()}
 
-    def one(item: tuple[str, list[Instance]]) -> Counts | str:
-        key, instances = item
-        try:
-            counts: Counts | str = _known(accelerator, instances[0], folder, key, family)
-        except RtlError as error:
-            counts = str(error)
-        if progress is not None:
-            progress(instances[0].row)
-        return counts
+    def one(batch: list[tuple[str, Instance]]) -> dict[str, Counts | str]:
+        found = _batch(accelerator, batch, folder, family)
+        for _, instance in batch:
+            if progress is not None:
+                progress(instance.row)
+        return found
 
+    found: dict[str, Counts | str] = {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        found = list(pool.map(one, by_key.items()))
+        for result in pool.map(one, _batches(by_key, folder, accelerator)):
+            found |= result
     rows: dict[str, Counts] = {}
     failed: dict[str, str] = {}
-    for instances, counts in zip(by_key.values(), found, strict=True):
+    for key, instances in by_key.items():
+        counts = found[key]
         for instance in instances:
             if isinstance(counts, str):
                 failed[instance.row] = counts
             else:
                 rows[instance.row] = rows.get(instance.row, Counts()) + counts
-    return Synthesis(family, rows, failed, new)
+    return Synthesis(family, rows, failed, len(by_key) - len(known))
 
 
 def _modules(name: str) -> list[str]:
@@ -134,11 +136,46 @@ def _key(instance: Instance, family: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _known(accelerator: Accelerator, instance: Instance, folder: Path, key: str, family: str) -> Counts:
-    path = folder / f"{key}.json"
-    if not path.exists():
-        write_atomically(path, json.dumps(asdict(_counts(accelerator, instance, folder, key, family))))
-    return Counts(**json.loads(path.read_text()))
+def _batches(
+    by_key: Mapping[str, list[Instance]], folder: Path, accelerator: Accelerator
+) -> list[list[tuple[str, Instance]]]:
+    """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
+
+    The largest circuits come first, so that no processor waits for one of them at the end.
+    """
+    size = {key: sum(memory.values.size for memory in i[0].memories.values()) for key, i in by_key.items()}
+    order = sorted(by_key, key=lambda key: (by_key[key][0].module != "matrix_unit", -size[key]))
+    batches: list[list[tuple[str, Instance]]] = []
+    small: list[tuple[str, Instance]] = []
+    for key in order:
+        entry = (key, by_key[key][0])
+        if (folder / f"{key}.json").exists() or entry[1].module == "matrix_unit":
+            batches.append([entry])
+        else:
+            small.append(entry)
+    return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
+
+
+def _batch(
+    accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str
+) -> dict[str, Counts | str]:
+    """Counts of each circuit by its key, or why there are none."""
+    unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
+    failed: dict[str, Counts | str] = {}
+    try:
+        if unknown:
+            _run(accelerator, unknown, folder, family)
+    except RtlError as error:
+        if len(unknown) > 1:  # find the one that fails
+            for entry in unknown:
+                failed |= _batch(accelerator, [entry], folder, family)
+            return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
+        failed = {unknown[0][0]: str(error)}
+    return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
+
+
+def _read(folder: Path, key: str) -> Counts:
+    return Counts(**json.loads((folder / f"{key}.json").read_text()))
 
 
 def _flow(instance: Instance, family: str) -> list[str]:
@@ -148,33 +185,43 @@ def _flow(instance: Instance, family: str) -> list[str]:
     return [
         f"{flow} prepare:coarse",
         "opt_expr; wreduce; opt_clean",
-        "techmap -map ADD_TO_ALU; opt_clean",
+        "techmap -map add_to_alu.v; opt_clean",
         f"{flow} coarse:check",
     ]
 
 
-def _counts(accelerator: Accelerator, instance: Instance, folder: Path, key: str, family: str) -> Counts:
+def _run(accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str) -> None:
+    """Synthesise circuits in one process and keep their counts."""
+    key = batch[0][0]
     work = folder / "work" / key
     work.mkdir(parents=True, exist_ok=True)
     memories = accelerator.memories
-    with_quotes = {k: f'"{v}"' if isinstance(v, str) else v for k, v in instance.parameters.items()}
-    values = " ".join(f"-G {k}={v}" for k, v in with_quotes.items())
-    sources = " ".join(f"../{name}.v" for name in _modules(instance.module))
-    netlist = work / "netlist.json"
-    top = instance.module
+    here = os.path.relpath(work, memories)
     (work / "add_to_alu.v").write_text(files("brevitas_a2q.rtl").joinpath("synth", "add_to_alu.v").read_text())
-    relative = os.path.relpath(work, memories)
-    script = [
-        f"read_slang {READ_LIMITS} {sources} --top {top} {values}",
-        f"hierarchy -top {top}; proc; flatten; opt_clean",
+    script, names = [], [f"circuit_{i}" for i in range(len(batch))]
+    for name, (_, instance) in zip(names, batch, strict=True):
+        values = " ".join(
+            f'-G {k}="{v}"' if isinstance(v, str) else f"-G {k}={v}" for k, v in instance.parameters.items()
+        )
+        sources = " ".join(f"../{module}.v" for module in _modules(instance.module))
+        script += [
+            "design -reset",
+            f"read_slang {READ_LIMITS} {sources} --top {instance.module} {values}",
+            f"hierarchy -top {instance.module}; proc; flatten; opt_clean; rename {instance.module} {name}",
+            f"select -clear; setattr -mod -unset top {name}; design -save {name}",
+        ]
+    script += [
+        "design -reset",
         "read_verilog -lib -specify +/xilinx/cells_sim.v; read_verilog -lib +/xilinx/cells_xtra.v",
-        *(step.replace("ADD_TO_ALU", f"{relative}/add_to_alu.v") for step in _flow(instance, family)),
-        f"select {top}; write_json -selected {relative}/netlist.json",
+        *(f"design -copy-from {name} {name}" for name in names),
+        *(step.replace("add_to_alu.v", f"{here}/add_to_alu.v") for step in _flow(batch[0][1], family)),
+        *(f"select {name}; write_json -selected {here}/{name}.json; select -clear" for name in names),
     ]
-    run_yosys("\n".join(script) + "\n", work / "synth.ys", f"synthesis of {instance.row}", memories, _LIMIT_S)
-    modules = json.loads(netlist.read_text())["modules"]
-    counted = pack(next(iter(modules.values())))
-    for path in work.iterdir():
-        path.unlink()
-    work.rmdir()
-    return Counts(counted["lut_pack"] + counted["lutram"], counted["ff"], counted["bram18"], counted["dsp"])
+    what = f"synthesis of {batch[0][1].row}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
+    run_yosys("\n".join(script) + "\n", work / "synth.ys", what, memories, _LIMIT_S)
+    for name, (key, _) in zip(names, batch, strict=True):
+        module = json.loads((work / f"{name}.json").read_text())["modules"][name]
+        c = pack(module)
+        counts = Counts(c["lut_pack"] + c["lutram"], c["ff"], c["bram18"], c["dsp"])
+        write_atomically(folder / f"{key}.json", json.dumps(asdict(counts)))
+    shutil.rmtree(work)

@@ -66,9 +66,9 @@ def random_inputs(network: Network, images: int, seed: int) -> Array:
             values = rng.integers(lo, hi + 1, size=shape) * first.codes.scale
             lowest, highest = (np.broadcast_to(end, tensor.shape)[:1] for end in (tensor.lo, tensor.hi))
             return np.clip(values, lowest, highest).astype(np.float32)
-    lowest, highest = float(tensor.lo.min()), float(tensor.hi.max())
-    if np.isfinite([lowest, highest]).all() and highest - lowest < 1e6:
-        return rng.uniform(lowest, highest, shape).astype(np.float32)
+    least, most = float(tensor.lo.min()), float(tensor.hi.max())
+    if np.isfinite([least, most]).all() and most - least < 1e6:
+        return rng.uniform(least, most, shape).astype(np.float32)
     return rng.standard_normal(shape).astype(np.float32)
 
 
@@ -146,7 +146,9 @@ class Executor:
             raise RtlError(f"found values between integers in {tensor}", where=self.network.file)
         return rounded.astype(np.int64)
 
-    def inputs(self, images: Array, progress: Callable[[int], None] | None = None) -> tuple[IntArray, list[dict[str, Array]]]:
+    def inputs(
+        self, images: Array, progress: Callable[[int], None] | None = None
+    ) -> tuple[IntArray, list[dict[str, Array]]]:
         """The integers that enter the accelerator, in stream order, and the executor's tensors for every image."""
         name = input_tensor(self.network)
         contexts = []
@@ -190,7 +192,7 @@ class Executor:
     def _like(self, unit: Unit, outputs: dict[str, IntArray], image: int, shape: tuple[int, ...]) -> IntArray | None:
         """The unit's output, or that of the pool built behind its thresholds, whichever has the tensor's shape."""
         for name in (unit.name, *(reader.name for reader in self.graph.units if unit.name in reader.inputs)):
-            found = outputs[name][image]
+            found: IntArray = outputs[name][image]
             if found.shape == shape:
                 return found
             if found.size == np.prod(shape) and found.shape[-1] == shape[-1]:

@@ -38,8 +38,7 @@ def top_module(netlist: Netlist) -> str:
     for unit, prefix in axis_names(netlist).items():
         width = padded(netlist.outputs[unit].port.width)
         lines.append(
-            f"    , output wire [{width - 1}:0] {prefix}_tdata, output wire {prefix}_tvalid,"
-            f" input wire {prefix}_tready"
+            f"    , output wire [{width - 1}:0] {prefix}_tdata, output wire {prefix}_tvalid, input wire {prefix}_tready"
         )
     lines += ["`ifdef OBSERVE", *_observed_ports(netlist), "`endif", ");"]
     lines += ["  reg rst;", "  always @(posedge aclk) rst <= ~aresetn;"]
@@ -90,7 +89,8 @@ def _instance(instance: Instance, flag: int | None) -> list[str]:
     return [
         f"  {instance.module} #({values}) {instance.name} (.clk(aclk), .rst(rst),",
         f"      .in_data({_joined(a, 'data')}), .in_valid({_joined(a, 'valid')}), .in_ready({_joined(a, 'ready')}),",
-        f"      .out_data({q[0].name}_data), .out_valid({_joined(q, 'valid')}), .out_ready({_joined(q, 'ready')}){extra});",
+        f"      .out_data({q[0].name}_data), .out_valid({_joined(q, 'valid')}),",
+        f"      .out_ready({_joined(q, 'ready')}){extra});",
         *copies,
     ]
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl.simulators.job import run_tool
+from brevitas_a2q.rtl.tools import run_tool
 
-__all__ = ["READ_LIMITS", "need_yosys", "runtime_folder", "run_yosys"]
+__all__ = ["READ_LIMITS", "need_yosys", "run_yosys", "runtime_folder"]
 
 READ_LIMITS = "--unroll-limit 1000000 --max-constexpr-steps 100000000 --allow-use-before-declare"
 _RUNNER = "import sys; from pyosys import libyosys as ys; d = ys.Design(); ys.run_pass('script ' + sys.argv[1], d)"

@@ -24,9 +24,10 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.convert.batch_norm import batch_norms_behind
-from brevitas_a2q.verify.torch_layers import quantized_layers
+from brevitas_a2q.trace import quantized_layers
 
 __all__ = ["correct_bias_"]
+
 
 @torch.no_grad()
 def correct_bias_(model: nn.Module, float_model: nn.Module, images: Tensor, batch_size: int = 128) -> int:

@@ -60,7 +60,6 @@ def certify(
             expected="certify(model, example_inputs)",
             remedy="pass one batch of inputs; their values do not matter",
         )
-    from brevitas_a2q.verify.torch_model import layers_of, uncovered_layers
+    from brevitas_a2q.verify.torch_model import read_model
 
-    layers = layers_of(model_or_path, example_inputs)
-    return certify_layers(layers, uncovered_layers(model_or_path, layers))
+    return certify_layers(*read_model(model_or_path, example_inputs))

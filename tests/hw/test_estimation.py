@@ -35,8 +35,8 @@ def test_rows_add_up_and_carry_what_their_kind_has() -> None:
     assert data["fps"] >= 10_000
     rows = {row["name"]: row for row in data["layers"]}
     assert set(rows["conv1"]) == {
-        "name", "op", "pe", "simd", "multipliers", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles",
-        "depth", "lut_terms",
+        "name", "op", "pe", "simd", "multipliers", "accumulator_bit_width", "lut", "bram18", "uram", "dsp", "ff",
+        "cycles", "depth", "lut_terms",
     }  # fmt: skip
     for row in data["layers"]:
         assert sum(term["lut"] for term in row["lut_terms"]) == pytest.approx(row["lut"], abs=0.5)

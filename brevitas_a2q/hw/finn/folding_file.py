@@ -16,7 +16,7 @@ from brevitas_a2q.hw.finn.flow import FinnOptions, specialized
 from brevitas_a2q.hw.finn.network import FinnLayer
 from brevitas_a2q.hw.finn.unit import Version
 from brevitas_a2q.hw.ir import Folding, Graph, MatrixUnit, SlidingWindow, Unit
-from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, edges, input_width, output_width
+from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, edges
 
 __all__ = ["ALWAYS", "NEVER", "finn_folding", "in_hls"]
 
@@ -100,10 +100,10 @@ def _fifo_depths(graph: Graph, foldings: Mapping[str, Folding]) -> _Depths:
         depth = given[edge.port] if given else LEAST_FIFO_DEPTH
         into = out = depth
         if edge.producer:
-            wide = output_width(units[edge.producer], foldings[edge.producer])
-            narrow = input_width(units[edge.consumer], foldings[edge.consumer], edge.port)
-            into = depth if narrow <= wide else LEAST_FIFO_DEPTH
-            out = depth if wide <= narrow else LEAST_FIFO_DEPTH
+            wrote = units[edge.producer].output_elements(foldings[edge.producer])
+            reads = units[edge.consumer].input_elements(foldings[edge.consumer], edge.port)
+            into = depth if reads <= wrote else LEAST_FIFO_DEPTH
+            out = depth if wrote <= reads else LEAST_FIFO_DEPTH
             written.setdefault(edge.producer, []).append(out)
         read[edge.consumer, edge.port] = into
     return read, written

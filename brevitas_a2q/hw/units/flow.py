@@ -31,6 +31,7 @@ class Flow:
     span: float  # from the first to the last word of an output pixel
     reads_ahead: bool = False  # whether the next pixels of an image are read while this one is written
     spare: int = 0  # pixels beyond those needed that the unit has room for
+    latency: float = 1.0  # of its pipeline
 
     @property
     def pixels(self) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.devices.part import Part
@@ -47,13 +45,11 @@ class GlobalAccPool(Unit):
         return replace(self, input_type=found, output_type=total_type(found, self.input_dim[0] * self.input_dim[1]))
 
     def cycles(self, folding: Folding) -> int:
-        """The sums leave after the last pixel."""
-        return (self.input_dim[0] * self.input_dim[1] + 1) * (self.channels // folding.pe)
+        """The sums leave with the last pixel."""
+        return self.input_dim[0] * self.input_dim[1] * (self.channels // folding.pe)
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
-        interval, tail = cycles / self.pixels, self.channels / folding.pe
-        need = np.maximum.accumulate(self.need(inputs))
-        return Flow(inputs, need, np.full(self.pixels, interval), (interval - tail) / inputs, tail, tail)
+        return replace(super().flow(folding, cycles, inputs), span=self.channels / folding.pe)
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         return [("GlobalAccPool", stream_attributes(self, [1, *self.input_dim]))]

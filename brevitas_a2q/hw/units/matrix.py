@@ -17,7 +17,7 @@ from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
 from brevitas_a2q.hw.cost.synthesis.core import cheaper_core
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_blocks, dsp_core_features
-from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
+from brevitas_a2q.hw.cost.synthesis.thresholds import ThresholdTable, thresholds_bill
 from brevitas_a2q.hw.cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import MemoryCost, place_memory
@@ -165,11 +165,14 @@ class MatrixUnit(Unit):
             self._array(bill, folding, part)
             bill.memory("weight memory", self.weight_memory(folding, part))
             bill.circuit("matrix control", control_features(self.products // folding.simd, self.outputs // folding.pe))
-        if self.thresholds is not None:
-            channels, steps = self.thresholds.shape
-            per_pe, style = max(1, channels // pe), folding.ram_style_thresholds
-            bill.extend(thresholds_bill(steps, self.accumulator_type.bit_width, per_pe, pe, part, style))
+        if self._table is not None:
+            style, width = folding.ram_style_thresholds, self.accumulator_type.bit_width
+            bill.extend(thresholds_bill(self._table, width, pe, part, style))
         return bill
+
+    @cached_property
+    def _table(self) -> ThresholdTable | None:
+        return None if self.thresholds is None else ThresholdTable(self.thresholds)
 
     @property
     def _shares_activations(self) -> bool:

@@ -44,15 +44,15 @@ class MaxPool(Unit):
         return self.input_dim[0] * self.input_dim[1], self.channels
 
     def cycles(self, folding: Folding) -> int:
-        """Every pixel in, every maximum out."""
-        (h, w), (kh, kw) = self.input_dim, self.kernel
-        return h * w + -(-w // kw) * -(-h // kh)
+        """Every pixel in; each maximum leaves with the last pixel of its window."""
+        return self.input_dim[0] * self.input_dim[1]
 
     def need(self, inputs: int) -> Ints:
-        """Its outputs leave when a whole row of them is complete."""
-        height, width = self.input_dim
-        rows = np.minimum((np.arange(self.pooled_dim[0]) + 1) * self.kernel[0], height) - 1
-        return raster(rows.tolist(), [width - 1] * self.pooled_dim[1], width)
+        ends = [
+            (np.minimum((np.arange(outputs) + 1) * kernel, size) - 1).tolist()
+            for outputs, kernel, size in zip(self.pooled_dim, self.kernel, self.input_dim, strict=True)
+        ]
+        return raster(ends[0], ends[1], self.input_dim[1])
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         """dev has no streaming max pool, but a depthwise window and a Pool."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from brevitas_a2q.hw.units.matrix import MatrixUnit
 __all__ = ["Mvau"]
 
 _MOST_HLS_WORDS = 1024
+_LEVELS_PER_REGISTER = 4  # of the adder tree, at 200 MHz
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,12 +56,23 @@ class Mvau(MatrixUnit):
         return self.pixels, self.matrix_width
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
+        """The first outputs of a vector are complete with its last word, the others take the rest of the interval.
+
+        The next vector is read into a second buffer meanwhile, so that words come in as slowly as the unit works.
+        """
         interval = cycles / self.pixels
-        first_outputs = self.matrix_width / folding.simd  # cycles until the first PE outputs are complete
-        read = min(cycles, first_outputs * self.pixels) / inputs
-        tail = max(0.0, interval - first_outputs)
+        tail = max(0.0, interval - self.matrix_width / folding.simd)
         need = np.maximum.accumulate(self.need(inputs))
-        return Flow(inputs, need, np.full(self.pixels, interval), read, tail, tail)
+        reads_ahead = folding.pe < self.matrix_height and folding.compute != "unrolled"
+        vector = inputs // self.pixels if inputs > self.pixels else 1
+        found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, tail)
+        spare = vector if reads_ahead else 0
+        return replace(found, reads_ahead=reads_ahead, spare=spare, latency=self._pipeline(folding))
+
+    def _pipeline(self, folding: Folding) -> float:
+        """Cycles from operands to a result: replay, multiply, the levels of the tree, accumulate, thresholds."""
+        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
+        return 5.0 + ceil((folding.simd - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
 
     def in_hls_legal(self, folding: Folding) -> bool:
         """FINN's HLS unit reads a vector in at most 1024 words (``MVAU_hls.defines``)."""
@@ -79,7 +92,7 @@ class Mvau(MatrixUnit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         bill = super().bill(folding, part)
         if folding.compute != "unrolled" and folding.pe < self.matrix_height:
-            # Every input vector is read once and used for each group of PE outputs.
-            words, width = self.matrix_width // folding.simd, folding.simd * self.input_type.bit_width
+            # Every input vector is read once and used for each group of PE outputs, while the next one comes in.
+            words, width = 2 * self.matrix_width // folding.simd, folding.simd * self.input_type.bit_width
             bill.memory("input buffer", place_memory(words, width, "auto", part, writable=True))
         return bill

@@ -71,7 +71,7 @@ class SlidingWindow(Unit):
         (h, w), (oh, ow) = self.input_dim, self.output_dim
         (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         if folding.parallel_window or self.taps == 1:
-            return h * w * fold + 2
+            return h * w * fold
         if h == 1 and kh == 1:
             skip = fold * (kw - 1) * (sw - 1) - (kw - 1) if self.depthwise else 0
             return ow * kw * fold + skip + 2

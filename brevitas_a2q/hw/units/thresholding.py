@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
-from brevitas_a2q.hw.cost.synthesis.thresholds import thresholds_bill
+from brevitas_a2q.hw.cost.synthesis.thresholds import ThresholdTable, thresholds_bill
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.units.base import Memory, Unit, covering
 from brevitas_a2q.hw.units.finn import Node, Version, threshold_node
@@ -40,10 +41,12 @@ class Thresholding(Unit):
         return [threshold_node(self, self.thresholds, self.activation_bias, self.input_type.name, vectors)]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        rows, steps = self.thresholds.shape
-        per_pe = max(1, rows // folding.pe)
-        style, width = folding.ram_style_thresholds, self.input_type.bit_width
         bill = Bill()
-        bill.extend(thresholds_bill(steps, width, per_pe, folding.pe, part, style))
-        bill.circuit("matrix control", control_features(1, per_pe))
+        width, style = self.input_type.bit_width, folding.ram_style_thresholds
+        bill.extend(thresholds_bill(self._table, width, folding.pe, part, style))
+        bill.circuit("matrix control", control_features(1, self._table.channels_per_pe(folding.pe)))
         return bill
+
+    @cached_property
+    def _table(self) -> ThresholdTable:
+        return ThresholdTable(self.thresholds)

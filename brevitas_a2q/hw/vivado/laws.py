@@ -1,7 +1,7 @@
 """What Vivado makes of FINN's units: structural laws, whose coefficients are fitted to published counts.
 
 Each law says which parts a unit has, as amounts of LUTs or flip-flops per coefficient: bits in registers, multiplexers,
-shift registers, comparators. What is known exactly (words of a LUT memory) is a feature too, whose coefficient says what
+shift registers, comparators. What is known exactly (words of a LUT memory) is a feature too; its coefficient says what
 Vivado takes for it. Names of units are FINN's of any version.
 """
 
@@ -121,8 +121,8 @@ def _matrix(p: Parameters) -> tuple[int, int, int, int, int, int]:
 def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     """Core, the vector in registers behind a multiplexer, comparators, weights and thresholds in memories.
 
-    Weights take block RAM of a depth that is a power of two; each threshold of a PE is a memory of its own, in block RAM
-    where it has more than ``_LUT_THRESHOLD_BITS``.
+    Weights take block RAM of a depth that is a power of two; each threshold of a PE is a memory of its own, in block
+    RAM where it has more than ``_LUT_THRESHOLD_BITS``.
     """
     synapse, neuron, accumulator, steps, pe, simd = _matrix(p)
     weight, activation, mw = p("W"), p("A"), p("MW")

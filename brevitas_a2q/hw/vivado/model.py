@@ -110,7 +110,7 @@ def _cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
         bram18, uram = blocks.bram18, blocks.uram
     used = Resources(counted.lut, bram18, uram, counted.dsp)
     terms = (CostTerm(_TERM, counted.lut, "fitted", counted.band),)
-    return UnitCost(used, unit.cycles(folding), terms, counted.ff)
+    return UnitCost(used, _cycles(unit, folding), terms, counted.ff)
 
 
 def _price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, int]:
@@ -120,10 +120,19 @@ def _price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, i
     return used.lut, used.bram18, used.uram, used.dsp
 
 
+def _cycles(unit: Unit, folding: Folding) -> int:
+    """FINN's max pool writes its row of maxima while it reads nothing; its parallel window starts two words later."""
+    if isinstance(unit, MaxPool):
+        return unit.cycles(folding) + unit.pixels
+    if isinstance(unit, SlidingWindow) and (folding.parallel_window or unit.taps == 1):
+        return unit.cycles(folding) + 2
+    return unit.cycles(folding)
+
+
 def vivado_model(unrolled: bool = False) -> CostModel:
     """FINN's units at the count that Vivado gives.
 
     Args:
         unrolled: Whether a search may choose units of constant weights.
     """
-    return CostModel("vivado", _cost, _price, lambda unit, folding: unit.cycles(folding), unrolled)
+    return CostModel("vivado", _cost, _price, _cycles, unrolled)

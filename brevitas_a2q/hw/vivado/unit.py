@@ -50,7 +50,7 @@ def vivado_unit(op: str, parameters: Mapping[str, Any] | str, part: str | Part =
     Example:
         >>> found = vivado_unit("StreamingFIFO_rtl", "W=8 D=2")
         >>> found.lut, found.bram18
-        (12, 0)
+        (11, 0)
     """
     find_part(part)
     kind = kind_of(op)

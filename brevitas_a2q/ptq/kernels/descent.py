@@ -1,10 +1,11 @@
 """Coordinate descent and exchanges of units within a budget, for least error of a row's output.
 
-For a row of codes ``q`` at scale ``s`` the error is ``s^2 q'Hq - 2 s q'c`` and a constant. With ``r = c/s - Hq`` a change
-``d`` of ``q_i`` alters it (in units of ``s^2``) by ``d^2 H_ii - 2 d r_i``, and a second one of ``q_j`` by its own and
-``2 d_i d_j H_ij``. First each code moves to where its own optimum lies, as far as the others leave room; then units are
-moved singly and in pairs, the steepest first, which is how a full budget is shifted from one weight to another. Ties go
-to the lowest index, and a move must lower the error by more than 1e-9 of ``H_ii``, so that the descent ends.
+For a row of codes ``q`` at scale ``s`` the error is ``s^2 q'Hq - 2 s q'c`` and a constant. With ``r = c/s - Hq`` a
+change ``d`` of ``q_i`` alters it (in units of ``s^2``) by ``d^2 H_ii - 2 d r_i``, and a second one of ``q_j`` by its
+own and ``2 d_i d_j H_ij``. First each code moves to where its own optimum lies, as far as the others leave room; then
+units are moved singly and in pairs, the steepest first, which is how a full budget is shifted from one weight to
+another. Ties go to the lowest index, and a move must lower the error by more than 1e-9 of ``H_ii``, so that the descent
+ends.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _dot(a: Integers, b: Floats) -> float:
 @compiled
 def residual(q: Integers, target: Floats, moments: Floats) -> Floats:
     """``target - H q``.  # shape: (K,)"""
-    r = target.copy()
+    r: Floats = target.copy()
     for i in range(len(q)):
         if q[i] != 0:
             _subtract(r, moments[i], float(q[i]))
@@ -135,9 +136,10 @@ def _exchange(
             plus, minus = sums[0, k], sums[1, k]
             best, bi, bj, ba, bb = 0.0, -1, -1, 0, 0
             for a in range(_KINDS):
-                if fits(plus + _PLUS[a], minus + _MINUS[a], budget) and costs[a, 0] < np.inf:
-                    if costs[a, 0] < best - _STRICT * diagonal[where[a, 0]]:
-                        best, bi, bj, ba = costs[a, 0], where[a, 0], -1, a
+                if costs[a, 0] == np.inf or not fits(plus + _PLUS[a], minus + _MINUS[a], budget):
+                    continue
+                if costs[a, 0] < best - _STRICT * diagonal[where[a, 0]]:
+                    best, bi, bj, ba = costs[a, 0], where[a, 0], -1, a
             for a in range(_KINDS):
                 for b in range(a, _KINDS):
                     if not fits(plus + _PLUS[a] + _PLUS[b], minus + _MINUS[a] + _MINUS[b], budget):
@@ -179,6 +181,7 @@ def descend_row(
     diagonal: Floats,
     scale: float,
     refits: int,
+    exchange: bool,
     largest: int,
     tile: int,
     budget: Limits,
@@ -192,6 +195,7 @@ def descend_row(
         diagonal: Of ``H``.
         scale: ``s``, positive.
         refits: How often the scale may be set to its optimum ``q'c / q'Hq``; 0 keeps it.
+        exchange: Whether units are exchanged; without, codes move one by one only.
         largest: Largest magnitude of a code.
         tile: Weights per accumulation.
         budget: Of each.
@@ -207,7 +211,7 @@ def descend_row(
         for _ in range(_SWEEPS):
             if _sweep(q, r, moments, largest, tile, budget, sums) == 0:
                 break
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS if exchange else 0):
             _exchange(q, r, moments, diagonal, largest, tile, budget, sums)
             if _sweep(q, r, moments, largest, tile, budget, sums) == 0:
                 break

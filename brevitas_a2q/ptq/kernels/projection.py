@@ -1,8 +1,8 @@
 """The nearest row within a budget where every weight counts by the power of its input.
 
-``q_i = round(max(|u_i| - theta / h_i, 0))`` minimizes ``sum h_i (q_i - u_i)^2`` under a cap on ``sum |q_i|``, up to ties
-at the threshold, which are filled one unit at a time by what they gain (Fox's greedy allocation). The thresholds of
-positive and of negative weights follow from which limits of the budget bind.
+``q_i = round(max(|u_i| - theta / h_i, 0))`` minimizes ``sum h_i (q_i - u_i)^2`` under a cap on ``sum |q_i|``, up to
+ties at the threshold, which are filled one unit at a time by what they gain (Fox's greedy allocation). The thresholds
+of positive and of negative weights follow from which limits of the budget bind.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from brevitas_a2q.quant.kernels.compiler import Floats, Integers, compiled
 
 __all__ = ["descend_rows", "project_rows", "search_rows"]
 
-_PATIENCE = 4  # steps of the grid beyond the best
+_PATIENCE = 3  # steps of the grid beyond the best
 
 
 @compiled
@@ -90,7 +90,10 @@ def descend_rows(
     scale: Floats,
     error: Floats,
 ) -> None:
-    """Descend from the projections at these factors of each row's scale, and keep the best of them.
+    """Descend from the projections at these factors of each row's scale, and keep the best.
+
+    Of several starts, the one from which moving codes one by one gets furthest is descended to its end: that takes a
+    fraction of the time that exchanges from all of them take.
 
     Args as in :func:`search_rows`; ``q``, ``scale`` and ``error`` are what was found so far.
     """
@@ -102,12 +105,18 @@ def descend_rows(
         first = scale[row]
         if np.max(diagonal) <= 0:
             continue
+        best, best_scale, least = q[row].copy(), first, np.inf
         for k in range(len(around)):
             trial = q[row].copy()
             if around[k] != 1.0:
                 project_row(w[row] / (first * around[k]), h[row % len(h)], largest, tile, limits, trial)
-            s, found = descend_row(
-                trial, c[row], matrix, diagonal, first * around[k], refits, largest, tile, limits
-            )
-            if found < error[row]:
-                q[row], scale[row], error[row] = trial, s, found
+            if len(around) == 1:
+                best = trial
+                break
+            start = first * around[k]
+            s, found = descend_row(trial, c[row], matrix, diagonal, start, refits, False, largest, tile, limits)
+            if found < least:
+                best, best_scale, least = trial, s, found
+        s, found = descend_row(best, c[row], matrix, diagonal, best_scale, refits, True, largest, tile, limits)
+        if found < error[row]:
+            q[row], scale[row], error[row] = best, s, found

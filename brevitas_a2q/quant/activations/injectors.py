@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from brevitas.inject import ExtendedInjector
-from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
+from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector, ActQuantProxyFromInjectorBase
 from torch import nn
 
 from brevitas_a2q.errors import ModelError
@@ -13,14 +13,12 @@ from brevitas_a2q.quant.activations.proxy import FusedActQuantProxy
 
 __all__ = ["fuse_activations_", "fused"]
 
-_ROLES = ("act_quant", "input_quant", "output_quant")
-
 
 def fused(base: Any) -> Any:
     """Fused form of an activation quantizer: its scale, zero-point, bit width, rounding and granularity are kept.
 
-    Values and gradients are those of the quantizer itself. What one kernel cannot compute (groups, other number formats,
-    stochastic rounding, a delay) goes on by Brevitas' own modules; the layer's quantizer says why as
+    Values and gradients are those of the quantizer itself. What one kernel cannot compute (groups, other number
+    formats, stochastic rounding, a delay) goes on by Brevitas' own modules; the layer's quantizer says why as
     ``unfused_because``.
 
     Args:
@@ -61,9 +59,12 @@ def fuse_activations_(model: nn.Module) -> dict[str, str]:
             module.__class__ = FusedActQuantProxy
             module.quant_injector = module.quant_injector.let(proxy_class=FusedActQuantProxy)
             module.fuse_()
-        elif isinstance(module, ActQuantProxyFromInjector) and type(module) is not FusedActQuantProxy:
-            if module.is_quant_enabled:
-                kept[name] = f"{type(module).__name__} has no fused form"
-        if isinstance(module, FusedActQuantProxy) and module.unfused_because is not None:
-            kept[name] = module.unfused_because
+        if isinstance(module, FusedActQuantProxy):
+            reason = module.unfused_because
+        elif isinstance(module, ActQuantProxyFromInjectorBase) and module.is_quant_enabled:
+            reason = f"{type(module).__name__} has no fused form"
+        else:
+            continue
+        if reason is not None:
+            kept[name] = reason
     return kept

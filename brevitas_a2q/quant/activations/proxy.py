@@ -35,6 +35,8 @@ class FusedActQuantProxy(ActQuantProxyFromInjector):
     """
 
     unfused_because: str | None = None
+    fused_activation_quant_proxy: Any
+    export_mode: Any
 
     @property
     def requires_export_handler(self) -> bool:

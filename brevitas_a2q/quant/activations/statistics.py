@@ -1,8 +1,8 @@
 """Scales and zero-points while statistics of activations are collected, in step with Brevitas' own modules.
 
-Their percentiles are found without sorting (:mod:`brevitas_a2q.quant.functional.selection`), and of what a ReLU in front
-lets through, which need not be computed for that. Everything is kept where Brevitas keeps it, so that the two can take
-turns.
+Their percentiles are found without sorting (:mod:`brevitas_a2q.quant.functional.selection`), and of what a ReLU in
+front lets through, which need not be computed for that. Everything is kept where Brevitas keeps it, so that the two can
+take turns.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from brevitas.core.utils import inplace_momentum_update, inplace_tensor_add, inplace_tensor_mul
+from brevitas.core.utils import inplace_momentum_update, inplace_tensor_mul
 from torch import Tensor, nn
 
 from brevitas_a2q.quant.activations.anatomy import kind_of
 from brevitas_a2q.quant.functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
 
-__all__ = ["Clamp", "collecting_scale", "collecting_zero_point", "is_percentile"]
+__all__ = ["Clamp", "collecting_scale", "is_percentile"]
 
 Clamp = tuple[float, float]
 
@@ -44,16 +44,15 @@ def _percentile(stats: Any, x: Tensor, clamp: Clamp) -> tuple[Tensor, Tensor]:
     return x, (highest - lowest).abs()
 
 
-def _remember(module: Any, found: Tensor, counter: int, first: Any) -> None:
+def _remember(scaling: Any, found: Tensor, counter: int) -> None:
     if counter == 0:
-        first(module.buffer, found.detach())
+        inplace_tensor_mul(scaling.buffer, found.detach())
     else:
-        inplace_momentum_update(module.buffer, found.detach(), module.momentum, counter, counter + 1)
+        inplace_momentum_update(scaling.buffer, found.detach(), scaling.momentum, counter, counter + 1)
+    scaling.counter = counter + 1
 
 
-def collecting_scale(
-    scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, counter: int
-) -> tuple[Tensor, Tensor]:
+def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, counter: int) -> tuple[Tensor, Tensor]:
     """What ``ParameterFromRuntimeStatsScaling`` does in a step of its collection.
 
     Args:
@@ -70,6 +69,5 @@ def collecting_scale(
     found = found.view(scaling.value.shape) + 0.0 * scaling.value  # so that the parameter has a gradient
     found = scaling.clamp_scaling(found)
     if not scaling.local_loss_mode:
-        _remember(scaling, found, counter, inplace_tensor_mul)
-        scaling.counter = counter + 1
+        _remember(scaling, found, counter)
     return x, found / threshold

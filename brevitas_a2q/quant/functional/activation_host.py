@@ -10,37 +10,14 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional import activation_device
+from brevitas_a2q.quant.functional.memory import line, packed
 from brevitas_a2q.quant.functional.numeric import compute_dtype
 from brevitas_a2q.quant.kernels.activation import activate, activation_gradients
 from brevitas_a2q.quant.kernels.threads import in_parts, parts_of
 
-__all__ = ["flat", "gradients", "packed", "quantize"]
+__all__ = ["gradients", "quantize"]
 
-_BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # as kernels.halves reads them
 _RESOLUTION = {torch.bfloat16: 8, torch.float16: 11}  # bits of the significand
-
-
-def packed(tensor: Tensor) -> Tensor:
-    """The tensor, copied where its values do not lie next to each other in memory."""
-    return tensor if tensor.is_contiguous() or _is_dense(tensor) else tensor.contiguous()
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    # Whether it is a permutation of a contiguous tensor, channels-last for example.
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
-
-
-def flat(tensor: Tensor) -> Any:
-    """Values of a packed tensor in the order of memory, as kernels read them."""
-    line = torch.as_strided(tensor, (tensor.numel(),), (1,))
-    bits = _BITS.get(tensor.dtype)
-    return line.numpy() if bits is None else line.view(bits).numpy()
 
 
 class _Layout(NamedTuple):
@@ -63,7 +40,7 @@ def _layout(x: Tensor, scale: Tensor, zero_point: Tensor) -> _Layout | None:
     if len(varying) > 1:
         return None
     channels = max(len(s), len(z))
-    return _Layout(*(np.resize(value, channels) for value in (s, z)), x.stride(varying.pop()))
+    return _Layout(np.resize(s, channels), np.resize(z, channels), x.stride(varying.pop()))
 
 
 def _code_limits(bit_width: Tensor, signed: bool, narrow: bool, dtype: torch.dtype) -> tuple[float, float]:
@@ -94,12 +71,10 @@ def quantize(
     values = packed(x)
     layout = _layout(values, scale, zero_point)
     if layout is None:
-        return activation_device.quantize(
-            x, scale, zero_point, bit_width, signed, narrow, rounding, low, high
-        )
+        return activation_device.quantize(x, scale, zero_point, bit_width, signed, narrow, rounding, low, high)
     out = torch.empty_like(values)
     limits = low, high, *_code_limits(bit_width, signed, narrow, x.dtype)
-    rest = flat(values), flat(out), layout.scale, layout.zero_point, *limits, rounding, layout.inner
+    rest = line(values), line(out), layout.scale, layout.zero_point, *limits, rounding, layout.inner
     in_parts(activate, [(first, last, *rest) for first, last in _parts(values, layout)])
     return out
 
@@ -124,14 +99,12 @@ def gradients(
     values = packed(x)
     layout = _layout(values, scale, zero_point)
     if layout is None:
-        return activation_device.gradients(
-            grad, x, scale, zero_point, bit_width, signed, narrow, rounding, low, high
-        )
+        return activation_device.gradients(grad, x, scale, zero_point, bit_width, signed, narrow, rounding, low, high)
     for_x = torch.empty_like(values)
     if grad.stride() != values.stride() or grad.dtype != values.dtype:
         grad = torch.empty_like(values).copy_(grad)
     limits = low, high, *_code_limits(bit_width, signed, narrow, x.dtype)
-    rest = flat(values), flat(grad), layout.scale, layout.zero_point, *limits, rounding, layout.inner, flat(for_x)
+    rest = line(values), line(grad), layout.scale, layout.zero_point, *limits, rounding, layout.inner, line(for_x)
     parts = _parts(values, layout)
     sums = np.zeros((len(parts), len(layout.scale), 3))
     in_parts(activation_gradients, [(*part, *rest, sums[n]) for n, part in enumerate(parts)])

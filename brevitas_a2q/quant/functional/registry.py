@@ -1,4 +1,4 @@
-"""Operators of this package in torch's dispatcher: schema, kernels by device, shapes and gradient, in one place each."""
+"""Operators in torch's dispatcher: schema, kernels by device, shapes and gradient of each in one place."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional.activation_host import flat, packed
+from brevitas_a2q.quant.functional.memory import line, packed
 from brevitas_a2q.quant.functional.numeric import compute_dtype
 from brevitas_a2q.quant.functional.registry import Operator
 from brevitas_a2q.quant.kernels.selection import keep_largest
@@ -55,9 +55,10 @@ def _on_host(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Ten
     if k > max(1, values.numel() // _FEW):
         return _anywhere(x, k, what, low, high)
     parts = parts_of(values.numel(), values.numel())
-    line, kind = flat(values), np.float64 if compute_dtype(x.dtype) == torch.float64 else np.float32
+    kind = np.float64 if compute_dtype(x.dtype) == torch.float64 else np.float32
     kept, places = np.empty((len(parts), 2 * k), kind), np.empty((len(parts), 2 * k), np.int64)
-    counts = in_parts(keep_largest, [(*part, line, what, low, high, kept[n], places[n]) for n, part in enumerate(parts)])
+    arguments = [(*part, line(values), what, low, high, kept[n], places[n]) for n, part in enumerate(parts)]
+    counts = in_parts(keep_largest, arguments)
     found = np.concatenate([kept[n, :count] for n, count in enumerate(counts)])
     where = np.concatenate([places[n, :count] for n, count in enumerate(counts)])
     if len(found) < k:
@@ -67,9 +68,9 @@ def _on_host(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Ten
 
 
 def _anywhere(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    line = torch.as_strided(packed(x), (x.numel(),), (1,)).clamp(low, high)
-    line = line.abs() if what == MAGNITUDE else line * what
-    wide = line.float() if line.dtype in (torch.float16, torch.bfloat16) else line
+    values = torch.as_strided(packed(x), (x.numel(),), (1,)).clamp(low, high)
+    values = values.abs() if what == MAGNITUDE else values * what
+    wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
     value, place = torch.kthvalue(wide, x.numel() - k + 1)
     return value.to(x.dtype), place
 

@@ -43,7 +43,7 @@ def _rounded(u: Any, rounding: int) -> Any:
 
 
 @inlined
-def _quantized(raw: Any, step: Any, zero: Any, shifted: bool, limits: Any, rounding: int, like: Any) -> Any:
+def _quantized(raw: Any, step: Any, zero: Any, shifted: Any, limits: Any, rounding: int, like: Any) -> Any:
     low, high, q_min, q_max = limits
     u = settle(_clamped(raw, low, high) / step, like)
     u = settle(u + zero, like) if shifted else u
@@ -53,7 +53,7 @@ def _quantized(raw: Any, step: Any, zero: Any, shifted: bool, limits: Any, round
 
 
 @inlined
-def _slopes(raw: Any, outer: Any, step: Any, zero: Any, shifted: bool, limits: Any, rounding: int, like: Any) -> Any:
+def _slopes(raw: Any, outer: Any, step: Any, zero: Any, shifted: Any, limits: Any, rounding: int, like: Any) -> Any:
     """Gradient of a value, and what it adds to those of the scale, of ``q_max`` and of ``q_min``."""
     low, high, q_min, q_max = limits
     nothing = step - step
@@ -101,9 +101,7 @@ def _backward(x: Any, grad: Any, step: Any, zero: Any, limits: Any, rounding: in
 
 
 @compiled_sums
-def _backward_rows(
-    x: Any, grad: Any, s: Floats, z: Floats, limits: Any, rounding: int, grad_x: Any, sums: Any
-) -> None:
+def _backward_rows(x: Any, grad: Any, s: Floats, z: Floats, limits: Any, rounding: int, grad_x: Any, sums: Any) -> None:
     channels, shifted = len(s), z.any()
     for start in range(0, len(x), channels):
         for i in range(channels):

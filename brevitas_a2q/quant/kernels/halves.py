@@ -1,8 +1,8 @@
 """Sixteen-bit floats inside of kernels, which Numba does not compute with: bfloat16 as uint16, float16 as int16.
 
-The type of an array says what its bits mean, so that one kernel serves all types: ``load`` gives a value to compute with,
-``settle`` rounds a result to what the type holds, as every operation of PyTorch does, and ``store`` gives its bits. For
-float32 and float64 all three do nothing. They are branch-free, and loops over them run in vector registers.
+The type of an array says what its bits mean, so that one kernel serves all types: ``load`` gives a value to compute
+with, ``settle`` rounds a result to what the type holds, as every operation of PyTorch does, and ``store`` gives its
+bits. For float32 and float64 all three do nothing. They are branch-free, and loops over them run in vector registers.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
 // Test bench pieces for simulators of Verilog: a reader of input words, a comparison of a unit's words, a FIFO's fill.
 `default_nettype none
-module words_in #(parameter W = 8, parameter TOTAL = 1, parameter PER_IMAGE = 1, parameter FILE = "") (
+module words_in #(parameter W = 8, parameter TOTAL = 1, parameter PER_IMAGE = 1, parameter FILE = "",
+                  parameter SEED = 1) (
     input wire clk, input wire enabled, input wire [31:0] gap, input wire ready, output wire [W-1:0] data,
     output reg valid, input wire [31:0] cycle);
-  integer file, sent, code;
+  integer file, sent, code, seed;
   reg [W-1:0] word, next;
   assign data = word;
-  initial begin sent = 0; valid = 0; word = 0; file = $fopen(FILE, "r"); end
+  initial begin seed = SEED + 1; sent = 0; valid = 0; word = 0; file = $fopen(FILE, "r"); end
   always @(posedge clk) if (enabled) begin
     if (valid & ready) begin
       if (sent % PER_IMAGE == 0) $display("START %0d", cycle);
       sent = sent + 1;
     end
     if (~valid | ready) begin
-      if (sent < TOTAL && $unsigned($random) % 1000 >= gap) begin
+      if (sent < TOTAL && $unsigned($random(seed)) % 1000 >= gap) begin
         code = $fscanf(file, "%h", next); word <= next; valid <= 1;
       end else valid <= 0;
     end

@@ -29,7 +29,10 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
   wire last_sf;
   wire [(SF > 1 ? $clog2(SF) : 1)-1:0] sf;
   counter #(.N(SF)) products (.clk(clk), .rst(rst), .step(go), .n(sf), .last(last_sf));
-  counter #(.N(DEPTH)) addresses (.clk(clk), .rst(rst), .step(go), .n(address), .last());
+  generate
+    if (NF == 1) begin : one_group assign address = sf; end
+    else begin : groups counter #(.N(DEPTH)) addresses (.clk(clk), .rst(rst), .step(go), .n(address), .last()); end
+  endgenerate
   reg [X-1:0] x0;
   reg [PE*SIMD*W-1:0] w0;
   always @(posedge clk) if (en) x0 <= in_data;
@@ -114,6 +117,10 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
         if (rst) checked <= 0; else checked <= en & valid[S-1];
       end
       assign over[i] = checked & exact != accumulator;
+`ifdef FORMAL
+      dot_product_proof #(.SF(SF), .S(S), .P(P), .E(E)) proof (
+          .clk(clk), .rst(rst), .en(en), .valid(valid), .sf(sf), .accumulator(accumulator), .exact(exact));
+`endif
     end else begin : unchecked
       assign over[i] = 1'b0;
     end

@@ -1,26 +1,38 @@
 // First-in first-out buffer of D words of W bits. A word that goes in comes out one cycle later at the earliest.
-// Rate: one word in and one out a cycle. BLOCK = 0: LUT memory, read as it leaves; 1: block RAM with a register behind
-// it, which is one of the D words (latency two cycles).
+// Rate: one word in and one out a cycle. Two words are registers. More are a memory: LUTs, read as a word leaves, or with
+// BLOCK = 1 block RAM with a register behind it, which is one of the D words (latency two cycles).
 `default_nettype none
 module fifo #(parameter W = 8, parameter D = 2, parameter BLOCK = 0) (
     input wire clk, input wire rst,
     input wire [W-1:0] in_data, input wire in_valid, output wire in_ready,
     output wire [W-1:0] out_data, output wire out_valid, input wire out_ready);
-  localparam M = BLOCK ? D - 1 : D;  // words in the memory
+  localparam M = BLOCK && D > 3 ? D - 1 : D;  // words in the memory
   localparam B = M > 1 ? $clog2(M) : 1, C = $clog2(M + 1);
-  reg [B-1:0] wp, rp;
   reg [C-1:0] n;
   wire put = in_valid & in_ready;
   wire get;
   assign in_ready = n != M;
   always @(posedge clk)
-    if (rst) begin wp <= 0; rp <= 0; n <= 0; end
-    else begin
-      if (put) wp <= wp == M - 1 ? {B{1'b0}} : wp + 1'b1;
-      if (get) rp <= rp == M - 1 ? {B{1'b0}} : rp + 1'b1;
-      if (put & ~get) n <= n + 1'b1; else if (get & ~put) n <= n - 1'b1;
+    if (rst) n <= 0;
+    else if (put & ~get) n <= n + 1'b1;
+    else if (get & ~put) n <= n - 1'b1;
+  wire [B-1:0] wp, rp;
+  generate if (M > 2) begin : pointers
+    counter #(.N(M)) write (.clk(clk), .rst(rst), .step(put), .n(wp), .last());
+    counter #(.N(M)) read (.clk(clk), .rst(rst), .step(get), .n(rp), .last());
+  end else begin : no_pointers
+    assign wp = 0; assign rp = 0;
+  end endgenerate
+  generate if (D == 2) begin : registers
+    reg [W-1:0] first, second;
+    assign out_data = first;
+    assign out_valid = n != 0;
+    assign get = out_valid & out_ready;
+    always @(posedge clk) begin
+      if (put) second <= in_data;
+      if (n == 0 | get) first <= n == 2 ? second : in_data;
     end
-  generate if (BLOCK) begin : block
+  end else if (M != D) begin : block
     (* ram_style = "block" *) reg [W-1:0] mem [0:M-1];
     reg [W-1:0] q;
     reg v;

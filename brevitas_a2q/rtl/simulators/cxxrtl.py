@@ -11,7 +11,8 @@ import sys
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
 from brevitas_a2q.rtl.design_header import cxxrtl_header
-from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, run_tool, stamp_of
+from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, stamp_of
+from brevitas_a2q.rtl.tools import run_tool
 from brevitas_a2q.rtl.verilog import TOP
 from brevitas_a2q.rtl.yosys import READ_LIMITS, run_yosys, runtime_folder
 
@@ -48,10 +49,12 @@ class Cxxrtl:
         options = ["-std=c++17", "-O1" if job.long else "-O0", "-w", f"-I{runtime_folder()}"]
         if compiled(job, texts, options):
             return
+        sources = " ".join(os.path.relpath(path, job.memories) for path in job.sources)
+        target = os.path.relpath(job.build / "design.cc", job.memories)
         script = (
-            f"read_slang {READ_LIMITS} -D OBSERVE -G CHECK=1 --top {TOP} {' '.join(os.path.relpath(path, job.memories) for path in job.sources)}\n"
+            f"read_slang {READ_LIMITS} -D OBSERVE -G CHECK=1 --top {TOP} {sources}\n"
             f"hierarchy -top {TOP}; proc; flatten; opt_expr; opt_clean\n"
-            f"write_cxxrtl -g0 {os.path.relpath(job.build / 'design.cc', job.memories)}\n"
+            f"write_cxxrtl -g0 {target}\n"
         )
         run_yosys(script, job.build / "design.ys", "Yosys (CXXRTL)", job.memories)
         run_tool([*compiler, *options, "-o", "bench", "bench.cpp"], "the C++ compiler", job.build)

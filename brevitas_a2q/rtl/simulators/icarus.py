@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 from brevitas_a2q.rtl.bench_files import bench_source, verilog_bench
-from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, run_tool
+from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled
+from brevitas_a2q.rtl.tools import run_tool
 
 __all__ = ["Icarus"]
 

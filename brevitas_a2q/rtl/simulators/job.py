@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brevitas_a2q.errors import RtlError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import Plan
 from brevitas_a2q.rtl.netlist import Netlist
 
-__all__ = ["Job", "Raw", "Simulator", "compiled", "run_tool", "stamp_of"]
+__all__ = ["Job", "Raw", "Simulator", "compiled", "stamp_of"]
 
 Raw = dict[str, Any]
 
@@ -47,35 +45,6 @@ class Simulator(Protocol):
 
     def run(self, job: Job, gap: int, stall: int, seed: int) -> Raw:
         """Run the bench; gaps and stalls in permille of the cycles."""
-
-
-def run_tool(command: Sequence[str | Path], what: str, folder: Path, limit: float | None = None) -> str:
-    """Run a program and return what it wrote.
-
-    Raises:
-        RtlError: With the last lines it wrote, if it fails, does not exist or takes more than ``limit`` seconds.
-    """
-    try:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=limit,
-        )
-    except FileNotFoundError as error:
-        raise RtlError(f"cannot be started ({error.strerror})", where=what) from error
-    except subprocess.TimeoutExpired as error:
-        raise RtlError(f"took more than {limit:g} seconds", where=what) from error
-    if done.returncode:
-        (folder / "failed.log").write_text(done.stdout + done.stderr)
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        wrong = [line for line in lines if "rror" in line] or lines[-1:]
-        text = wrong[0][:300] if wrong else "no message"
-        raise RtlError(f"failed with status {done.returncode}: {text}", where=what, remedy=f"see {folder}/failed.log")
-    return done.stdout
 
 
 def compiled(job: Job, texts: dict[str, str], options: Sequence[str]) -> bool:

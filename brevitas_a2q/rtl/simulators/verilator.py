@@ -8,7 +8,8 @@ import shutil
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
 from brevitas_a2q.rtl.design_header import verilator_header
-from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, run_tool, stamp_of
+from brevitas_a2q.rtl.simulators.job import Job, Raw, compiled, stamp_of
+from brevitas_a2q.rtl.tools import run_tool
 from brevitas_a2q.rtl.verilog import TOP
 
 __all__ = ["Verilator"]
@@ -29,7 +30,13 @@ class Verilator:
 
     def compile(self, job: Job) -> None:
         texts = {"design.h": verilator_header(job.netlist, job.plan), "bench.cpp": bench_source("bench.cpp")}
-        options = (*_OPTIONS, "-CFLAGS", "-O1" if job.long else "-O0", "-MAKEFLAGS", "OPT_FAST= OPT_SLOW= OPT_GLOBAL=-O1")
+        options = (
+            *_OPTIONS,
+            "-CFLAGS",
+            "-O1" if job.long else "-O0",
+            "-MAKEFLAGS",
+            "OPT_FAST= OPT_SLOW= OPT_GLOBAL=-O1",
+        )
         if compiled(job, texts, options):
             return
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *options, "-Wno-fatal", "-Wno-lint"]

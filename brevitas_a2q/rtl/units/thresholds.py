@@ -8,7 +8,6 @@ import numpy as np
 
 from brevitas_a2q.bounds import IntRange, required_bit_width
 from brevitas_a2q.hw.ir import Thresholding
-from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.rtl.circuit import Circuit, Context, Port, kind_of, value_type
 from brevitas_a2q.rtl.memory_image import Memory
@@ -80,5 +79,3 @@ def thresholding(unit: Thresholding, context: Context) -> Circuit:
         memories={f"t_{name}": memory for name, memory in tables.files()},
         depth_cycles=tables.bits * (1 + block),
     )
-
-

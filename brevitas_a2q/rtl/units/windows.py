@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw.cost.synthesis.windows import window_words
 from brevitas_a2q.hw.ir import DepthToSpace, DownSampler, Mvau, Padding, PixelPadding, SlidingWindow, Unit, Upsample
 from brevitas_a2q.rtl.circuit import Circuit, Context, Port
 from brevitas_a2q.rtl.units.matrix import by_group
@@ -44,7 +43,7 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
         parameters = {**geometry, "CF": words, "BLOCK": block}
         return Circuit("window_parallel", parameters, (port,), Port(folding.simd * taps, unit.output_type))
     groups = window_groups(unit, context)
-    depth = max(2, window_words(unit, folding.simd))
+    depth = max(2, unit.buffer_words(folding.simd))
     block = context.in_blocks(depth, port.width, folding.ram_style, writable=True)
     parameters = {**geometry, "G": groups, "CI": words // groups, "D": depth, "BLOCK": block}
     return Circuit("window", parameters, (port,), Port(folding.simd, unit.output_type), depth_cycles=2)
