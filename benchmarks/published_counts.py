@@ -22,7 +22,7 @@ import numpy as np
 
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.hw import find_part, finn_node, ir
-from brevitas_a2q.hw.cost.synthesis import cost
+from brevitas_a2q.hw.cost.model import cost
 from brevitas_a2q.ir.datatypes import IntType
 
 HERE = Path(__file__).resolve().parent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import TypeAlias
 
@@ -17,11 +16,11 @@ import numpy.typing as npt
 
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Compute, Folding, Graph, Mvau, Pool, SlidingWindow, Unit, Vvau
+from brevitas_a2q.hw.ir import Folding, Graph, Pool, SlidingWindow, Unit, Vvau
 from brevitas_a2q.hw.prices import Price, Prices
 from brevitas_a2q.hw.streams import input_width, output_width
 
-__all__ = ["Choices", "choices_of", "divisors", "groups"]
+__all__ = ["Choices", "choices_of", "groups"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -57,17 +56,6 @@ class Choices:
         return {unit.name: folding for unit, folding in zip(self.units, self.foldings[row], strict=True)}
 
 
-@cache
-def divisors(number: int) -> tuple[int, ...]:
-    """Divisors in ascending order.
-
-    Example:
-        >>> divisors(12)
-        (1, 2, 3, 4, 6, 12)
-    """
-    return tuple(d for d in range(1, number + 1) if number % d == 0)
-
-
 def groups(graph: Graph) -> list[tuple[Unit, ...]]:
     """Units that are folded together: depthwise pairs, and every other unit alone, in graph order."""
     windows = {u.name for u in graph.units if isinstance(u, SlidingWindow) and u.depthwise}
@@ -88,11 +76,11 @@ def choices_of(
     Args:
         units: One unit, or a depthwise window and its reader.
         part: Part in force; UltraRAM is offered only where it has some.
-        model: Cost model.
+        model: Cost model, and which units it may choose.
         max_cycles: Leave out foldings slower than this, unless there is no faster one.
         weights: Keep only the cheapest memory styles by these weights; see :class:`Prices`.
     """
-    plain = list(_foldings(units))
+    plain = list(_foldings(units, part, model.unrolled))
     cycles = np.array([max(model.cycles(u, f) for u, f in zip(units, row, strict=True)) for row in plain])
     if max_cycles is not None and cycles.min() <= max_cycles:
         plain = [row for row, needed in zip(plain, cycles, strict=True) if needed <= max_cycles]
@@ -116,25 +104,10 @@ def choices_of(
     )
 
 
-def _foldings(units: tuple[Unit, ...]) -> Iterator[tuple[Folding, ...]]:
+def _foldings(units: tuple[Unit, ...], part: Part, unrolled: bool) -> Iterator[tuple[Folding, ...]]:
     """Legal foldings that differ in parallelism or multipliers, not in memory styles."""
-    for folding in _single(units[-1]):
+    for folding in units[-1].foldings(part, unrolled):
         if len(units) == 1:
             yield (folding,)
         else:
             yield Folding(simd=folding.pe, parallel_window=folding.simd > 1), folding
-
-
-def _single(unit: Unit) -> Iterator[Folding]:
-    computes: tuple[Compute, ...] = ("lut", "dsp") if isinstance(unit, Mvau | Vvau) else ("auto",)
-    for pe, simd in product(divisors(unit.pe_limit), divisors(unit.simd_limit)):
-        if isinstance(unit, Vvau) and simd > 1 and pe != unit.channels:
-            continue
-        for compute in computes:
-            yield Folding(pe, simd, compute)
-    if isinstance(unit, Mvau | Vvau):
-        yield Folding(unit.pe_limit, unit.simd_limit, "unrolled")
-    elif isinstance(unit, SlidingWindow):
-        # A parallel window needs all channels in a word, or channels that do not meet (depthwise).
-        for simd in divisors(unit.simd_limit) if unit.depthwise else (unit.channels,):
-            yield Folding(simd=simd, parallel_window=True)

@@ -16,7 +16,7 @@ from typing import Literal
 from brevitas_a2q.errors import PartError
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import MemoryStyle
+from brevitas_a2q.hw.units.folding import MemoryStyle
 
 __all__ = [
     "MemoryCost",

@@ -1,6 +1,6 @@
 """When every pixel of several images passes every unit of a folded network: a max-plus recurrence over pixels.
 
-With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevitas_a2q.hw.flow`):
+With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevitas_a2q.hw.units.flow`):
 
     end[p] = max(end[p - 1] + interval[p], arrival[need[p]] + tail)
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brevitas_a2q.hw.flow import Floats, Flow, Ints
 from brevitas_a2q.hw.ir import DuplicateStreams, Graph
+from brevitas_a2q.hw.units.flow import Floats, Flow, Ints
 
 __all__ = ["Trace", "earliest", "largest_fill", "postponed"]
 

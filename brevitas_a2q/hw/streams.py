@@ -12,21 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from brevitas_a2q.hw.ir import (
-    Concat,
-    DataWidthConverter,
-    DepthToSpace,
-    Fifo,
-    Folding,
-    Graph,
-    LabelSelect,
-    MaxPool,
-    Mvau,
-    SlidingWindow,
-    Unit,
-    Upsample,
-    Vvau,
-)
+from brevitas_a2q.hw.ir import DataWidthConverter, Fifo, Folding, Graph, Unit
 from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = [
@@ -36,17 +22,12 @@ __all__ = [
     "edges",
     "fifo",
     "fifo_depth",
-    "input_elements",
     "input_width",
-    "output_elements",
     "output_width",
     "words_per_pixel",
 ]
 
 LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
-
-# Kinds that FINN streams a whole pixel at a time, whatever the folding.
-_WHOLE_PIXEL = (MaxPool, Concat, Upsample, DepthToSpace)
 
 
 @dataclass(frozen=True)
@@ -65,52 +46,19 @@ def edges(graph: Graph) -> Iterator[Edge]:
             yield Edge(producer, unit.name, port)
 
 
-def input_elements(unit: Unit, folding: Folding, port: int = 0) -> int:
-    """Elements in one word that the unit reads."""
-    if isinstance(unit, Mvau | SlidingWindow):
-        return folding.simd
-    if isinstance(unit, Vvau):
-        return folding.simd * folding.pe
-    if isinstance(unit, Concat):
-        return unit.input_channels[port]
-    if isinstance(unit, DepthToSpace):
-        return unit.channels * unit.block_size**2
-    if isinstance(unit, _WHOLE_PIXEL):
-        return unit.channels
-    return folding.simd if unit.simd_limit > 1 else folding.pe
-
-
-def output_elements(unit: Unit, folding: Folding) -> int:
-    """Elements in one word that the unit writes."""
-    if isinstance(unit, SlidingWindow):
-        return folding.simd * (unit.kernel[0] * unit.kernel[1] if folding.parallel_window else 1)
-    if isinstance(unit, Mvau | Vvau):
-        return folding.pe
-    if isinstance(unit, LabelSelect):
-        return 1
-    if isinstance(unit, _WHOLE_PIXEL):
-        return unit.channels
-    return folding.simd if unit.simd_limit > 1 else folding.pe
-
-
 def input_width(unit: Unit, folding: Folding, port: int = 0) -> int:
     """Bits in one word that the unit reads."""
-    return input_elements(unit, folding, port) * unit.input_type.bit_width
+    return unit.input_elements(folding, port) * unit.input_type.bit_width
 
 
 def output_width(unit: Unit, folding: Folding) -> int:
     """Bits in one word that the unit writes."""
-    return output_elements(unit, folding) * unit.output_type.bit_width
+    return unit.output_elements(folding) * unit.output_type.bit_width
 
 
 def words_per_pixel(unit: Unit, folding: Folding) -> int:
     """Words that carry one pixel (one window, behind a sliding window) out of the unit."""
-    elements = unit.channels
-    if isinstance(unit, SlidingWindow):
-        elements *= unit.kernel[0] * unit.kernel[1]
-    if isinstance(unit, LabelSelect):
-        elements = unit.k
-    return -(-elements // output_elements(unit, folding))
+    return -(-unit.elements_per_pixel // unit.output_elements(folding))
 
 
 def fifo_depth(

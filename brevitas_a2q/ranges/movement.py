@@ -79,7 +79,7 @@ def _constant_moved(x: Value, shape: tuple[int, ...], move: Callable[[Array], Ar
     def spread(array: Array) -> Array:
         return array.reshape(()) if array.size == 1 else aligned(move(np.broadcast_to(array, x.shape)), len(shape))
 
-    integers = np.ascontiguousarray(move(np.broadcast_to(x.codes.lo, x.shape)))
+    integers = move(np.broadcast_to(x.codes.lo, x.shape)).copy()
     scale, zero_point = spread(x.codes.scale), spread(x.codes.zero_point)
     codes = replace(x.codes, scale=scale, zero_point=zero_point, lo=integers, hi=integers)
     return Value.constant(number, codes, x.origin)

@@ -108,7 +108,8 @@ class Product:
         if self.op == "ConvTranspose":
             spread = np.broadcast_to(per_channel.reshape(-1, 1, *(1 for _ in kernel)), tuple(weight_shape))
             return self.rows(np.ascontiguousarray(spread))
-        grouped = np.repeat(per_channel.reshape(self.groups, -1), weight_shape[0] // self.groups, axis=0)
+        by_group = per_channel.reshape(self.groups, -1)
+        grouped = by_group if self.groups == 1 else np.repeat(by_group, weight_shape[0] // self.groups, axis=0)
         return np.repeat(grouped, prod(kernel), axis=1)
 
 

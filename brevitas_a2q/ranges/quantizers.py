@@ -26,7 +26,7 @@ from brevitas_a2q.ranges.annotation import (
     full_rank,
 )
 from brevitas_a2q.ranges.datatypes import IntType
-from brevitas_a2q.ranges.rounding import quotients, sums
+from brevitas_a2q.ranges.rounding import products, quotients, sums
 from brevitas_a2q.ranges.value import Codes, Value
 
 __all__ = ["ROUNDING_MODES", "bipolar", "quantize", "round_as", "threshold", "truncate"]
@@ -70,8 +70,8 @@ class _Steps:
 
 def _steps(x: Value, scale: Array, zero_point: Array) -> _Steps:
     scale, zero_point = np.asarray(scale, np.float64), np.asarray(zero_point, np.float64)
-    if not scale.size or not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise RangeError("found a scale that is not positive", expected="finite scales above 0")
+    if not scale.size or not (np.isfinite(scale).all() and (scale != 0).all()):
+        raise RangeError("found a scale of zero, or none", expected="finite scales other than 0")
     if not zero_point.size or (zero_point != np.round(zero_point)).any() or (np.abs(zero_point) > 1 << 24).any():
         raise RangeError("found a zero-point that is not a small integer", expected="integers")
     try:
@@ -107,7 +107,7 @@ def quantize(
 
     Args:
         x: Real values.
-        scale: Positive; shape broadcastable with the input.
+        scale: Not zero; shape broadcastable with the input.
         zero_point: Integral; shape broadcastable with the input.
         bits: Of the codes; one signed bit is -1 or 1, by sign.
         signed: Whether codes are two's complement.
@@ -125,12 +125,12 @@ def quantize(
     # A float32 limit above 24 bits is rounded; what it lets through is clipped again as integers.
     ends = (np.clip(round_as(rounding, np.clip(end, bottom, top)), bottom, top) for end in (steps.lo, steps.hi))
     lo, hi = (end.astype(np.int64) - steps.zero_point for end in ends)
-    return Value.integers(steps.shape, Codes(steps.scale, lo, hi, dtype, steps.zero_point, narrow), origin)
+    return Value.of_codes(steps.shape, Codes(steps.scale, lo, hi, dtype, steps.zero_point, narrow), origin)
 
 
 def _signs(steps: _Steps, lo: FloatArray, hi: FloatArray, origin: str) -> Value:
     low, high = (np.where(end >= 0, 1, -1).astype(np.int64) - steps.zero_point for end in (lo, hi))
-    return Value.integers(steps.shape, Codes(steps.scale, low, high, IntType("BIPOLAR"), steps.zero_point), origin)
+    return Value.of_codes(steps.shape, Codes(steps.scale, low, high, IntType("BIPOLAR"), steps.zero_point), origin)
 
 
 def bipolar(x: Value, scale: Array, origin: str = "") -> Value:
@@ -176,7 +176,7 @@ def truncate(
     lo, hi = (end.astype(np.int64) for end in ends)
     step = np.asarray(float(output_scale))
     codes = Codes.plain(step, lo, hi) if dtype is None else Codes(step, lo, hi, dtype, np.zeros((), np.int64), narrow)
-    return Value.integers(steps.shape, codes, origin)
+    return Value.of_codes(steps.shape, codes, origin)
 
 
 def threshold(
@@ -211,8 +211,14 @@ def threshold(
     steps = IntRange(bias, bias + limits.shape[1])
     if dtype is None or not (dtype.range.contains(steps)):
         dtype = IntType.smallest(steps)
-    codes = Codes(np.asarray(float(np.float32(scale))), lo, hi, dtype, np.zeros((), np.int64))
-    return Value.integers(x.shape, codes, origin)
+    step = np.asarray(float(np.float32(scale)))
+    codes = Codes(step, lo, hi, dtype, np.zeros((), np.int64))
+    if not bias:
+        return Value.of_codes(x.shape, codes, origin)
+    # The bias is added after the count has been scaled, so the error is that of the larger of the two.
+    offset = np.asarray(float(np.float32(bias * step)))
+    counts = products(((lo - bias).astype(np.float64), (hi - bias).astype(np.float64)), (step, step))
+    return Value.of(x.shape, codes, *sums(counts, (offset, offset)), origin)
 
 
 def _counts(x: FloatArray, thresholds: FloatArray, axis: int) -> IntArray:

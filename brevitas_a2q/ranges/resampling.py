@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from brevitas_a2q.ranges.annotation import RangeError
+from brevitas_a2q.ranges.annotation import Array, RangeError
 from brevitas_a2q.ranges.movement import along, permute, reshape, take
 from brevitas_a2q.ranges.rounding import UNIT, widened
 from brevitas_a2q.ranges.value import Value
@@ -58,7 +58,7 @@ def _check_block(height: int, width: int, block: int) -> None:
         raise RangeError(f"found blocks of {block} in {height} by {width} pixels", expected="whole blocks")
 
 
-def resize(x: Value, indices: Sequence[Sequence[int] | range | None]) -> Value:
+def resize(x: Value, indices: Sequence[Sequence[int] | range | Array | None]) -> Value:
     """Nearest neighbours: for every axis the element that each output reads; None leaves an axis as it is."""
     if len(indices) != x.rank:
         raise RangeError(f"found indices of {len(indices)} axes", expected=f"{x.rank}")

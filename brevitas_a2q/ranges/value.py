@@ -156,7 +156,7 @@ class Value:
         return cls(shape, aligned(joined(lo, np.min), rank), aligned(joined(hi, np.max), rank), None, origin)
 
     @classmethod
-    def integers(cls, shape: tuple[int, ...], codes: Codes, origin: str = "") -> Value:
+    def of_codes(cls, shape: tuple[int, ...], codes: Codes, origin: str = "") -> Value:
         """Integers times a scale, as a quantizer makes them."""
         return cls.of(shape, codes, *codes.enclosure(), origin)
 

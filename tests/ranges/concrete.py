@@ -36,7 +36,7 @@ def codes(rng, shape, *, scale=None, uniform=False):
     one = _varying(rng, shape, lambda size: rng.integers(-20, 20, size))
     lo, hi = one, one + _varying(rng, one.shape, lambda size: rng.integers(0, 15, size))
     lo = np.broadcast_to(lo, np.broadcast_shapes(lo.shape, hi.shape))
-    value = Value.integers(
+    value = Value.of_codes(
         shape, Codes(np.asarray(scale, np.float64), lo, hi, IntType("INT8"), np.zeros((), np.int64)), "test"
     )
     tensors, integers = [], []

@@ -16,7 +16,7 @@ ZERO = np.zeros((), np.int64)
 def test_per_channel_ranges_of_a_large_image_stay_per_channel():
     shape = (1, 3, 4096, 4096)
     hi = np.array([1, 2, 3]).reshape(1, 3, 1, 1)
-    value = Value.integers(shape, Codes(np.ones(()), ZERO, hi, IntType("UINT4"), ZERO))
+    value = Value.of_codes(shape, Codes(np.ones(()), ZERO, hi, IntType("UINT4"), ZERO))
     padded = table.pad(value, [(0, 0), (0, 1), (1, 1), (1, 1)])
     moved = table.reshape(table.permute(padded, (0, 2, 3, 1)), (4098 * 4098, 4))
     assert moved.codes is not None
@@ -98,7 +98,7 @@ def test_parameters_that_do_not_fit():
 def test_scale_per_channel_follows_padding():
     """Padding along the channels behind scales per channel: each channel keeps its own."""
     scale = np.array([1.0, 16.0]).reshape(1, 2, 1, 1)
-    x = Value.integers((1, 2, 4, 4), Codes(scale, ZERO, ZERO + 15, IntType("UINT4"), ZERO))
+    x = Value.of_codes((1, 2, 4, 4), Codes(scale, ZERO, ZERO + 15, IntType("UINT4"), ZERO))
     padded = table.pad(x, [(0, 0), (0, 2), (0, 0), (0, 0)])
     assert padded.codes is not None
     assert padded.codes.scale.reshape(-1).tolist() == [1, 16, 16, 16]

@@ -18,8 +18,8 @@ from functools import lru_cache
 
 from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import MemoryStyle
 from brevitas_a2q.hw.memory import part_share, place_memory
+from brevitas_a2q.hw.units.folding import MemoryStyle
 
 __all__ = [
     "binary_search",
