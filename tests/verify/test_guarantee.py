@@ -13,7 +13,6 @@ import torch
 from brevitas.quant import Int8AccumulatorAwareZeroCenterWeightQuant
 from torch import Tensor, nn
 
-from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.ir.reader import read_network
