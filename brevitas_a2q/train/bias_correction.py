@@ -28,6 +28,7 @@ from brevitas_a2q.verify.torch_layers import quantized_layers
 
 __all__ = ["correct_bias_"]
 
+
 @torch.no_grad()
 def correct_bias_(model: nn.Module, float_model: nn.Module, images: Tensor, batch_size: int = 128) -> int:
     """Correct the mean of every layer's output for these images, in place.

@@ -72,6 +72,8 @@ def quantize_activation(
     if scale.dim() or zero_point.dim():
         x = x.expand(torch.broadcast_shapes(x.shape, scale.shape, zero_point.shape))
     how = codes.signed, codes.narrow, codes.rounding, low, high
+    if torch.compiler.is_compiling() and not x.is_cpu:  # whose compiler joins what it sees with what comes before
+        return activation_device.composed(x.to(kind), scale, zero_point, bit_width, *how)
     out: Tensor = _quantize(x.to(kind), scale, zero_point, bit_width, *how)
     return out
 
