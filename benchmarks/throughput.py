@@ -164,20 +164,21 @@ def measure(job: dict[str, Any], variants: tuple[str, ...], steps: int) -> list[
         for _ in range(steps):
             for name, process in processes.items():
                 told[name].append(ask(process, "\n"))
-    seconds = {name: [step["seconds"] for step in steps_of] for name, steps_of in told.items()}
+    taken = {name: [step["seconds"] for step in steps_of] for name, steps_of in told.items()}
     base = "float" if "float" in told else variants[0]
     return [
         {
             "variant": name,
             "step_ms": round(1000 * statistics.median(times), 2),
+            "steps_ms": [round(1000 * seconds) for seconds in times],
             "images_per_second": round(job["batch_size"] / statistics.median(times), 1),
             # Of steps next to each other, so that a machine that is busy for a while counts for both.
-            "ratio_to_float": round(statistics.median(a / b for a, b in zip(times, seconds[base], strict=True)), 3),
+            "ratio_to_float": round(statistics.median(a / b for a, b in zip(times, taken[base], strict=True)), 3),
             "peak_mib": round(told[name][-1]["peak_mib"]),
             "memory_to_float": round(told[name][-1]["peak_mib"] / told[base][-1]["peak_mib"], 3),
             "until_first_step_s": round(first[name], 1),
         }
-        for name, times in seconds.items()
+        for name, times in taken.items()
     ]
 
 

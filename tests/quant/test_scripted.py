@@ -48,7 +48,9 @@ def test_brevitas_jit_gives_the_same_values() -> None:
 
 @pytest.mark.parametrize("tile", [None, 7])
 @pytest.mark.parametrize("name", ["Int8ProjectedA2QWeightPerChannelFloat", "Int8A2QPlusWeightPerChannelFloat"])
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore:`torch.jit.trace:FutureWarning"
+)
 def test_models_can_be_traced(name: str, tile: int | None) -> None:
     options = {"weight_accumulator_bit_width": 12, "weight_accumulator_tile": tile}
     act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
