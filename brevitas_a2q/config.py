@@ -32,7 +32,7 @@ _RANGES: Final = {
     "input_bit_width": (1, MAX_INPUT_BITS),
     "tile": (1, None),
 }
-_BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed")
+_BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed", "fused_activations")
 
 
 def _check(owner: Any, where: str) -> None:
@@ -117,6 +117,8 @@ class A2QConfig:
         exempt_bit_width: Weight and input width of the first and last layer of a float model when they are exempt.
         tile: Weights per tile of a multi-stage accumulator; None for a single stage.
         skip_first_and_last: Leave the first and last layer unconstrained, as the papers do.
+        fused_activations: Quantize each activation by one kernel instead of by Brevitas' operations; the values are the
+            same.
         rules: Applied in order; the last one that matches and sets a value wins.
 
     Example:
@@ -132,6 +134,7 @@ class A2QConfig:
     exempt_bit_width: int = 8
     tile: int | None = None
     skip_first_and_last: bool = True
+    fused_activations: bool = True
     rules: tuple[LayerRule, ...] = field(default=())
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from brevitas_a2q.convert.brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert.float_model import FLOAT_LAYERS, InputType, quantize_float_model_
 from brevitas_a2q.convert.report import ConversionReport, ConversionRow
 from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.quant.activations import fuse_activations_
 from brevitas_a2q.quant.layers import learn_input_ranges
 from brevitas_a2q.quant.layout import WeightLayout
 from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
@@ -72,10 +73,11 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         skipped = _extend_brevitas_model_(model, config, example_inputs)
     else:
         skipped, inputs = _convert_float_model_(model, config)
+    unfused = fuse_activations_(model) if config.fused_activations else {}
     ran = learn_input_ranges(model, example_inputs)
     if ran is not None:
         skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
-    return ConversionReport(tuple(_rows(model, skipped, inputs)))
+    return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()))
 
 
 def _check_rules(config: A2QConfig, names: list[str]) -> None:

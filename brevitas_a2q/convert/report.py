@@ -50,9 +50,15 @@ class ConversionRow:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """Every layer with weights, constrained or skipped; ``str()`` gives a table."""
+    """Every layer with weights, constrained or skipped; ``str()`` gives a table.
+
+    Attributes:
+        rows: The layers.
+        unfused: Activation quantizers that go on by Brevitas' operations, by name, each with the reason.
+    """
 
     rows: tuple[ConversionRow, ...]
+    unfused: tuple[tuple[str, str], ...] = ()
 
     @property
     def constrained(self) -> tuple[ConversionRow, ...]:
@@ -69,4 +75,7 @@ class ConversionReport:
         widths = [max(len(cells[i]) for cells in table) for i in range(len(_COLUMNS))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table]
         lines.insert(1, "  ".join("-" * width for width in widths))
+        lines += [
+            f"{name}: activations are quantized by Brevitas' operations: {reason}" for name, reason in self.unfused
+        ]
         return "\n".join(line.rstrip() for line in lines)

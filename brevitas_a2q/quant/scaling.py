@@ -7,10 +7,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from brevitas_a2q.quant.scripted import kind_of, scripted_forward
 
 __all__ = ["LearnedScaling"]
 
@@ -71,8 +72,9 @@ class LearnedScaling(ParameterFromStatsFromParameterScaling):
         """
         value: Tensor = self.value
         if not self.init_done:
+            start = scripted_forward(self) or super().forward
             with torch.no_grad():
-                super().forward(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
+                start(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
         low, high = _exponents(value.dtype, threshold if isinstance(threshold, float) else 1.0)
         exponent = value if self._rounded is None else self._rounded(value)
         scale: Tensor = _PowerOfTwo.apply(exponent, low, high)
@@ -82,4 +84,4 @@ class LearnedScaling(ParameterFromStatsFromParameterScaling):
     def _rounded(self) -> Any:
         """What makes the exponent an integer, for scales that are powers of two."""
         restrict: Any = self.stats_scaling_impl.restrict_clamp_scaling.restrict_value_impl
-        return restrict.float_to_int_impl if isinstance(restrict, PowerOfTwoRestrictValue) else None
+        return restrict.float_to_int_impl if kind_of(restrict) == "PowerOfTwoRestrictValue" else None

@@ -14,6 +14,7 @@ from brevitas.proxy.runtime_quant import FusedActivationQuantProxy
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.quant.activations import FusedActivation
 from brevitas_a2q.train.config import RuntimeConfig
 from brevitas_a2q.train.model_state import ModelState
 
@@ -92,7 +93,8 @@ def compiled(
 
     if not wants(runtime.compile, next(model.parameters()).device):
         return model
-    activations = [module for module in model.modules() if isinstance(module, FusedActivationQuantProxy)]
+    kinds = (FusedActivationQuantProxy, FusedActivation)
+    activations = [module for module in model.modules() if isinstance(module, kinds)]
     # Of any size, so that layers share a graph; a whole model is faster for the sizes that it sees.
     faster = _with_compiled(activations, model, dynamic=True) if activations else _with_compiled([model], model)
     before = ModelState.of(model)

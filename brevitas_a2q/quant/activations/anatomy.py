@@ -8,15 +8,11 @@ from typing import Any
 from torch import nn
 
 from brevitas_a2q.quant.kernels.activation import CEIL, DPU, FLOOR, ROUND, TO_ZERO
+from brevitas_a2q.quant.scripted import kind_of
 
-__all__ = ["ROUNDINGS", "clamp_of", "kind_of", "unfusable"]
+__all__ = ["ROUNDINGS", "clamp_of", "unfusable"]
 
 ROUNDINGS = {"RoundSte": ROUND, "FloorSte": FLOOR, "CeilSte": CEIL, "RoundToZeroSte": TO_ZERO, "DPURoundSte": DPU}
-
-
-def kind_of(module: nn.Module) -> str:
-    """Name of the class that a module is of, or was before it was scripted."""
-    return str(getattr(module, "original_name", type(module).__name__))
 
 
 def clamp_of(activation: nn.Module | None) -> tuple[float, float] | None:

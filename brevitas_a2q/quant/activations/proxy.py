@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from brevitas_a2q.quant.activations.anatomy import unfusable
 from brevitas_a2q.quant.activations.tensor_quant import FusedIntQuant
 
-__all__ = ["FusedActQuantProxy"]
+__all__ = ["FusedActQuantProxy", "FusedActivation"]
 
 
-class _FusedActivation(nn.Module):
+class FusedActivation(nn.Module):
     """An activation function and its quantizer, as one where it can be."""
 
     def __init__(self, activation_impl: nn.Module, tensor_quant: nn.Module) -> None:
@@ -57,7 +57,7 @@ class FusedActQuantProxy(ActQuantProxyFromInjector):
         if self.unfused_because is None:
             tensor_quant = FusedIntQuant(fused.tensor_quant)
             tensor_quant.train(fused.training)
-            self.fused_activation_quant_proxy = _FusedActivation(fused.activation_impl, tensor_quant)
+            self.fused_activation_quant_proxy = FusedActivation(fused.activation_impl, tensor_quant)
             self.fused_activation_quant_proxy.training = fused.training
 
     def forward(self, x: Any) -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 from brevitas.core.utils import inplace_momentum_update, inplace_tensor_mul
 from torch import Tensor, nn
 
-from brevitas_a2q.quant.activations.anatomy import kind_of
 from brevitas_a2q.quant.functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
+from brevitas_a2q.quant.scripted import kind_of
 
 __all__ = ["Clamp", "collecting_scale", "is_percentile"]
 

@@ -8,9 +8,10 @@ from typing import Any
 from brevitas import is_dynamo_compiling
 from torch import Tensor, nn
 
-from brevitas_a2q.quant.activations.anatomy import ROUNDINGS, clamp_of, kind_of
+from brevitas_a2q.quant.activations.anatomy import ROUNDINGS, clamp_of
 from brevitas_a2q.quant.activations.statistics import Clamp, collecting_scale, is_percentile
 from brevitas_a2q.quant.functional.activation import Codes, quantize_activation
+from brevitas_a2q.quant.scripted import kind_of
 
 __all__ = ["FusedIntQuant"]
 

@@ -44,9 +44,9 @@ def normalized_quantize(
     """A2Q, or A2Q+ where ``centred``; see :func:`a2q_quantize`."""
 
     def quantize(part: Tensor, step: Tensor, limits: Budget, log2_norm: Tensor) -> Tensor:
-        has_room = part.shape.numel() > part.shape[0]  # one weight has none for centring
+        has_room = part.numel() > int(part.shape[0])  # one weight has none for centring
         how = int(q_min), int(q_max), centred and has_room
-        out: Tensor = normalize(part, step, log2_norm, limits, *how)[0]
+        out: Tensor = normalize(part, step, log2_norm, limits.table, *how)[0]
         return out
 
     return in_tiles(quantize, weight, scale, budget, tile, norm)

@@ -66,14 +66,23 @@ def quantize_activation(
         >>> quantize_activation(number([-1.0, 0.3, 9.0]), number(0.5), number(0.0), number(2.0), Codes(False, False))
         tensor([0.0000, 0.5000, 1.5000])
     """
-    kind = torch.result_type(x, scale)
+    kind = _joint_type(x, scale)
     if zero_point.dim():
         kind = torch.promote_types(kind, zero_point.dtype)
     if scale.dim() or zero_point.dim():
         x = x.expand(torch.broadcast_shapes(x.shape, scale.shape, zero_point.shape))
     how = codes.signed, codes.narrow, codes.rounding, low, high
+    if torch.compiler.is_compiling() and not x.is_cpu:  # whose compiler joins what it sees with what comes before
+        return activation_device.composed(x.to(kind), scale, zero_point, bit_width, *how)
     out: Tensor = _quantize(x.to(kind), scale, zero_point, bit_width, *how)
     return out
+
+
+def _joint_type(x: Tensor, scale: Tensor) -> torch.dtype:
+    # As torch.result_type, which compilers cannot trace: single numbers do not widen a tensor's type.
+    if bool(x.dim()) == bool(scale.dim()):
+        return torch.promote_types(x.dtype, scale.dtype)
+    return x.dtype if x.dim() else scale.dtype
 
 
 _ARGUMENTS = (

@@ -6,13 +6,14 @@ Sixteen-bit types are computed as PyTorch computes them, one rounding after each
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.kernels.activation import CEIL, DPU, FLOOR, ROUND, TO_ZERO
 
-__all__ = ["code_limits", "gradients", "quantize"]
+__all__ = ["code_limits", "composed", "gradients", "quantize"]
 
 _RESOLUTION = {torch.bfloat16: 8, torch.float16: 11}  # bits of the significand
 
@@ -39,6 +40,37 @@ def _rounded(u: Tensor, rounding: int) -> Tensor:
         return torch.where((u < 0) & (u - torch.floor(u) == 0.5), torch.ceil(u), torch.round(u))
     by = {ROUND: torch.round, FLOOR: torch.floor, CEIL: torch.ceil, TO_ZERO: torch.trunc}[rounding]
     return by(u)
+
+
+class _Straight(torch.autograd.Function):
+    """Rounding whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, rounding: int) -> Tensor:
+        return _rounded(u, rounding)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+def composed(
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    bit_width: Tensor,
+    signed: bool,
+    narrow: bool,
+    rounding: int,
+    low: float,
+    high: float,
+) -> Tensor:
+    """The same with gradients of its own, for compilers that make one kernel of operations they can see."""
+    q_min, q_max = (limit.to(x.dtype) for limit in code_limits(bit_width, signed, narrow, x.dtype))
+    codes: Tensor = _Straight.apply(x.clamp(low, high) / scale + zero_point, rounding)
+    codes = torch.where(codes > q_max, q_max, codes)
+    codes = torch.where(codes < q_min, q_min, codes)
+    return ((codes - zero_point) * scale).to(x.dtype)
 
 
 def quantize(

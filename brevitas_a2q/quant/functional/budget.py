@@ -70,6 +70,16 @@ class Budget(_Limits):
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
 
     @cached_property
+    def table(self) -> Tensor:
+        """The four limits as one tensor, as operators take them.  # shape: (4, 1) or (4, C)"""
+        return torch.stack(torch.broadcast_tensors(*(limit.reshape(-1) for limit in self)))
+
+    @classmethod
+    def of_table(cls, table: Tensor) -> Budget:
+        """The inverse of :attr:`table`."""
+        return cls(*table.reshape(4, *([] if table.shape[1] == 1 else [-1, 1])).unbind())
+
+    @cached_property
     def arrays(self) -> _Arrays:
         """The four limits for kernels, of one element or one per channel."""
         x_lo, x_hi, upper, lower = (limit.reshape(-1).numpy() for limit in self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,12 +13,6 @@ from brevitas_a2q.quant.functional.numeric import compute_dtype, summed_like
 from brevitas_a2q.quant.functional.registry import Operator
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
-
-_Budget = Sequence[Tensor]
-
-
-def _limits(budget: _Budget) -> Budget:
-    return budget if isinstance(budget, Budget) else Budget(*budget)
 
 
 def _rows(weight: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,14 +30,14 @@ def _row(weight: Tensor, *more: int) -> Tensor:
 # --- the projection ---------------------------------------------------------------------------------------------------
 
 
-def _project(weight: Tensor, scale: Tensor, budget: _Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
-    return host.project(weight, scale, _limits(budget), q_min, q_max)
+def _project(weight: Tensor, scale: Tensor, budget: Tensor, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
+    return host.project(weight, scale, Budget.of_table(budget), q_min, q_max)
 
 
 def _project_anywhere(
-    weight: Tensor, scale: Tensor, budget: _Budget, q_min: int, q_max: int
+    weight: Tensor, scale: Tensor, budget: Tensor, q_min: int, q_max: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    out, codes, normals = device.project(*_rows(weight, scale), _limits(budget), q_min, q_max)
+    out, codes, normals = device.project(*_rows(weight, scale), Budget.of_table(budget), q_min, q_max)
     return torch.empty_like(weight).copy_(out.view(weight.shape)), _like(codes, weight), normals
 
 
@@ -82,7 +75,7 @@ def _projection_gradient(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor
 
 
 project = Operator(
-    "project(Tensor weight, Tensor scale, Tensor[] budget, int q_min, int q_max) -> (Tensor, Tensor, Tensor)",
+    "project(Tensor weight, Tensor scale, Tensor budget, int q_min, int q_max) -> (Tensor, Tensor, Tensor)",
     cpu=_project,
     anywhere=_project_anywhere,
     shapes=lambda weight, *_: (torch.empty_like(weight), _codes(weight), _row(weight, 4)),
@@ -95,16 +88,16 @@ project = Operator(
 
 
 def _normalize(
-    weight: Tensor, scale: Tensor, norm: Tensor, budget: _Budget, q_min: int, q_max: int, centred: bool
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: Tensor, q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return host.normalize(weight, scale, norm, _limits(budget), q_min, q_max, centred)
+    return host.normalize(weight, scale, norm, Budget.of_table(budget), q_min, q_max, centred)
 
 
 def _normalize_anywhere(
-    weight: Tensor, scale: Tensor, norm: Tensor, budget: _Budget, q_min: int, q_max: int, centred: bool
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: Tensor, q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows, step = _rows(weight, scale)
-    out, codes, columns = device.normalize(rows, step, norm, _limits(budget), q_min, q_max, centred)
+    out, codes, columns = device.normalize(rows, step, norm, Budget.of_table(budget), q_min, q_max, centred)
     return torch.empty_like(weight).copy_(out.view(weight.shape)), _like(codes, weight), columns
 
 
@@ -141,7 +134,7 @@ def _normalization_gradient(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Ten
 
 
 normalize = Operator(
-    "normalize(Tensor weight, Tensor scale, Tensor norm, Tensor[] budget, int q_min, int q_max, bool centred)"
+    "normalize(Tensor weight, Tensor scale, Tensor norm, Tensor budget, int q_min, int q_max, bool centred)"
     " -> (Tensor, Tensor, Tensor)",
     cpu=_normalize,
     anywhere=_normalize_anywhere,

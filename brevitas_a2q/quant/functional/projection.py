@@ -40,7 +40,7 @@ def projected_quantize(
     """
 
     def quantize(part: Tensor, step: Tensor, limits: Budget) -> Tensor:
-        out: Tensor = project(part, step, limits, int(q_min), int(q_max))[0]
+        out: Tensor = project(part, step, limits.table, int(q_min), int(q_max))[0]
         return out
 
     return in_tiles(quantize, weight, scale, budget, tile)

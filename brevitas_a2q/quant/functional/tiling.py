@@ -39,10 +39,10 @@ def in_tiles(
         tile: Products in a tile; None for whole rows.
         *per_tile: Tensors of shape ``(C, tiles)``, or ``(C, 1)`` where all tiles of a row share a value.
     """
-    if tile is None or tile * weight.shape[0] >= weight.shape.numel():
+    if tile is None or tile * int(weight.shape[0]) >= weight.numel():
         return quantize(weight, scale, budget, *per_tile)
     shape, weight, scale = weight.shape, weight.flatten(1), scale.reshape(-1, 1)
-    channels, length = weight.shape
+    channels, length = (int(size) for size in weight.shape)  # tensors to torch.jit.trace otherwise
     tiles, rest = divmod(length, tile)
     columns = [value.expand(channels, tile_count(length, tile)) for value in per_tile]
     rows = (channels * tiles, 1)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from brevitas_a2q.quant.kernels.compiler import inlined
+from brevitas_a2q.quant.kernels.compiler import compiled, inlined
 
 __all__ = ["load", "settle", "store"]
 
@@ -59,7 +59,8 @@ def _load_float16(value: Any) -> Any:
     return _float(_bits(size) | special | np.uint32(np.uint32(wide & np.uint32(0x8000)) << np.uint32(16)))
 
 
-def _settle_float16(value: Any, like: Any) -> Any:
+@compiled
+def _settled_float16(value: Any) -> Any:
     bits = _bits(value)
     magnitude = np.uint32(bits & _SIZE)
     size = _float(magnitude)
@@ -72,13 +73,22 @@ def _settle_float16(value: Any, like: Any) -> Any:
     return signed if value == value else np.float32(np.nan)
 
 
-def _store_float16(value: Any, like: Any) -> Any:
+def _settle_float16(value: Any, like: Any) -> Any:
+    return _settled_float16(value)
+
+
+@compiled
+def _stored_float16(value: Any) -> Any:
     bits = _bits(value)
     size = _float(bits & _SIZE)
     low = np.uint32(_bits(size * _HALF_DOWN) >> np.uint32(13))
     low = np.uint32(0x7C00) if size >= _HALF_LIMIT else low
     low = low if value == value else np.uint32(0x7E00)
     return np.int16(np.uint16(low | np.uint32(np.uint32(bits & _SIGN) >> np.uint32(16))))
+
+
+def _store_float16(value: Any, like: Any) -> Any:
+    return _stored_float16(value)
 
 
 def _same(value: Any) -> Any:

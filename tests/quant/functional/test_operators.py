@@ -1,0 +1,81 @@
+"""What torch asks of registered operators: schema, shapes, gradients, and that compilers may trace them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from brevitas_a2q.quant.functional import activation_device, make_budget, projected_quantize
+from brevitas_a2q.quant.functional.activation import Codes, quantize_activation
+from brevitas_a2q.quant.functional.activation_device import composed
+from brevitas_a2q.quant.functional.selection import kth_largest
+
+assert kth_largest  # imported, so that it is registered
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def arguments(layout: torch.memory_format) -> dict[str, tuple[Any, ...]]:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 5, 5).contiguous(memory_format=layout).requires_grad_()
+    scale = torch.full((4, 1, 1, 1), 0.3, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3).contiguous(memory_format=layout).requires_grad_()
+    limits = make_budget(8, 4, False).table
+    number = torch.tensor
+    return {
+        "quantize_activation": (
+            x,
+            number(0.2, requires_grad=True),
+            number(0.0),
+            number(4.0),
+            False,
+            False,
+            0,
+            0.0,
+            6.0,
+        ),
+        "kth_largest": (x, 3, 0, 0.0, 6.0),
+        "project": (weight, scale, limits, -7, 7),
+        "normalize": (weight, scale, torch.zeros(4, 1, requires_grad=True), limits, -7, 7, True),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of opcheck's
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["quantize_activation", "kth_largest", "project", "normalize"])
+def test_operators_pass_opcheck(name: str, layout: torch.memory_format) -> None:
+    torch.library.opcheck(getattr(torch.ops.brevitas_a2q, name).default, arguments(layout)[name])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_layout_of_weights_changes_no_integer(signed: bool) -> None:
+    weight = torch.randn(8, 6, 3, 3, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # full of ties
+    scale, budget = torch.full((8, 1), 0.2), make_budget(9, 4, signed)
+    lying = weight.contiguous(memory_format=torch.channels_last)
+    got = projected_quantize(lying, scale, budget, -7, 7)
+    assert got.stride() == lying.stride()
+    assert torch.equal(got, projected_quantize(weight, scale, budget, -7, 7))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("name", ["composed", "anywhere"])
+def test_other_devices_compute_the_same(name: str, per_channel: bool) -> None:
+    x = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    shape = (1, 4, 1, 1) if per_channel else ()
+    leaves = [x, torch.full(shape, 0.3), torch.full(shape, 2.0), torch.tensor(4.0)]
+    how = True, True, 0, 0.0, 6.0
+    want, got = ([leaf.clone().double().requires_grad_() for leaf in leaves] for _ in range(2))
+    expected = quantize_activation(*want, Codes(True, True), 0.0, 6.0)
+    grad = torch.randn_like(expected)
+    expected.backward(grad)
+    if name == "composed":
+        out = composed(*got, *how)
+        found = torch.autograd.grad(out, got, grad)
+    else:  # the kernel for every other device
+        out = activation_device.quantize(*(leaf.detach() for leaf in got), *how)
+        found = activation_device.gradients(grad, *(leaf.detach() for leaf in got), *how)
+    torch.testing.assert_close(out, expected)
+    for one, other in zip(found, want, strict=True):
+        torch.testing.assert_close(one, other.grad)
