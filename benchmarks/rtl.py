@@ -56,7 +56,7 @@ def path_of(network: str, folder: Path) -> Path:
         from brevitas_a2q import export_qonnx
         from brevitas_a2q.models import QuantSpec, build_model
 
-        model = build_model("digits_cnn", QuantSpec()).train()
+        model = build_model("digits-cnn", QuantSpec()).train()
         x = torch.rand(16, 1, 8, 8)
         model(x)
         export_qonnx(model.eval(), x[:1], path)

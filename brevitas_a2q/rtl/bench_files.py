@@ -74,7 +74,7 @@ def write_vectors(
 
 def bench_source(name: str) -> str:
     """A file of the benches that come with the package."""
-    return files("brevitas_a2q.rtl").joinpath("bench", name).read_text(encoding="utf-8")
+    return (files("brevitas_a2q.rtl") / "bench" / name).read_text(encoding="utf-8")
 
 
 def verilog_bench(netlist: Netlist, plan: Plan, folder: Path) -> str:
@@ -114,8 +114,8 @@ def verilog_bench(netlist: Netlist, plan: Plan, folder: Path) -> str:
         )
         reports.append(f"tap_{i}")
     for i in range(plan.fifos):
-        ports = f".clk(clk), .enabled(enabled), .put(put[{i}]), .got(got[{i}])"
-        lines.append(f"  fill #(.INDEX({i})) fill_{i} ({ports});")
+        wires = f".clk(clk), .enabled(enabled), .put(put[{i}]), .got(got[{i}])"
+        lines.append(f"  fill #(.INDEX({i})) fill_{i} ({wires});")
         reports.append(f"fill_{i}")
     for i in range(plan.accumulators):
         lines.append(f"  flag #(.INDEX({i})) flag_{i} (.clk(clk), .enabled(enabled), .overflow(overflow[{i}]));")

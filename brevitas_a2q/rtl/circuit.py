@@ -11,7 +11,7 @@ from brevitas_a2q.hw.memory import place_memory
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.rtl.memory_image import Memory
 
-__all__ = ["Circuit", "Context", "Port", "kind_of", "value_type"]
+__all__ = ["Circuit", "Context", "Port", "Value", "kind_of", "value_type"]
 
 Value = int | str
 

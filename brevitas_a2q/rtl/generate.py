@@ -55,7 +55,7 @@ def tree_levels_at(clock_mhz: float) -> int:
 
 def hdl_source(name: str) -> str:
     """The Verilog of a module."""
-    return files("brevitas_a2q.rtl").joinpath("hdl", f"{name}.v").read_text(encoding="utf-8")
+    return (files("brevitas_a2q.rtl") / "hdl" / f"{name}.v").read_text(encoding="utf-8")
 
 
 def used_modules(netlist: Netlist) -> list[str]:

@@ -12,7 +12,7 @@ from math import lcm
 from typing import Any
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw.ir import Graph, Unit
+from brevitas_a2q.hw.ir import Graph, SlidingWindow, Unit
 from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH
 from brevitas_a2q.rtl.circuit import Circuit, Context, Port, Value, kind_of
 from brevitas_a2q.rtl.memory_image import Memory
@@ -113,8 +113,8 @@ class _Builder:
             stream = self.unread[producer].pop(0)
             if producer:
                 # Where branches meet, one waits for a whole pixel of the other, however little of it is left over.
-                spare = -(-self.producers[producer].channels // stream.port.elements) if len(unit.inputs) > 1 else 0
-                stream = self._between(stream, wanted.elements, label, prefix, spare)
+                spare = self.producers[producer].channels if len(unit.inputs) > 1 else 0
+                stream = self._between(stream, unit, wanted.elements, spare, label, prefix)
             inputs.append(self._cast(stream, wanted, label, prefix))
         copies = circuit.copies
         outputs = tuple(Stream(f"{name}_o{i}" if copies > 1 else f"{name}_o", circuit.output) for i in range(copies))
@@ -128,22 +128,22 @@ class _Builder:
     def _add(self, name: str, module: str, parameters: Any, inputs: Any, outputs: Any, row: str, *rest: Any) -> None:
         self.instances.append(Instance(name, module, parameters, inputs, outputs, row, *rest))
 
-    def _between(self, stream: Stream, elements: int, label: str, prefix: str, spare: int) -> Stream:
-        """A FIFO, and a width converter on the side where words are wider."""
-        early = stream.port.elements <= elements
-        if early:
-            stream = self._fifo(stream, label, prefix, spare)
-        stream = self._resized(stream, elements, label, prefix)
-        return stream if early else self._fifo(stream, label, prefix, spare)
+    def _between(self, stream: Stream, unit: Unit, elements: int, spare: int, label: str, prefix: str) -> Stream:
+        """A FIFO on the narrower side of a width converter, so that it stores as few unused bits as may be.
 
-    def _fifo(self, stream: Stream, label: str, prefix: str, spare: int) -> Stream:
-        """A FIFO as deep as the estimate has it, and ``spare`` words more."""
-        depth, width = max(LEAST_FIFO_DEPTH, self.depths.get(f"{label}/fifo", 0)) + spare, stream.port.width
-        block = self.context.in_blocks(depth, width, "auto", writable=True)
+        A window fills its buffer faster than a converter widens, so its FIFO holds wide words.
+        """
+        depth, narrow = self.depths.get(f"{label}/fifo", 0), min(stream.port.elements, elements)
+        early = stream.port.elements <= elements and not isinstance(unit, SlidingWindow)
+        if not early:
+            stream = self._resized(stream, elements, label, prefix)
+        held = stream.port.elements
+        depth = max(LEAST_FIFO_DEPTH, -(-depth * narrow // held) + -(-spare // held))
+        block = self.context.in_blocks(depth, stream.port.width, "auto", writable=True)
         out = Stream(f"{prefix}_f", stream.port)
-        parameters = {"W": width, "D": depth, "BLOCK": block}
+        parameters = {"W": stream.port.width, "D": depth, "BLOCK": block}
         self._add(f"{prefix}_fifo", "fifo", parameters, (stream,), (out,), f"{label}/fifo")
-        return out
+        return self._resized(out, elements, label, prefix) if early else out
 
     def _resized(self, stream: Stream, elements: int, label: str, prefix: str) -> Stream:
         have, bits = stream.port.elements, stream.port.type.bit_width

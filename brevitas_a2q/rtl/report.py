@@ -71,6 +71,7 @@ class BuildReport:
         """Every line of the estimate with what was built, measured and synthesised for it."""
         netlist = self.accelerator.netlist
         built: dict[str, list[str]] = {}
+        depths = {fifo.row: (fifo.parameters["D"], fifo.parameters["W"]) for fifo in netlist.fifos}
         for instance in netlist.instances:
             built.setdefault(instance.row, []).append(instance.module)
         fills: Mapping[str, int] = self.simulation.fills if self.simulation else {}
@@ -89,6 +90,8 @@ class BuildReport:
                     "accumulator_bit_width": row.accumulator_bit_width,
                     "stream_width": stream.port.width if stream else None,
                     "depth": row.depth,
+                    "built_depth": depths[row.name][0] if row.name in depths else None,
+                    "built_width": depths[row.name][1] if row.name in depths else None,
                     "fill": fills.get(row.name),
                     "overflow_cycles": over.get(row.name),
                     "estimate": {n: getattr(row.resources, n) for n in ("lut", "bram18", "uram", "dsp")},

@@ -27,6 +27,7 @@ __all__ = ["Counts", "Synthesis", "synthesise", "yosys_family"]
 
 _LIMIT_S = 1800.0  # of one process
 _BATCH = 40  # small circuits of one process
+_LARGE = 4096  # numbers in the memories of a circuit that has a process of its own
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
 
@@ -99,8 +100,9 @@ def synthesise(
         return found
 
     found: dict[str, Counts | str] = {}
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for result in pool.map(one, _batches(by_key, folder, accelerator)):
+    count = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        for result in pool.map(one, _batches(by_key, folder, count)):
             found |= result
     rows: dict[str, Counts] = {}
     failed: dict[str, str] = {}
@@ -136,15 +138,13 @@ def _key(instance: Instance, family: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _batches(
-    by_key: Mapping[str, list[Instance]], folder: Path, accelerator: Accelerator
-) -> list[list[tuple[str, Instance]]]:
+def _batches(by_key: Mapping[str, list[Instance]], folder: Path, workers: int) -> list[list[tuple[str, Instance]]]:
     """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
 
     The largest circuits come first, so that no processor waits for one of them at the end.
     """
     size = {key: sum(memory.values.size for memory in i[0].memories.values()) for key, i in by_key.items()}
-    order = sorted(by_key, key=lambda key: (by_key[key][0].module != "matrix_unit", -size[key]))
+    order = sorted(by_key, key=lambda key: -size[key])
     batches: list[list[tuple[str, Instance]]] = []
     small: list[tuple[str, Instance]] = []
     for key in order:
@@ -197,7 +197,7 @@ def _run(accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Pa
     work.mkdir(parents=True, exist_ok=True)
     memories = accelerator.memories
     here = os.path.relpath(work, memories)
-    (work / "add_to_alu.v").write_text(files("brevitas_a2q.rtl").joinpath("synth", "add_to_alu.v").read_text())
+    (work / "add_to_alu.v").write_text((files("brevitas_a2q.rtl") / "synth" / "add_to_alu.v").read_text())
     script, names = [], [f"circuit_{i}" for i in range(len(batch))]
     for name, (_, instance) in zip(names, batch, strict=True):
         values = " ".join(

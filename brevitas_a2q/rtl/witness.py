@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from brevitas_a2q.bounds import required_bit_width
+from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw.ir import Folding, Graph, Mvau, Vvau
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.rtl.circuit import Context
 from brevitas_a2q.rtl.generate import Accelerator, write_accelerator
 from brevitas_a2q.rtl.netlist import build_netlist
-from brevitas_a2q.rtl.simulation import prepare, run
+from brevitas_a2q.rtl.simulation import Simulation, prepare, run
 from brevitas_a2q.rtl.simulators import SIMULATORS, Simulator
 
-__all__ = ["Witness", "witness", "worst_inputs"]
+__all__ = ["Witness", "additions", "witness", "worst_inputs"]
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,43 @@ def _driven(
 def _in_order(unit: Mvau | Vvau, inputs: IntArray, folding: Folding) -> IntArray:
     """The vectors in the order in which a window would stream them; shape: (words, elements)."""
     if isinstance(unit, Mvau):
-        return inputs.reshape(-1, folding.simd if folding.compute != "unrolled" else unit.matrix_width)
+        return np.asarray(inputs.reshape(-1, folding.simd if folding.compute != "unrolled" else unit.matrix_width))
     unrolled = folding.compute == "unrolled"
     pe, simd = (unit.channels, unit.simd_limit) if unrolled else (folding.pe, folding.simd)
     n, taps = len(inputs), unit.simd_limit
     ordered = inputs.reshape(n, taps, unit.channels // pe, pe).transpose(0, 2, 1, 3)
-    return ordered.reshape(-1, simd * pe)
+    return np.asarray(ordered.reshape(-1, simd * pe))
+
+
+def additions(accelerator: Accelerator, layer: str, bits: int, simulator: Simulator) -> tuple[IntArray, Simulation]:
+    """The accumulator after each addition of a layer's highest sum, in hardware.
+
+    The unit is sent one vector for every addition, which holds the inputs up to it and zeros behind, and its sums leave
+    without thresholds; so every word is what the accumulator holds after so many additions.
+
+    Args:
+        accelerator: What was generated.
+        layer: Name of a matrix unit without groups.
+        bits: Width of the accumulator.
+        simulator: The simulator.
+
+    Returns:
+        The accumulator of the worst channel, shape (products,), and the simulation that showed it.
+    """
+    unit = accelerator.netlist.graph[layer]
+    if not isinstance(unit, Mvau) or unit.groups > 1:
+        raise RtlError(f"found a unit of kind {unit.kind}", where=layer, expected="a matrix unit without groups")
+    vectors, _, _ = worst_inputs(unit)
+    values = unit.input_type.range
+    channel = int(np.maximum(unit.weights * values.lo, unit.weights * values.hi).sum(axis=1).argmax())
+    accumulator = IntType.of(bits, signed=True)
+    alone = replace(unit, name="layer", inputs=("",), pixels=1, thresholds=None)
+    alone = replace(alone, accumulator_type=accumulator, output_type=accumulator)
+    steps = np.tril(np.ones((unit.matrix_width, unit.matrix_width), np.int64)) * vectors[1]
+    context = accelerator.context
+    small = Context(Graph("additions", (alone,)), {"layer": context.foldings[layer]}, context.part, context.tree_levels)
+    folder = accelerator.folder / "witness" / f"{accelerator.netlist.identifiers[layer]}_{bits}_additions"
+    one = write_accelerator(build_netlist(small, {}), small, folder)
+    prepared = prepare(one, simulator, steps[:, None, None, :])
+    found = run(prepared, simulator)
+    return prepared.elements["layer"].reshape(unit.matrix_width, -1)[:, channel], found

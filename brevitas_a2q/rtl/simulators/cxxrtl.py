@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
@@ -61,6 +62,6 @@ class Cxxrtl:
         write_atomically(job.build / "stamp.json", stamp_of(job, texts, options))
 
     def run(self, job: Job, gap: int, stall: int, seed: int) -> Raw:
-        command = [job.build / "bench", job.vectors, str(gap), str(stall), str(seed)]
+        command: list[str | Path] = [job.build / "bench", job.vectors, str(gap), str(stall), str(seed)]
         raw: Raw = json.loads(run_tool(command, "the compiled simulation", job.memories))
         return raw

@@ -30,7 +30,7 @@ class Icarus:
     def run(self, job: Job, gap: int, stall: int, seed: int) -> Raw:
         values = [f"-Pbench.{k}={v}" for k, v in (("GAP", gap), ("STALL", stall), ("SEED", seed))]
         bench = [job.build / "bench.v", job.build / "checks.v"]
-        command = ["iverilog", "-g2005", "-DOBSERVE", "-s", "bench", *values, "-o", job.build / "bench.vvp"]
+        command = ["iverilog", "-g2005", "-DOBSERVE", "-s", "bench", *values, "-o", str(job.build / "bench.vvp")]
         run_tool([*command, *job.sources, *bench], "iverilog", job.build)
         return _parsed(run_tool(["vvp", "-n", job.build / "bench.vvp"], "vvp", job.memories), job)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.rtl.bench_files import bench_source
@@ -46,6 +47,6 @@ class Verilator:
         write_atomically(job.build / "stamp.json", stamp_of(job, texts, options))
 
     def run(self, job: Job, gap: int, stall: int, seed: int) -> Raw:
-        command = [job.build / "obj" / "bench", job.vectors, str(gap), str(stall), str(seed)]
+        command: list[str | Path] = [job.build / "obj" / "bench", job.vectors, str(gap), str(stall), str(seed)]
         raw: Raw = json.loads(run_tool(command, "the compiled simulation", job.memories))
         return raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw.ir import AddStreams, ChannelwiseOp, Concat, DuplicateStreams
 from brevitas_a2q.ir.datatypes import IntType
-from brevitas_a2q.rtl.circuit import Circuit, Context, Port, value_type
+from brevitas_a2q.rtl.circuit import Circuit, Context, Port, Value, value_type
 from brevitas_a2q.rtl.memory_image import Memory
 
 __all__ = ["add_streams", "channelwise", "concat", "duplicate"]
@@ -44,7 +44,7 @@ def channelwise(unit: ChannelwiseOp, context: Context) -> Circuit:
     read = value_type(read)
     held = [int(p).bit_length() + 1 for p in (unit.parameters.min(), unit.parameters.max())]
     bits = max(2, *held)
-    parameters = {
+    parameters: dict[str, Value] = {
         "CF": unit.channels // pe,
         "PE": pe,
         "A": read.bit_width,
