@@ -5,7 +5,7 @@ ratio one sees depends on the network and on where its weights and thresholds ar
 FINN's SetFolding rule for one frame rate, so that all policies and styles have the same PE, SIMD and cycles; then only
 the width of the accumulators changes. The last style, "constants", has every weight as a constant and no folding.
 
-    python benchmarks/policies.py ../shared/oracle/models [--fps 1000] [--part ZCU104]
+    python benchmarks/policies.py MODELS [--fps 1000] [--part ZCU104]    # MODELS: tests/data/finn, unpacked
 
 writes results/policies.json and results/policies.png.
 """
@@ -50,6 +50,8 @@ def styled(graph: Graph, foldings: Mapping[str, Folding], style: str) -> dict[st
             before = next((u for u in graph.units if u.name == unit.inputs[0]), None)
             if isinstance(before, SlidingWindow):
                 done[before.name] = Folding(simd=before.channels, parallel_window=True)
+        elif chosen == ("auto", "auto"):
+            continue  # where each memory is cheapest, as the foldings already say
         else:
             weights, thresholds = chosen
             done[unit.name] = replace(
@@ -60,7 +62,7 @@ def styled(graph: Graph, foldings: Mapping[str, Folding], style: str) -> dict[st
 
 def luts(graph: Graph, part: Part, fps: float) -> dict[str, dict[str, int]]:
     """LUTs of the whole design by style and policy."""
-    foldings = setfolding_foldings(graph, part, fps, 200.0)
+    foldings = setfolding_foldings(graph, part, synthesis_model(), fps, 200.0)
     assert foldings is not None
     found: dict[str, dict[str, int]] = {}
     for style in STYLES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,8 @@ import onnx
 import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules, whatever the import mode
 
 # A busy machine is no reason for a property to fail.
 settings.register_profile("patient", deadline=None)

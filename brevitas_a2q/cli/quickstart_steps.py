@@ -29,6 +29,7 @@ __all__ = ["FILES", "POLICIES", "Design", "quickstart"]
 POLICIES = ("32", "data-type", "exact", "trained")
 FILES = {
     "network": "network.onnx",
+    "unconstrained": "unconstrained.onnx",
     "certificate": "certificate.json",
     "picture": "report.png",
     "page": "report.html",
@@ -51,17 +52,18 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, 
     network = out / FILES["network"]
     with steps.step("Train"):
         steps.say(f"{len(data.x_train)} training and {len(data.x_test)} test images, seed {config.seed}")
-        runs, model = train_all(data, spec, config, steps)
+        runs, model, unconstrained = train_all(data, spec, config, steps)
     with steps.step("Certify"):
         _say_certificate(certify(model, data.x_test[:8]).to_json(), steps)
     with steps.step("Export"):
         checks = export_qonnx(model, data.x_test[:1], network).checks
         steps.say(f"{network}: " + "; ".join(f"{what}: {value}" for what, value in checks.items()))
         certificate = certify(network).to_json()
+        export_qonnx(unconstrained, data.x_test[:1], out / FILES["unconstrained"])
         write_atomically(out / FILES["certificate"], json.dumps(certificate, indent=2))
         steps.say(f"{out / FILES['certificate']}: the same proof, from the file alone")
     with steps.step("Estimate"):
-        estimates = _estimate(network, design, steps)
+        estimates = _estimate(network, out / FILES["unconstrained"], design, steps)
     story = Story(
         title=f"Handwritten digits with {spec.accumulator_bit_width}-bit accumulators",
         settings={**asdict(spec), **asdict(config), **asdict(design)},
@@ -85,12 +87,16 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, 
 
 def train_all(
     data: ImageData, spec: QuantSpec, config: TrainConfig, steps: Steps
-) -> tuple[tuple[TrainingRun, ...], nn.Module]:
-    """Train in float, then quantized by several methods from the same float weights; the last is ``spec``'s own."""
+) -> tuple[tuple[TrainingRun, ...], nn.Module, nn.Module]:
+    """Train in float, then quantized by several methods from the same float weights; the last is ``spec``'s own.
+
+    Returns:
+        The runs, the network of the last one, and the one without a bound on its sums.
+    """
     seed_everything(config.seed)
     model = build_model("digits-cnn")
     runs = [_run("float", "none", None, _fit(model, data, config, "float", steps), None)]
-    start = model.state_dict()
+    start, unconstrained = model.state_dict(), model
     for method in dict.fromkeys(("none", "a2q", spec.method)):
         p = None if method == "none" else spec.accumulator_bit_width
         name = f"W{spec.weight_bit_width}A{spec.activation_bit_width}" + (f", {method}, P={p}" if p else "")
@@ -100,7 +106,9 @@ def train_all(
         calibrate(model, data.x_train[:512])
         history = _fit(model, data, config, name, steps)
         runs.append(_run(name, method, p, history, _zero_weights(model, data)))
-    return tuple(runs), model
+        if method == "none":
+            unconstrained = model
+    return tuple(runs), model, unconstrained
 
 
 def _fit(model: nn.Module, data: ImageData, config: TrainConfig, name: str, steps: Steps) -> History:
@@ -136,11 +144,15 @@ def _say_certificate(certificate: Mapping[str, Any], steps: Steps) -> None:
     steps.say("holds: no input can overflow" if certificate["holds"] else "DOES NOT HOLD")
 
 
-def _estimate(network: Path, design: Design, steps: Steps) -> dict[str, dict[str, Any]]:
+def _estimate(network: Path, unconstrained: Path, design: Design, steps: Steps) -> dict[str, dict[str, Any]]:
+    """The trained network under each policy; the exact range is that of the network that was trained without a bound.
+
+    Of the trained one's own weights it is the trained width again, and would say that training buys nothing.
+    """
     estimates = {}
     for policy in POLICIES:
         estimate = hw.estimate(
-            network,
+            unconstrained if policy == "exact" else network,
             part=design.part,
             target_fps=design.target_fps,
             clock_mhz=design.clock_mhz,

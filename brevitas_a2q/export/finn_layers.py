@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from brevitas_a2q.export.finn_quantizers import Finding, Rule, behind
+from brevitas_a2q.ir.layers import DOT_PRODUCTS
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.quantizer import Truncation
 
@@ -161,6 +162,15 @@ def concatenated_scales_agree(network: Network) -> Iterator[Finding]:
                 )
 
 
+def layers_have_weights(network: Network) -> Iterator[Finding]:
+    """FINN-21: no layer's weights are all 0: FINN's accumulator of none is UINT0 (``minimize_accumulator_width``)."""
+    for node in network.nodes:
+        if node.op in DOT_PRODUCTS:
+            weights = network.tensors[node.inputs[1]].integers
+            if weights is not None and not weights.any():
+                yield _finding("FINN-21", node, "weights that are all 0", "leave the layer out, or train it wider")
+
+
 LAYER_RULES: Final[tuple[Rule, ...]] = (
     batch_is_one,
     operators_are_known,
@@ -172,6 +182,7 @@ LAYER_RULES: Final[tuple[Rule, ...]] = (
     averages_are_truncated,
     residual_branches_agree,
     concatenated_scales_agree,
+    layers_have_weights,
 )
 
 

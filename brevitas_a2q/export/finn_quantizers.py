@@ -7,9 +7,9 @@ Read from FINN's ``main`` branch (0.10.1 and later): ``transformation/qonnx/qonn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from brevitas_a2q.hw.finn.rules import Finding
 from brevitas_a2q.ir.layers import DOT_PRODUCTS
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.quantizer import Quantizer
@@ -17,17 +17,6 @@ from brevitas_a2q.ir.quantizer import Quantizer
 __all__ = ["QUANTIZER_RULES", "Finding", "Rule", "behind"]
 
 _MAX_THRESHOLD_BITS: Final = 8  # default of max_multithreshold_bit_width in FINN's build configuration
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that FINN would refuse, and how to mend it."""
-
-    rule: str
-    node: str
-    op: str
-    found: str
-    mend: str
 
 
 Rule = Callable[[Network], Iterator[Finding]]

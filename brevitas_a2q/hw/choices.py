@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TypeAlias
 
@@ -37,6 +38,14 @@ class Choices:
 
     def __len__(self) -> int:
         return len(self.foldings)
+
+    @cached_property
+    def by_words(self) -> tuple[Ints, Ints]:
+        """Rows in classes of equal words, each by rising cycles, and where each class begins."""
+        words = np.column_stack([self.input_words, self.output_words])
+        order = np.lexsort((self.cycles, *words.T[::-1]))
+        changes = (np.diff(words[order], axis=0) != 0).any(axis=1)
+        return order, np.concatenate([[0], np.flatnonzero(changes) + 1]).astype(np.int64)
 
     def take(self, rows: npt.NDArray[np.bool_] | Ints) -> Choices:
         """The alternatives of these rows only."""

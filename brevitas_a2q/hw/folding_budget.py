@@ -27,7 +27,8 @@ from brevitas_a2q.hw.min_sum import Floats
 __all__ = ["any_within", "best_within", "impossible", "solve_programme"]
 
 _TURNS = 32  # of raising prices
-_MOST_CHOICES = 4000  # of an integer programme over everything
+_MOST_CHOICES = 700  # of an integer programme over everything
+_GAP = 2e-3  # relative, of the optimum within a budget
 
 # Directions along which the cheapest choice of a group may rule others out: LUT, BRAM18, URAM, DSP.
 _DIRECTIONS = np.array(
@@ -38,8 +39,8 @@ _DIRECTIONS = np.array(
 def best_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
     """The plan of least LUT-equivalent cost that is fast enough and stays within a budget.
 
-    Exact for programmes of up to ``_MOST_CHOICES`` choices; larger ones are solved over the choices that some prices
-    favour.
+    Within ``_GAP`` of the optimum for programmes of up to ``_MOST_CHOICES`` choices; larger ones are solved over the
+    choices that some prices favour.
 
     Args:
         problem: A problem with every memory style.
@@ -60,7 +61,7 @@ def best_within(problem: FoldingProblem, max_cycles: int | None, budget: Resourc
     if favoured.nothing_fits():
         return None
     favoured.at_cost()
-    return _solved(problem, favoured.choices(), budget, gap=0.0)
+    return _solved(problem, favoured.choices(), budget, gap=_GAP)
 
 
 def any_within(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:

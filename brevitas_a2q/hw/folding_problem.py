@@ -27,6 +27,9 @@ from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, converter, edges, fifo, fi
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
 
+_LARGEST_KEPT = 1 << 16  # entries of a table of streams that is kept for the next search
+
+
 @dataclass(frozen=True)
 class Link:
     """A stream from group ``writer`` to input ``port`` of group ``reader``, by their places in the problem."""
@@ -73,6 +76,7 @@ class FoldingProblem:
     ) -> None:
         self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz
         self._streams: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
+        self._tables: dict[tuple[Link, bytes, bytes], npt.NDArray[np.int64]] = {}
         self.weights = weights or LutEquivalent.of(part)
         members = groups(graph)
         self.choices: list[Choices] = [
@@ -145,12 +149,17 @@ class FoldingProblem:
 
     def link_table(self, link: Link, writer: Choices, reader: Choices) -> npt.NDArray[np.int64]:
         """Resources of a stream for every pair of choices; shape: (writer's, reader's, 4)."""
-        written, write_row = np.unique(writer.output_words, return_inverse=True)
-        read, read_row = np.unique(reader.input_words[:, link.port], return_inverse=True)
-        table = np.array(
-            [[self.stream(w, r, link.bits) for r in read.tolist()] for w in written.tolist()], dtype=np.int64
-        )
-        return table[write_row][:, read_row]
+        out, into = writer.output_words, reader.input_words[:, link.port]
+        key = (link, out.tobytes(), into.tobytes())
+        if key not in self._tables:
+            written, write_row = np.unique(out, return_inverse=True)
+            read, read_row = np.unique(into, return_inverse=True)
+            pairs = [[self.stream(w, r, link.bits) for r in read.tolist()] for w in written.tolist()]
+            table = np.array(pairs, dtype=np.int64)
+            if len(out) * len(into) > _LARGEST_KEPT:
+                return table[write_row][:, read_row]
+            self._tables[key] = table[write_row][:, read_row]
+        return self._tables[key]
 
     def total(self, rows: Sequence[int], choices: Sequence[Choices]) -> Resources:
         """Resources of one row per group, with the streams between them."""
@@ -171,14 +180,14 @@ def plan_of(problem: FoldingProblem, choices: Sequence[Choices], rows: Sequence[
 
 
 def _efficient(choices: Choices) -> Choices:
-    """Without choices that another one of the same widths beats or equals in every resource and in cycles."""
+    """Without choices that another one of the same words beats or equals in every resource and in cycles."""
     values = np.column_stack([choices.resources, choices.cycles])
-    widths = np.column_stack([choices.input_words, choices.output_words])
-    _, kinds = np.unique(widths, axis=0, return_inverse=True)
-    kinds = kinds.reshape(-1)
+    order, starts = choices.by_words
     keep = np.ones(len(choices), dtype=np.bool_)
-    for kind in range(int(kinds.max()) + 1):
-        rows = np.flatnonzero(kinds == kind)
+    for rows in np.split(order, starts[1:]):
+        if len(rows) == 1:
+            continue
+        rows = np.sort(rows)
         no_worse = (values[rows][:, None] <= values[rows][None]).all(axis=2)  # i is no worse than j
         equal = no_worse & no_worse.T
         earlier = np.triu(np.ones_like(equal), 1)

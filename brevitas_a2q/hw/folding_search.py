@@ -74,11 +74,13 @@ def pareto(problem: FoldingProblem, max_cycles: int | None = None) -> Iterator[F
 
 def _cheapest_by_width(choices: Choices, weights: Floats) -> Choices:
     """One choice for each combination of widths: nothing else of a choice matters to its neighbours."""
-    costs = choices.resources @ weights
-    widths = np.column_stack([choices.input_words, choices.output_words])
-    order = np.lexsort((choices.cycles, costs))
-    _, first = np.unique(widths[order], axis=0, return_index=True)
-    return choices.take(order[np.sort(first)])
+    order, starts = choices.by_words
+    costs = (choices.resources @ weights)[order]
+    least = np.minimum.reduceat(costs, starts)
+    counts = np.diff(np.append(starts, len(order)))
+    # Of equal costs the fewest cycles come first: the order within one class is by cycles.
+    places = np.where(costs == np.repeat(least, counts), np.arange(len(order)), len(order))
+    return choices.take(order[np.minimum.reduceat(places, starts)])
 
 
 def _prune(

@@ -19,7 +19,7 @@ _POLICY_COLORS: Final = {"32": GREY, "data-type": ORANGE, "exact": SKY, "range":
 POLICY_NAMES: Final = {
     "32": "32 bits",
     "data-type": "data-type bound",
-    "exact": "exact range of the weights",
+    "exact": "exact range, unconstrained network",
     "range": "range analysis",
     "trained": "trained P",
 }

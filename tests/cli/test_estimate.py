@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from oracle_data import ORACLE
 
 from brevitas_a2q.cli.main import main
 
-ORACLE = Path(__file__).parents[2] / "../shared/oracle/models"
-TFC = str(ORACLE / "tfc_w4a4_a2q12.onnx")
-oracle = pytest.mark.skipif(not ORACLE.exists(), reason="needs ../shared/oracle")
+MODELS = ORACLE / "models"
+TFC = str(MODELS / "tfc_w4a4_a2q12.onnx")
 Output = pytest.CaptureFixture[str]
 
 
@@ -24,7 +24,6 @@ def run(capsys: Output, *words: str) -> tuple[int, str, str]:
     return status, captured.out, captured.err
 
 
-@oracle
 def test_estimate_json(capsys: Output) -> None:
     status, out, err = run(capsys, "estimate", TFC, "--part", "ZCU104", "--target-fps", "10000", "--json")
     data = json.loads(out)
@@ -36,7 +35,6 @@ def test_estimate_json(capsys: Output) -> None:
     assert data["latency_cycles"] > data["max_cycles"]
 
 
-@oracle
 def test_estimate_table(capsys: Output) -> None:
     status, out, _ = run(capsys, "estimate", TFC, "--accumulator", "fixed:6")
     assert status == 0
@@ -45,7 +43,6 @@ def test_estimate_table(capsys: Output) -> None:
     assert "warning: MVAU /f/f.1/MatMul: 6 accumulator bits overflow" in out
 
 
-@oracle
 def test_require_fit(capsys: Output, tmp_path: Path) -> None:
     part = tmp_path / "small.yaml"
     part.write_text("{name: small, family: 7-series, lut: 900, ff: 1800, bram18: 2, dsp: 4}")
@@ -55,7 +52,6 @@ def test_require_fit(capsys: Output, tmp_path: Path) -> None:
     assert "DOES NOT FIT small" in out
 
 
-@oracle
 def test_fold_json_and_file(capsys: Output, tmp_path: Path) -> None:
     file = tmp_path / "folding.json"
     status, out, _ = run(capsys, "fold", TFC, "--target-fps", "50000", "--out", str(file), "--json")
@@ -68,7 +64,6 @@ def test_fold_json_and_file(capsys: Output, tmp_path: Path) -> None:
     assert json.loads(out)["max_cycles"] == data["max_cycles"]
 
 
-@oracle
 def test_fold_pareto(capsys: Output) -> None:
     points = json.loads(run(capsys, "fold", TFC, "--pareto", "--json")[1])["points"]
     rates, costs = [p["fps"] for p in points], [p["lut_equivalent"] for p in points]
@@ -77,14 +72,12 @@ def test_fold_pareto(capsys: Output) -> None:
     assert costs == sorted(costs)
 
 
-@oracle
 def test_fold_max_fps(capsys: Output) -> None:
     data = json.loads(run(capsys, "fold", TFC, "--part", "xc7z020", "--max-fps", "--json")[1])
     assert data["fits"]
     assert data["fps"] > 100_000
 
 
-@oracle
 def test_compare(capsys: Output, tmp_path: Path) -> None:
     files = []
     for policy in ("32", "trained"):
@@ -96,12 +89,11 @@ def test_compare(capsys: Output, tmp_path: Path) -> None:
     assert "32 -> 12" in out
     found = json.loads(run(capsys, "compare", *map(str, files), "--json")[1])
     assert found["ratio"]["lut"] < 1
-    other = ORACLE / "tfc_w4a4.onnx"
+    other = MODELS / "tfc_w4a4.onnx"
     found = json.loads(run(capsys, "compare", str(other), TFC, "--target-fps", "10000", "--json")[1])
     assert found["after"]["lut"] < found["before"]["lut"]
 
 
-@oracle
 @pytest.mark.parametrize(
     ("report", "words"),
     [
@@ -112,8 +104,8 @@ def test_compare(capsys: Output, tmp_path: Path) -> None:
 )
 def test_finn_build_options(capsys: Output, report: str, words: list[str]) -> None:
     options = ["--model", "finn-main", "--accumulator", "32", "--target-fps", "1000", "--json", *words]
-    found = json.loads(run(capsys, "estimate", str(ORACLE / "cnv_w4a4.onnx"), *options)[1])
-    layers = json.loads((ORACLE.parent / f"reports/{report}.json").read_text())["layers"]
+    found = json.loads(run(capsys, "estimate", str(MODELS / "cnv_w4a4.onnx"), *options)[1])
+    layers = json.loads((ORACLE / f"reports/{report}.json").read_text())["layers"]
     expected = [
         (layer["name"], *(int(layer["res"][k]) for k in ("LUT", "BRAM_18K", "URAM", "DSP"))) for layer in layers
     ]
@@ -128,7 +120,6 @@ def test_parts(capsys: Output) -> None:
     assert "ZCU104" in run(capsys, "parts", "xczu7ev")[1]
 
 
-@oracle
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -155,7 +146,6 @@ def test_bad_input_is_one_line_and_status_2(capsys: Output, words: list[str], me
     assert message in err
 
 
-@oracle
 def test_start_up_and_no_torch() -> None:
     code = (
         "import sys; from brevitas_a2q.cli.main import main; "

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oracle_data import ORACLE
 
 from brevitas_a2q.cli.main import main
 
-TFC = Path(__file__).parents[2] / "../shared/oracle/models/tfc_w4a4_a2q12.onnx"
-pytestmark = pytest.mark.skipif(not TFC.exists(), reason="needs ../shared/oracle")
+TFC = ORACLE / "models/tfc_w4a4_a2q12.onnx"
 Output = pytest.CaptureFixture[str]
 COMMANDS = (
     ("estimate", str(TFC)),

@@ -19,6 +19,7 @@ from brevitas.quant import (
     SignedBinaryActPerTensorConst,
     Uint8ActPerTensorFloat,
 )
+from oracle_data import ORACLE
 from torch import nn
 
 from brevitas_a2q import export_qonnx
@@ -26,11 +27,10 @@ from brevitas_a2q.cli.main import main
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.export.check_finn import check_finn
 
-MODELS = Path(__file__).parents[2] / "../shared/oracle/models"
+MODELS = ORACLE / "models"
 NAMES = ["cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4", "tfc_w4a4_a2q12"]
 
 
-@pytest.mark.skipif(not MODELS.is_dir(), reason="the reference models are not beside this checkout")
 @pytest.mark.parametrize("name", NAMES)
 def test_models_that_went_through_finn_pass(name):
     assert check_finn(MODELS / f"{name}.onnx") == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from networks import small_cnn
+from oracle_data import ORACLE
 
 from brevitas_a2q.errors import A2QError, FoldingError
 from brevitas_a2q.hw import estimate
@@ -21,8 +22,6 @@ from brevitas_a2q.hw.finn.folding_reader import read_foldings
 from brevitas_a2q.hw.folding_result import fold_graph
 
 PART = find_part("ZCU104")
-ORACLE = Path(__file__).parents[2] / "../shared/oracle"
-oracle = pytest.mark.skipif(not ORACLE.exists(), reason="needs ../shared/oracle")
 
 
 def test_rows_add_up_and_carry_what_their_kind_has() -> None:
@@ -144,7 +143,6 @@ def test_difference_of_two_estimates(tmp_path: Path) -> None:
         read_estimate(file)
 
 
-@oracle
 @pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4"])
 @pytest.mark.parametrize("target_fps", [1000, 4000])
 def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> None:
@@ -161,7 +159,6 @@ def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> N
     assert (ours == greedy) == name.startswith("tfc"), "only dense layers leave SetFolding nothing to choose"
 
 
-@oracle
 @pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "resnet_w4a4"])
 def test_a_higher_target_never_costs_less(name: str) -> None:
     from brevitas_a2q.hw.frontend import read_graph
@@ -171,7 +168,6 @@ def test_a_higher_target_never_costs_less(name: str) -> None:
     assert costs == sorted(costs)
 
 
-@oracle
 @pytest.mark.parametrize("version", ["main"])
 def test_finn_model_is_finns_report(version: str) -> None:
     file = ORACLE / "reports/cnv_w4a4_a2q12.main.st0.32.fps1000.json"

@@ -21,15 +21,47 @@ from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.finn.flow import FinnOptions, finn_estimate, specialized
 from brevitas_a2q.hw.finn.folding_file import ALWAYS, NEVER
 from brevitas_a2q.hw.finn.network import FinnLayer
+from brevitas_a2q.hw.finn.rules import Finding, findings_of
 from brevitas_a2q.hw.finn.unit import Version
 from brevitas_a2q.hw.ir import Folding, Graph, MatrixUnit, Thresholding
 from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, edges
 
-__all__ = ["finn_nodes", "load_folding", "read_foldings"]
+__all__ = ["check_folding", "finn_nodes", "load_folding", "read_foldings"]
 
 _STYLES: Final = ("auto", "distributed", "block", "ultra")
 _MULTIPLIERS: Final = ("auto", "lut", "dsp", "unrolled")
 _DEPTHS: Final = ("inFIFODepths", "outFIFODepths")
+
+
+def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main") -> tuple[Finding, ...]:
+    """What FINN refuses of a folding file; empty if nothing was found.
+
+    Args:
+        path: The file.
+        graph: The network, lowered to the branch.
+        part: FPGA part.
+        version: FINN branch.
+
+    Raises:
+        FoldingError: It is no folding file.
+        ConfigError: This branch of FINN does not have the network.
+    """
+    entries = load_folding(path)
+    specialized(graph, part, version)  # says which unit FINN does not have
+    layers = finn_nodes(entries, graph, part, version)
+    defaults = [(name, *_default(path, name, setting)) for name, setting in entries.pop("Defaults", {}).items()]
+    known = {layer.name for layer in layers}
+    found = [
+        Finding("FOLD-11", name, "", "no such node", "use FINN's names after step_specialize_layers")
+        for name in entries
+        if name not in known
+    ]
+    folded = []
+    for layer in layers:
+        given = {name: value for name, value, kinds in defaults if "all" in kinds or layer.op_type in kinds}
+        own = entries.get(layer.name, {})
+        folded.append(replace(layer, attributes={**layer.attributes, **given, **own}))
+    return (*found, *findings_of(folded, part, version))
 
 
 def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main") -> dict[str, Folding]:

@@ -87,7 +87,10 @@ def words_are_narrow(node: Folded) -> Iterator[tuple[str, str]]:
     """FOLD-03: a word of an HLS unit, the weights' too, has at most 8191 bits (``util/basic.py``)."""
     if not node.op.endswith("_hls"):
         return
-    unit = node.layer.unit(node.version)
+    try:
+        unit = node.layer.unit(node.version)
+    except A2QError:
+        return  # FOLD-10
     widths = [unit.input_width(port) for port in range(len(node.layer.inputs))]
     widest = max(*widths, unit.output_width, unit.weight_width or 0)
     if widest > WIDEST_HLS_WORD:
@@ -149,6 +152,14 @@ FOLDING_RULES: Final[Mapping[str, Rule]] = {
 }
 
 
+def _refused(node: Folded) -> Iterator[Finding]:
+    """FOLD-10: FINN's node class takes the attributes (nodeattr types of every ``custom_op/fpgadataflow`` class)."""
+    try:
+        node.layer.unit(node.version)
+    except A2QError as error:
+        yield Finding("FOLD-10", node.layer.name, node.op, str(error), "mend the attribute")
+
+
 def findings_of(layers: Sequence[FinnLayer], part: Part, version: Version) -> tuple[Finding, ...]:
     """What FINN refuses of folded nodes.
 
@@ -161,16 +172,12 @@ def findings_of(layers: Sequence[FinnLayer], part: Part, version: Version) -> tu
     for layer in layers:
         readers = tuple(other for other in layers if layer.name in other.inputs)
         node = Folded(layer, part, version, readers)
-        if layer.attributes.get("resType") == "unrolled":
-            found += [Finding("FOLD-01", layer.name, layer.op_type, *what) for what in multipliers_exist(node)]
-            continue
-        try:
-            layer.unit(version)
-        except A2QError as error:
-            found.append(Finding("FOLD-10", layer.name, layer.op_type, str(error), "mend the attribute"))
-            continue
-        for name, rule in FOLDING_RULES.items():
-            found += [Finding(name, layer.name, layer.op_type, what, mend) for what, mend in rule(node)]
+        own = [
+            Finding(name, layer.name, layer.op_type, what, mend)
+            for name, rule in FOLDING_RULES.items()
+            for what, mend in rule(node)
+        ]
+        found += own or list(_refused(node))
     return tuple(found)
 
 

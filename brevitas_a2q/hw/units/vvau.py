@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw.devices.part import Part
+from brevitas_a2q.hw.units.base import Memory
 from brevitas_a2q.hw.units.finn import Node
 from brevitas_a2q.hw.units.folding import Folding
 from brevitas_a2q.hw.units.matrix import MatrixUnit
@@ -45,6 +46,10 @@ class Vvau(MatrixUnit):
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd * folding.pe
+
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        """FINN has no style for the thresholds inside: they are constants of its C++."""
+        return tuple(m for m in super().memories(folding) if "ram_style_thresholds" not in m.fields)
 
     @property
     def _shares_activations(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle_data import ORACLE
 
 from brevitas_a2q import ir
 from brevitas_a2q.hw.frontend import build_graph
@@ -28,7 +29,6 @@ from brevitas_a2q.ir.layers import DOT_PRODUCTS
 from brevitas_a2q.ir.network import Network
 
 NETWORKS = ["ResNet18", "MobileNetV2", "Residual", "UNet", "Espcn", "NearestUpsampler", "Speech", "Zoo"]
-ORACLE = (Path(__file__).parents[3] / "../shared/oracle/models").resolve()
 MODELS = ["cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4"]
 
 
@@ -110,10 +110,9 @@ def test_networks_of_plain_brevitas(
     assert compared(path, network, graph, run, as_images, seed=int(standalone)) > 50
 
 
-@pytest.mark.skipif(not ORACLE.exists(), reason="the reference networks (shared/oracle) are not here")
 @pytest.mark.parametrize("model", MODELS)
 def test_reference_networks(model: str, run: Any, as_images: Any) -> None:
-    path = ORACLE / f"{model}.onnx"
+    path = ORACLE / f"models/{model}.onnx"
     network = ir.read(path)
     assert compared(path, network, build_graph(network), run, as_images, 0) > 100
 

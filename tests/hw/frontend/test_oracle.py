@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from oracle_data import ORACLE
 
 from brevitas_a2q.hw.frontend import read_graph
 from brevitas_a2q.hw.ir import (
@@ -23,7 +23,6 @@ from brevitas_a2q.hw.ir import (
     Vvau,
 )
 
-ORACLE = (Path(__file__).parents[3] / "../shared/oracle").resolve()
 MODELS = sorted(p.stem for p in (ORACLE / "models").glob("*.onnx"))
 KINDS = {
     "AddStreams": AddStreams,
@@ -36,7 +35,6 @@ KINDS = {
     "Thresholding": Thresholding,
     "VVAU": Vvau,
 }
-needs_oracle = pytest.mark.skipif(not MODELS, reason="the reference networks (shared/oracle) are not here")
 
 
 def report(model: str, standalone: bool) -> list[dict[str, Any]]:
@@ -94,7 +92,6 @@ def graph_of(model: str, standalone: bool) -> Graph:
     return read_graph(ORACLE / "models" / f"{model}.onnx", standalone_thresholds=standalone)
 
 
-@needs_oracle
 @pytest.mark.parametrize("standalone", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 def test_units_are_those_of_finn(model: str, standalone: bool) -> None:
@@ -109,7 +106,6 @@ def test_units_are_those_of_finn(model: str, standalone: bool) -> None:
         assert [finn_name[name] for name in unit.inputs if name] == layer["preds"]
 
 
-@needs_oracle
 @pytest.mark.parametrize("model", MODELS)
 def test_accumulators_are_never_wider_than_finn_minimises_them(model: str) -> None:
     layers = report(model, standalone=False)

@@ -1,0 +1,62 @@
+"""The folder of a FINN build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime  # noqa: F401  (qonnx' executor needs it)
+import pytest
+from oracle_data import ORACLE
+
+from brevitas_a2q import hw
+from brevitas_a2q.cli.main import main
+from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export.handoff import write_handoff
+
+TFC = ORACLE / "models/tfc_w4a4_a2q12.onnx"
+
+
+@pytest.mark.parametrize("version", ["main", "dev", "plus"])
+def test_the_folder_is_whole_and_of_one_design(version: str, tmp_path: Path) -> None:
+    done = write_handoff(TFC, tmp_path / "out", finn_version=version, part="Pynq-Z2", target_fps=2000)  # type: ignore[arg-type]
+    out = tmp_path / "out"
+    build = "build.yaml" if version == "plus" else "build.py"
+    assert {path.name for path in out.iterdir()} == set(done.files)
+    assert build in done.files
+    text = (out / build).read_text()
+    assert "Pynq-Z2" in text
+    assert "folding.json" in text
+    if version != "plus":
+        compile(text, build, "exec")
+    preferred = json.loads((out / "specialize_layers.json").read_text())
+    folding = json.loads((out / "folding.json").read_text())
+    assert sorted(n for n in preferred if n != "Defaults") == ["MVAU_0", "MVAU_1", "MVAU_2", "MVAU_3"]
+    styles = [entry["preferred_impl_style"] for name, entry in preferred.items() if name != "Defaults"]
+    assert [name.split("_")[1] for name in folding if name.startswith("MVAU")] == styles
+    graph = hw.read_graph(out / "model.onnx")
+    again = hw.read_foldings(out / "folding.json", graph, hw.find_part("Pynq-Z2"))
+    assert again == done.estimate.foldings
+    assert json.loads((out / "estimate.json").read_text())["total"]["lut"] == done.estimate.total.lut
+
+
+def test_the_expected_output_is_the_networks(tmp_path: Path) -> None:
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+
+    write_handoff(TFC, tmp_path / "out", part="Pynq-Z2", target_fps=2000)
+    given, expected = (np.load(tmp_path / f"out/{name}.npy") for name in ("input", "expected_output"))
+    model = ModelWrapper(str(TFC))
+    found = execute_onnx(model, {model.graph.input[0].name: given})[model.graph.output[0].name]
+    np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 0
+
+
+def test_command_and_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["handoff", str(TFC), "--part", "Pynq-Z2", "--target-fps", "2000", "--json"]
+    assert main([*words, "--out", str(tmp_path / "new/folder")]) == 0
+    assert json.loads(capsys.readouterr().out)["fits"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="cannot be made"):
+        write_handoff(TFC, tmp_path / "file/below", part="Pynq-Z2", target_fps=2000)
