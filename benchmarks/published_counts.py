@@ -22,8 +22,9 @@ import numpy as np
 
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.hw import find_part, finn_node, ir
-from brevitas_a2q.hw.cost.synthesis import cost
+from brevitas_a2q.hw.cost.model import cost
 from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.ir.dot_product import IntArray
 
 HERE = Path(__file__).resolve().parent
 PARTS = {"mvu-2022": "xczu3eg", "lpyolo": "xc7z020", "radioml-w8a8": "xczu7ev", "radioml-w4a4": "xczu7ev"}
@@ -45,6 +46,14 @@ def _base(channels: int, kind: str, out: str | None = None, pixels: int = 1) -> 
     return {"name": "unit", "inputs": ("",), "pixels": pixels, "channels": channels, **types}
 
 
+def _spread(channels: int, steps: int, bits: int) -> IntArray:
+    """Thresholds of unknown values that need all of their bits: random ones, seed 0."""
+    limit = 1 << (bits - 1)
+    table = np.random.default_rng(0).integers(-limit, limit, (channels, steps))
+    table[0, 0], table[0, -1] = -limit, limit - 1
+    return np.sort(table, axis=1)
+
+
 def _matrix(p: Parameters) -> Case:
     inputs = _int(p["A"]) if p.get("AS") else _uint(p["A"])
     weights, sums = "BIPOLAR" if p["W"] == 1 else _int(p["W"]), _int(p["P"])
@@ -56,7 +65,7 @@ def _matrix(p: Parameters) -> Case:
         accumulator_type=IntType.parse(sums),
         accumulator_range=(0, 0),
         trained_accumulator_bit_width=None,
-        thresholds=np.broadcast_to(np.int64(0), (p["MH"], 2 ** p["B"] - 1)) if p.get("B") else None,
+        thresholds=_spread(p["MH"], 2 ** p["B"] - 1, p["P"]) if p.get("B") else None,
     )
     streamed = "ram" not in p  # weights come from outside; block RAM keeps them out of the LUT count
     style = "block" if streamed else p["style"]
@@ -120,7 +129,7 @@ def _fifo(p: Parameters) -> Case:
 
 
 def _thresholding(p: Parameters) -> Case:
-    base, table = _base(p["C"], _int(p["A"]), _uint(p["B"])), np.broadcast_to(np.int64(0), (p["C"], p["steps"]))
+    base, table = _base(p["C"], _int(p["A"]), _uint(p["B"])), _spread(p["C"], p["steps"], p["T"])
     finn = {"NumChannels": p["C"], "PE": p["PE"], "numSteps": p["steps"], "inputDataType": _int(p["A"])}
     types = {"weightDataType": _int(p["T"]), "outputDataType": _uint(p["B"])}
     folding = ir.Folding(pe=p["PE"], ram_style_thresholds=p["style"])

@@ -14,6 +14,7 @@ ARRAYS = (
     (1, 1, 16, 1, 12), (1, 1, 32, 1, 16), (1, 2, 8, 1, 12), (1, 4, 8, 1, 12), (1, 4, 4, 1, 7), (2, 1, 16, 1, 12),
     (4, 1, 8, 1, 12), (4, 4, 32, 1, 14), (1, 8, 4, 1, 16),
 )  # fmt: skip
+CLIPPED = ((12, 8), (14, 12), (16, 8), (18, 14), (20, 10), (24, 8), (24, 16), (32, 8), (32, 12), (32, 20), (48, 16))
 FOLDS = ((4, 16), (9, 1), (9, 9), (18, 3), (50, 10), (72, 8), (128, 1), (3, 24))
 ROMS = ((16, 16), (64, 8), (256, 8), (384, 8), (512, 8), (1024, 8), (2048, 4), (4096, 2))
 
@@ -106,6 +107,7 @@ def _small() -> list[Job]:
         *_jobs("global pool", POOLS, "PE B WS CF N", *((pe, b, b + 6, f, n) for pe, b, f, n in averages)),
         *_jobs("matrix control", WINDOWS, "SF NF", *controls),
         *_jobs("label select", POOLS, "PE K B N", *some(8, (1, 2, 5), (1, 3), (12, 18, 20), (10, 20, 100))),
+        *_jobs("saturation", ("thresholds.sv",), "P V", *CLIPPED),
         *_jobs("block search", ("thresholds.sv", "windows.sv"), "B P CF", *searches),
     ]
 

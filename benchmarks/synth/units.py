@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.synthesis import pools, streams, windows
-from brevitas_a2q.hw.cost.synthesis.bill import Bill
+from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
 from brevitas_a2q.hw.cost.synthesis.dsp import dsp_core_features
-from brevitas_a2q.hw.cost.synthesis.matrix import control_features
 from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
-from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features
+from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features, saturation_features
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.memory import rom_luts
+from brevitas_a2q.hw.units.pool import division_features
 from brevitas_a2q.ir.datatypes import IntType
 
 PART = Part("xcup", "UltraScale+", lut=230400, ff=460800, bram18=624, uram=96, dsp=1728, dsp_block="DSP48E2")
@@ -28,27 +27,27 @@ def _common(p: Parameters, channels: int, bits: int, out: int | None = None) -> 
 
 def _add(p: Parameters) -> Bill:
     unit = ir.AddStreams(**_common(p, p["PE"], p["WI"], p["WO"]))
-    return streams.add_streams(unit, ir.Folding(pe=p["PE"]), PART)
+    return unit.bill(ir.Folding(pe=p["PE"]), PART)
 
 
 def _duplicate(p: Parameters) -> Bill:
-    return streams.duplicate(ir.DuplicateStreams(**_common(p, 1, p["W"]), copies=p["N"]), ir.Folding(), PART)
+    return ir.DuplicateStreams(**_common(p, 1, p["W"]), copies=p["N"]).bill(ir.Folding(), PART)
 
 
 def _concat(p: Parameters) -> Bill:
     unit = ir.Concat(**_common(p, p["N"], p["W"]), input_channels=(1,) * p["N"])
-    return streams.concat(unit, ir.Folding(), PART)
+    return unit.bill(ir.Folding(), PART)
 
 
 def _converter(p: Parameters, gather: bool) -> Bill:
     narrow, wide = p["W"], p["N"] * p["W"]
     sizes = {"input_width": narrow if gather else wide, "output_width": wide if gather else narrow}
-    return streams.width_converter(ir.DataWidthConverter(**_common(p, 1, p["W"]), **sizes), ir.Folding(), PART)
+    return ir.DataWidthConverter(**_common(p, 1, p["W"]), **sizes).bill(ir.Folding(), PART)
 
 
 def _fifo(p: Parameters) -> Bill:
     unit = ir.Fifo(**_common(p, 1, p["W"]), width=p["W"], depth=p.get("D", 2))
-    return streams.fifo(unit, ir.Folding(ram_style="distributed"), PART)
+    return unit.bill(ir.Folding(ram_style="distributed"), PART)
 
 
 def _channelwise(p: Parameters) -> Bill:
@@ -57,7 +56,7 @@ def _channelwise(p: Parameters) -> Bill:
         function=_FUNCTIONS[p["OP"]],
         parameter_type=IntType.of(p["WP"], True),
     )
-    return streams.channelwise(unit, ir.Folding(pe=p["PE"], ram_style="block"), PART)
+    return unit.bill(ir.Folding(pe=p["PE"], ram_style="block"), PART)
 
 
 def _window(p: Parameters, parallel: bool) -> Bill:
@@ -71,7 +70,7 @@ def _window(p: Parameters, parallel: bool) -> Bill:
         dilation=(1, 1),
         depthwise=False,
     )
-    return windows.sliding_window(unit, ir.Folding(ram_style="block", parallel_window=parallel), PART)
+    return unit.bill(ir.Folding(ram_style="block", parallel_window=parallel), PART)
 
 
 def _padding(p: Parameters) -> Bill:
@@ -80,46 +79,46 @@ def _padding(p: Parameters) -> Bill:
     if p["STEP"] > 1:
         inner = tuple((n + 2 * pad - 1) // p["STEP"] + 1 for n in size)
         pixel = ir.PixelPadding(**_common(p, p["CF"], p["B"]), input_dim=inner, stride=(p["STEP"],) * 2)
-        return windows.pixel_padding(pixel, ir.Folding(), PART)
+        return pixel.bill(ir.Folding(), PART)
     unit = ir.Padding(**_common(p, p["CF"], p["B"]), input_dim=size, pads=(pad,) * 4)
-    return windows.padding(unit, ir.Folding(), PART)
+    return unit.bill(ir.Folding(), PART)
 
 
 def _down(p: Parameters) -> Bill:
     unit = ir.DownSampler(**_common(p, p["CF"], 4), input_dim=(p["H"], p["W"]), stride=(p["STRIDE"],) * 2)
-    return windows.down_sampler(unit, ir.Folding(), PART)
+    return unit.bill(ir.Folding(), PART)
 
 
 def _line(p: Parameters) -> Bill:
     unit = ir.Upsample(**_common(p, 1, 4), input_dim=(p["H"], p["W"]), scale=(p["SH"], p["SW"]))
-    return windows.upsample(unit, ir.Folding(ram_style="block"), PART)
+    return unit.bill(ir.Folding(ram_style="block"), PART)
 
 
 def _max_pool(p: Parameters) -> Bill:
     unit = ir.MaxPool(**_common(p, p["C"], p["B"]), input_dim=(p["H"], p["W"]), kernel=(p["KH"], p["KW"]))
-    return pools.max_pool(unit, ir.Folding(ram_style="block"), PART)
+    return unit.bill(ir.Folding(ram_style="block"), PART)
 
 
 def _pool(p: Parameters) -> Bill:
     function = "average" if p["OP"] else "max"
     sizes = {"output_dim": (1, 1), "kernel": (1, p["K"]), "function": function, "accumulator_bit_width": p["WS"]}
-    return pools.pool(ir.Pool(**_common(p, p["PE"], p["B"]), **sizes), ir.Folding(pe=p["PE"]), PART)
+    return ir.Pool(**_common(p, p["PE"], p["B"]), **sizes).bill(ir.Folding(pe=p["PE"]), PART)
 
 
 def _division(p: Parameters) -> Bill:
     bill = Bill()
-    bill.circuit("division", pools.division_features(p["WS"], p["K"]), p["PE"])
+    bill.circuit("division", division_features(p["WS"], p["K"]), p["PE"])
     return bill
 
 
 def _global_pool(p: Parameters) -> Bill:
     unit = ir.GlobalAccPool(**_common(p, p["PE"] * p["CF"], p["B"], p["WS"]), input_dim=(1, p["N"]))
-    return pools.global_pool(unit, ir.Folding(pe=p["PE"], ram_style="block"), PART)
+    return unit.bill(ir.Folding(pe=p["PE"], ram_style="block"), PART)
 
 
 def _labels(p: Parameters) -> Bill:
     unit = ir.LabelSelect(**_common(p, p["N"], p["B"]), labels=p["N"], k=p["K"])
-    return pools.label_select(unit, ir.Folding(pe=p["PE"]), PART)
+    return unit.bill(ir.Folding(pe=p["PE"]), PART)
 
 
 def _control(p: Parameters) -> Bill:
@@ -131,6 +130,12 @@ def _control(p: Parameters) -> Bill:
 def _search(p: Parameters) -> Bill:
     bill = Bill()
     bill.circuit("block search", block_search_features(p["B"], p["P"]))
+    return bill
+
+
+def _saturation(p: Parameters) -> Bill:
+    bill = Bill()
+    bill.circuit("saturation", saturation_features(p["P"], p["V"]))
     return bill
 
 
@@ -162,6 +167,7 @@ BUILDERS: dict[str, Callable[[Parameters], Bill]] = {
     "label select": _labels,
     "dsp core": _dsp,
     "block search": _search,
+    "saturation": _saturation,
 }
 
 

@@ -9,11 +9,13 @@ import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
+from brevitas_a2q.cli.guard import Guarded
+from brevitas_a2q.terminal import marked
 
 __all__ = ["command"]
 
 
-@click.command("check-finn")
+@click.command("check-finn", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON instead of a table.")
 def command(network: Path, as_json: bool) -> int:
@@ -31,8 +33,12 @@ def command(network: Path, as_json: bool) -> int:
     elif not findings:
         tables().print(f"{network}: nothing found that FINN would refuse", markup=False)
     else:
-        table = Table("Rule", "Node", "Operator", "Found", "How to mend it", title=str(network), title_justify="left")
+        table = Table(
+            "Rule", "Node", "Operator", "Found", "How to mend it", title=marked(str(network)), title_justify="left"
+        )
         for finding in findings:
-            table.add_row(finding.rule, finding.node, finding.op, finding.found, finding.mend)
+            table.add_row(
+                *(marked(text) for text in (finding.rule, finding.node, finding.op, finding.found, finding.mend))
+            )
         tables().print(table)
     return 1 if findings else 0

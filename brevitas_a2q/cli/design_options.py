@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.table import Table
 
+from brevitas_a2q.terminal import marked
+
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw.design import Row
     from brevitas_a2q.hw.estimation import Estimate
+    from brevitas_a2q.hw.units.finn import Version
 
-__all__ = ["design_options", "estimate_table", "finn_build_options", "summary", "weights_option"]
+__all__ = [
+    "build_options",
+    "chosen_build",
+    "design_options",
+    "estimate_table",
+    "finn_build_options",
+    "summary",
+    "weights_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,11 +72,51 @@ def weights_option(command: F) -> F:
     )(command)
 
 
+def build_options(command: F) -> F:
+    """What is built: ``--target``, ``--finn-version``, ``--standalone-thresholds`` and ``--units``."""
+    options = (
+        click.option(
+            "--target",
+            type=click.Choice(["rtl", "finn"]),
+            default="rtl",
+            show_default=True,
+            help="Whose units: our RTL as synthesis counts it, or FINN's as Vivado maps them.",
+        ),
+        click.option(
+            "--finn-version",
+            type=click.Choice(["main", "dev", "plus"]),
+            default="main",
+            show_default=True,
+            help="FINN whose kinds and names the folding file has; plus is finn-plus 1.6.",
+        ),
+        click.option(
+            "--standalone-thresholds", is_flag=True, help="Thresholds as units of their own (FINN's build option)."
+        ),
+        click.option(
+            "--units",
+            type=click.Choice(["folded", "all"]),
+            default="folded",
+            show_default=True,
+            help="all: unrolled ones too, whose weights are constants; FINN has none.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def chosen_build(target: Target, finn_version: str, standalone_thresholds: bool, units: Units) -> BuildOptions:
+    """The options of :func:`build_options` as a value; finn-plus has dev's kinds and names."""
+    from brevitas_a2q.hw.build_options import BuildOptions
+
+    version: Version = "main" if finn_version == "main" else "dev"
+    return BuildOptions(version, standalone_thresholds, target, units)
+
+
 def finn_build_options(command: F) -> F:
     """FINN's build options that its estimate depends on; see :class:`brevitas_a2q.hw.FinnOptions`."""
     styles = click.Choice(["auto", "block", "distributed", "ultra"])
     options = (
-        click.option("--standalone-thresholds", is_flag=True, help="FINN models: thresholds as nodes of their own."),
         click.option("--prefer-hls", is_flag=True, help="FINN models: HLS wherever there is a choice."),
         click.option("--ram-style", type=styles, help="FINN models: memory of the weights."),
         click.option("--ram-style-thresholds", type=styles, help="FINN models: memory of thresholds inside an MVAU."),
@@ -76,7 +128,7 @@ def finn_build_options(command: F) -> F:
 
 def estimate_table(estimate: Estimate) -> Table:
     """One line per unit, width converter and FIFO, and the totals against the part."""
-    table = Table(title=f"{estimate.network} on {estimate.part.name}, {estimate.clock_mhz:g} MHz")
+    table = Table(title=f"{marked(estimate.network)} on {estimate.part.name}, {estimate.clock_mhz:g} MHz")
     for heading in ("layer", "op"):
         table.add_column(heading)
     for heading in ("PE", "SIMD", "P", "LUT", "BRAM18", "URAM", "DSP", "cycles"):
@@ -98,8 +150,9 @@ def _cells(row: Row) -> list[str]:
     numbers = (row.pe, row.simd, row.accumulator_bit_width)
     counts = (resources.lut, resources.bram18, resources.uram, resources.dsp, row.cycles)
     op = row.op if row.depth is None else f"{row.op} {row.depth}"
+    op = f"{op} {row.multipliers}" if row.multipliers in ("dsp", "unrolled") else op
     return [
-        row.name,
+        marked(row.name),
         op,
         *("" if n is None else str(n) for n in numbers),
         *("" if n is None else f"{n:,}" for n in counts),

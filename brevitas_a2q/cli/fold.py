@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from brevitas_a2q.cli.console import emit_json, tables
-from brevitas_a2q.cli.design_options import design_options, estimate_table, summary, weights_option
+from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.design_options import (
+    build_options,
+    chosen_build,
+    design_options,
+    estimate_table,
+    summary,
+    weights_option,
+)
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.terminal import visible
 
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw.devices import Part
+    from brevitas_a2q.hw.estimation import Estimate
     from brevitas_a2q.hw.folding_problem import FoldingPlan
     from brevitas_a2q.hw.folding_result import FoldResult
     from brevitas_a2q.hw.ir import Graph
@@ -24,13 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("fold")
+@click.command("fold", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to reach at the least cost.")
 @click.option("--max-fps", is_flag=True, help="The most frames per second that fit the part.")
 @click.option("--pareto", is_flag=True, help="Every folding that no other one beats in both cost and rate.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write FINN's folding JSON to this file.")
+@build_options
 @weights_option
 @report_options
 def command(
@@ -43,6 +55,10 @@ def command(
     max_fps: bool,
     pareto: bool,
     out: Path | None,
+    target: Target,
+    finn_version: str,
+    standalone_thresholds: bool,
+    units: Units,
     weights: dict[str, float] | None,
     html: Path | None,
     plot: Path | None,
@@ -62,21 +78,24 @@ def command(
 
     chosen = find_part(part)
     cost = LutEquivalent.of(chosen, weights)
-    graph = read_graph(network)
+    build = chosen_build(target, finn_version, standalone_thresholds, units)
+    graph = read_graph(network, standalone_thresholds=standalone_thresholds)
     if pareto:
-        _curve(graph, chosen, clock_mhz, accumulator, cost, as_json, html, plot)
+        _curve(graph, chosen, clock_mhz, accumulator, cost, build, as_json, html, plot)
         return
-    result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator, weights)
+    result = fold_graph(graph, chosen, target_fps, max_fps, clock_mhz, accumulator, weights, build)
     folding: list[tuple[Path, str | bytes]] = []
     if out is not None:
         folding.append((out, json.dumps(result.folding, indent=2) + "\n"))
     write_files(folding + report_files(html, plot, lambda: _report(result)))
     if as_json:
         emit_json(result.to_json())
+        for warning in result.estimate.warnings:
+            messages().print(visible(f"warning: {warning}"), markup=False)
         return
     tables().print(estimate_table(result.estimate))
     for line in (*summary(result.estimate), *_comparison(result)):
-        tables().print(line, markup=False)
+        tables().print(visible(line), markup=False)
 
 
 def _comparison(result: FoldResult) -> list[str]:
@@ -89,11 +108,17 @@ def _comparison(result: FoldResult) -> list[str]:
     greedy = result.setfolding_lut_equivalent
     if greedy is None or result.setfolding is None:
         return [cost, "no comparison with SetFolding: FINN main cannot express this network"]
-    beside = (
-        f"SetFolding, same cost model: {result.setfolding.total.lut:,} LUT at {result.setfolding.fps:,.1f} frames per "
-        f"second; {greedy:,.0f} LUT-equivalents, {greedy / result.lut_equivalent:.2f} times as many"
-    )
-    return [cost, beside]
+    return [cost, f"SetFolding, same cost model: {_beside(result, result.setfolding, greedy)}"]
+
+
+def _beside(result: FoldResult, greedy: Estimate, cost: float) -> str:
+    """SetFolding's design in words; a ratio only where it does what was asked for."""
+    found = f"{greedy.total.lut:,} LUT at {greedy.fps:,.1f} frames per second; {cost:,.0f} LUT-equivalents"
+    if result.target_fps is not None and greedy.fps < result.target_fps:
+        return f"{found}; it misses the target of {result.target_fps:,.1f}"
+    if not greedy.fits:
+        return f"{found}; it does not fit {greedy.part.name}"
+    return f"{found}, {cost / result.lut_equivalent:.2f} times as many"
 
 
 def _report(result: FoldResult) -> Report:
@@ -109,14 +134,16 @@ def _curve(
     clock_mhz: float,
     accumulator: str,
     cost: LutEquivalent,
+    build: BuildOptions,
     as_json: bool,
     html: Path | None,
     plot: Path | None,
 ) -> None:
     """``--pareto``: the whole curve, with SetFolding's."""
+    from brevitas_a2q.hw.finn.lowering import lowered
     from brevitas_a2q.hw.folding_curve import fold_curve, setfolding_curve
 
-    settings = (graph, part, clock_mhz, accumulator, cost)
+    settings = (lowered(graph, build.finn_version), part, clock_mhz, accumulator, cost, build)
     points = [_point(plan, clock_mhz) for plan in fold_curve(*settings)]
     greedy = [_point(plan, clock_mhz) for plan in setfolding_curve(*settings)]
     title = f"Cost against rate of {graph.name} on {part.name}, {clock_mhz:g} MHz"

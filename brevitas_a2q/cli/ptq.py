@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ class _Width(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"found {value!r}; expected a number of bits, or auto", param, ctx)
 
 
-@click.command("ptq")
+@click.command("ptq", cls=Guarded)
 @click.option(
     "--model", "source", required=True, metavar="MODEL", help="module:function, torchvision:NAME or FILE.onnx."
 )

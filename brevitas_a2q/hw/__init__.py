@@ -16,12 +16,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from brevitas_a2q.hw.build_options import BuildOptions as BuildOptions
     from brevitas_a2q.hw.compare import Difference as Difference
     from brevitas_a2q.hw.compare import difference as difference
-    from brevitas_a2q.hw.cost.finn.flow import FinnEstimate as FinnEstimate
-    from brevitas_a2q.hw.cost.finn.flow import FinnOptions as FinnOptions
-    from brevitas_a2q.hw.cost.finn.flow import finn_estimate as finn_estimate
-    from brevitas_a2q.hw.cost.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.cost.model import CostModel as CostModel
     from brevitas_a2q.hw.cost.model import synthesis_model as synthesis_model
     from brevitas_a2q.hw.cost.result import Resources as Resources
@@ -37,10 +34,14 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.estimation import Estimate as Estimate
     from brevitas_a2q.hw.estimation import estimate as estimate
     from brevitas_a2q.hw.estimation import estimate_graph as estimate_graph
+    from brevitas_a2q.hw.finn.flow import FinnEstimate as FinnEstimate
+    from brevitas_a2q.hw.finn.flow import FinnOptions as FinnOptions
+    from brevitas_a2q.hw.finn.flow import finn_estimate as finn_estimate
+    from brevitas_a2q.hw.finn.folding_file import finn_folding as finn_folding
+    from brevitas_a2q.hw.finn.folding_reader import read_foldings as read_foldings
+    from brevitas_a2q.hw.finn.node import finn_node as finn_node
     from brevitas_a2q.hw.folding_curve import fold_curve as fold_curve
     from brevitas_a2q.hw.folding_curve import setfolding_curve as setfolding_curve
-    from brevitas_a2q.hw.folding_file import finn_folding as finn_folding
-    from brevitas_a2q.hw.folding_file import read_foldings as read_foldings
     from brevitas_a2q.hw.folding_problem import FoldingPlan as FoldingPlan
     from brevitas_a2q.hw.folding_problem import FoldingProblem as FoldingProblem
     from brevitas_a2q.hw.folding_result import FoldResult as FoldResult
@@ -52,12 +53,15 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw.lut_equivalent import LutEquivalent as LutEquivalent
     from brevitas_a2q.hw.policies import POLICIES as POLICIES
     from brevitas_a2q.hw.policies import apply_policy as apply_policy
+    from brevitas_a2q.hw.vivado.unit import VivadoUnit as VivadoUnit
+    from brevitas_a2q.hw.vivado.unit import vivado_unit as vivado_unit
 
 # Module below this one -> the names it defines.
 _MODULES: dict[str, tuple[str, ...]] = {
+    "build_options": ("BuildOptions",),
     "compare": ("Difference", "difference"),
-    "cost.finn.flow": ("FinnEstimate", "FinnOptions", "finn_estimate"),
-    "cost.finn.node": ("finn_node",),
+    "finn.flow": ("FinnEstimate", "FinnOptions", "finn_estimate"),
+    "finn.node": ("finn_node",),
     "cost.model": ("CostModel", "synthesis_model"),
     "cost.result": ("Resources", "UnitCost"),
     "design": ("Design", "build_design"),
@@ -65,17 +69,27 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "dse": ("DesignSpace",),
     "estimation": ("Estimate", "estimate", "estimate_graph"),
     "folding_curve": ("fold_curve", "setfolding_curve"),
-    "folding_file": ("finn_folding", "read_foldings"),
+    "finn.folding_file": ("finn_folding",),
+    "finn.folding_reader": ("read_foldings",),
     "folding_problem": ("FoldingPlan", "FoldingProblem"),
     "folding_result": ("FoldResult", "fold", "fold_graph"),
     "frontend": ("read_graph",),
     "ir": ("Folding", "Graph"),
     "lut_equivalent": ("LutEquivalent",),
     "policies": ("POLICIES", "apply_policy"),
+    "vivado.unit": ("VivadoUnit", "vivado_unit"),
 }
 _NAMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
-__all__ = [*_NAMES]
+__all__ = [*_NAMES, "build"]
+
+
+def build(*arguments: Any, **options: Any) -> Any:
+    """An accelerator from a QONNX file; see :func:`brevitas_a2q.rtl.build.build`, which this calls.
+
+    ``build(path, out, part=..., target_fps=..., clock_mhz=..., folding=None, simulate=0, synthesize=False)``
+    """
+    return importlib.import_module("brevitas_a2q.rtl.build").build(*arguments, **options)
 
 
 def __getattr__(name: str) -> Any:

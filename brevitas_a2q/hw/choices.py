@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import TypeAlias
 
@@ -17,11 +16,10 @@ import numpy.typing as npt
 
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Compute, Folding, Graph, Mvau, Pool, SlidingWindow, Unit, Vvau
+from brevitas_a2q.hw.ir import Folding, Graph, Pool, SlidingWindow, Unit, Vvau
 from brevitas_a2q.hw.prices import Price, Prices
-from brevitas_a2q.hw.streams import input_width, output_width
 
-__all__ = ["Choices", "choices_of", "divisors", "groups"]
+__all__ = ["Choices", "choices_of", "groups"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -34,8 +32,8 @@ class Choices:
     foldings: tuple[tuple[Folding, ...], ...]  # one per unit
     resources: Ints  # shape: (choices, 4): LUT, BRAM18, URAM, DSP
     cycles: Ints  # shape: (choices,), of the slowest unit
-    input_widths: Ints  # shape: (choices, ports), bits
-    output_widths: Ints  # shape: (choices,), bits
+    input_words: Ints  # shape: (choices, ports), elements in a word
+    output_words: Ints  # shape: (choices,), elements in a word
 
     def __len__(self) -> int:
         return len(self.foldings)
@@ -48,24 +46,13 @@ class Choices:
             tuple(self.foldings[i] for i in index),
             self.resources[index],
             self.cycles[index],
-            self.input_widths[index],
-            self.output_widths[index],
+            self.input_words[index],
+            self.output_words[index],
         )
 
     def named(self, row: int) -> Mapping[str, Folding]:
         """The folding of each unit in this row, by the unit's name."""
         return {unit.name: folding for unit, folding in zip(self.units, self.foldings[row], strict=True)}
-
-
-@cache
-def divisors(number: int) -> tuple[int, ...]:
-    """Divisors in ascending order.
-
-    Example:
-        >>> divisors(12)
-        (1, 2, 3, 4, 6, 12)
-    """
-    return tuple(d for d in range(1, number + 1) if number % d == 0)
 
 
 def groups(graph: Graph) -> list[tuple[Unit, ...]]:
@@ -88,11 +75,11 @@ def choices_of(
     Args:
         units: One unit, or a depthwise window and its reader.
         part: Part in force; UltraRAM is offered only where it has some.
-        model: Cost model.
+        model: Cost model, and which units it may choose.
         max_cycles: Leave out foldings slower than this, unless there is no faster one.
         weights: Keep only the cheapest memory styles by these weights; see :class:`Prices`.
     """
-    plain = list(_foldings(units))
+    plain = list(_foldings(units, part, model.unrolled))
     cycles = np.array([max(model.cycles(u, f) for u, f in zip(units, row, strict=True)) for row in plain])
     if max_cycles is not None and cycles.min() <= max_cycles:
         plain = [row for row, needed in zip(plain, cycles, strict=True) if needed <= max_cycles]
@@ -105,36 +92,21 @@ def choices_of(
             resources.append([sum(column) for column in zip(*(p for _, p in combination), strict=True)])
             origin.append(index)
     ports = range(len(units[0].inputs))
-    widths = [[input_width(units[0], row[0], port) for port in ports] for row in plain]
+    words = [[units[0].input_elements(row[0], port) for port in ports] for row in plain]
     return Choices(
         units,
         tuple(foldings),
         np.array(resources).astype(np.int64),
         cycles[origin].astype(np.int64),
-        np.array(widths, dtype=np.int64).reshape(len(plain), len(ports))[origin],
-        np.array([output_width(units[-1], row[-1]) for row in plain], dtype=np.int64)[origin],
+        np.array(words, dtype=np.int64).reshape(len(plain), len(ports))[origin],
+        np.array([units[-1].output_elements(row[-1]) for row in plain], dtype=np.int64)[origin],
     )
 
 
-def _foldings(units: tuple[Unit, ...]) -> Iterator[tuple[Folding, ...]]:
+def _foldings(units: tuple[Unit, ...], part: Part, unrolled: bool) -> Iterator[tuple[Folding, ...]]:
     """Legal foldings that differ in parallelism or multipliers, not in memory styles."""
-    for folding in _single(units[-1]):
+    for folding in units[-1].foldings(part, unrolled):
         if len(units) == 1:
             yield (folding,)
         else:
             yield Folding(simd=folding.pe, parallel_window=folding.simd > 1), folding
-
-
-def _single(unit: Unit) -> Iterator[Folding]:
-    computes: tuple[Compute, ...] = ("lut", "dsp") if isinstance(unit, Mvau | Vvau) else ("auto",)
-    for pe, simd in product(divisors(unit.pe_limit), divisors(unit.simd_limit)):
-        if isinstance(unit, Vvau) and simd > 1 and pe != unit.channels:
-            continue
-        for compute in computes:
-            yield Folding(pe, simd, compute)
-    if isinstance(unit, Mvau | Vvau):
-        yield Folding(unit.pe_limit, unit.simd_limit, "unrolled")
-    elif isinstance(unit, SlidingWindow):
-        # A parallel window needs all channels in a word, or channels that do not meet (depthwise).
-        for simd in divisors(unit.simd_limit) if unit.depthwise else (unit.channels,):
-            yield Folding(simd=simd, parallel_window=True)

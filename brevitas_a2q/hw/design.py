@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw.choices import groups
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Folding, Graph, SlidingWindow, Unit
+from brevitas_a2q.hw.ir import Folding, Graph, MatrixUnit, SlidingWindow, Unit
 from brevitas_a2q.hw.perf import Performance, performance
-from brevitas_a2q.hw.streams import converter, fifo, fifo_depth
+from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, converter, fifo, fifo_depth
 
 __all__ = ["Design", "Row", "build_design", "check_foldings"]
 
@@ -31,6 +31,8 @@ class Row:
     folding: Folding | None = None
     terms: tuple[CostTerm, ...] = ()
     depth: int | None = None  # words, of a FIFO
+    multipliers: str | None = None  # of a matrix unit: lut, dsp, or unrolled into constants
+    ff: int | None = None  # flip-flops, where the model knows them
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Design:
 
     rows: tuple[Row, ...]
     performance: Performance
+
+    @property
+    def foldings(self) -> dict[str, Folding]:
+        """Folding of each unit, with the depths of the FIFOs in front of it."""
+        return {row.name: row.folding for row in self.rows if row.folding is not None}
 
     @property
     def total(self) -> Resources:
@@ -89,22 +96,28 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
     timing = performance(graph, foldings, {name: c.cycles for name, c in costs.items()})
     units = {u.name: u for u in graph.units}
     rows: dict[str, list[Row]] = {u.name: [] for u in graph.units}
+    depths = {u.name: [LEAST_FIFO_DEPTH] * len(u.inputs) for u in graph.units}
     for edge, fill in timing.fills.items():
         depth, written, read = fifo_depth(units, foldings, edge, fill)
+        given = foldings[edge.consumer].fifo_depths
+        depth = given[edge.port] if given else depth
+        depths[edge.consumer][edge.port] = depth
         label = edge.consumer if len(units[edge.consumer].inputs) == 1 else f"{edge.consumer}:{edge.port}"
         found = rows[edge.consumer]
+        bits = units[edge.producer].output_type.bit_width
         if written != read:
-            gearbox = converter(f"{label}/dwc", edge.producer, written, read)
+            gearbox = converter(f"{label}/dwc", edge.producer, written * bits, read * bits)
             found.append(_between(gearbox, cost(gearbox, Folding(), part)))
-        buffer = fifo(f"{label}/fifo", edge.producer, min(written, read), depth)
+        buffer = fifo(f"{label}/fifo", edge.producer, min(written, read) * bits, depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:
-        rows[unit.name].append(_row(unit, foldings[unit.name], costs[unit.name]))
+        folding = replace(foldings[unit.name], fifo_depths=tuple(depths[unit.name]))
+        rows[unit.name].append(_row(unit, folding, costs[unit.name]))
     return Design(tuple(row for unit in graph.units for row in rows[unit.name]), timing)
 
 
 def _between(unit: Unit, cost: UnitCost, depth: int | None = None) -> Row:
-    return Row(unit.name, unit.kind, None, None, None, cost.resources, None, None, cost.terms, depth)
+    return Row(unit.name, unit.kind, None, None, None, cost.resources, None, None, cost.terms, depth, ff=cost.ff)
 
 
 def _row(unit: Unit, folding: Folding, cost: UnitCost) -> Row:
@@ -119,4 +132,6 @@ def _row(unit: Unit, folding: Folding, cost: UnitCost) -> Row:
         cycles=cost.cycles,
         folding=folding,
         terms=cost.terms,
+        multipliers=("lut" if folding.compute == "auto" else folding.compute) if isinstance(unit, MatrixUnit) else None,
+        ff=cost.ff,
     )

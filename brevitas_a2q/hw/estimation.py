@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from brevitas_a2q.errors import A2QError, FoldingError
-from brevitas_a2q.hw.cost.model import synthesis_model
+from brevitas_a2q.hw.build_options import BuildOptions
 from brevitas_a2q.hw.cost.result import FINN_TERM, CostTerm, Resources
 from brevitas_a2q.hw.design import Design, Row, build_design
 from brevitas_a2q.hw.devices import Part, find_part
+from brevitas_a2q.hw.finn.lowering import lowered
+from brevitas_a2q.hw.finn.rules import illegal
 from brevitas_a2q.hw.folding import cheapest
 from brevitas_a2q.hw.ir import Folding, Graph
 from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
@@ -19,8 +21,8 @@ from brevitas_a2q.hw.policies import AppliedPolicy, apply_policy
 __all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for", "resources_json"]
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw.cost.finn.flow import FinnOptions
-    from brevitas_a2q.hw.cost.finn.unit import Version
+    from brevitas_a2q.hw.finn.flow import FinnOptions
+    from brevitas_a2q.hw.finn.unit import Version
 
 ModelName: TypeAlias = Literal["synthesis", "finn-main", "finn-dev"]
 _RESOURCES = ("lut", "bram18", "uram", "dsp")
@@ -41,11 +43,25 @@ class Estimate:
     bottleneck: str  # name of the slowest unit
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    target: str | None = None  # of our model: whose units, rtl or finn
 
     @property
     def total(self) -> Resources:
         """Sum over all rows, width converters and FIFOs included."""
         return sum((row.resources for row in self.rows), Resources())
+
+    @property
+    def ff(self) -> int | None:
+        """Flip-flops of the rows whose model knows them; None where none does."""
+        known = [row.ff for row in self.rows if row.ff is not None]
+        return sum(known) if known else None
+
+    @property
+    def lut_band(self) -> float:
+        """Relative error of the LUTs that 90 % of unseen units stay within, weighted by their LUTs."""
+        terms = [term for row in self.rows for term in row.terms]
+        total = sum(term.lut for term in terms)
+        return sum(term.lut * (term.error_band or 0.0) for term in terms) / total if total else 0.0
 
     @property
     def fps(self) -> float:
@@ -84,6 +100,8 @@ class Estimate:
         return {
             "layers": [_row_json(row) for row in self.rows],
             "total": resources_json(self.total),
+            "ff": self.ff,
+            "lut_band": self.lut_band,
             "fps": self.fps,
             "max_cycles": self.max_cycles,
             "latency_cycles": self.latency_cycles,
@@ -93,6 +111,7 @@ class Estimate:
             "bottleneck": self.bottleneck,
             "clock_mhz": self.clock_mhz,
             "model": self.model,
+            "target": self.target,
             "accumulator": self.accumulator,
             "warnings": list(self.warnings),
         }
@@ -109,8 +128,10 @@ def _row_json(row: Row) -> dict[str, Any]:
         "op": row.op,
         "pe": row.pe,
         "simd": row.simd,
+        "multipliers": row.multipliers,
         "accumulator_bit_width": row.accumulator_bit_width,
         **resources_json(row.resources),
+        "ff": row.ff,
         "cycles": row.cycles,
         "depth": row.depth,
         "lut_terms": [asdict(term) for term in row.terms],
@@ -146,6 +167,7 @@ def estimate(
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
     finn_options: FinnOptions | None = None,
+    build: BuildOptions | None = None,
 ) -> Estimate:
     """Estimate the FPGA design of a QONNX file.
 
@@ -158,14 +180,17 @@ def estimate(
         accumulator: Policy, see :mod:`brevitas_a2q.hw.policies`.
         foldings: Folding of each unit by name, instead of a search.
         finn_options: FINN's build options, for its own models only.
+        build: What is built: FINN branch, thresholds apart or not, which units.
 
     Raises:
         A2QError: For a bad file, part, policy, target or folding.
     """
     from brevitas_a2q.hw.frontend import read_graph  # imports onnx
 
-    chosen = find_part(part)
-    return estimate_graph(read_graph(path), chosen, target_fps, clock_mhz, model, accumulator, foldings, finn_options)
+    chosen, build = find_part(part), build or BuildOptions()
+    apart = build.standalone_thresholds and model == "synthesis"
+    graph = read_graph(path, standalone_thresholds=apart)
+    return estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings, finn_options, build)
 
 
 def estimate_graph(
@@ -177,6 +202,7 @@ def estimate_graph(
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
     finn_options: FinnOptions | None = None,
+    build: BuildOptions | None = None,
 ) -> Estimate:
     """The same for a dataflow graph that is already in memory."""
     max_cycles = max_cycles_for(target_fps, clock_mhz)
@@ -184,16 +210,18 @@ def estimate_graph(
         return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings, finn_options)
     if finn_options is not None:
         raise A2QError("found options of FINN's build", expected="model finn-main or finn-dev with them")
-    applied = apply_policy(graph, accumulator)
+    build = build or BuildOptions()
+    applied = apply_policy(lowered(graph, build.finn_version), accumulator)
     if foldings is None:
-        design = cheapest(applied.graph, part, synthesis_model(), max_cycles, clock_mhz=clock_mhz).design
+        design = cheapest(applied.graph, part, build.model, max_cycles, clock_mhz=clock_mhz).design
     else:
-        design = build_design(applied.graph, foldings, part, synthesis_model())
-    return estimate_of(design, applied, part, clock_mhz)
+        design = build_design(applied.graph, foldings, part, build.model)
+    return estimate_of(design, applied, part, clock_mhz, build)
 
 
-def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: float) -> Estimate:
-    """The estimate of a design by our model."""
+def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: float, build: BuildOptions) -> Estimate:
+    """The estimate of a design by our model; what FINN would refuse of it is among the warnings."""
+    refused = illegal(applied.graph, design.foldings, part, build)
     return Estimate(
         network=applied.graph.name,
         part=part,
@@ -204,8 +232,9 @@ def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: f
         max_cycles=design.performance.max_cycles,
         latency_cycles=design.performance.latency_cycles,
         bottleneck=design.performance.bottleneck,
-        warnings=applied.warnings,
+        warnings=(*applied.warnings, *(str(finding) for finding in refused)),
         notes=applied.graph.notes,
+        target=build.target,
     )
 
 
@@ -220,8 +249,8 @@ def _as_finn_does(
     options: FinnOptions | None,
 ) -> Estimate:
     """FINN's own report: its nodes under its names; width converters and FIFOs are not in it, latency is a sum."""
-    from brevitas_a2q.hw.cost.finn.data_types import data_type
-    from brevitas_a2q.hw.cost.finn.flow import finn_estimate
+    from brevitas_a2q.hw.finn.data_types import data_type
+    from brevitas_a2q.hw.finn.flow import finn_estimate
 
     versions: dict[str, Version] = {"finn-main": "main", "finn-dev": "dev"}
     if model not in versions:

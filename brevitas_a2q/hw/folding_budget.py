@@ -11,11 +11,7 @@ choices are whole numbers, so is the flow.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -94,7 +90,7 @@ class _Favoured:
         self._problem, self._all = problem, choices
         self._have = np.array(_vector(budget))
         self._some = np.maximum(self._have, 0.5)  # half a block where there is none: using one is twice too much
-        self._seen: list[dict[tuple[Folding, ...], None]] = [{} for _ in choices]
+        self._seen: list[set[tuple[tuple[int, int], ...]]] = [set() for _ in choices]
         self.plan: FoldingPlan | None = None  # one within the budget
 
     @cached_property
@@ -111,7 +107,8 @@ class _Favoured:
         if self.is_small:
             return self._reduced
         return [
-            c.take(np.array([f in seen for f in c.foldings])) for c, seen in zip(self._all, self._seen, strict=True)
+            c.take(np.array([_sizes(f) in seen for f in c.foldings]))
+            for c, seen in zip(self._all, self._seen, strict=True)
         ]
 
     def nothing_fits(self) -> bool:
@@ -143,12 +140,17 @@ class _Favoured:
         lut, bram18, uram, dsp = prices.tolist()
         taken, rows = cheapest_rows(self._problem, self._all, (lut, bram18, uram, dsp))
         for seen, c, row in zip(self._seen, taken, rows, strict=True):
-            seen[c.foldings[row]] = None
+            seen.add(_sizes(c.foldings[row]))
         plan = plan_of(self._problem, taken, rows)
         used = np.array(_vector(plan.resources))
         if (used <= self._have).all():
             self.plan = plan
         return used
+
+
+def _sizes(foldings: tuple[Folding, ...]) -> tuple[tuple[int, int], ...]:
+    """PE and SIMD: where these are favoured, every kind of multiplier and memory is worth a look."""
+    return tuple((folding.pe, folding.simd) for folding in foldings)
 
 
 def solve_programme(problem: FoldingProblem, max_cycles: int | None, budget: Resources) -> FoldingPlan | None:
@@ -166,17 +168,16 @@ def _solved(problem: FoldingProblem, choices: Sequence[Choices], budget: Resourc
     rows, columns, signs = (np.concatenate(part) for part in zip(*programme.entries, strict=True))
     sums = np.array(programme.sums)
     equal = csr_array((signs, (rows, columns)), shape=(len(sums), len(used)))
-    with _silent_standard_output():
-        result = milp(
-            used @ np.array(problem.weights.price),
-            integrality=np.arange(len(used)) < programme.binaries,
-            bounds=Bounds(0, 1),
-            constraints=[
-                LinearConstraint(csr_array(used.T), -np.inf, _vector(budget)),
-                LinearConstraint(equal, sums, sums),
-            ],
-            options={"mip_rel_gap": gap},
-        )
+    result = milp(
+        used @ np.array(problem.weights.price),
+        integrality=np.arange(len(used)) < programme.binaries,
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(csr_array(used.T), -np.inf, _vector(budget)),
+            LinearConstraint(equal, sums, sums),
+        ],
+        options={"mip_rel_gap": gap},
+    )
     if not result.success:
         return None
     taken = np.split(result.x[: programme.binaries], programme.starts[1:])
@@ -189,22 +190,6 @@ def _vector(resources: Resources) -> tuple[float, float, float, float]:
 
 def _within(used: Resources, budget: Resources) -> bool:
     return all(u <= have for u, have in zip(_vector(used), _vector(budget), strict=True))
-
-
-@contextlib.contextmanager
-def _silent_standard_output() -> Iterator[None]:
-    """HiGHS prints a line now and then, whatever its options say, which would spoil JSON on standard output."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        yield
-    finally:
-        if os.name == "posix":
-            ctypes.CDLL(None).fflush(None)  # a line that C still holds would appear later
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 class _Programme:
@@ -224,10 +209,10 @@ class _Programme:
             columns += self._flow(problem, link, choices[link.writer], choices[link.reader], columns)
 
     def _flow(self, problem: FoldingProblem, link: Link, writer: Choices, reader: Choices, first: int) -> int:
-        written, write_class = np.unique(writer.output_widths, return_inverse=True)
-        read, read_class = np.unique(reader.input_widths[:, link.port], return_inverse=True)
+        written, write_class = np.unique(writer.output_words, return_inverse=True)
+        read, read_class = np.unique(reader.input_words[:, link.port], return_inverse=True)
         flows = first + np.arange(len(written) * len(read)).reshape(len(written), len(read))
-        costs = [problem.stream(w, r) for w in written.tolist() for r in read.tolist()]
+        costs = [problem.stream(w, r, link.bits) for w in written.tolist() for r in read.tolist()]
         self.resources.append(np.array(costs, dtype=np.float64))
         for i, out in enumerate(flows):
             self._row(out, self.starts[link.writer] + np.flatnonzero(write_class == i), 0.0)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from brevitas_a2q.hw.cost.model import CostModel, synthesis_model
+from brevitas_a2q.hw.build_options import BuildOptions
+from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.design import build_design
 from brevitas_a2q.hw.devices import Part
 from brevitas_a2q.hw.folding_problem import FoldingPlan, FoldingProblem
@@ -26,6 +27,7 @@ def fold_curve(
     clock_mhz: float = 200.0,
     accumulator: str = "trained",
     weights: LutEquivalent | None = None,
+    build: BuildOptions | None = None,
 ) -> list[FoldingPlan]:
     """Foldings of rising cost and rate, FIFOs sized; the first one that is fast enough is the optimum for a rate.
 
@@ -35,11 +37,12 @@ def fold_curve(
         clock_mhz: Clock in MHz, for messages.
         accumulator: Policy, see :mod:`brevitas_a2q.hw.policies`.
         weights: What a block counts as; the part's own ratios by default.
+        build: Which units there are.
 
     Returns:
         Plans with the resources and costs of the whole design, from the slowest to the fastest.
     """
-    applied, model = apply_policy(graph, accumulator).graph, synthesis_model()
+    applied, model = apply_policy(graph, accumulator).graph, (build or BuildOptions()).model
     problem = FoldingProblem(applied, part, model, clock_mhz=clock_mhz, weights=weights)
     plans = []
     for plan in pareto(problem):
@@ -54,18 +57,19 @@ def setfolding_curve(
     clock_mhz: float = 200.0,
     accumulator: str = "trained",
     weights: LutEquivalent | None = None,
+    build: BuildOptions | None = None,
     points: int = 24,
 ) -> list[FoldingPlan]:
     """The same for FINN main's SetFolding at ``points`` target rates; empty where FINN main has no such network.
 
     Args and returns otherwise as in :func:`fold_curve`.
     """
-    applied, model = apply_policy(graph, accumulator).graph, synthesis_model()
+    applied, model = apply_policy(graph, accumulator).graph, (build or BuildOptions()).model
     cost = weights or LutEquivalent.of(part)
     slowest, quickest = _rates(applied, part, model, clock_mhz)
     found: dict[int, FoldingPlan] = {}
     for rate in np.geomspace(slowest, quickest, points):
-        foldings = setfolding_foldings(applied, part, float(rate), clock_mhz)
+        foldings = setfolding_foldings(applied, part, model, float(rate), clock_mhz, cost)
         if foldings is None:
             return []
         design = build_design(applied, foldings, part, model)

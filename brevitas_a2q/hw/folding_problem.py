@@ -22,7 +22,7 @@ from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Graph
 from brevitas_a2q.hw.lut_equivalent import LutEquivalent
 from brevitas_a2q.hw.perf import stream_fills
-from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, converter, edges, fifo, fifo_depth, input_width, output_width
+from brevitas_a2q.hw.streams import LEAST_FIFO_DEPTH, converter, edges, fifo, fifo_depth
 
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
@@ -34,6 +34,7 @@ class Link:
     writer: int
     reader: int
     port: int
+    bits: int  # of one element
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class FoldingProblem:
         weights: LutEquivalent | None = None,
     ) -> None:
         self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz
-        self._streams: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
+        self._streams: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
         self.weights = weights or LutEquivalent.of(part)
         members = groups(graph)
         self.choices: list[Choices] = [
@@ -81,8 +82,9 @@ class FoldingProblem:
             for units in members
         ]
         place = {unit.name: index for index, units in enumerate(members) for unit in units}
+        graph_bits = {unit.name: unit.output_type.bit_width for unit in graph.units}
         self.links = [
-            Link(place[e.producer], place[e.consumer], e.port)
+            Link(place[e.producer], place[e.consumer], e.port, graph_bits[e.producer])
             for e in edges(graph)
             if e.producer and place[e.producer] != place[e.consumer]
         ]
@@ -111,19 +113,21 @@ class FoldingProblem:
         if len(choices.units) == 1:
             return choices
         writer, reader = choices.units
-        inner = [self.stream(output_width(writer, w), input_width(reader, r)) for w, r in choices.foldings]
+        bits = writer.output_type.bit_width
+        inner = [self.stream(writer.output_elements(w), reader.input_elements(r), bits) for w, r in choices.foldings]
         return replace(choices, resources=choices.resources + np.array(inner, dtype=np.int64))
 
-    def stream(self, written: int, read: int, depth: int = LEAST_FIFO_DEPTH) -> tuple[int, int, int, int]:
-        """LUT, BRAM18, URAM and DSP between a word of ``written`` bits and one of ``read`` bits.
+    def stream(self, written: int, read: int, bits: int, depth: int = LEAST_FIFO_DEPTH) -> tuple[int, int, int, int]:
+        """LUT, BRAM18, URAM and DSP between a word of ``written`` elements and one of ``read``, of ``bits`` bits each.
 
         The FIFO sits on the narrower side of the converter; ``depth`` is in its words.
         """
-        key = (written, read, depth)
+        key = (written, read, bits, depth)
         if key not in self._streams:
-            used = self.model.cost(fifo("", "", min(written, read), depth), Folding(), self.part).resources
+            cost, part = self.model.cost, self.part
+            used = cost(fifo("", "", min(written, read) * bits, depth), Folding(), part).resources
             if written != read:
-                used += self.model.cost(converter("", "", written, read), Folding(), self.part).resources
+                used += cost(converter("", "", written * bits, read * bits), Folding(), part).resources
             self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
         return self._streams[key]
 
@@ -134,23 +138,27 @@ class FoldingProblem:
         used = plan.resources
         for edge, fill in stream_fills(self.graph, plan.foldings, cycles).items():
             depth, written, read = fifo_depth(units, plan.foldings, edge, fill)
-            deep, least = self.stream(written, read, depth), self.stream(written, read)
+            bits = units[edge.producer].output_type.bit_width
+            deep, least = self.stream(written, read, bits, depth), self.stream(written, read, bits)
             used += Resources(*(d - n for d, n in zip(deep, least, strict=True)))
         return used
 
     def link_table(self, link: Link, writer: Choices, reader: Choices) -> npt.NDArray[np.int64]:
         """Resources of a stream for every pair of choices; shape: (writer's, reader's, 4)."""
-        written, write_row = np.unique(writer.output_widths, return_inverse=True)
-        read, read_row = np.unique(reader.input_widths[:, link.port], return_inverse=True)
-        table = np.array([[self.stream(w, r) for r in read.tolist()] for w in written.tolist()], dtype=np.int64)
+        written, write_row = np.unique(writer.output_words, return_inverse=True)
+        read, read_row = np.unique(reader.input_words[:, link.port], return_inverse=True)
+        table = np.array(
+            [[self.stream(w, r, link.bits) for r in read.tolist()] for w in written.tolist()], dtype=np.int64
+        )
         return table[write_row][:, read_row]
 
     def total(self, rows: Sequence[int], choices: Sequence[Choices]) -> Resources:
         """Resources of one row per group, with the streams between them."""
         used = sum((c.resources[row] for c, row in zip(choices, rows, strict=True)), np.zeros(4, np.int64))
         for link in self.links:
-            written = int(choices[link.writer].output_widths[rows[link.writer]])
-            used = used + self.stream(written, int(choices[link.reader].input_widths[rows[link.reader], link.port]))
+            written = int(choices[link.writer].output_words[rows[link.writer]])
+            read = int(choices[link.reader].input_words[rows[link.reader], link.port])
+            used = used + self.stream(written, read, link.bits)
         return Resources(*used.tolist())
 
 
@@ -165,7 +173,7 @@ def plan_of(problem: FoldingProblem, choices: Sequence[Choices], rows: Sequence[
 def _efficient(choices: Choices) -> Choices:
     """Without choices that another one of the same widths beats or equals in every resource and in cycles."""
     values = np.column_stack([choices.resources, choices.cycles])
-    widths = np.column_stack([choices.input_widths, choices.output_widths])
+    widths = np.column_stack([choices.input_words, choices.output_words])
     _, kinds = np.unique(widths, axis=0, return_inverse=True)
     kinds = kinds.reshape(-1)
     keep = np.ones(len(choices), dtype=np.bool_)

@@ -75,7 +75,7 @@ def pareto(problem: FoldingProblem, max_cycles: int | None = None) -> Iterator[F
 def _cheapest_by_width(choices: Choices, weights: Floats) -> Choices:
     """One choice for each combination of widths: nothing else of a choice matters to its neighbours."""
     costs = choices.resources @ weights
-    widths = np.column_stack([choices.input_widths, choices.output_widths])
+    widths = np.column_stack([choices.input_words, choices.output_words])
     order = np.lexsort((choices.cycles, costs))
     _, first = np.unique(widths[order], axis=0, return_index=True)
     return choices.take(order[np.sort(first)])

@@ -16,7 +16,7 @@ from typing import Literal
 from brevitas_a2q.errors import PartError
 from brevitas_a2q.hw.cost.result import Resources
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import MemoryStyle
+from brevitas_a2q.hw.units.folding import MemoryStyle
 
 __all__ = [
     "MemoryCost",
@@ -33,6 +33,7 @@ __all__ = [
 _BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 _BRAM18_BITS = 18 * 1024
 _URAM_SHAPE = (4096, 72)
+_FEW_WORDS = 12
 _LUT_ROM_WORDS = 64  # one LUT6 is a 64x1 read-only memory
 EXACT_WORDS = 256  # four LUTs of 64 words and the slice's own F7 and F8 multiplexers
 _SELECTING = 0.14  # LUTs that select, per LUT that stores and doubling of the words
@@ -51,15 +52,19 @@ class MemoryCost:
 def rom_luts(words: int, bits: int) -> int:
     """LUTs of a read-only memory: ``bits * ceil(words / 64)``, half of it up to 32 words, 0 for a constant.
 
+    Equal columns are stored once, so that a memory of few words takes no more than there are different ones.
+
     Up to 256 words the slice's own multiplexers join the LUTs; beyond, every doubling adds 14 % for selecting. Source:
     synthesis (``wmem:rom_dist`` of the reference grid and ``read only memory`` of our own), exact up to 256 words.
 
     Example:
-        >>> rom_luts(1, 64), rom_luts(16, 16), rom_luts(64, 16), rom_luts(256, 16), rom_luts(512, 64)
-        (0, 8, 16, 64, 584)
+        >>> rom_luts(1, 64), rom_luts(2, 64), rom_luts(16, 16), rom_luts(64, 16), rom_luts(256, 16), rom_luts(512, 64)
+        (0, 1, 8, 16, 64, 584)
     """
     if words <= 1:
         return 0
+    if words <= _FEW_WORDS:
+        bits = min(bits, (1 << words) - 2)  # as many columns differ at most, constant ones left out
     if words <= _LUT_ROM_WORDS // 2:
         return -(-bits // 2)
     luts = bits * -(-words // _LUT_ROM_WORDS)

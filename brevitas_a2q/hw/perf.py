@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from brevitas_a2q.hw.flow import Flow, flow_of, input_pixels
 from brevitas_a2q.hw.ir import Folding, Graph
 from brevitas_a2q.hw.schedule import earliest, largest_fill, postponed
 from brevitas_a2q.hw.streams import Edge, edges, output_width, words_per_pixel
+from brevitas_a2q.hw.units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
 
@@ -71,8 +71,7 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:
-    units = {u.name: u for u in graph.units}
+    units = {"": graph.input, **{u.name: u for u in graph.units}}
     return {
-        u.name: flow_of(u, foldings[u.name], cycles[u.name], input_pixels(u, units.get(u.inputs[0])))
-        for u in graph.units
+        u.name: u.flow(foldings[u.name], cycles[u.name], u.input_pixels(units[u.inputs[0]].pixels)) for u in graph.units
     }

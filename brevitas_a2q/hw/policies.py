@@ -17,12 +17,11 @@ from typing import Final
 from brevitas_a2q.bounds import (
     MAX_ACCUMULATOR_BITS,
     MIN_ACCUMULATOR_BITS,
-    IntRange,
     data_type_bound,
     required_bit_width,
 )
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.hw.ir import AddStreams, Graph, Mvau, Unit, Vvau
+from brevitas_a2q.hw.ir import Graph, MatrixUnit, Unit
 from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = ["POLICIES", "AppliedPolicy", "accumulator_bit_width", "apply_policy", "parse_policy"]
@@ -63,7 +62,7 @@ def parse_policy(policy: str) -> int | None:
     return bits
 
 
-def accumulator_bit_width(unit: Mvau | Vvau, policy: str) -> int:
+def accumulator_bit_width(unit: MatrixUnit, policy: str) -> int:
     """The width of one layer's accumulator under a policy.
 
     Args:
@@ -84,15 +83,21 @@ def accumulator_bit_width(unit: Mvau | Vvau, policy: str) -> int:
 
 
 def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
-    """Set every accumulator to its width under a policy, and widen or narrow the streams that carry bare sums.
+    """Set every accumulator to its width under a policy, and give every unit the types that follow from it.
+
+    A unit whose inputs keep the types that the front end gave them keeps its own: those hold its values.
 
     Raises:
         A2QError: For an unknown policy.
     """
-    done: dict[str, Unit] = {}
+    done: dict[str, Unit] = {"": graph.input}
+    before = {unit.name: unit.output_type for unit in (graph.input, *graph.units)}
     warnings = list(graph.warnings)
     for unit in graph.units:
-        if isinstance(unit, Mvau | Vvau):
+        types = [done[name].output_type for name in unit.inputs]
+        changed = types != [before[name] for name in unit.inputs]
+        unit = unit.retyped(types) if changed else unit
+        if isinstance(unit, MatrixUnit):
             # What range analysis rules out cannot overflow, so it decides what is warned of.
             required = _width(unit.analysed_range or unit.accumulator_range)
             bits = accumulator_bit_width(unit, policy)
@@ -100,33 +105,10 @@ def apply_policy(graph: Graph, policy: str) -> AppliedPolicy:
                 warnings.append(
                     f"{unit.kind} {unit.name}: {bits} accumulator bits overflow for some input, {required} hold"
                 )
-            unit = replace(unit, accumulator_type=IntType.of(max(2, bits), signed=True))
-        done[unit.name] = _retyped(unit, graph, done)
-    return AppliedPolicy(policy, replace(graph, units=tuple(done.values())), tuple(warnings))
+            unit = unit.with_accumulator(IntType.of(max(2, bits), signed=True))
+        done[unit.name] = unit
+    return AppliedPolicy(policy, replace(graph, units=tuple(done[u.name] for u in graph.units)), tuple(warnings))
 
 
 def _width(sums: tuple[int, int]) -> int:
     return max(MIN_ACCUMULATOR_BITS, required_bit_width(*sums))
-
-
-def _retyped(unit: Unit, before: Graph, done: dict[str, Unit]) -> Unit:
-    """The unit with the types of its streams after its producers' widths have changed."""
-    was = {u.name: u for u in before.units}
-    producers = [name for name in unit.inputs if name]
-    changed = any(done[name].output_type != was[name].output_type for name in producers)
-    if changed:
-        widest = max((done[name].output_type for name in producers), key=lambda t: t.bit_width)
-        passes_on = unit.output_type == unit.input_type
-        unit = replace(unit, input_type=widest)
-        if isinstance(unit, AddStreams):
-            return replace(unit, output_type=_sum_type([done[n].output_type for n in producers]))
-        if passes_on:
-            return replace(unit, output_type=widest)
-    if isinstance(unit, Mvau | Vvau) and unit.thresholds is None:
-        return replace(unit, output_type=unit.accumulator_type)
-    return unit
-
-
-def _sum_type(terms: list[IntType]) -> IntType:
-    ranges = [t.range for t in terms]
-    return IntType.smallest(IntRange(sum(r.lo for r in ranges), sum(r.hi for r in ranges)))

@@ -7,17 +7,19 @@ memory style changes is asked for once, not again for every combination of the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from brevitas_a2q.hw.cost.model import CostModel
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import Folding, MemoryStyle, Mvau, SlidingWindow, Thresholding, Unit, Vvau
+from brevitas_a2q.hw.ir import Folding, Graph, MatrixUnit, Unit
+from brevitas_a2q.hw.units.base import Memory
 
-__all__ = ["Price", "Prices"]
+__all__ = ["Price", "Prices", "with_styles"]
 
 Price: TypeAlias = tuple[float, float, float, float]  # LUT, BRAM18, URAM, DSP
+_FIELDS = ("ram_style", "ram_style_thresholds")
 _Styled: TypeAlias = list[tuple[dict[str, Any], Price]]  # fields of a Folding, and what they change
 
 
@@ -34,7 +36,6 @@ class Prices:
 
     def __init__(self, unit: Unit, part: Part, model: CostModel, weights: Price | None) -> None:
         self._unit, self._part, self._model, self._weights = unit, part, model, weights
-        self._styles: tuple[MemoryStyle, ...] = ("distributed", "block", *(("ultra",) if part.uram else ()))
         self._known: dict[tuple[str, int], _Styled] = {}
 
     def variants(self, plain: Folding) -> Iterator[tuple[Folding, Price]]:
@@ -43,34 +44,21 @@ class Prices:
         Args:
             plain: A folding with every memory style ``auto``.
         """
-        price = self._ask(plain)
-        unit = self._unit
-        if isinstance(unit, SlidingWindow):
-            memories = [self._changes(plain, price, ("ram_style",), None)]
-        elif isinstance(unit, Thresholding):
-            memories = [self._changes(plain, price, ("ram_style", "ram_style_thresholds"), None)]
-        elif isinstance(unit, Mvau | Vvau):
-            memories = []
-            if plain.compute != "unrolled":
-                memories.append(self._changes(plain, price, ("ram_style",), plain.pe * plain.simd))
-            if unit.thresholds is not None:
-                memories.append(self._changes(plain, price, ("ram_style_thresholds",), plain.pe))
-        else:
-            memories = []
+        price, unit = self._ask(plain), self._unit
         found: _Styled = [({}, price)]
-        for changes in memories:
-            found = [({**s, **t}, _plus(p, q)) for s, p in found for t, q in changes]
+        for memory in unit.memories(plain):
+            found = [({**s, **t}, _plus(p, q)) for s, p in found for t, q in self._changes(plain, price, memory)]
         for styles, total in found:
             rounded = (float(round(total[0])), total[1], total[2], total[3])
             yield replace(plain, **styles) if styles else plain, rounded
 
-    def _changes(self, plain: Folding, price: Price, fields: tuple[str, ...], key: int | None) -> _Styled:
+    def _changes(self, plain: Folding, price: Price, memory: Memory) -> _Styled:
         """Each style worth having of one memory, with what it changes against ``auto``."""
-        known = None if key is None else (fields[0], key)
+        known = None if memory.key is None else (memory.fields[0], memory.key)
         if known is None or known not in self._known:
-            styled: _Styled = [({}, (0.0, 0.0, 0.0, 0.0))]
-            for style in self._styles:
-                names: dict[str, Any] = dict.fromkeys(fields, style)
+            styled: _Styled = []
+            for style in memory.styles(self._part):
+                names: dict[str, Any] = dict.fromkeys(memory.fields, style)
                 styled.append((names, _minus(self._ask(replace(plain, **names)), price)))
             worth = self._worth(styled)
             if known is None:
@@ -90,6 +78,30 @@ class Prices:
 
     def _ask(self, folding: Folding) -> Price:
         return self._model.price(self._unit, folding, self._part)
+
+
+def with_styles(
+    graph: Graph, foldings: Mapping[str, Folding], part: Part, model: CostModel, weights: Price
+) -> dict[str, Folding]:
+    """Foldings with every style that they leave open as it is cheapest, and multipliers in LUTs where those are open.
+
+    Args:
+        graph: The network.
+        foldings: Folding of each unit.
+        part: Part in force.
+        model: Cost model.
+        weights: Cost of one LUT, BRAM18, URAM and DSP.
+    """
+    done = {}
+    for unit in graph.units:
+        given = foldings[unit.name]
+        if isinstance(unit, MatrixUnit) and given.compute == "auto":
+            given = replace(given, compute="lut")
+        plain = replace(given, ram_style="auto", ram_style_thresholds="auto")
+        cheapest, _ = next(Prices(unit, part, model, weights).variants(plain))
+        chosen = {name: getattr(given, name) for name in _FIELDS if getattr(given, name) != "auto"}
+        done[unit.name] = replace(cheapest, **chosen)
+    return done
 
 
 def _plus(a: Price, b: Price) -> Price:

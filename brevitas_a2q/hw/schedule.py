@@ -1,6 +1,6 @@
 """When every pixel of several images passes every unit of a folded network: a max-plus recurrence over pixels.
 
-With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevitas_a2q.hw.flow`):
+With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevitas_a2q.hw.units.flow`):
 
     end[p] = max(end[p - 1] + interval[p], arrival[need[p]] + tail)
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brevitas_a2q.hw.flow import Floats, Flow, Ints
 from brevitas_a2q.hw.ir import DuplicateStreams, Graph
+from brevitas_a2q.hw.units.flow import Floats, Flow, Ints
 
 __all__ = ["Trace", "earliest", "largest_fill", "postponed"]
 
@@ -47,8 +47,8 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], images: int, period: float
 def _earliest(flow: Flow, arrivals: list[Floats], images: int) -> Trace:
     need = (np.arange(images)[:, None] * flow.inputs + flow.need[None]).reshape(-1)
     elapsed = np.cumsum(np.tile(flow.interval, images))
-    ready = np.max([np.where(need < 0, 0.0, arrival[need]) for arrival in arrivals], axis=0) + flow.tail + 1.0
-    ends = elapsed + np.maximum(np.maximum.accumulate(ready - elapsed), flow.tail)
+    ready = np.max([np.where(need < 0, 0.0, arrival[need]) for arrival in arrivals], axis=0) + flow.tail + flow.latency
+    ends = elapsed + np.maximum(np.maximum.accumulate(ready - elapsed), flow.latency)
     return _reading(flow, need, elapsed, ends, len(arrivals))
 
 
@@ -95,7 +95,7 @@ def _deadlines(trace: Trace) -> Floats:
     """When each input pixel must be there for the unit to finish as it does; infinite for pixels nothing needs."""
     images = len(trace.ends) // trace.flow.pixels
     first = np.searchsorted(trace.need, np.arange(trace.flow.inputs * images))
-    return np.append(trace.ends - trace.flow.tail - 1.0, np.inf)[first]
+    return np.append(trace.ends - trace.flow.tail - trace.flow.latency, np.inf)[first]
 
 
 def largest_fill(producer: Trace, consumer: Trace) -> float:

@@ -12,21 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from brevitas_a2q.hw.ir import (
-    Concat,
-    DataWidthConverter,
-    DepthToSpace,
-    Fifo,
-    Folding,
-    Graph,
-    LabelSelect,
-    MaxPool,
-    Mvau,
-    SlidingWindow,
-    Unit,
-    Upsample,
-    Vvau,
-)
+from brevitas_a2q.hw.ir import DataWidthConverter, Fifo, Folding, Graph, Unit
 from brevitas_a2q.ir.datatypes import IntType
 
 __all__ = [
@@ -36,17 +22,11 @@ __all__ = [
     "edges",
     "fifo",
     "fifo_depth",
-    "input_elements",
-    "input_width",
-    "output_elements",
     "output_width",
     "words_per_pixel",
 ]
 
 LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
-
-# Kinds that FINN streams a whole pixel at a time, whatever the folding.
-_WHOLE_PIXEL = (MaxPool, Concat, Upsample, DepthToSpace)
 
 
 @dataclass(frozen=True)
@@ -65,58 +45,22 @@ def edges(graph: Graph) -> Iterator[Edge]:
             yield Edge(producer, unit.name, port)
 
 
-def input_elements(unit: Unit, folding: Folding, port: int = 0) -> int:
-    """Elements in one word that the unit reads."""
-    if isinstance(unit, Mvau | SlidingWindow):
-        return folding.simd
-    if isinstance(unit, Vvau):
-        return folding.simd * folding.pe
-    if isinstance(unit, Concat):
-        return unit.input_channels[port]
-    if isinstance(unit, DepthToSpace):
-        return unit.channels * unit.block_size**2
-    if isinstance(unit, _WHOLE_PIXEL):
-        return unit.channels
-    return folding.simd if unit.simd_limit > 1 else folding.pe
-
-
-def output_elements(unit: Unit, folding: Folding) -> int:
-    """Elements in one word that the unit writes."""
-    if isinstance(unit, SlidingWindow):
-        return folding.simd * (unit.kernel[0] * unit.kernel[1] if folding.parallel_window else 1)
-    if isinstance(unit, Mvau | Vvau):
-        return folding.pe
-    if isinstance(unit, LabelSelect):
-        return 1
-    if isinstance(unit, _WHOLE_PIXEL):
-        return unit.channels
-    return folding.simd if unit.simd_limit > 1 else folding.pe
-
-
-def input_width(unit: Unit, folding: Folding, port: int = 0) -> int:
-    """Bits in one word that the unit reads."""
-    return input_elements(unit, folding, port) * unit.input_type.bit_width
-
-
 def output_width(unit: Unit, folding: Folding) -> int:
     """Bits in one word that the unit writes."""
-    return output_elements(unit, folding) * unit.output_type.bit_width
+    return unit.output_elements(folding) * unit.output_type.bit_width
 
 
 def words_per_pixel(unit: Unit, folding: Folding) -> int:
     """Words that carry one pixel (one window, behind a sliding window) out of the unit."""
-    elements = unit.channels
-    if isinstance(unit, SlidingWindow):
-        elements *= unit.kernel[0] * unit.kernel[1]
-    if isinstance(unit, LabelSelect):
-        elements = unit.k
-    return -(-elements // output_elements(unit, folding))
+    return -(-unit.elements_per_pixel // unit.output_elements(folding))
 
 
 def fifo_depth(
     units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge, fill: float
 ) -> tuple[int, int, int]:
-    """Words of a stream's FIFO, and the widths of the words written and read at its two ends.
+    """Words of a stream's FIFO, and the elements of the words written and read at its two ends.
+
+    In front of a unit that joins streams it holds one pixel more: a branch may have to be a pixel ahead.
 
     Args:
         units: Units by name.
@@ -125,10 +69,11 @@ def fifo_depth(
         fill: Largest number of the producer's pixels it holds.
     """
     producer, consumer = units[edge.producer], units[edge.consumer]
-    written = output_width(producer, foldings[edge.producer])
-    read = input_width(consumer, foldings[edge.consumer], edge.port)
-    bits = words_per_pixel(producer, foldings[edge.producer]) * written
-    return LEAST_FIFO_DEPTH + ceil(fill * bits / min(written, read)), written, read
+    written = producer.output_elements(foldings[edge.producer])
+    read = consumer.input_elements(foldings[edge.consumer], edge.port)
+    elements = words_per_pixel(producer, foldings[edge.producer]) * written
+    ahead = len(consumer.inputs) > 1
+    return LEAST_FIFO_DEPTH + ceil((fill + ahead) * elements / min(written, read)), written, read
 
 
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:

@@ -24,7 +24,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.convert.batch_norm import batch_norms_behind
-from brevitas_a2q.verify.torch_layers import quantized_layers
+from brevitas_a2q.trace import quantized_layers
 
 __all__ = ["correct_bias_"]
 

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from brevitas_a2q.hw.ir import Folding, Graph, MaxPool, Mvau, Padding, SlidingWindow, Unit, Vvau
-from brevitas_a2q.hw.streams import edges, input_width, output_width, words_per_pixel
+from brevitas_a2q.hw.streams import edges, output_width, words_per_pixel
 
 Step = tuple[bool, bool]  # whether the unit wants to read a word from each input, to write one to each output
 
@@ -87,11 +87,8 @@ def max_pool(unit: MaxPool) -> Generator[Step, None, None]:
     (h, w), (kh, kw) = unit.input_dim, unit.kernel
     while True:
         for y in range(h):
-            for _ in range(w):
-                yield True, False
-            if y % kh == kh - 1:
-                for _ in range(w // kw):
-                    yield False, True
+            for x in range(w):
+                yield True, y % kh == kh - 1 and x % kw == kw - 1
 
 
 class Window(Process):
@@ -158,6 +155,7 @@ def simulate(
             continue
         written = output_width(units[edge.producer], foldings[edge.producer])
         register = written + read if written != read else 0
+        register += second_vector(units[edge.consumer], foldings[edge.consumer])
         streams[edge.consumer, edge.port] = Stream(depths[edge.consumer, edge.port] * min(read, written) + register)
     sink = Stream(1 << 60)
     processes, sources = [], []
@@ -195,6 +193,16 @@ def simulate(
         if idle > 1000 + spacing:
             raise RuntimeError(f"deadlock in cycle {cycle}")
     return done
+
+
+def input_width(unit: Unit, folding: Folding, port: int = 0) -> int:
+    return unit.input_elements(folding, port) * unit.input_type.bit_width
+
+
+def second_vector(unit: Unit, folding: Folding) -> int:
+    """Bits that wait in a matrix unit while it still uses the vector before."""
+    folded = isinstance(unit, Mvau) and folding.pe < unit.matrix_height
+    return unit.matrix_width * unit.input_type.bit_width if folded else 0
 
 
 def behaviour(unit: Unit, folding: Folding) -> Generator[Step, None, None]:

@@ -194,7 +194,7 @@ def test_fastest_fits_and_nothing_faster_does() -> None:
 
 def test_rate_out_of_reach_names_the_layer_and_a_rate_that_works() -> None:
     graph = small_cnn()
-    with pytest.raises(FoldingError, match=r"SlidingWindow conv1_window: .*at most (\S+) frames per second") as caught:
+    with pytest.raises(FoldingError, match=r"Padding conv1_pad: .*at most (\S+) frames per second") as caught:
         cheapest(graph, PART, MODEL, 30)
     nearest = float(str(caught.value).split("at most ")[1].split()[0])
     assert cheapest(graph, PART, MODEL, int(200e6 // nearest)).design.performance.max_cycles <= 200e6 / nearest

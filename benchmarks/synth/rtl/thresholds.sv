@@ -31,3 +31,14 @@ module block_search #(parameter int B = 4, parameter int P = 16, parameter int C
     end
   end
 endmodule
+
+// A sum of P bits clipped to the V bits that thresholds compare: their values do not grow with the accumulator.
+module saturation #(parameter int P = 32, parameter int V = 10) (
+    input clk, input signed [P-1:0] a, output logic signed [V-1:0] q);
+  logic signed [P-1:0] x;
+  wire fits = x[P-1:V-1] == {(P-V+1){x[P-1]}};
+  always_ff @(posedge clk) begin
+    x <= a;
+    q <= fits ? x[V-1:0] : {x[P-1], {(V-1){~x[P-1]}}};
+  end
+endmodule

@@ -9,7 +9,7 @@ from brevitas_a2q.hw.cost.result import UnitCost
 from brevitas_a2q.hw.devices.part import Part
 from brevitas_a2q.hw.ir import Folding, Unit
 
-__all__ = ["CostModel", "synthesis_model"]
+__all__ = ["CostModel", "cost", "price", "synthesis_model"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,36 @@ class CostModel:
     cost: Callable[[Unit, Folding, Part], UnitCost]
     price: Callable[[Unit, Folding, Part], tuple[float, int, int, int]]  # LUT before rounding, BRAM18, URAM, DSP
     cycles: Callable[[Unit, Folding], int]
+    unrolled: bool = False  # whether a search may choose units of constant weights, which FINN does not have
 
 
-def synthesis_model() -> CostModel:
-    """Our model, fitted to synthesis."""
-    from brevitas_a2q.hw.cost.synthesis.cycles import unit_cycles
-    from brevitas_a2q.hw.cost.synthesis.dispatch import cost, price
+def cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
+    """Resources, cycles and LUT terms of one unit with this folding on this part, as synthesis counts them.
 
-    return CostModel("synthesis", cost, price, unit_cycles)
+    Args:
+        unit: Any kind of :mod:`brevitas_a2q.hw.units`.
+        folding: A legal folding of it (see :meth:`Unit.check`); not checked again here, a search calls this often.
+        part: Decides where memories may go and what a DSP block does.
+
+    Returns:
+        The cost; its terms sum to its LUTs before rounding.
+
+    Raises:
+        PartError: If the folding asks for UltraRAM on a part without it.
+    """
+    return unit.bill(folding, part).unit_cost(unit.cycles(folding))
+
+
+def price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, int]:
+    """LUTs before rounding, BRAM18, URAM and DSP: what :func:`cost` says, without its terms, for searches."""
+    bill = unit.bill(folding, part)
+    return bill.lut, bill.blocks.bram18, bill.blocks.uram, bill.blocks.dsp
+
+
+def synthesis_model(unrolled: bool = False) -> CostModel:
+    """Our model, fitted to synthesis.
+
+    Args:
+        unrolled: Whether a search may choose units of constant weights.
+    """
+    return CostModel("synthesis", cost, price, lambda unit, folding: unit.cycles(folding), unrolled)

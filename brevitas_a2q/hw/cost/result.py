@@ -41,3 +41,4 @@ class UnitCost:
     resources: Resources
     cycles: int
     terms: tuple[CostTerm, ...] = ()
+    ff: int | None = None  # flip-flops, where the model knows them

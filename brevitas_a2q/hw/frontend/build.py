@@ -83,10 +83,11 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
         else:
             context.place(node, _build(context, node))
     notes = [*context.notes, *_left_to_software(context)]
-    units = with_forks(tuple(context.units.values()))
-    if not units:
+    image = context.image
+    if not context.units or image is None:
         raise OnnxFileError("holds nothing for an accelerator", where=network.file, expected="quantized layers")
-    return Graph(name, units, tuple(notes), tuple(context.warnings))
+    units = with_forks(tuple(context.units.values()), image)
+    return Graph(name, units, tuple(notes), tuple(context.warnings), image)
 
 
 def _build(context: Context, node: Node) -> Stream | Broken:

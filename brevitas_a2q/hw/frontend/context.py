@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q.hw.frontend.stream import Broken, Stream
-from brevitas_a2q.hw.ir import Unit
+from brevitas_a2q.hw.ir import Input, Unit
 from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.ir.layers import DOT_PRODUCTS
@@ -60,6 +60,7 @@ class Context:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     input_quantizer: Node | None = None
+    image: Input | None = None  # what the accelerator reads
     exact_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: over all of the input's type
     analysed_ranges: dict[str, ChannelRanges] = field(default_factory=dict)  # by matrix unit: by range analysis
 
@@ -71,7 +72,9 @@ class Context:
 
     def input_stream(self, tensor: Tensor) -> Stream:
         """The accelerator's input, whose channels come last if a matrix product reads it as it is."""
-        return Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
+        stream = Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
+        self.image = Input.of(stream.pixels, stream.channels, stream.codes.integer_type)
+        return stream
 
     def _first_product(self, tensor: str) -> str:
         """Operator of the first node behind a tensor that says where its channels are."""

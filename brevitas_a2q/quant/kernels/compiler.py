@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums", "divisor", "forget_stale"]
+__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums", "divisor", "forget_stale", "inlined"]
 
 Floats: TypeAlias = NDArray[Any]  # float32 or float64
 Integers: TypeAlias = NDArray[np.int64]
@@ -43,6 +43,12 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
 def compiled(function: Kernel) -> Kernel:
     """A kernel with IEEE arithmetic as written."""
     kernel: Kernel = _compile(function)
+    return kernel
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Arithmetic on single values, compiled into the kernels that use it."""
+    kernel: Kernel = _compile(function, inline="always")
     return kernel
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.finn.flow import FinnEstimate, finn_estimate
-from brevitas_a2q.hw.cost.finn.mapping import finn_layers
-from brevitas_a2q.hw.cost.finn.unit import Version
+from brevitas_a2q.hw.finn.flow import FinnEstimate, finn_estimate
+from brevitas_a2q.hw.finn.mapping import finn_layers
+from brevitas_a2q.hw.finn.unit import Version
 from brevitas_a2q.ir.datatypes import IntType
 
 PART = "xczu7ev-ffvc1156-2-e"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.finn.flow import FinnEstimate, FinnOptions, finn_estimate
 from brevitas_a2q.hw.cost.result import Resources
+from brevitas_a2q.hw.finn.flow import FinnEstimate, FinnOptions, finn_estimate
 from brevitas_a2q.hw.frontend import read_graph
 from brevitas_a2q.ir.datatypes import IntType
 

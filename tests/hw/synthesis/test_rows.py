@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw.cost.synthesis import grid_row_to_prediction, predict_row
 from brevitas_a2q.hw.cost.synthesis.fits import FITS
+from brevitas_a2q.hw.cost.synthesis.rows import grid_row_to_prediction, predict_row
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "synth"
 CORE = {"component": "mvu_core", "W": 8, "A": 8, "SIMD": 4, "PE": 1}
@@ -81,6 +81,8 @@ EXEMPT = {
     # Three counters of 3 to 17 LUTs in all, which the mapper shares between them in ways that follow no formula; the
     # median is an error of one LUT.
     "matrix control": (0.12, 0.26),
+    # 6 to 28 LUTs, only where an accumulator is wider than its thresholds; the median is an error of three LUTs.
+    "saturation": (0.16, 0.50),
 }
 
 

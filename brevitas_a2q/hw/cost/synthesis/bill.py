@@ -8,8 +8,9 @@ from brevitas_a2q.hw.cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw.cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw.memory import MemoryCost
 
-__all__ = ["Bill", "compared", "counter_bits", "wrapped_bits"]
+__all__ = ["Bill", "compared", "control_features", "counter_bits", "wrapped_bits"]
 
+_ONE_FUNCTION = 4  # bits of a counter whose wrap and handshake are one function of six inputs
 _DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
 
 
@@ -41,6 +42,18 @@ def wrapped_bits(*limits: int) -> int:
         4
     """
     return counter_bits(*compared(*limits))
+
+
+def control_features(synapse_folds: int, neuron_folds: int) -> dict[str, float]:
+    """Features of the counters over folds of inputs and outputs, and of the one that addresses the weights."""
+    words = synapse_folds * neuron_folds
+    return {
+        "control.counters": (synapse_folds > 1) + (neuron_folds > 1),
+        "control.wrapped": wrapped_bits(synapse_folds, neuron_folds),
+        "control.address": counter_bits(words),
+        "control.wide address": wrapped_bits(words) > _ONE_FUNCTION,
+        "control.each": 1,
+    }
 
 
 @dataclass

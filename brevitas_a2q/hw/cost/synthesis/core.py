@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from brevitas_a2q.hw.cost.synthesis.fits import lut
 
-__all__ = ["adder_tree_bits", "core_features", "core_lut", "multiplier_bits", "soft_core_features"]
+__all__ = ["adder_tree_bits", "cheaper_core", "core_features", "core_lut", "multiplier_bits", "soft_core_features"]
 
 _SHORTEST_CARRY_CHAIN = 3  # bits; shorter adders are mapped to logic
 
@@ -84,6 +84,27 @@ def core_features(weight_bits: int, activation_bits: int, simd: int, accumulator
     }
 
 
+@lru_cache(maxsize=4096)
+def cheaper_core(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:
+    """Features of one PE whose multipliers add a row for each bit of the operand for which that takes fewer LUTs.
+
+    Rows of the other operand are one for each weight bit, the last one subtracted.
+
+    Example:
+        >>> cheaper_core(2, 8, 4, 16) == cheaper_core(8, 2, 4, 16)
+        True
+    """
+    rows = (core_features(*bits, simd, accumulator_bits) for bits in _orders(weight_bits, activation_bits))
+    return min(rows, key=lambda features: lut("lut core", features))
+
+
+def _orders(weight_bits: int, activation_bits: int) -> tuple[tuple[int, int], ...]:
+    """One-bit operands are what they are: a sign or a gate."""
+    if min(weight_bits, activation_bits) == 1:
+        return ((weight_bits, activation_bits),)
+    return (weight_bits, activation_bits), (activation_bits, weight_bits)
+
+
 def core_lut(weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int) -> float:
     """LUTs of PE x SIMD multipliers with their trees and accumulators.
 
@@ -92,7 +113,7 @@ def core_lut(weight_bits: int, activation_bits: int, simd: int, pe: int, accumul
         >>> narrow < 0.8 * wide
         True
     """
-    return pe * lut("lut core", core_features(weight_bits, activation_bits, simd, accumulator_bits))
+    return pe * lut("lut core", cheaper_core(weight_bits, activation_bits, simd, accumulator_bits))
 
 
 def soft_core_features(weight_bits: int, activation_bits: int, simd: int, accumulator_bits: int) -> dict[str, float]:

@@ -9,29 +9,78 @@ per PE all thresholds of a channel are read at once from a memory of ``cf`` word
 per cycle too. Memories of up to four constants vanish into the comparators; in LUTs a memory's last multiplexers mix
 with its comparator, which costs more than one behind the output registers of a block RAM.
 
-Both are P bits wide throughout, and a design takes the cheaper one.
+Thresholds and comparators are as wide as the thresholds' values need, which does not depend on P: an accumulator that
+is wider is clipped to their range first. Equal rows and equal columns are stored once. A design takes the cheaper one.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+import numpy as np
+
+from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.hw.cost.synthesis.bill import Bill
 from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.ir import MemoryStyle
 from brevitas_a2q.hw.memory import part_share, place_memory
+from brevitas_a2q.hw.units.folding import MemoryStyle
+from brevitas_a2q.ir.dot_product import IntArray
 
 __all__ = [
+    "ThresholdTable",
     "binary_search",
     "binary_search_features",
     "binary_search_memories",
     "block_search_features",
     "parallel",
     "parallel_features",
+    "saturation_features",
     "thresholds_bill",
 ]
 
 _FREE_WORDS = 4
+_SEEN_AT_ONCE = 3  # sign bits that fit into the LUTs that clip
+_MOST_COMPARED = 1 << 20  # bits of a table whose columns are held against each other
+
+
+class ThresholdTable:
+    """What a table of thresholds takes, whatever the accumulator's width: the bits of its values, and equal columns.
+
+    Args:
+        thresholds: Shape (channels or 1, steps).
+    """
+
+    def __init__(self, thresholds: IntArray) -> None:
+        self._table = thresholds
+        self.channels, self.steps = (int(n) for n in thresholds.shape)
+        lowest, highest = int(thresholds.min(initial=0)), int(thresholds.max(initial=0))
+        self.width = max(1, required_bit_width(lowest, highest) if lowest < 0 else highest.bit_length() + 1)
+        self._columns: dict[int, int] = {}
+
+    @cached_property
+    def _rows_differ(self) -> bool:
+        return bool((self._table != self._table[:1]).any())
+
+    def channels_per_pe(self, pe: int) -> int:
+        """Channels that one PE serves in turn; 1 also where all channels have the same thresholds."""
+        return max(1, self.channels // pe) if self._rows_differ else 1
+
+    def columns(self, pe: int) -> int:
+        """Different columns of the memory of all PEs, those that are constant left out: what a synthesis keeps."""
+        if pe not in self._columns:
+            self._columns[pe] = self._count(pe)
+        return self._columns[pe]
+
+    def _count(self, pe: int) -> int:
+        fold = self.channels_per_pe(pe)
+        total = pe * self.steps * self.width
+        if fold == 1 or self._table.size * self.width > _MOST_COMPARED:
+            return total if fold > 1 else 0
+        words = self._table.reshape(fold, -1)  # the channels of one fold are in one word
+        random = np.random.default_rng(0).integers(1, 1 << 62, fold, dtype=np.int64)
+        hashes = [((words >> bit) & 1).T @ random for bit in range(self.width)]
+        found = np.unique(np.concatenate(hashes))
+        return int(np.count_nonzero((found != 0) & (found != int(random.sum()))))
 
 
 def parallel_features(steps: int, width: int, channels_per_pe: int) -> dict[str, float]:
@@ -67,12 +116,34 @@ def block_search_features(stages: int, width: int) -> dict[str, float]:
     return {"comparators.bits": stages * width, "pipeline.each": 1}
 
 
-def parallel(steps: int, width: int, channels_per_pe: int, pe: int, style: MemoryStyle, part: Part) -> Bill:
-    """``pe`` banks of parallel comparators."""
+def saturation_features(width: int, kept: int) -> dict[str, float]:
+    """Features of clipping a sum of ``width`` bits to ``kept`` bits; few bits above are looked at with the result."""
+    above = width - kept + 1
+    several = above > _SEEN_AT_ONCE
+    return {"saturation.bits": kept, "saturation.sign": above * several, "saturation.each": several}
+
+
+def parallel(
+    steps: int,
+    width: int,
+    channels_per_pe: int,
+    pe: int,
+    style: MemoryStyle,
+    part: Part,
+    columns: int | None = None,
+) -> Bill:
+    """``pe`` banks of parallel comparators, whose memory in LUTs holds so many different ``columns`` (None: all)."""
     bill = Bill()
     circuit = "parallel thresholds" if channels_per_pe > 1 else "constant thresholds"
     bill.circuit(circuit, parallel_features(steps, width, channels_per_pe), pe)
-    bill.memory("threshold memory", place_memory(channels_per_pe, pe * steps * width, style, part))
+    bits = pe * steps * width
+    if columns is not None and style in ("auto", "distributed"):
+        in_luts = place_memory(channels_per_pe, columns, "distributed", part)
+        elsewhere = place_memory(channels_per_pe, bits, style, part)
+        cheaper = style == "distributed" or part_share(in_luts.resources, part) <= part_share(elsewhere.resources, part)
+        bill.memory("threshold memory", in_luts if cheaper else elsewhere)
+        return bill
+    bill.memory("threshold memory", place_memory(channels_per_pe, bits, style, part))
     return bill
 
 
@@ -91,19 +162,31 @@ def binary_search(steps: int, width: int, channels_per_pe: int, pe: int, style: 
     return bill
 
 
-@lru_cache(maxsize=8192)
-def thresholds_bill(
-    steps: int, width: int, channels_per_pe: int, pe: int, part: Part, style: MemoryStyle = "auto"
-) -> Bill:
-    """The structure that takes the smaller share of the part; kept for the next call, so extend another bill with it.
+def thresholds_bill(table: ThresholdTable, width: int, pe: int, part: Part, style: MemoryStyle = "auto") -> Bill:
+    """The structure that takes the smaller share of the part.
 
     Args:
-        steps: Thresholds per channel.
-        width: Bits of a threshold: the accumulator's P, or the input's width of a standalone unit.
-        channels_per_pe: Channels that one PE serves in turn; 1 also where all channels share their thresholds.
+        table: The thresholds.
+        width: Bits of what is compared with them: the accumulator's P, or the input's width of a standalone unit.
         pe: Parallel channels.
         part: What the FPGA has.
         style: Where threshold memories go.
     """
-    options = [build(steps, width, channels_per_pe, pe, style, part) for build in (parallel, binary_search)]
-    return min(options, key=lambda bill: part_share(bill.resources, part))
+    fold = table.channels_per_pe(pe)
+    compared = min(width, table.width)
+    return _bill(table.steps, compared, fold, table.columns(pe), width - compared, pe, part, style)
+
+
+@lru_cache(maxsize=8192)
+def _bill(
+    steps: int, compared: int, fold: int, columns: int, above: int, pe: int, part: Part, style: MemoryStyle
+) -> Bill:
+    """Kept for the next call: extend another bill with it."""
+    options = [
+        parallel(steps, compared, fold, pe, style, part, columns),
+        binary_search(steps, compared, fold, pe, style, part),
+    ]
+    best = min(options, key=lambda bill: part_share(bill.resources, part))
+    if above > 0:
+        best.circuit("saturation", saturation_features(compared + above, compared), pe)
+    return best

@@ -1,0 +1,152 @@
+"""Fits the laws of FINN's units to counts published from Vivado, and measures them on repositories left out.
+
+Run ``python benchmarks/vivado_laws.py``: reads ``published/units.csv`` and ``published/counts.csv``, writes
+``brevitas_a2q/hw/vivado/coefficients.json`` and ``benchmarks/results/vivado_laws.md``.
+
+A law is a sum of features (:mod:`brevitas_a2q.hw.vivado.laws`) whose coefficients are not negative; relative errors are
+minimised, robustly (iteratively reweighted). The error of a kind is that of rows of repositories whose rows the
+coefficients were not fitted to; where only one repository has the kind, builds are left out, and the table says so.
+Equal rows of one build count once.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls
+
+from brevitas_a2q.files import write_atomically
+from brevitas_a2q.hw.vivado.laws import LAWS, kind_of
+from brevitas_a2q.hw.vivado.parameters import Parameters
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE.parent / "brevitas_a2q/hw/vivado/coefficients.json"
+ROUNDS = 6
+# Where few rows say it, the control of an HLS unit is drawn to what most of them take: one row's worth of evidence.
+CONTROL = {"max pool: image": 200.0, "max pool: line": 90.0, "label select": 40.0, "hls matrix unit": 200.0}
+
+
+@dataclass(frozen=True)
+class Sample:
+    kind: str
+    repository: str
+    build: str
+    lut_features: dict[str, float]
+    ff_features: dict[str, float]
+    lut: float
+    ff: float | None
+    bram18: tuple[int, int] | None  # found, said
+
+
+def samples() -> list[Sample]:
+    """Rows of both tables, equal ones once."""
+    found: dict[tuple[object, ...], Sample] = {}
+    with (HERE / "published/units.csv").open() as file:
+        for row in csv.DictReader(file):
+            _add(found, row["repo"].split("/")[0], row["build"], row["op"], row["parameters"], row)
+    with (HERE / "published/counts.csv").open() as file:
+        for row in csv.DictReader(file):
+            extra = f" dsp={row['dsp']}" if row["dsp"] and row["unit"] == "MVAU_hls" else ""
+            source = row["source"].split("-w")[0]
+            _add(found, source, row["source"], row["unit"], row["parameters"] + extra, row)
+    return list(found.values())
+
+
+def _add(
+    found: dict[tuple[object, ...], Sample], repository: str, build: str, op: str, text: str, row: dict[str, str]
+) -> None:
+    kind = kind_of(op)
+    variant, luts, registers, (bram18, _) = LAWS[kind](Parameters(op, text))
+    name = f"{kind}: {variant}" if variant else kind
+    ff = float(row["ff"]) if row.get("ff") else None
+    blocks = (int(float(row["bram18"])), bram18) if row.get("bram18") else None
+    key = (build, op, text, row["lut"])
+    found[key] = Sample(name, repository, build, luts, registers, float(row["lut"]), ff, blocks)
+
+
+def fit(features: list[dict[str, float]], values: list[float], control: float | None = None) -> dict[str, float]:
+    """Coefficients that are not negative and lie close in relative terms, outliers counting less."""
+    if control is not None:
+        features, values = [*features, {"each": 1.0}], [*values, control]
+    names = sorted({name for row in features for name in row})
+    table = np.array([[row.get(name, 0.0) for name in names] for row in features])
+    target = np.array(values)
+    weights = 1 / np.maximum(target, 1)
+    for _ in range(ROUNDS):
+        found, _ = nnls(table * weights[:, None], target * weights)
+        off = np.abs(table @ found - target) / np.maximum(target, 1)
+        weights = 1 / np.maximum(target, 1) / np.sqrt(np.maximum(off, 0.03))
+    return dict(zip(names, found.tolist(), strict=True))
+
+
+def predict(found: dict[str, float], features: dict[str, float]) -> float:
+    return sum(found.get(name, 0.0) * amount for name, amount in features.items())
+
+
+def unseen(rows: list[Sample], what: str) -> tuple[list[float], str]:
+    """Relative errors of rows whose repository (or build) was left out."""
+    level = "repository" if len({r.repository for r in rows}) > 1 else "build"
+    groups = defaultdict(list)
+    for row in rows:
+        groups[getattr(row, level)].append(row)
+    if len(groups) < 2:
+        level, groups = "row", {str(i): [row] for i, row in enumerate(rows)}
+    errors = []
+    for name, held in groups.items():
+        rest = [row for other, group in groups.items() if other != name for row in group]
+        if not rest:
+            continue
+        prior = CONTROL.get(rows[0].kind) if what == "lut" else None
+        found = fit([getattr(r, f"{what}_features") for r in rest], [getattr(r, what) for r in rest], prior)
+        errors += [predict(found, getattr(r, f"{what}_features")) / max(1, getattr(r, what)) - 1 for r in held]
+    return errors, level
+
+
+def main() -> None:
+    by_kind = defaultdict(list)
+    for sample in samples():
+        by_kind[sample.kind].append(sample)
+    shipped, lines = {}, []
+    for kind in sorted(by_kind):
+        rows = by_kind[kind]
+        errors, level = unseen(rows, "lut")
+        with_ff = [r for r in rows if r.ff is not None]
+        ff_errors = unseen(with_ff, "ff")[0] if with_ff else []
+        exact = [r.bram18 for r in rows if r.bram18 is not None]
+        off = np.abs(errors) if errors else np.array([np.nan])
+        median, band = float(np.median(off)), float(np.quantile(off, 0.9))
+        band = 0.5 if np.isnan(band) else band
+        shipped[kind] = {
+            "lut": _rounded(fit([r.lut_features for r in rows], [r.lut for r in rows], CONTROL.get(kind))),
+            "ff": _rounded(fit([r.ff_features for r in with_ff], [r.ff for r in with_ff])) if with_ff else {},
+            "band": round(band, 3),
+            "median_error": None if np.isnan(median) else round(median, 3),
+            "left_out": level,
+            "rows": len(rows),
+        }
+        ff = f"{np.median(np.abs(ff_errors)):.0%}" if ff_errors else ""
+        repositories = len({r.repository for r in rows})
+        blocks = f"{sum(b for b, _ in exact)} / {sum(s for _, s in exact)}"
+        lines.append(
+            f"| {kind} | {len(rows)} | {repositories} | {level} | {median:.1%} | {band:.0%} | {ff} | {blocks} |"
+        )
+        print(lines[-1])
+    write_atomically(SHIPPED, json.dumps(shipped, indent=1) + "\n")
+    head = __doc__.split("\n\n")[2].replace("\n", " ")
+    table = "| unit | rows | repositories | left out | LUT, median | LUT, p90 | FF, median | BRAM18, Vivado / said |\n"
+    table += "|---|---|---|---|---|---|---|---|\n" + "\n".join(lines)
+    text = f"# FINN's units as Vivado maps them\n\n{head}\n\n{table}\n"
+    write_atomically(HERE / "results/vivado_laws.md", text)
+
+
+def _rounded(found: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in found.items() if value > 0}
+
+
+if __name__ == "__main__":
+    main()

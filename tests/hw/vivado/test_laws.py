@@ -1,0 +1,74 @@
+"""FINN's units as Vivado maps them: the laws, their coefficients and what is said of their errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brevitas_a2q import hw
+from brevitas_a2q.errors import ConfigError, PartError
+from brevitas_a2q.hw.vivado.unit import coefficients, vivado_unit
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    ("op", "parameters", "lut", "bram18"),  # counts that Vivado reported
+    [
+        ("StreamingFIFO_rtl", "W=112 D=2 impl=rtl ram=auto", 116, 0),
+        ("StreamingFIFO_rtl", "W=54 D=36 impl=rtl ram=auto", 187, 0),
+        ("StreamingFIFO_rtl", "W=8 D=4096 impl=vivado ram=auto", 74, 2),
+        ("MVAU_hls", "MW=784 MH=64 PE=32 SIMD=112 W=1 A=1 AS=0 P=10 B=1 ram=auto res=lut", 10593, 100),
+        ("MVAU_hls", "MW=324 MH=64 PE=8 SIMD=18 W=2 A=3 AS=0 P=32 B=3 ram=auto res=lut", 3140, 8),
+        ("MVAU_rtl", "MW=192 MH=64 PE=16 SIMD=8 W=4 A=4 AS=0 P=14 B=0 ram=auto", 2072, 15),
+        ("ConvolutionInputGenerator_rtl", "H=66 W=1 OH=64 OW=1 KH=3 KW=1 C=64 SIMD=1 A=8 ram=distributed", 193, 0),
+    ],
+)
+def test_published_units(op: str, parameters: str, lut: int, bram18: int) -> None:
+    found = hw.vivado_unit(op, parameters, "xc7z020")
+    assert found.lut == pytest.approx(lut, rel=max(found.band, 0.15))
+    assert found.bram18 == bram18
+
+
+def test_parameters_as_a_mapping_of_numbers_or_text() -> None:
+    found = [vivado_unit("StreamingFIFO", {"W": w, "D": "2"}, "ZCU104") for w in (8, "8", 8.0)]
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    ("op", "parameters", "message"),
+    [
+        ("Softmax_hls", "W=8", "found unit 'Softmax_hls'"),
+        ("MVAU_hls", "MW=8", "MVAU_hls: found no parameter MH"),
+        ("StreamingFIFO_rtl", {"W": "wide", "D": 2}, "found W = 'wide'"),
+        ("StreamingFIFO_rtl", {"W": -3, "D": 2}, "found W = -3"),
+    ],
+)
+def test_bad_parameters(op: str, parameters: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        vivado_unit(op, parameters)  # type: ignore[arg-type]
+
+
+def test_unknown_part() -> None:
+    with pytest.raises(PartError):
+        vivado_unit("StreamingFIFO_rtl", "W=8 D=2", "xc9z999")
+
+
+def test_shipped_coefficients_are_those_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import vivado_laws
+
+    rows = [s for s in vivado_laws.samples() if s.kind == "fifo: registers"]
+    again = vivado_laws.fit([r.lut_features for r in rows], [r.lut for r in rows])
+    assert coefficients()["fifo: registers"]["lut"] == pytest.approx(again, abs=1e-3)
+    errors, level = vivado_laws.unseen(rows, "lut")
+    assert level == "repository"
+    assert sorted(abs(e) for e in errors)[len(errors) // 2] < 0.05
+
+
+def test_every_kind_has_a_band_measured_on_rows_left_out() -> None:
+    for kind, entry in json.loads(json.dumps(coefficients())).items():
+        assert 0 < entry["band"] < 2, kind
+        assert entry["left_out"] in ("repository", "build", "row")
