@@ -1,2 +1,146 @@
-def render(p):
-    pass
+"""From ``results/ptq.jsonl`` to the results section of ``docs/ptq.md`` and its figure."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+__all__ = ["render"]
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, FIGURE = ROOT / "docs" / "ptq.md", ROOT / "docs" / "ptq.png"
+BEGIN, END = "<!-- results: benchmarks/ptq.py render -->", "<!-- end of results -->"
+METHODS = {
+    "rounding": "plain 8-bit rounding",
+    "axe-gptq": "GPTQ with AXE (Brevitas)",
+    "axe-gpfq": "GPFQ with AXE (Brevitas)",
+    "projection-fixed": "projection, fixed scale, 8-bit activations",
+    "projection-searched": "projection, searched scale, 8-bit activations",
+    "ours-8-bit": "exchanges, 8-bit activations",
+    "ours-projection": "projection, N chosen",
+    "ours": "exchanges, N chosen",
+    "ours-auto": "auto (by held-out output)",
+}
+Cell = dict[str, Any]
+
+
+def render(results: Path) -> None:
+    """Write the section and the figure."""
+    cells = [json.loads(line) for line in results.read_text().splitlines()]
+    done = [cell for cell in cells if "failed" not in cell]
+    networks = list(dict.fromkeys(cell["network"] for cell in cells))
+    lines = [BEGIN, "", *_summary(done, networks), ""]
+    for network in networks:
+        lines += _curves([cell for cell in cells if cell["network"] == network], network)
+    lines += [_guarantee(done), "", "![Score against accumulator width](ptq.png)", "", END]
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(before + "\n".join(lines) + after)
+    _figure(done, networks)
+
+
+def _scores(cells: list[Cell]) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = defaultdict(list)
+    for cell in cells:
+        width = cell["P"] or cell["needs"]
+        if cell["violations"]:
+            width = cell["needs"]  # what it would have to be given
+        found[width].append(cell["score"])
+    return dict(sorted(found.items()))
+
+
+def _narrowest(cells: list[Cell]) -> str:
+    """The least width from which on the mean score stays within one point of float."""
+    if not cells:
+        return "-"
+    scores, reference = _scores(cells), cells[0]["float"]
+    least = None
+    for width, values in sorted(scores.items(), reverse=True):
+        if sum(values) / len(values) < reference - 1:
+            break
+        least = width
+    return f"> {max(scores)}" if least is None else str(least)
+
+
+def _summary(cells: list[Cell], networks: list[str]) -> list[str]:
+    lines = [
+        "Narrowest accumulator, of those tried, from which on the score stays within one point of the float network's "
+        "(mean over seeds):",
+        "",
+        "| method | " + " | ".join(networks) + " |",
+        "|---" * (len(networks) + 1) + "|",
+    ]
+    for method, title in METHODS.items():
+        row = [_narrowest([c for c in cells if c["network"] == n and c["method"] == method]) for n in networks]
+        if set(row) != {"-"}:
+            lines.append(f"| {title} | " + " | ".join(row) + " |")
+    return lines
+
+
+def _curves(cells: list[Cell], network: str) -> list[str]:
+    good = [cell for cell in cells if "failed" not in cell]
+    if not good:
+        return []
+    lines = [
+        f"**{network}**, float {good[0]['float']:.2f} %. Score by seed, seconds of a run on the shared machine.",
+        "",
+    ]
+    lines += ["| method | P | score | bits needed | seconds |", "|---|---|---|---|---|"]
+    for method, title in METHODS.items():
+        widths = sorted({cell["P"] for cell in cells if cell["method"] == method}, reverse=True)
+        for width in widths:
+            of = [cell for cell in cells if cell["method"] == method and cell["P"] == width]
+            ran = [cell for cell in of if "failed" not in cell]
+            if not ran:
+                lines.append(f"| {title} | {width} | failed: {of[0]['failed'][:80]} | | |")
+                continue
+            scores = " / ".join(f"{cell['score']:.2f}" for cell in sorted(ran, key=lambda cell: cell["seed"]))
+            needs, seconds = max(cell["needs"] for cell in ran), sum(cell["seconds"] for cell in ran) / len(ran)
+            lines.append(f"| {title} | {width or 'none'} | {scores} | {needs} | {seconds:.0f} |")
+    return [*lines, ""]
+
+
+def _guarantee(cells: list[Cell]) -> str:
+    ours = [cell for cell in cells if cell["method"].startswith(("ours", "projection"))]
+    others = [cell for cell in cells if cell["method"].startswith("axe")]
+    return (
+        f"Judged in Python integers: {sum(cell['violations'] for cell in ours)} of "
+        f"{sum(cell['channels'] for cell in ours):,} channels of our {len(ours)} runs can leave P bits; of AXE's "
+        f"{len(others)} runs {sum(cell['violations'] for cell in others)} of "
+        f"{sum(cell['channels'] for cell in others):,}."
+    )
+
+
+def _figure(cells: list[Cell], networks: list[str]) -> None:
+    columns = min(3, len(networks))
+    rows = -(-len(networks) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False)
+    for axis, network in zip(axes.flat, networks, strict=False):
+        own = [cell for cell in cells if cell["network"] == network]
+        for method, title in METHODS.items():
+            scores = _scores([cell for cell in own if cell["method"] == method])
+            if scores:
+                means = [sum(values) / len(values) for values in scores.values()]
+                axis.plot(list(scores), means, marker="o", markersize=3, label=title)
+        if own:
+            axis.axhline(own[0]["float"], color="grey", linewidth=0.8, linestyle=":")
+        axis.set_title(network)
+        axis.set_xlabel("accumulator bits P")
+        axis.set_ylabel("score, %")
+    for axis in axes.flat[len(networks) :]:
+        axis.axis("off")
+    handles = {}
+    for axis in axes.flat:
+        handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=3, fontsize=7)
+    figure.tight_layout(rect=(0, 0.12 if rows == 1 else 0.08, 1, 1))
+    figure.savefig(FIGURE, dpi=110)
+    plt.close(figure)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 from brevitas_a2q.data.sources import read_images, read_npz
 from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.models.torchvision_models import PREFIX
+from brevitas_a2q.named import is_named_function, named_function
 from brevitas_a2q.ptq.onnx_file import read_float_model
 
 __all__ = ["ImageShape", "calibration_data", "float_model", "load_weights"]
@@ -140,18 +138,13 @@ def _some(images: list[Tensor], samples: int | None, seed: int) -> Tensor:
 
 
 def _called(source: str, what: str) -> Any:
-    module, colon, name = source.partition(":")
-    if not colon or not module or not name:
-        raise ConfigError(
-            f"found {what} {source!r}", expected="module:function, torchvision:NAME or a file", where="command line"
-        )
-    sys.path.insert(0, os.getcwd())
+    where = f"{what} {source!r}"
+    if not is_named_function(source):
+        raise ConfigError(f"found {where}", expected="module:function, torchvision:NAME or a file")
+    function = named_function(source, where)
     try:
-        function = getattr(importlib.import_module(module), name)
         return function()
     except Exception as error:  # the user's code
         raise ModelError(
             f"cannot be called ({type(error).__name__}: {error})", where=source, expected="a function without arguments"
         ) from error
-    finally:
-        sys.path.remove(os.getcwd())
