@@ -118,7 +118,7 @@ def test_a_float_onnx_file(folder: Path) -> None:
 
 
 BAD = {
-    "no such module": (["--model", "nowhere:build"], "nowhere:build: cannot be called"),
+    "no such module": (["--model", "nowhere:build"], "found no module"),
     "no function": (["--model", "resnet"], "module:function"),
     "not a model": (["--model", "{name}:nothing"], "returns a model"),
     "no such network": (["--model", "torchvision:nothing"], "torchvision"),
