@@ -49,6 +49,29 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def page(kind: str, found: dict[str, Any], first: int) -> str:
+    """The summary as a page."""
+    outcomes = ", ".join(f"{count} {name}" for name, count in found["outcomes"].items())
+    share = found["needlessly refused, share of what executes"]
+    lines = [
+        f"# Random {kind} against their certificates",
+        "",
+        f"`python benchmarks/adversary.py {kind} --count {found['cases']} --seed {first} --out OUT`",
+        "",
+        f"- {found['cases']} cases: {outcomes}. A violation would be a sum outside its certified range.",
+        f"- Refused of what can be executed: {share:.2%}.",
+        f"- {found['covered']} of {found['layers']} layers of certified {kind} are covered; in "
+        f"{found['reached the end of a range']:.0%} of them an input was found that reaches an end of a range.",
+        "- Judged by " + ", ".join(f"{name} ({count})" for name, count in found["judged by"].items()) + ".",
+        "",
+        "| operations | certified cases |",
+        "|---|---|",
+        *(f"| {name} | {count} |" for name, count in found["operations"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["files", "models"])
@@ -72,6 +95,7 @@ def main() -> None:
     found = summary(lines)
     print(json.dumps(found, indent=2))
     (options.out / f"{options.kind}.json").write_text(json.dumps(found, indent=2) + "\n")
+    (options.out / f"{options.kind}.md").write_text(page(options.kind, found, options.seed))
 
 
 if __name__ == "__main__":
