@@ -35,7 +35,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     outcomes = Counter(line["outcome"] for line in lines)
     executable = sum(outcomes.values()) - outcomes["not executable"]
     used = Counter(kind for line in lines if line["outcome"] == "certified" for kind in set(line["used"]))
-    judges = Counter(judge for line in lines for judge in line["judged_by"])
+    judges = Counter(judge for line in lines for judge in line["judged_by"] if judge != "executed")
     certified = [line for line in lines if line["outcome"] == "certified"]
     return {
         "cases": len(lines),
