@@ -271,7 +271,7 @@ def test_casts(builder: Build) -> None:
 
 
 def test_what_no_rule_states_is_unknown_up_to_the_next_quantizer(builder: Build) -> None:
-    for op, attributes in (("LpNormalization", {}), ("Softmax", {"axis": 1}), ("Relu", {"consumed_inputs": 1})):
+    for op, attributes in (("LpNormalization", {}), ("Softmax", {"axis": 1}), ("Selu", {"gamma": 3.0})):
         b = builder()
         unknown = b.node(op, b.quant("x"), **attributes)
         b.node("Conv", b.quant(unknown), b.weights(np.ones((3, 2, 1, 1))))
