@@ -35,7 +35,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     outcomes = Counter(line["outcome"] for line in lines)
     executable = sum(outcomes.values()) - outcomes["not executable"]
     used = Counter(kind for line in lines if line["outcome"] == "certified" for kind in set(line["used"]))
-    judges = Counter(judge for line in lines for judge in line["judged_by"])
+    judges = Counter(judge for line in lines for judge in line["judged_by"] if judge != "executed")
     certified = [line for line in lines if line["outcome"] == "certified"]
     return {
         "cases": len(lines),
@@ -47,6 +47,29 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "judged by": dict(judges),
         "operations": dict(used.most_common()),
     }
+
+
+def page(kind: str, found: dict[str, Any], first: int) -> str:
+    """The summary as a page."""
+    outcomes = ", ".join(f"{count} {name}" for name, count in found["outcomes"].items())
+    share = found["needlessly refused, share of what executes"]
+    lines = [
+        f"# Random {kind} against their certificates",
+        "",
+        f"`python benchmarks/adversary.py {kind} --count {found['cases']} --seed {first} --out OUT`",
+        "",
+        f"- {found['cases']} cases: {outcomes}. A violation would be a sum outside its certified range.",
+        f"- Refused of what can be executed: {share:.2%}.",
+        f"- {found['covered']} of {found['layers']} layers of certified {kind} are covered; in "
+        f"{found['reached the end of a range']:.0%} of them an input was found that reaches an end of a range.",
+        "- Judged by " + ", ".join(f"{name} ({count})" for name, count in found["judged by"].items()) + ".",
+        "",
+        "| operations | certified cases |",
+        "|---|---|",
+        *(f"| {name} | {count} |" for name, count in found["operations"].items()),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -72,6 +95,7 @@ def main() -> None:
     found = summary(lines)
     print(json.dumps(found, indent=2))
     (options.out / f"{options.kind}.json").write_text(json.dumps(found, indent=2) + "\n")
+    (options.out / f"{options.kind}.md").write_text(page(options.kind, found, options.seed))
 
 
 if __name__ == "__main__":

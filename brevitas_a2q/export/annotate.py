@@ -113,7 +113,10 @@ def _dot_products_behind(node: Any, consumers: Mapping[str, Sequence[Any]]) -> l
 
 def annotate_targets(layers: Sequence[LayerNode], claim: Certificate) -> None:
     """Write the width, tile and outer width that each layer was trained for on its node."""
+    covered = {layer.name for layer in claim.layers}
     for layer in layers:
+        if layer.module not in covered:  # no integers arrive at it; the certificate says so
+            continue
         target = claim.layers[layer.module]
         if target.accumulator_bit_width is None:
             continue
@@ -145,7 +148,10 @@ def annotate_data_types(model: Any, network: Network) -> None:
 
 def annotate_certificate(model: Any, layers: Sequence[LayerNode], certificate: Certificate, digest: str) -> None:
     """Write what was certified: per layer its exact range, required width and weights' hash; the certificate's hash."""
+    covered = {layer.name for layer in certificate.layers}
     for layer in layers:
+        if layer.node.name not in covered:
+            continue
         found = certificate.layers[layer.node.name]
         whole = found.outer or found.sums
         set_property(layer.node, REQUIRED_BIT_WIDTH, found.required_bit_width)

@@ -85,7 +85,17 @@ def export_qonnx(
 
 def _check_weights(claim: Certificate, certificate: Certificate, layers: Sequence[LayerNode]) -> None:
     """The file's integer weights, read by nothing of Brevitas or qonnx, are the trained ones."""
+    in_model, in_file = ({layer.name for layer in each.layers} for each in (claim, certificate))
     for layer in layers:
+        if layer.module not in in_model:
+            continue
+        if layer.node.name not in in_file:
+            reason = next((line for line in certificate.uncovered if line.startswith(f"{layer.node.name}: ")), "")
+            raise ExportError(
+                f"is certified in the model and not covered in the file ({reason})",
+                where=f"layer {layer.module}",
+                expected="the same integers in both",
+            )
         trained, found = claim.layers[layer.module], certificate.layers[layer.node.name]
         if trained.weights_sha256 != found.weights_sha256:
             raise ExportError("the file holds other integer weights than the model", where=f"layer {layer.node.name}")

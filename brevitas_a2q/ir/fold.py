@@ -49,7 +49,9 @@ def folded(node: Node, inputs: Sequence[Tensor | None]) -> Array | None:
     if node.op == "Constant":
         return _constant(node)
     if node.op == "Shape" and inputs and inputs[0] is not None:
-        return np.array(inputs[0].shape, np.int64)
+        # From opset 15 on a part of the shape may be asked for; ends are cut off as Python cuts them.
+        part = slice(node.attributes.get("start", 0), node.attributes.get("end"))
+        return np.array(inputs[0].shape[part], np.int64)
     values = [None if tensor is None else tensor.value for tensor in inputs]
     if not values or any(v is None for v in values):
         return None
@@ -79,7 +81,8 @@ def _computed(node: Node, arrays: list[Array]) -> Array | None:
         if node.op == "Div" and arrays[0].dtype.kind in "iu":
             if (arrays[1] == 0).any():
                 raise ValueError("division by zero")
-            return arrays[0] // arrays[1]
+            quotient = np.abs(arrays[0]) // np.abs(arrays[1])  # rounded toward zero, as in C
+            return np.asarray(quotient * np.sign(arrays[0]) * np.sign(arrays[1]), arrays[0].dtype)
         return _finite(evaluate(node.op, arrays[0], arrays[1:], {}))
     if node.op in _UNARY and len(arrays) == 1:
         with np.errstate(all="ignore"):

@@ -110,20 +110,21 @@ def reshape(x: Value, shape: Sequence[int]) -> Value:
 def take(x: Value, axis: int, indices: Sequence[int] | range | Array) -> Value:
     """Elements at given places along one axis: slices, flips, rolls, parts of a split, gathers, nearest neighbours."""
     axis = _axis(axis, x.rank)
-    places = np.asarray(indices, np.int64)
-    size = x.shape[axis]
-    if places.ndim != 1 or (places.size and not -size <= int(places.min()) <= int(places.max()) < size):
+    size, count = x.shape[axis], len(indices)
+    # A range is not spread out: it may be as long as the axis of a tensor that nobody holds.
+    ends = (indices[0], indices[-1]) if isinstance(indices, range) and indices else indices
+    if count and not -size <= int(np.min(ends)) <= int(np.max(ends)) < size:
         raise RangeError(f"found indices beyond axis {axis} of length {size}", expected="indices inside it")
 
     def change(array: Array) -> Array | None:
         if array.shape[axis] == 1:
             return array
-        if array.size // size * places.size > MAX_ANNOTATION:
+        if array.size // size * count > MAX_ANNOTATION:
             return None
-        return array.take(places, axis=axis)
+        return array.take(np.asarray(indices, np.int64), axis=axis)
 
-    shape = (*x.shape[:axis], places.size, *x.shape[axis + 1 :])
-    return moved(x, shape, change, lambda array: array.take(places, axis=axis))
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    return moved(x, shape, change, lambda array: array.take(np.asarray(indices, np.int64), axis=axis))
 
 
 def take_any(x: Value, axis: int, count: int) -> Value:

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from brevitas_a2q.ranges.annotation import RangeError
-from brevitas_a2q.ranges.movement import concat, take
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, RangeError
+from brevitas_a2q.ranges.movement import along, concat, take
 from brevitas_a2q.ranges.value import Codes, Value
 
 __all__ = ["pad"]
@@ -52,7 +52,10 @@ def pad(x: Value, pads: Sequence[tuple[int, int]], fill: float = 0.0, mode: str 
             size = x.shape[axis]
             if mode == "reflect" and max(before, behind) >= size:
                 raise RangeError(f"found pads {(before, behind)} that mirror {size} elements", expected="fewer")
-            x = take(x, axis, _COPIES[mode](np.arange(-before, size + behind), size))
+            if size + before + behind > MAX_ANNOTATION:
+                x = along(x, axis, tuple(shape[d] if d == axis else n for d, n in enumerate(x.shape)), x.origin)
+            else:
+                x = take(x, axis, _COPIES[mode](np.arange(-before, size + behind), size))
     return x
 
 

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q.ranges.annotation import RangeError
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION, RangeError
 
 __all__ = ["Window", "covered_taps"]
 
@@ -91,7 +91,10 @@ class Window:
 
     def meets_nothing(self, size: Sequence[int]) -> bool:
         """Whether a position has none of its taps inside the image."""
-        return any(not _places(self, axis, n).any(axis=1).all() for axis, n in enumerate(size))
+        if not self.padded and not self.overhangs(size):
+            return False
+        places = [_places(self, axis, n) for axis, n in enumerate(size)]
+        return any(seen is None or not seen.any(axis=1).all() for seen in places)
 
 
 def covered_taps(window: Window, size: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
@@ -117,14 +120,21 @@ def covered_taps(window: Window, size: Sequence[int]) -> list[npt.NDArray[np.boo
     return masks
 
 
-def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.bool_]:
-    """Which taps of each position along one axis lie in the image; positions that see the same are listed once."""
+def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.bool_] | None:
+    """Which taps of each position along one axis lie in the image; positions that see the same are listed once.
+
+    None where there are too many to look at.
+    """
     free = size + sum(window.pads[axis]) - window.span(axis)
     count = 1 + free // window.stride[axis] + int(window.ceil and free % window.stride[axis] > 0)
+    if window.kernel[axis] > MAX_ANNOTATION:
+        return None
     taps = np.arange(window.kernel[axis]) * window.dilation[axis]
     before, behind = window.pads[axis]
     # Only positions near the border see less than all taps, so a window of those and one in the middle is enough.
     reach = -(-(window.span(axis) + before + behind) // window.stride[axis]) + 1
+    if min(count, 2 * reach) * taps.size > MAX_ANNOTATION:
+        return None
     starts = np.unique(np.r_[np.arange(min(count, reach)), np.arange(max(0, count - reach), count)])
     places = starts[:, None] * window.stride[axis] - before + taps
     return np.unique((places >= 0) & (places < size), axis=0)
@@ -132,5 +142,7 @@ def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.bool_]:
 
 def _covered(window: Window, axis: int, size: int) -> list[npt.NDArray[np.bool_]]:
     masks = _places(window, axis, size)
+    if masks is None:  # all taps, which is never too few
+        return [np.ones(window.kernel[axis], bool)]
     largest = [m for m in masks if m.any() and not any((m <= other).all() and (m != other).any() for other in masks)]
     return largest or [np.zeros(window.kernel[axis], bool)]

@@ -199,6 +199,16 @@ def test_shape_arithmetic_is_folded(builder: Build) -> None:
     assert network.tensors[network.outputs[0]].shape == (1, 48)
 
 
+def test_parts_of_shapes_and_integer_quotients(builder: Build) -> None:
+    b = builder()
+    part = b.node("Shape", "x", start=1, end=3)
+    quotient = b.node("Div", b.constant(np.int64([-7, 7])), b.constant(np.int64([2, -2])))
+    shape = b.node("Concat", b.constant(np.int64([1])), part, b.constant(np.int64([-1])), axis=0)
+    b.node("Conv", b.node("Reshape", b.quant("x"), shape), b.weights(np.ones((3, 2, 1, 1))))
+    network = ir.read(b.save(b.nodes[-1].output[0], quotient))
+    assert network.tensors[quotient].value.tolist() == [-3, -3]
+
+
 def test_constants_are_computed(builder: Build) -> None:
     b = builder()
     scale = b.node("Exp", b.node("Mul", b.constant(np.float32(2)), b.node("Log", b.constant(np.float32(0.5)))))
@@ -261,7 +271,7 @@ def test_casts(builder: Build) -> None:
 
 
 def test_what_no_rule_states_is_unknown_up_to_the_next_quantizer(builder: Build) -> None:
-    for op, attributes in (("LpNormalization", {}), ("Softmax", {"axis": 1}), ("Relu", {"consumed_inputs": 1})):
+    for op, attributes in (("LpNormalization", {}), ("Softmax", {"axis": 1}), ("Selu", {"gamma": 3.0})):
         b = builder()
         unknown = b.node(op, b.quant("x"), **attributes)
         b.node("Conv", b.quant(unknown), b.weights(np.ones((3, 2, 1, 1))))

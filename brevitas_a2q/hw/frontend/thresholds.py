@@ -116,6 +116,8 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     if isinstance(quantizer, Quantizer):
         rank = len(network.tensors[quantizer_node.inputs[0]].shape)
         _check_per_channel(quantizer.scale, _axis_at_end(stream), rank, quantizer_node)
+        if quantizer.zero_point.size > 1:
+            raise quantizer_node.error("found zero-points per channel", expected="one zero-point")
 
     def codes(integers: IntArray) -> IntArray:
         return np.asarray(quantizer.integers(chain(integers)).reshape(integers.shape), np.int64)

@@ -110,7 +110,7 @@ def activation(call: Call) -> Result:
 
 
 def absolute(call: Call) -> Result:
-    """Abs."""
+    """Abs: the magnitude of each element."""
     return call.island(table.abs(call.stream()))
 
 

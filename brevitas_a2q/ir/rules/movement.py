@@ -76,7 +76,7 @@ def unsqueeze(call: Call) -> Result:
 
 
 def transpose(call: Call) -> Result:
-    """Transpose."""
+    """Transpose: axes in another order."""
     x = call.tensor(0)
     order = call.attribute("perm", tuple(reversed(range(len(x.shape)))))
     return call.done(table.permute(x, order), attributes={"perm": order})
@@ -189,7 +189,7 @@ def expand(call: Call) -> Result:
 
 
 def tile(call: Call) -> Result:
-    """Tile."""
+    """Tile: the whole tensor repeated along each axis."""
     x, repeats = call.tensor(0), call.integers(1, "repeats")
     if len(repeats) != len(x.shape) or any(not 1 <= n < 1 << 20 for n in repeats):
         raise call.error(f"found repeats {repeats}", expected=f"{len(x.shape)} counts")

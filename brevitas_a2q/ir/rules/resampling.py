@@ -7,6 +7,7 @@ import numpy as np
 from brevitas_a2q.ir.rules.call import Call, Result, Unstated
 from brevitas_a2q.ir.tensor import Tensor
 from brevitas_a2q.ranges import table
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION
 from brevitas_a2q.ranges.movement import along
 
 __all__ = ["depth_to_space", "resize", "space_to_depth", "upsample"]
@@ -50,7 +51,7 @@ def _resized(call: Call, x: Tensor, factors: list[float], sizes: list[int] | Non
     whole = tuple(int(f) if f >= 1 and f % 1 == 0 else 0 for f in factors)
     scaled = [int(np.floor(np.float32(n) * np.float32(f))) for n, f in zip(x.shape, factors, strict=True)]
     shape = call.check_shape(tuple(sizes or scaled))
-    if mode == "nearest" and exact and all(whole) and whole[:2] == (1, 1):
+    if mode == "nearest" and exact and all(whole) and whole[:2] == (1, 1) and max(shape) <= MAX_ANNOTATION:
         indices = [np.arange(n * f) // f if f > 1 else None for n, f in zip(x.shape, whole, strict=True)]
         return call.done(table.resize(x, indices), op="Upsample", inputs=1, attributes={"scales": whole})
     axes = tuple(d for d, f in enumerate(factors) if f != 1 or shape[d] != x.shape[d])
