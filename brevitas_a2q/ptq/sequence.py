@@ -23,7 +23,7 @@ from brevitas_a2q.ptq.layer import MAX_SEARCHED_BITS, LayerData, LayerSolution, 
 from brevitas_a2q.ptq.lockstep import run_in_lockstep
 from brevitas_a2q.ptq.network import Network, Site
 from brevitas_a2q.ptq.rows import Geometry, sample_places
-from brevitas_a2q.quant.input_range import HostCopies, exact_codes, range_of
+from brevitas_a2q.quant.input_range import Claim, HostCopies, seen_range
 from brevitas_a2q.quant.layout import WeightLayout
 
 __all__ = [
@@ -200,7 +200,7 @@ def _given(name: str, layer: Any, inputs: Sequence[Any]) -> tuple[ActivationType
                 expected="integers at one scale",
                 remedy="set input_quant= on the layer or return_quant_tensor=True on the activation before it",
             )
-    ranges = [range_of(layer, x, exact_codes(layer, x), HostCopies()) for x in quantized]
+    ranges = [r for x in quantized for r in (Claim.of(layer, x, HostCopies()).range, seen_range(x))]
     lo, hi = min(r.lo for r in ranges), max(r.hi for r in ranges)
     bits = int(quantized[0].bit_width)
     kind = ActivationType(bits, "given", float(quantized[0].scale), lo, hi)

@@ -81,7 +81,7 @@ def quantized(proxy: Any, output: Any, shape: tuple[int, ...], scales: Scales, o
     scale = scales.of(proxy, output.scale)
     if not (np.isfinite(scale).all() and (scale != 0).all()):
         return Value.unknown(shape, f"a scale of {origin} that is zero or infinite")
-    return Value.integers(shape, Codes(scale, ends[0], ends[1], dtype, points, narrow), origin)
+    return Value.of_codes(shape, Codes(scale, ends[0], ends[1], dtype, points, narrow), origin)
 
 
 def constant_codes(output: Any, origin: str) -> Value:

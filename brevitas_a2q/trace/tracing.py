@@ -220,7 +220,7 @@ class Trace(TorchDispatchMode):
         if reach >= 1 << 62:
             return unknown
         scale = np.asarray(x.codes.uniform_scale) * self._scales.of(layer, weight.scale.reshape(()))
-        return Value.integers(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
+        return Value.of_codes(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
 
     # --- operations -------------------------------------------------------------------------------------------------
 
