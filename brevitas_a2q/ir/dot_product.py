@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.ranges import Window, covered_taps
+from brevitas_a2q.ranges import Codes, Window, covered_taps
 from brevitas_a2q.ranges.rows import rows_under
 
-__all__ = ["DotProductLayer", "IntArray"]
+__all__ = ["DotProductLayer", "IntArray", "raw_codes"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -40,6 +41,7 @@ class DotProductLayer:
     outer_accumulator_bit_width: int | None = None  # width of the sum of tiles, where it is fixed
     range_source: str = "data type"  # what the input range was taken from
     notes: tuple[str, ...] = field(default=())
+    raw: IntRange | None = None  # of codes whose zero-point is not subtracted first; None: there is none
 
     def where_covered(self, window: Window, size: Sequence[int]) -> DotProductLayer:
         """The same convolution on images of this size: taps that only padding meets are no part of a sum.
@@ -82,3 +84,10 @@ class DotProductLayer:
     def dot_product_size(self) -> int:
         """K, the products that one output sums."""
         return int(self.weights.shape[1])
+
+
+def raw_codes(codes: Codes) -> IntRange | None:
+    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point."""
+    if not codes.zero_point.any():
+        return None
+    return IntRange(int((codes.lo + codes.zero_point).min()), int((codes.hi + codes.zero_point).max())).with_zero()

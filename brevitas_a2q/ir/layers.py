@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from brevitas_a2q.bounds import required_bit_width
-from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
+from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray, raw_codes
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.tensor import Codes, Tensor
@@ -86,6 +86,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         tile=trained_width(network, node, ACCUMULATOR_TILE),
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
         range_source=_range_source(network) if narrower else "data type",
+        raw=raw_codes(x.codes),
     )
     if node.op != "Conv":
         return layer

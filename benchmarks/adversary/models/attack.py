@@ -24,7 +24,16 @@ __all__ = ["attack"]
 def attack(seed: int, tries: int = 12) -> dict[str, Any]:
     """The verdict on one seed, as a line of the results."""
     torch.set_num_threads(1)
-    line = {"seed": seed, "outcome": "", "detail": "", "used": [], "judged_by": [], "layers": 0, "covered": 0, "tightest": 0.0}
+    line = {
+        "seed": seed,
+        "outcome": "",
+        "detail": "",
+        "used": [],
+        "judged_by": [],
+        "layers": 0,
+        "covered": 0,
+        "tightest": 0.0,
+    }
     try:
         net, shape, rng = random_net(seed)
         line["used"] = sorted({name for block in net.blocks for name in block.names})
@@ -48,7 +57,9 @@ def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
         optimizer.step()
 
 
-def _judge(net: Any, shape: tuple[int, ...], rng: np.random.Generator, tries: int, line: dict[str, Any]) -> dict[str, Any]:
+def _judge(
+    net: Any, shape: tuple[int, ...], rng: np.random.Generator, tries: int, line: dict[str, Any]
+) -> dict[str, Any]:
     net.eval()
     try:
         certificate = certify(net, torch.zeros(shape))

@@ -139,7 +139,7 @@ def _quantizer(rng: np.random.Generator) -> Any:
 def _layer(rng: np.random.Generator, channels: int) -> tuple[Any, int]:
     method = str(rng.choice(["A2Q", "A2QPlus", "ProjectedA2Q"]))
     grain = str(rng.choice(["PerChannelFloat", "PerTensorFloat", "PerChannelFixedPoint"]))
-    bias = rng.choice([None, Int8Bias, Int16Bias, Int32Bias], p=[0.7, 0.1, 0.1, 0.1])
+    bias = (None, Int8Bias, Int16Bias, Int32Bias)[int(rng.choice(4, p=[0.7, 0.1, 0.1, 0.1]))]
     settings: dict[str, Any] = {
         "weight_quant": getattr(quantizers, f"Int8{method}Weight{grain}"),
         "weight_bit_width": int(rng.integers(2, 8)),
@@ -157,4 +157,6 @@ def _layer(rng: np.random.Generator, channels: int) -> tuple[Any, int]:
         return layer, channels
     if kind == 1:
         return qnn.QuantConvTranspose2d(channels, outputs, 2 + int(rng.integers(0, 2)), stride=2, **settings), outputs
-    return qnn.QuantConv2d(channels, outputs, int(rng.choice([1, 3])), stride, padding=int(rng.integers(0, 2)), **settings), outputs
+    return qnn.QuantConv2d(
+        channels, outputs, int(rng.choice([1, 3])), stride, padding=int(rng.integers(0, 2)), **settings
+    ), outputs
