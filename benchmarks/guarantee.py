@@ -90,6 +90,7 @@ class Setting:
     accumulators: tuple[int, ...] = (8, 10, 12, 14, 16, 20, 24, 32)
     bias: Any = None
     zero_points: tuple[int, ...] = (0,)
+    exponents: bool = False  # learned scales anywhere in their type, as steps of any length may leave them
 
 
 SETTINGS = (
@@ -103,6 +104,11 @@ SETTINGS = (
     Setting("int8 bias", 20_000, bias=Int8Bias, signed=(False,)),
     Setting("int16 bias", 20_000, bias=Int16Bias, signed=(False,)),
     Setting("int32 bias", 20_000, bias=Int32Bias, signed=(False,)),
+    *(
+        Setting(f"{name} bias, {str(dtype).removeprefix('torch.')}, any scale", 5_600, dtype, bias=bias, exponents=True)
+        for name, bias in (("int8", Int8Bias), ("int16", Int16Bias), ("int32", Int32Bias))
+        for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    ),
     Setting("zero-point", 22_400, signed=(False,), zero_points=(1, 7, 100, 128, 255)),
 )
 
@@ -158,6 +164,8 @@ def run(name: str, setting: Setting, quick: bool) -> Count:
     for make, bits, weight_bits, input_bits, signed, zero_point, size in grid(setting, quick):
         layer = _layer(name, setting, make((CHANNELS, size)), bits, weight_bits)
         x = quant_input(size, input_bits, signed, zero_point, setting.dtype)
+        if setting.exponents:
+            _drift(layer, x)
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=setting.autocast):
             high, low, finite = worst_sums(layer, x, input_range(input_bits, signed, zero_point=zero_point))
         top = 1 << (bits - 1)
@@ -165,6 +173,16 @@ def run(name: str, setting: Setting, quick: bool) -> Count:
         count.not_finite += int((~finite).sum())
         count.overflows += int((finite & ((high >= top) | (low < -top))).sum())
     return count
+
+
+@torch.no_grad()
+def _drift(layer: Any, x: IntQuantTensor) -> None:
+    """Move every learned exponent anywhere within its type."""
+    layer.quant_weight(x)
+    reach = {torch.float16: 16.0, torch.float64: 1000.0}.get(layer.weight.dtype, 126.0)
+    for name, parameter in layer.weight_quant.named_parameters():
+        if name.endswith("scaling_impl.value"):
+            parameter.copy_((torch.rand(parameter.shape) * 2 - 1) * reach)
 
 
 def _layer(name: str, setting: Setting, weight: Tensor, bits: int, weight_bits: int) -> Any:

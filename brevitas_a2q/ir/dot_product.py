@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.ranges import Codes, Window, covered_taps
+from brevitas_a2q.ranges.rows import rows_under
 
-__all__ = ["DotProductLayer", "IntArray"]
+__all__ = ["DotProductLayer", "IntArray", "raw_codes"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -37,6 +41,29 @@ class DotProductLayer:
     outer_accumulator_bit_width: int | None = None  # width of the sum of tiles, where it is fixed
     range_source: str = "data type"  # what the input range was taken from
     notes: tuple[str, ...] = field(default=())
+    raw: IntRange | None = None  # of codes whose zero-point is not subtracted first; None: there is none
+
+    def where_covered(self, window: Window, size: Sequence[int]) -> DotProductLayer:
+        """The same convolution on images of this size: taps that only padding meets are no part of a sum.
+
+        Unchanged where some output meets all taps, as on all but the smallest images.
+        """
+        masks = covered_taps(window, size)
+        if len(masks) == 1 and masks[0].all():
+            return self
+        bias = None if self.bias is None else np.repeat(self.bias, len(masks))
+        note = f"taps in the padding of images of {' x '.join(map(str, size))} are no part of a sum"
+        return replace(
+            self,
+            weights=rows_under(self.weights, masks),
+            x_lo=self._under(self.x_lo, masks),
+            x_hi=self._under(self.x_hi, masks),
+            bias=bias,
+            notes=(*self.notes, note),
+        )
+
+    def _under(self, ends: IntArray, masks: Sequence[npt.NDArray[np.bool_]]) -> IntArray:
+        return ends if ends.size == 1 else rows_under(np.broadcast_to(ends, self.weights.shape), masks)
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or self.weights.dtype != np.int64:
@@ -57,3 +84,10 @@ class DotProductLayer:
     def dot_product_size(self) -> int:
         """K, the products that one output sums."""
         return int(self.weights.shape[1])
+
+
+def raw_codes(codes: Codes) -> IntRange | None:
+    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point."""
+    if not codes.zero_point.any():
+        return None
+    return IntRange(int((codes.lo + codes.zero_point).min()), int((codes.hi + codes.zero_point).max())).with_zero()

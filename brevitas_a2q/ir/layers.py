@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from brevitas_a2q.bounds import required_bit_width
-from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
+from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray, raw_codes
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.ir.network import Network, Node
 from brevitas_a2q.ir.tensor import Codes, Tensor
-from brevitas_a2q.ranges import products
+from brevitas_a2q.ranges import Window, products
 from brevitas_a2q.ranges.products import Product, sum_ranges
 
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
@@ -75,7 +75,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     rows = known[key]
     type_lo, type_hi = x.codes.type_range()
     narrower = bool((x_lo > np.minimum(type_lo.min(), 0)).any() or (x_hi < np.maximum(type_hi.max(), 0)).any())
-    return DotProductLayer(
+    layer = DotProductLayer(
         name=node.name,
         op=node.op,
         weights=rows,
@@ -90,7 +90,13 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
         range_source=_range_source(network) if narrower else "data type",
         notes=("a negative scale turns its integers: either sign of them is allowed for",) if turned else (),
+        raw=raw_codes(x.codes),
     )
+    if node.op != "Conv":
+        return layer
+    a, axes = node.attributes, len(w.shape) - 2
+    pads = list(zip(a["pads"][:axes], a["pads"][axes:], strict=True))
+    return layer.where_covered(Window.of(w.shape[2:], a["strides"], pads, a["dilations"]), x.shape[2:])
 
 
 def _range_source(network: Network) -> str:

@@ -103,7 +103,7 @@ class Arrivals:
         if call is None or call.module in (layer, proxy):
             self.reason = "it was called by itself"
         elif is_sharded(call.module):
-            self.reason = "its model is sharded; call learn_input_ranges before it is"
+            self.reason = "its model is sharded; call learn_input_ranges and scale_init_ before it is"
         else:
             try:
                 learn_ranges(call)

@@ -9,7 +9,7 @@ import numpy as np
 
 from brevitas_a2q.ranges.annotation import Array
 
-__all__ = ["conv_rows", "conv_transpose_rows", "transpose_phases"]
+__all__ = ["conv_rows", "conv_transpose_rows", "rows_under", "transpose_phases"]
 
 
 def conv_rows(weights: Array) -> Array:
@@ -80,3 +80,23 @@ def conv_transpose_rows(
         picked = grouped[..., flat].transpose(0, 2, 1, 3).reshape(groups, out_per_group, -1)
         rows[:, :, index, : picked.shape[-1]] = picked
     return rows.reshape(-1, width)
+
+
+def rows_under(rows: Array, masks: Sequence[Array]) -> Array:
+    """Rows of a convolution whose outputs do not all meet the same taps: one for each mask, the last varying fastest.
+
+    Args:
+        rows: Or an annotation of them.  # shape: (channels, inputs * taps)
+        masks: Taps that one position meets; see :func:`brevitas_a2q.ranges.windows.covered_taps`.
+
+    Returns:
+        Zero where a tap lies in the padding.  # shape: (channels * masks, inputs * taps)
+
+    Example:
+        >>> rows_under(np.array([[1, 2]]), [np.array([True, False]), np.array([False, True])]).tolist()
+        [[1, 0], [0, 2]]
+    """
+    inputs = rows.shape[1] // masks[0].size
+    keep = np.stack([np.tile(mask.reshape(-1), inputs) for mask in masks])
+    spread = rows[:, None, :] * keep[None]
+    return np.ascontiguousarray(spread.reshape(-1, rows.shape[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -297,9 +297,21 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
         weights_sha256=sha256(layer.weights),
         bias_sha256=None if layer.bias is None else sha256(layer.bias),
         worst_witness={end: _integers(witness(layer, sums.worst_channel, end)) for end in ends},
-        notes=layer.notes,
+        notes=(*layer.notes, *_datapaths(layer, tile)),
         layer=layer,
     )
+
+
+def _datapaths(layer: DotProductLayer, tile: int | None) -> tuple[str, ...]:
+    """Which way of dealing with a zero-point the sums are of; the ways are two."""
+    if layer.raw is None:
+        return ()
+    raw = replace(layer, x_lo=np.array([[layer.raw.lo]], np.int64), x_hi=np.array([[layer.raw.hi]], np.int64))
+    sums = tile_sums(raw) if tile else layer_sum(raw, layer.accumulator_bit_width)
+    ends = f"[{min(sums.lower)}, {max(sums.upper)}]"
+    if layer.accumulator_bit_width is not None and sums.holds:
+        return (f"zero-point: subtracted before the products; raw codes, whose sums reach {ends}, are held too",)
+    return (f"zero-point: subtracted before the products; sums of raw codes reach {ends}",)
 
 
 def largest_norm(layer: DotProductLayer, tile: int | None) -> int:

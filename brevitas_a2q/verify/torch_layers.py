@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["IntegerLayer", "UncoveredError", "integers", "run"]
+__all__ = ["IntegerLayer", "UncoveredError", "integers", "run", "spatial_padding"]
 
 
 class UncoveredError(ModelError):
@@ -114,6 +115,19 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
             remedy="look for an operation between quantizer and layer that changes values",
         )
     return codes.long()
+
+
+def spatial_padding(layer: Any, size: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Zeros before and after the image, along each spatial axis."""
+    if not layer.is_same_padded_strided and not isinstance(layer.padding, str):
+        return tuple((pad, pad) for pad in layer.padding)
+    if layer.padding == "valid":
+        return ((0, 0),) * len(layer.kernel_size)
+    totals = [
+        max((-(-n // stride) - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
+        for n, stride, kernel, dilation in zip(size, layer.stride, layer.kernel_size, layer.dilation, strict=True)
+    ]
+    return tuple((total // 2, total - total // 2) for total in totals)
 
 
 def run(model: nn.Module, inputs: Any) -> Any:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
-from brevitas_a2q.ranges import Value, table
+from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray, raw_codes
+from brevitas_a2q.ranges import Value, Window, table
 from brevitas_a2q.ranges.products import Product, product_ranges
 from brevitas_a2q.trace import Trace, evaluating, plain_tensor, quantized_layers, upright
-from brevitas_a2q.verify.torch_layers import IntegerLayer, UncoveredError, integers, run
+from brevitas_a2q.verify.torch_layers import IntegerLayer, UncoveredError, integers, run, spatial_padding
 from brevitas_a2q.verify.uncovered import uncovered_parts
 
 __all__ = ["bounded", "dot_product_layer", "layers_of", "read_model"]
@@ -54,7 +54,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
             assert value.codes is not None
             whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
             _check_codes(name, value, plain_tensor(x))
-            seen = dot_product_layer(whole, value)
+            seen = _where_covered(dot_product_layer(whole, value), layer, value)
             found[name] = _union(found[name], seen) if name in found else seen
         except UncoveredError as error:
             refused.setdefault(name, error)
@@ -100,7 +100,16 @@ def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
         tile=whole.tile,
         range_source=x.origin,
         notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
+        raw=raw_codes(x.codes),
     )
+
+
+def _where_covered(found: DotProductLayer, layer: Any, x: Value) -> DotProductLayer:
+    if found.op != "Conv" or layer.padding_mode != "zeros":
+        return found
+    size = x.shape[2:]
+    pads = spatial_padding(layer, size)
+    return found.where_covered(Window.of(layer.kernel_size, layer.stride, pads, layer.dilation), size)
 
 
 def _product(layer: Any) -> Product:

@@ -13,7 +13,7 @@ from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.trace import Trace, evaluating, plain_tensor
 from brevitas_a2q.verify.products import Products
 from brevitas_a2q.verify.simulation import Settings, Simulation, Tally
-from brevitas_a2q.verify.torch_layers import IntegerLayer, run
+from brevitas_a2q.verify.torch_layers import IntegerLayer, run, spatial_padding
 from brevitas_a2q.verify.torch_model import bounded, dot_product_layer
 
 __all__ = ["simulate_model"]
@@ -78,22 +78,7 @@ def _products(whole: IntegerLayer, x: Tensor) -> tuple[Products, Tensor]:
         extra = layer.compute_output_padding(x, layer._output_size)
         pads = [(pad, pad) for pad in layer.padding]
         return Products.transposed(weights, layer.groups, layer.stride, layer.dilation, pads, extra), x
-    return Products(weights, layer.groups, layer.stride, layer.dilation, _padding(layer, x)), x
-
-
-def _padding(layer: Any, x: Tensor) -> tuple[tuple[int, int], ...]:
-    """Zeros before and after the image, along each spatial axis."""
-    if not layer.is_same_padded_strided and not isinstance(layer.padding, str):
-        return tuple((pad, pad) for pad in layer.padding)
-    if layer.padding == "valid":
-        return ((0, 0),) * len(layer.kernel_size)
-    totals = [
-        max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-        for size, stride, kernel, dilation in zip(
-            x.shape[2:], layer.stride, layer.kernel_size, layer.dilation, strict=True
-        )
-    ]
-    return tuple((total // 2, total - total // 2) for total in totals)
+    return Products(weights, layer.groups, layer.stride, layer.dilation, spatial_padding(layer, x.shape[2:])), x
 
 
 def _unshaped(whole: IntegerLayer, sums: Tensor, value: Tensor) -> Tensor:
