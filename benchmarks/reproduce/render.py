@@ -326,14 +326,15 @@ def _throughput() -> str:
     for path in sorted((HERE.parent / "results").glob("throughput-*.json")):
         report = json.loads(path.read_text())
         options = "".join(f", {key} {value}" for key, value in report["options"].items())
-        mode = ", compiled" if report["compile"] else ""
+        modes = [word for word in ("compile", "channels_last", "collecting") if report.get(word)]
+        mode = "".join(f", {word.replace('_', '-')}" for word in modes)
         text.append(
             f"{report['model']}{options}, batch {report['batch_size']}, {report['device']}, amp {report['amp']}{mode}, "
             f"torch {report['versions']['torch']}:\n"
         )
-        head = ("variant", "step, ms", "images per second", "time, float = 1")
-        keys = ("variant", "step_ms", "images_per_second", "ratio_to_float")
-        text.append(_table(head, ([str(row[key]) for key in keys] for row in report["rows"])))
+        head = ("variant", "step, ms", "images per second", "time, float = 1", "memory, float = 1")
+        keys = ("variant", "step_ms", "images_per_second", "ratio_to_float", "memory_to_float")
+        text.append(_table(head, ([str(row.get(key, "")) for key in keys] for row in report["rows"])))
     return "\n".join(text)
 
 

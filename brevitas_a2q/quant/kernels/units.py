@@ -42,8 +42,8 @@ def _reach(u: Floats) -> float:
     for i in range(len(u)):
         bits = np.float32(abs(u[i])).view(np.int32)  # and the largest integer is found several at a time
         found = bits if bits > found else found
-    reach: float = np.float64(np.int32(found).view(np.float32)) * (1 + 1e-6)
-    return reach
+    largest: float = np.float64(np.int32(found).view(np.float32)) * (1 + 1e-6)
+    return largest
 
 
 @compiled
