@@ -170,7 +170,7 @@ def report() -> None:
             f"| {row['network']} | {row['cycles']:,} | {row['accumulator']} | {row['words']:,} ({row['mismatches']}) |"
             f" {row['interval_cycles']:,} / {row['estimated_interval_cycles']:,} | {row['latency_cycles']:,} /"
             f" {row['estimated_latency_cycles']:,} | {_error(row['estimated_latency_cycles'], row['latency_cycles'])} |"
-            f" {lut or ''} / {row['estimate']['lut']:,} | {_error(row['estimate']['lut'], lut)} |"
+            f" {f'{lut:,}' if lut else ''} / {row['estimate']['lut']:,} | {_error(row['estimate']['lut'], lut)} |"
             f" {f'{median(errors):+.1%}' if errors else ''} | {row['fifo_words']:,} / {row['fifo_fill']:,} |"
             f" {row['fifos_deeper_than_estimated']} |"
         )

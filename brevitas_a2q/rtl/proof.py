@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.hw.ir import Mvau, Vvau
-from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.rtl.circuit import kind_of
 from brevitas_a2q.rtl.generate import Accelerator, hdl_source
+from brevitas_a2q.rtl.input_values import input_values, sums_of
 from brevitas_a2q.rtl.memory_image import Memory, encoded
 from brevitas_a2q.rtl.yosys import need_yosys, run_yosys
 
@@ -65,24 +66,21 @@ def prove(
     unit = next((u for u in matrices if u.name == layer), None)
     if unit is None:
         raise RtlError(f"found no layer {layer!r}", expected=", ".join(u.name for u in matrices))
-    lo, hi = unit.input_type.range.lo, unit.input_type.range.hi
-    least = np.minimum(unit.weights * lo, unit.weights * hi)
-    most = np.maximum(unit.weights * lo, unit.weights * hi)
+    values = input_values(accelerator.netlist.graph, unit)
+    least, most = sums_of(unit, values)
     if channels is None:
         channels = [int((most.sum(axis=1) - least.sum(axis=1)).argmax())]
     found = []
     for channel in channels:
         if not 0 <= channel < len(unit.weights):
             raise RtlError(f"found channel {channel}", where=layer, expected=f"0 to {len(unit.weights) - 1}")
-        found.append(_channel(accelerator, unit, channel, bits or unit.accumulator_type.bit_width, least, most))
+        found.append(_channel(accelerator, unit, channel, bits or unit.accumulator_type.bit_width, values))
         if progress is not None:
             progress(f"channel {channel}")
     return tuple(found)
 
 
-def _channel(
-    accelerator: Accelerator, unit: Mvau | Vvau, channel: int, bits: int, least: IntArray, most: IntArray
-) -> Proof:
+def _channel(accelerator: Accelerator, unit: Mvau | Vvau, channel: int, bits: int, values: IntRange) -> Proof:
     folding = accelerator.context.foldings[unit.name]
     products = unit.weights.shape[1]
     simd = products if folding.compute == "unrolled" else folding.simd
@@ -94,10 +92,10 @@ def _channel(
         write_atomically(folder / f"{module}.v", hdl_source(module))
     codes = encoded(unit.weights[channel].reshape(words, simd), unit.weight_type)
     write_atomically(folder / "w.mem", Memory(codes, unit.weight_type.bit_width).text())
-    sums = [np.cumsum(part[channel].reshape(words, simd).sum(axis=1)) for part in (least, most)]
+    sums = [np.cumsum(part[channel].reshape(words, simd).sum(axis=1)) for part in sums_of(unit, values)]
     width = 64
-    for file, values in zip(("low.mem", "high.mem"), sums, strict=True):
-        write_atomically(folder / file, Memory(values.reshape(-1, 1), width).text())
+    for file, ends in zip(("low.mem", "high.mem"), sums, strict=True):
+        write_atomically(folder / file, Memory(ends.reshape(-1, 1), width).text())
     parameters = {
         "SF": words,
         "SIMD": simd,
@@ -110,7 +108,7 @@ def _channel(
         "CHECK": 1,
     }
     tree = -(-(simd - 1).bit_length() // accelerator.context.tree_levels)
-    write_atomically(folder / "top.v", _top(parameters))
+    write_atomically(folder / "top.v", _top(parameters, values))
     started = time.perf_counter()
     log = run_yosys(_script(16 + tree), folder / "proof.ys", f"proof of {unit.name}", folder, _LIMIT_S)
     if _PROVED not in log and _FAILED not in log and "model found" not in log:
@@ -118,15 +116,21 @@ def _channel(
     return Proof(unit.name, channel, products, bits, _PROVED in log, time.perf_counter() - started)
 
 
-def _top(parameters: dict[str, int]) -> str:
-    """The dot product with its parameters, inputs left open."""
-    values = ", ".join(f".{name}({value})" for name, value in parameters.items())
+def _top(parameters: dict[str, int], values: IntRange) -> str:
+    """The dot product with its parameters; its inputs are any that the layer in front can write."""
+    given = ", ".join(f".{name}({value})" for name, value in parameters.items())
     bits = parameters["SIMD"] * parameters["A"]
-    sums = parameters["P"]
+    sums, a = parameters["P"], parameters["A"]
+    sign = "$signed" if parameters["AKIND"] else ""
+    lanes = [f"{sign}(x[{i * a} +: {a}])" for i in range(parameters["SIMD"])]
+    known = "".join(
+        f"  always @* assume ({lane} >= {values.lo} && {lane} <= {values.hi});\n"
+        for lane in (lanes if parameters["AKIND"] != 2 else ())
+    )
     return f"""module top (input wire clk, input wire rst, input wire [{bits - 1}:0] x, input wire x_valid,
             input wire q_ready, output wire x_ready, output wire [{sums - 1}:0] q, output wire q_valid,
             output wire overflow);
-  dot_product #({values}, .WEIGHTS("w.mem")) dut (.clk(clk), .rst(rst), .in_data(x), .in_valid(x_valid),
+{known}  dot_product #({given}, .WEIGHTS("w.mem")) dut (.clk(clk), .rst(rst), .in_data(x), .in_valid(x_valid),
       .in_ready(x_ready), .out_data(q), .out_valid(q_valid), .out_ready(q_ready), .overflow(overflow));
 endmodule
 """

@@ -19,9 +19,10 @@ from brevitas_a2q.ir.datatypes import IntType
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.rtl.circuit import Context
 from brevitas_a2q.rtl.generate import Accelerator, write_accelerator
+from brevitas_a2q.rtl.input_values import input_values, sums_of
 from brevitas_a2q.rtl.netlist import build_netlist
 from brevitas_a2q.rtl.simulation import Simulation, prepare, run
-from brevitas_a2q.rtl.simulators import SIMULATORS, Simulator
+from brevitas_a2q.rtl.simulators import Simulator, for_a_few_words
 
 __all__ = ["Witness", "additions", "witness", "worst_inputs"]
 
@@ -47,16 +48,15 @@ class Witness:
         return exact and (self.overflows_below is None or self.overflows_below > 0)
 
 
-def worst_inputs(unit: Mvau | Vvau) -> tuple[IntArray, int, int]:
+def worst_inputs(graph: Graph, unit: Mvau | Vvau) -> tuple[IntArray, int, int]:
     """Vectors that reach the unit's lowest and highest sum (shape (2, products)), and these sums.
 
     A depthwise unit has the vector of its worst channel in every channel.
     """
-    lo, hi = unit.input_type.range.lo, unit.input_type.range.hi
-    least = np.minimum(unit.weights * lo, unit.weights * hi).sum(axis=1)
-    most = np.maximum(unit.weights * lo, unit.weights * hi).sum(axis=1)
+    values = input_values(graph, unit)
+    least, most = (terms.sum(axis=1) for terms in sums_of(unit, values))
     low, high = unit.weights[int(least.argmin())], unit.weights[int(most.argmax())]
-    vectors = np.stack([np.where(low > 0, lo, hi), np.where(high > 0, hi, lo)])
+    vectors = np.stack([np.where(low > 0, values.lo, values.hi), np.where(high > 0, values.hi, values.lo)])
     return vectors, int(least.min()), int(most.max())
 
 
@@ -71,8 +71,7 @@ def witness(
         progress: Called with the name of every layer that is done.
     """
     found = []
-    if SIMULATORS["icarus"].missing() is None:
-        simulator = SIMULATORS["icarus"]  # starts at once, and two vectors are soon done
+    simulator = for_a_few_words(simulator)
     for unit in accelerator.netlist.graph.units:
         if isinstance(unit, Mvau | Vvau):
             found.append(_layer(unit, accelerator, simulator))
@@ -82,7 +81,7 @@ def witness(
 
 
 def _layer(unit: Mvau | Vvau, accelerator: Accelerator, simulator: Simulator) -> Witness:
-    vectors, lowest, highest = worst_inputs(unit)
+    vectors, lowest, highest = worst_inputs(accelerator.netlist.graph, unit)
     needed = max(2, required_bit_width(lowest, highest))
     own = unit.accumulator_type.bit_width
     at_width = _driven(unit, vectors, own, accelerator, simulator)
@@ -147,9 +146,9 @@ def additions(accelerator: Accelerator, layer: str, bits: int, simulator: Simula
     unit = accelerator.netlist.graph[layer]
     if not isinstance(unit, Mvau) or unit.groups > 1:
         raise RtlError(f"found a unit of kind {unit.kind}", where=layer, expected="a matrix unit without groups")
-    vectors, _, _ = worst_inputs(unit)
-    values = unit.input_type.range
-    channel = int(np.maximum(unit.weights * values.lo, unit.weights * values.hi).sum(axis=1).argmax())
+    graph = accelerator.netlist.graph
+    vectors, _, _ = worst_inputs(graph, unit)
+    channel = int(sums_of(unit, input_values(graph, unit))[1].sum(axis=1).argmax())
     accumulator = IntType.of(bits, signed=True)
     alone = replace(unit, name="layer", inputs=("",), pixels=1, thresholds=None)
     alone = replace(alone, accumulator_type=accumulator, output_type=accumulator)
@@ -158,6 +157,7 @@ def additions(accelerator: Accelerator, layer: str, bits: int, simulator: Simula
     small = Context(Graph("additions", (alone,)), {"layer": context.foldings[layer]}, context.part, context.tree_levels)
     folder = accelerator.folder / "witness" / f"{accelerator.netlist.identifiers[layer]}_{bits}_additions"
     one = write_accelerator(build_netlist(small, {}), small, folder)
+    simulator = for_a_few_words(simulator)
     prepared = prepare(one, simulator, steps[:, None, None, :])
     found = run(prepared, simulator)
     return prepared.elements["layer"].reshape(unit.matrix_width, -1)[:, channel], found

@@ -74,7 +74,7 @@ def test_branches_meet_without_deadlock_and_at_the_estimated_interval(simulator:
     accelerator = write_accelerator(*generate(graph, estimate), tmp_path)
     found = run(prepare(accelerator, simulator, random_images(graph, 3)), simulator)
     assert found.equal
-    assert found.interval_cycles == pytest.approx(estimate.max_cycles, rel=0.02)
+    assert found.interval_cycles == pytest.approx(estimate.max_cycles, rel=0.03)
     assert found.latency_cycles == pytest.approx(estimate.latency_cycles, rel=0.1)
 
 
