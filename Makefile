@@ -1,7 +1,7 @@
-# Two commands for newcomers: `make demo` and `make test`. Each makes its own virtual environment.
+# Two commands for newcomers: `make demo` and `make test`. Each makes its own virtual environment, and so does `make docs`.
 PYTHON ?= python3
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 demo: .venv/ready
 	.venv/bin/brevitas-a2q quickstart
 
@@ -26,5 +26,11 @@ test:
 	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto --pyargs brevitas_a2q
 	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto tests
 
+# The documentation as a site, in docs/_build; open docs/_build/index.html.
+docs:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet '.[docs]'
+	.venv-docs/bin/sphinx-build -W --keep-going -q -b html docs docs/_build
+
 clean:
-	rm -rf .venv .venv-test build dist *.egg-info
+	rm -rf .venv .venv-test .venv-docs docs/_build docs/notebooks docs/operators.md build dist *.egg-info

@@ -81,7 +81,7 @@ def quantizer(method: str, ep_init: bool, w: Tensor, budget: Budget, q_max: int)
         if method == "projected":
             return projected_quantize(w, scale, budget, -q_max, q_max)
         centred = method == "a2q+"
-        v = project_rows(w, scale, budget, centred, None)[0].to(w.dtype) if ep_init else w
+        v = project_rows(w, scale, budget, centred, [w.shape[1]])[0].to(w.dtype) if ep_init else w
         norm = (v - v.mean(1, keepdim=True) if centred else v).abs().sum(1, keepdim=True).log2()
         run = a2q_plus_quantize if centred else a2q_quantize
         return run(v, scale, norm, budget, -q_max, q_max)

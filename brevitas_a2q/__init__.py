@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from brevitas_a2q.convert import constrain_ as constrain_
     from brevitas_a2q.export.qcdq import export_qcdq as export_qcdq
     from brevitas_a2q.export.qonnx import export_qonnx as export_qonnx
+    from brevitas_a2q.ptq import PostTrainingConfig as PostTrainingConfig
+    from brevitas_a2q.ptq import quantize_post_training_ as quantize_post_training_
     from brevitas_a2q.quant.init import ep_init_ as ep_init_
     from brevitas_a2q.quant.init import scale_init_ as scale_init_
     from brevitas_a2q.quant.injectors import accumulator_aware as accumulator_aware
@@ -50,6 +52,8 @@ _NAMES: dict[str, str] = {
     "certify": "brevitas_a2q.verify.certify",
     "export_qcdq": "brevitas_a2q.export.qcdq",
     "export_qonnx": "brevitas_a2q.export.qonnx",
+    "PostTrainingConfig": "brevitas_a2q.ptq",
+    "quantize_post_training_": "brevitas_a2q.ptq",
     "simulate": "brevitas_a2q.verify.simulate",
 }
 

@@ -12,6 +12,7 @@ __all__ = [
     "ModelError",
     "OnnxFileError",
     "PartError",
+    "RtlError",
     "SweepError",
 ]
 
@@ -68,6 +69,10 @@ class PartError(A2QError):
 
 class FoldingError(A2QError):
     """A folding that is illegal, or a target no folding reaches; ``where`` names the layer that binds."""
+
+
+class RtlError(A2QError):
+    """An accelerator that cannot be generated, simulated or synthesised; ``where`` names the unit or the tool."""
 
 
 class DataError(A2QError):

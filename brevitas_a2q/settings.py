@@ -17,7 +17,7 @@ import yaml
 
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["known_keys", "nearest", "parse", "parse_yaml", "plain", "read_yaml"]
+__all__ = ["json_schema", "known_keys", "nearest", "parse", "parse_yaml", "plain", "read_yaml"]
 
 Kind = TypeVar("Kind")
 
@@ -139,6 +139,39 @@ def _describe(hint: Any) -> str:
         return f"a mapping with keys among {', '.join(f.name for f in dataclasses.fields(hint))}"
     named = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "null"}
     return named.get(hint, str(hint))
+
+
+def json_schema(kind: type[Any]) -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of what :func:`parse` takes for a dataclass, for editors that complete and check.
+
+    Example:
+        >>> from brevitas_a2q.config import LayerRule
+        >>> json_schema(LayerRule)["required"]
+        ['pattern']
+    """
+    hints = get_type_hints(kind)
+    properties, required = {}, []
+    for field in dataclasses.fields(kind):
+        properties[field.name] = _schema_of(hints[field.name])
+        if field.default is not dataclasses.MISSING:
+            properties[field.name]["default"] = plain(field.default)
+        elif field.default_factory is dataclasses.MISSING:
+            required.append(field.name)
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        return {"anyOf": [_schema_of(option) for option in get_args(hint)]}
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    if get_origin(hint) is not None:
+        return {"type": "object", "additionalProperties": _schema_of(get_args(hint)[1])}
+    if dataclasses.is_dataclass(hint):
+        return json_schema(hint)  # type: ignore[arg-type]
+    named = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+    return {"type": named[hint]} if hint in named else {}
 
 
 def plain(value: Any) -> Any:

@@ -3,41 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.errors import CertificateError
 from brevitas_a2q.files import write_atomically
+from brevitas_a2q.terminal import visible
+
+if TYPE_CHECKING:
+    from brevitas_a2q.ir.network import Assumption
+    from brevitas_a2q.verify.certificate import Certificate
 
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("certify")
+@click.command("certify", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--against", metavar="CERT.json", type=_PATH, help="Check that this certificate holds for the file.")
-@click.option("--output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
+@click.option("--out", "--output", "output", metavar="CERT.json", type=_PATH, help="Write the certificate to a file.")
 @click.option("--input-range", type=(float, float), help="Lowest and highest value that the network's input can have.")
+@click.option("--input-type", metavar="TYPE", help="QONNX data type of the network's inputs, such as uint8.")
+@click.option("--assume-input-range", is_flag=True, help="Take the file's own word for range and type of its inputs.")
+@click.option("--assume-defaults", is_flag=True, help="Take it that nobody replaces initializers that are inputs too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON instead of a table.")
 def command(
-    network: Path, against: Path | None, output: Path | None, input_range: tuple[float, float] | None, as_json: bool
+    network: Path,
+    against: Path | None,
+    output: Path | None,
+    input_range: tuple[float, float] | None,
+    input_type: str | None,
+    assume_input_range: bool,
+    assume_defaults: bool,
+    as_json: bool,
 ) -> int:
     """Prove that no layer of a QONNX file can overflow its accumulator.
 
     For every layer: the exact lowest and highest sum over all inputs and all orders of additions, and the width that
     this requires, beside the widths that follow from its data types and from its weights alone. Layers without a target
-    width are listed, but only layers with one decide.
+    width are listed, but only layers with one decide. What ranges rest on besides the file's arithmetic is listed as an
+    assumption; one that only the file itself vouches for has to be accepted by an option.
 
     Exit status: 0 if every target holds (and --against agrees), 1 if not, 2 on bad input.
     """
+    from brevitas_a2q.verify.agreement import differences
     from brevitas_a2q.verify.certify import certify
-    from brevitas_a2q.verify.document import certificate_json, differences, read_certificate
+    from brevitas_a2q.verify.document import certificate_json, read_certificate
     from brevitas_a2q.verify.table import certificate_table
 
     claimed = None if against is None else read_certificate(_text(against), str(against))
-    certificate = certify(network, input_range=input_range)
+    certificate = certify(
+        network,
+        input_range=input_range,
+        input_type=input_type,
+        assume_input_range=assume_input_range,
+        assume_defaults=assume_defaults,
+    )
     broken = () if claimed is None else differences(claimed, certificate)
     if output is not None:
         write_atomically(output, certificate_json(certificate))
@@ -47,19 +72,35 @@ def command(
         emit_json({**certificate.to_json(), **agreement})
     else:
         tables().print(certificate_table(certificate))
-        tables().print(_verdict(certificate.holds, certificate.targets), markup=False)
+        for assumption in certificate.assumptions:
+            tables().print(visible(f"{_standing(assumption)}: {assumption.text}"), markup=False)
+        tables().print(_verdict(certificate), markup=False)
         for sentence in broken:
-            tables().print(f"{against}: {sentence}", markup=False)
+            tables().print(visible(f"{against}: {sentence}"), markup=False)
         if claimed is not None and not broken:
             tables().print(f"{against}: every claim holds for this file", markup=False)
     return 0 if certificate.holds and not broken else 1
 
 
-def _verdict(holds: bool, targets: int) -> str:
-    if not holds:
-        return "DOES NOT HOLD: some layer can overflow its target width"
+def _standing(assumption: Assumption) -> str:
+    if not assumption.used:
+        return "claim"
+    return "assumed" if assumption.accepted else "ASSUMED BY THE FILE ALONE"
+
+
+def _verdict(certificate: Certificate) -> str:
+    targets = certificate.targets
+    if not certificate.fits:
+        names = [layer.name for layer in certificate.layers if not layer.holds]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return visible(f"DOES NOT HOLD: {', '.join(names[:3])}{more} can overflow the target width")
     if not targets:
         return "no layer has a target width: nothing to hold; the required widths are what the layers need"
+    if not certificate.holds:
+        return (
+            "DOES NOT HOLD unless what the file alone assumes is true; "
+            "--assume-input-range, --assume-defaults or --input-range say so"
+        )
     return f"holds: no input can overflow the target width of any of {targets} layer{'s' if targets > 1 else ''}"
 
 

@@ -10,7 +10,9 @@ import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.terminal import marked
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.finn.rules import Finding
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("check-finn")
+@click.command("check-finn", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(path_type=Path))
 @click.option("--folding", "folding_file", type=click.Path(path_type=Path), help="Check a folding file of it, too.")
 @click.option("--part", default="xczu7ev", show_default=True, help="Part or board of the folding file.")
@@ -49,9 +51,13 @@ def command(
     elif not findings:
         tables().print(f"{network}: nothing found that FINN would refuse", markup=False)
     else:
-        table = Table("Rule", "Node", "Operator", "Found", "How to mend it", title=str(network), title_justify="left")
+        table = Table(
+            "Rule", "Node", "Operator", "Found", "How to mend it", title=marked(str(network)), title_justify="left"
+        )
         for finding in findings:
-            table.add_row(finding.rule, finding.node, finding.op, finding.found, finding.mend)
+            table.add_row(
+                *(marked(text) for text in (finding.rule, finding.node, finding.op, finding.found, finding.mend))
+            )
         tables().print(table)
     return 1 if findings else 0
 

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
 from brevitas_a2q.cli.design_options import design_options
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
+from brevitas_a2q.terminal import marked
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.compare import Difference
@@ -20,7 +22,7 @@ __all__ = ["command"]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("compare")
+@click.command("compare", cls=Guarded)
 @click.argument("before", metavar="BEFORE", type=_FILE)
 @click.argument("after", metavar="AFTER", type=_FILE)
 @design_options
@@ -66,7 +68,9 @@ def command(
         if change.changed or show_all:
             rows = change.before or {}, change.after or {}
             names = ("accumulator_bit_width", "lut", "bram18", "uram", "dsp", "cycles")
-            table.add_row(change.name, change.op, *(_cell(*(row.get(name) for row in rows)) for name in names))
+            table.add_row(
+                marked(change.name), marked(change.op), *(_cell(*(row.get(name) for row in rows)) for name in names)
+            )
     table.add_section()
     totals = (_cell(found.before[name], found.after[name]) for name in ("lut", "bram18", "uram", "dsp", "max_cycles"))
     table.add_row("total", "", "", *totals, style="bold")

@@ -19,10 +19,20 @@ def messages() -> Console:
 
 def tables() -> Console:
     """The console for tables (standard output); in a file or pipe, rows are not cut to a terminal's width."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = _Output(highlight=False)
+    return console if console.is_terminal else _Output(highlight=False, width=200)
+
+
+class _Output(Console):
+    """Standard output; that nobody reads it any more is for the command line to end with, not for rich."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def emit_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    try:
+        click.echo(json.dumps(value, indent=2, allow_nan=False))
+    except BrokenPipeError:
+        raise BrokenPipeError from None  # without its number, by which click would take it for its own to handle

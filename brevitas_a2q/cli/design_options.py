@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.table import Table
 
+from brevitas_a2q.terminal import marked
+
 if TYPE_CHECKING:
     from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw.design import Row
@@ -126,7 +128,7 @@ def finn_build_options(command: F) -> F:
 
 def estimate_table(estimate: Estimate) -> Table:
     """One line per unit, width converter and FIFO, and the totals against the part."""
-    table = Table(title=f"{estimate.network} on {estimate.part.name}, {estimate.clock_mhz:g} MHz")
+    table = Table(title=f"{marked(estimate.network)} on {estimate.part.name}, {estimate.clock_mhz:g} MHz")
     for heading in ("layer", "op"):
         table.add_column(heading)
     for heading in ("PE", "SIMD", "P", "LUT", "BRAM18", "URAM", "DSP", "cycles"):
@@ -150,7 +152,7 @@ def _cells(row: Row) -> list[str]:
     op = row.op if row.depth is None else f"{row.op} {row.depth}"
     op = f"{op} {row.multipliers}" if row.multipliers in ("dsp", "unrolled") else op
     return [
-        row.name,
+        marked(row.name),
         op,
         *("" if n is None else str(n) for n in numbers),
         *("" if n is None else f"{n:,}" for n in counts),

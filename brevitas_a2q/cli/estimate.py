@@ -16,7 +16,9 @@ from brevitas_a2q.cli.design_options import (
     finn_build_options,
     summary,
 )
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
+from brevitas_a2q.terminal import visible
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.build_options import Target, Units
@@ -28,7 +30,7 @@ __all__ = ["command"]
 _NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("estimate")
+@click.command("estimate", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_NETWORK)
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the least resources.")
@@ -92,11 +94,11 @@ def command(
     if as_json:
         emit_json(found.to_json())
         for warning in found.warnings:
-            messages().print(f"warning: {warning}", markup=False)
+            messages().print(visible(f"warning: {warning}"), markup=False)
     else:
         tables().print(estimate_table(found))
         for line in summary(found):
-            tables().print(line, markup=False)
+            tables().print(visible(line), markup=False)
     return 1 if require_fit and not found.fits else 0
 
 

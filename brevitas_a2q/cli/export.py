@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.files import write_atomically
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 _SIDE = click.IntRange(min=1)
 
 
-@click.command("export")
+@click.command("export", cls=Guarded)
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", metavar="MODEL.onnx", type=_PATH, help="The file to write; network.onnx in FOLDER by default.")
 @click.option("--certificate", metavar="CERT.json", type=_PATH, help="Write the certificate to a file, too.")

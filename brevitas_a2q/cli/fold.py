@@ -18,8 +18,10 @@ from brevitas_a2q.cli.design_options import (
     summary,
     weights_option,
 )
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.terminal import visible
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw.build_options import BuildOptions, Target, Units
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("fold")
+@click.command("fold", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to reach at the least cost.")
@@ -89,11 +91,11 @@ def command(
     if as_json:
         emit_json(result.to_json())
         for warning in result.estimate.warnings:
-            messages().print(f"warning: {warning}", markup=False)
+            messages().print(visible(f"warning: {warning}"), markup=False)
         return
     tables().print(estimate_table(result.estimate))
     for line in (*summary(result.estimate), *_comparison(result)):
-        tables().print(line, markup=False)
+        tables().print(visible(line), markup=False)
 
 
 def _comparison(result: FoldResult) -> list[str]:

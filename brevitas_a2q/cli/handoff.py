@@ -9,6 +9,7 @@ import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
 from brevitas_a2q.cli.design_options import build_options, chosen_build, design_options, estimate_table, summary
+from brevitas_a2q.cli.guard import Guarded
 
 if TYPE_CHECKING:
     from brevitas_a2q.export.handoff import FinnName
@@ -19,7 +20,7 @@ __all__ = ["command"]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("handoff")
+@click.command("handoff", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_FILE)
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the most that fit the part.")

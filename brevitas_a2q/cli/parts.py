@@ -10,12 +10,13 @@ import click
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 
 __all__ = ["command"]
 
 
-@click.command("parts")
+@click.command("parts", cls=Guarded)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_options

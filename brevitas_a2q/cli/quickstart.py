@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.steps import Steps
 
 
-@click.command("quickstart")
+@click.command("quickstart", cls=Guarded)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

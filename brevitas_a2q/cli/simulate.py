@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,21 @@ import click
 import numpy as np
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.errors import DataError
 from brevitas_a2q.files import write_atomically
 
 if TYPE_CHECKING:
     from brevitas_a2q.ir.network import Network
 
-__all__ = ["command"]
+__all__ = ["command", "load_arrays"]
 
 _PATH = click.Path(path_type=Path)
 _OVERFLOW = click.Choice(["wrap", "saturate", "check"])
 _ORDER = click.Choice(["forward", "reverse", "random"])
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--inputs", metavar="X.npz", type=_PATH, required=True, help="Arrays named as the network's inputs.")
 @click.option(
@@ -73,15 +73,30 @@ def command(
     return 0
 
 
+def load_arrays(path: Path, network: Network) -> Mapping[str, Any]:
+    """The arrays of a file under the names of a network's inputs.
+
+    Raises:
+        DataError: It is no .npz file, or has no array for an input.
+    """
+    arrays = _chosen(_load(path), network)
+    missing = [name for name in network.inputs if name not in arrays]
+    if missing:
+        raise DataError(f"has no array {missing[0]}", where=str(path), expected=", ".join(network.inputs))
+    return arrays
+
+
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
+    from brevitas_a2q.data.sources import UNREADABLE
+
+    with path.open("rb") as file:
+        try:
             loaded = np.load(file, allow_pickle=False)
             arrays = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
-        ) from error
+        except UNREADABLE as error:
+            raise DataError(
+                "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
+            ) from error
     if not arrays:
         raise DataError("holds no arrays", where=str(path), expected="one for each input of the network")
     return arrays

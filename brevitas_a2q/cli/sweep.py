@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 from brevitas_a2q.cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q.errors import SweepError
 
@@ -41,7 +42,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@command.command("run")
+@command.command("run", cls=Guarded)
 @click.option("--space", "source", metavar="SPACE.yaml", type=_FILE, required=True, help="What to run.")
 @click.option("--out", metavar="DIR", type=_FOLDER, help="Folder of the sweep; a2q-sweep/NAME unless given.")
 @_storage
@@ -96,7 +97,7 @@ def run_command(
     return 0 if set(own) == {"done"} else 1
 
 
-@command.command("status")
+@command.command("status", cls=Guarded)
 @_out
 @_storage
 @_name
@@ -112,7 +113,7 @@ def status_command(out: Path | None, storage: str | None, name: str | None, as_j
         tables().print(status_table(status))
 
 
-@command.command("report")
+@command.command("report", cls=Guarded)
 @_out
 @_storage
 @_name

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from brevitas_a2q.cli.console import emit_json, messages, tables
+from brevitas_a2q.cli.guard import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("train")
+@click.command("train", cls=Guarded)
 @click.option("--config", "source", metavar="CFG.yaml", type=click.Path(path_type=Path), help="What to train, and how.")
 @click.option(
     "--out",
@@ -37,6 +38,9 @@ __all__ = ["command"]
 @click.option("--seed", type=int, help="Of weights, batches and augmentation.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key, e.g. recipe.epochs=3.")
+@click.option("--print-config", is_flag=True, help="Print the whole configuration as YAML, every default spelled out.")
+@click.option("--print-schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@click.option("--dry-run", is_flag=True, help="Load the data, build the network and try both; train and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
 def command(
     source: Path | None,
@@ -45,18 +49,25 @@ def command(
     seed: int | None,
     device: str | None,
     overrides: tuple[str, ...],
+    print_config: bool,
+    print_schema: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Train a network within its accumulators, certify it, export it to QONNX and estimate its design.
 
-    Without --config, the handwritten digits on a small network. docs/training.md lists the keys. Several GPUs or
-    machines: `accelerate launch -m brevitas_a2q.cli.main train ...`.
+    Without --config, the handwritten digits on a small network. docs/training.md lists the keys; `model` and `data` may
+    be functions of your own, as package.module:function. Several GPUs or machines:
+    `accelerate launch -m brevitas_a2q.cli.main train ...`.
 
     Exit status: 0 if the certificate holds, 1 if not, 2 on bad input.
     """
     from brevitas_a2q.train.config import RunConfig, with_overrides
-    from brevitas_a2q.train.run import run
+    from brevitas_a2q.train.run import check, run
 
+    if print_schema:
+        emit_json(RunConfig.json_schema())
+        return 0
     given = {"data_root": data_root, "seed": seed, "runtime.device": device}
     changes = [
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None
@@ -65,9 +76,15 @@ def command(
         config = RunConfig.from_dict(with_overrides({}, changes))
     else:
         config = RunConfig.from_yaml(source, changes)
+    if print_config:
+        click.echo(config.to_yaml(), nl=False)
+        return 0
     out = out or Path("a2q-train") / (source.stem if source else config.data)
     main = os.environ.get("RANK", "0") == "0"  # of several processes, one talks
     console = messages() if main else Console(quiet=True)
+    if dry_run:
+        check(config, out, lambda line: console.print(line, markup=False))
+        return 0
     with _progress(config, console) as show:
         result = run(config, out, show, lambda line: console.print(line, markup=False))
     if main:

@@ -22,6 +22,7 @@ from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
 __all__ = ["constrain_"]
 
 _FIRST_OR_LAST = "first or last layer"
+_NOT_RUN = "did not run on the example"
 _BY_RULE = "a rule says so"
 
 
@@ -71,7 +72,9 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         skipped = _extend_brevitas_model_(model, config, example_inputs)
     else:
         skipped, inputs = _convert_float_model_(model, config)
-    learn_input_ranges(model, example_inputs)
+    ran = learn_input_ranges(model, example_inputs)
+    if ran is not None:
+        skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
     return ConversionReport(tuple(_rows(model, skipped, inputs)))
 
 

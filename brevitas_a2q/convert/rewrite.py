@@ -13,7 +13,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from brevitas_a2q.convert.values import Dataflow, Value
 
-__all__ = ["VALUE_QUANTIZERS", "insert_quantizers_", "install_forward_"]
+__all__ = ["VALUE_QUANTIZERS", "insert_quantizers_", "install_forward_", "name_of"]
 
 VALUE_QUANTIZERS: Final = "value_quantizers"
 
@@ -31,18 +31,18 @@ def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quant
     setattr(model, VALUE_QUANTIZERS, modules)
     quantized = set[Node]()
     for value, act_quant in zip(flow.values, act_quantizers, strict=True):
-        modules[_name(value)] = QuantIdentity(act_quant=act_quant, return_quant_tensor=True)
+        modules[name_of(value)] = QuantIdentity(act_quant=act_quant, return_quant_tensor=True)
         for origin in value.origins:
             readers = list(origin.users)
             with graph.inserting_after(origin):
-                made = graph.call_module(f"{VALUE_QUANTIZERS}.{_name(value)}", (origin,))
+                made = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (origin,))
             quantized.add(made)
             for reader in readers:
                 reader.replace_input_with(origin, made)
     for value in flow.values:
         for total, index in value.sums:
             with graph.inserting_before(total):
-                again = graph.call_module(f"{VALUE_QUANTIZERS}.{_name(value)}", (total.args[index],))
+                again = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (total.args[index],))
             quantized.add(again)
             total.update_arg(index, again)
     for total in flow.sums:
@@ -50,7 +50,8 @@ def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quant
     _unpack_elsewhere(graph, flow, quantized)
 
 
-def _name(value: Value) -> str:
+def name_of(value: Value) -> str:
+    """Name of a value's quantizer among :data:`VALUE_QUANTIZERS`."""
     return value.origins[0].name
 
 

@@ -73,6 +73,7 @@ class Value:
         layers: Names of the layers that read them.
         sums: Operands of sums, by position, that are other values and pass through this one's quantizer as well.
         is_read: Whether a layer, a sum, a concatenation or an average reads them.
+        only_layers: Whether nothing but layers reads them.
     """
 
     origins: list[Node]
@@ -80,6 +81,7 @@ class Value:
     layers: list[str] = field(default_factory=list)
     sums: list[tuple[Node, int]] = field(default_factory=list)
     is_read: bool = False
+    only_layers: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,11 @@ class _Analysis:
             for source in self._sources(node):
                 values[self._root(source)].layers.append(str(node.target))
                 values[self._root(source)].is_read = True
-        elif self.is_sum(node):
+            return
+        if not self.moves(node) or node.target is torch.cat:
+            for source in self._sources(node):
+                values[self._root(source)].only_layers = False
+        if self.is_sum(node):
             operands = [values[self._root(operand)] for operand in self._sources(node)]
             shared = min(operands, key=lambda value: value.unsigned)
             shared.is_read = True

@@ -11,8 +11,11 @@ from brevitas_a2q.data.arrays import ImageData
 from brevitas_a2q.data.bsd300 import Bsd300Options, load_bsd300
 from brevitas_a2q.data.cifar10 import Cifar10Options, load_cifar10, load_cifar10_subset
 from brevitas_a2q.data.digits import DigitsOptions, load_digits
+from brevitas_a2q.data.image_folder import ImageFolderOptions, load_image_folder
+from brevitas_a2q.data.own import load_own_data
 from brevitas_a2q.data.pairs import ImagePairs
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.named import is_named_function
 from brevitas_a2q.settings import nearest, parse
 
 __all__ = ["DATA_SETS", "Data", "DataSet", "load_data"]
@@ -37,6 +40,9 @@ DATA_SETS: Mapping[str, DataSet] = {
     ),
     "cifar10": DataSet(load_cifar10, Cifar10Options, "60,000 colour images of 32x32 pixels in ten classes"),
     "cifar10-subset": DataSet(load_cifar10_subset, Cifar10Options, "a part of CIFAR-10 in an .npz file, for CPU runs"),
+    "image-folder": DataSet(
+        load_image_folder, ImageFolderOptions, "your own images in train/CLASS and test/CLASS, PNG or JPEG"
+    ),
     "bsd300": DataSet(load_bsd300, Bsd300Options, "200 training and 100 test photographs, for super-resolution"),
 }
 
@@ -45,10 +51,12 @@ def load_data(name: str, root: str | Path | None = None, **options: Any) -> Data
     """A data set, in memory, on the CPU.
 
     Args:
-        name: One of :data:`DATA_SETS`.
+        name: One of :data:`DATA_SETS`, or ``package.module:function`` for data of your own; see
+            :func:`brevitas_a2q.data.own.load_own_data` for what the function may return.
         root: Folder, or .npz file, that holds it; ``digits`` needs none.
-        **options: Fields of the data set's options. Each has ``validation``: how many training images take the place
-            of the test images, for choices that the test images must not make.
+        **options: Fields of the data set's options, or arguments of your function. Always among them is
+            ``validation``: how many training images take the place of the test images, for choices that the test
+            images must not make.
 
     Raises:
         ConfigError: No data set of this name, or no such option.
@@ -59,9 +67,15 @@ def load_data(name: str, root: str | Path | None = None, **options: Any) -> Data
         >>> data.task, data.input_shape, data.len_train, len(data.x_test)
         ('classification', (1, 8, 8), 1147, 200)
     """
+    if is_named_function(name):
+        validation = options.pop("validation", 0)
+        own = load_own_data(name, root, options)
+        return own.with_validation(validation) if validation else own
     if name not in DATA_SETS:
         raise ConfigError(
-            f"found data set {name!r}", expected=f"one of {', '.join(DATA_SETS)}", remedy=nearest(name, DATA_SETS)
+            f"found data set {name!r}",
+            expected=f"one of {', '.join(DATA_SETS)}, or package.module:function",
+            remedy=nearest(name, DATA_SETS),
         )
     kind = DATA_SETS[name]
     chosen = parse(kind.options, options, f"options of data set {name}")

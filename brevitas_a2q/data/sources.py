@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -20,7 +21,7 @@ __all__ = ["find_npz", "read_images", "read_npz", "require"]
 
 MAX_BYTES = 4 << 30  # of one data set in memory
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-_UNREADABLE: Final = (  # what zipfile and numpy raise; RuntimeError for encryption and unknown compression
+UNREADABLE: Final = (  # what zipfile and numpy raise; RuntimeError for encryption and unknown compression
     OSError,
     ValueError,
     EOFError,
@@ -31,6 +32,10 @@ _UNREADABLE: Final = (  # what zipfile and numpy raise; RuntimeError for encrypt
     zlib.error,
     lzma.LZMAError,
     tokenize.TokenError,
+    SyntaxError,
+    TypeError,
+    struct.error,
+    NotImplementedError,
 )
 
 
@@ -80,7 +85,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             arrays = dict(archived)
     except DataError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot be read ({error})", where=str(path), expected="an .npz file of arrays") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # numpy hands out what it does not know as bytes

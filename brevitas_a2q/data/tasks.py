@@ -77,14 +77,24 @@ def psnr_db(outputs: Tensor, targets: Tensor) -> Tensor:
     return -10 * torch.log10(mean_squares.clamp_min(_LEAST_MSE))
 
 
+def _smoothed_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(scores, labels, label_smoothing=0.1)
+
+
 def _hits(scores: Tensor, labels: Tensor) -> Tensor:
     return (scores.argmax(1) == labels).float()
 
 
+# Smoothing spreads a tenth of each label over all classes (C. Szegedy et al., arXiv 1512.00567, section 7).
+_CLASSIFICATION_LOSSES: Mapping[str, Loss] = {
+    "cross-entropy": F.cross_entropy,
+    "smoothed-cross-entropy": _smoothed_cross_entropy,
+}
+
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task("classification", "accuracy", _hits, {"cross-entropy": F.cross_entropy}),
+        Task("classification", "accuracy", _hits, _CLASSIFICATION_LOSSES),
         Task("super-resolution", "psnr_db", psnr_db, {"mse": F.mse_loss, "l1": F.l1_loss}),
     )
 }

@@ -81,7 +81,15 @@ _MODULES: dict[str, tuple[str, ...]] = {
 }
 _NAMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
-__all__ = [*_NAMES]
+__all__ = [*_NAMES, "build"]
+
+
+def build(*arguments: Any, **options: Any) -> Any:
+    """An accelerator from a QONNX file; see :func:`brevitas_a2q.rtl.build.build`, which this calls.
+
+    ``build(path, out, part=..., target_fps=..., clock_mhz=..., folding=None, simulate=0, synthesize=False)``
+    """
+    return importlib.import_module("brevitas_a2q.rtl.build").build(*arguments, **options)
 
 
 def __getattr__(name: str) -> Any:

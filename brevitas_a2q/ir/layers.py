@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.ir.network import Network, Node
-from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
 from brevitas_a2q.ir.tensor import Codes, Tensor
+from brevitas_a2q.ranges import products
+from brevitas_a2q.ranges.products import Product, sum_ranges
 
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
 DOT_PRODUCTS = ("Conv", "ConvTranspose", "MatMul")
 
 
-def rows_of(node: Node, weights: IntArray) -> IntArray:
-    """Weights of a node as one row of products per output; shape (channels, K), see :mod:`brevitas_a2q.ir.rows`."""
+def product_of(node: Node) -> Product:
+    """How a node multiplies."""
+    a = node.attributes
     if node.op == "MatMul":
-        return np.ascontiguousarray(weights.T)
-    if node.op == "ConvTranspose":
-        a = node.attributes
-        return conv_transpose_rows(weights, a["group"], a["strides"], a["dilations"])
-    return conv_rows(weights)
+        return Product("MatMul")
+    return Product(node.op, a["group"], tuple(a["strides"]), tuple(a["dilations"]))
+
+
+def rows_of(node: Node, weights: IntArray) -> IntArray:
+    """Weights of a node as one row of products per output; shape (channels, K), see :mod:`brevitas_a2q.ranges.rows`."""
+    return product_of(node).rows(weights)
 
 
 def product_ranges(node: Node, x: Tensor, weight_shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
@@ -37,53 +38,7 @@ def product_ranges(node: Node, x: Tensor, weight_shape: tuple[int, ...]) -> tupl
         x: Its input, with codes.
         weight_shape: Shape of its weights.
     """
-    assert x.codes is not None
-    bounds = np.minimum(x.codes.lo, 0), np.maximum(x.codes.hi, 0)
-    lo = _per_product(node, x, weight_shape, bounds[0], np.min)
-    return lo, _per_product(node, x, weight_shape, bounds[1], np.max)
-
-
-def sum_ranges(rows: IntArray, x_lo: IntArray, x_hi: IntArray) -> tuple[IntArray, IntArray]:
-    """Lowest and highest sum of each row's products; every product adds its own worst case.
-
-    Args:
-        rows: shape (channels, K).
-        x_lo: Lowest input of each product; shape broadcastable to ``rows``.
-        x_hi: Highest input of each product; shape broadcastable to ``rows``.
-
-    Returns:
-        Two arrays of shape (channels,).
-
-    Example:
-        >>> sum_ranges(np.array([[3, -2]]), np.array([[0]]), np.array([[15]]))
-        (array([-30]), array([45]))
-    """
-    positive = np.maximum(rows, 0)
-    negative = rows - positive
-    low, high = (np.broadcast_to(x, rows.shape) for x in (x_lo, x_hi))
-    lo = np.einsum("ck,ck->c", positive, low) + np.einsum("ck,ck->c", negative, high)
-    hi = np.einsum("ck,ck->c", positive, high) + np.einsum("ck,ck->c", negative, low)
-    return lo, hi
-
-
-def _per_product(
-    node: Node, x: Tensor, weight_shape: tuple[int, ...], bound: IntArray, reduce: Callable[..., Any]
-) -> IntArray:
-    if bound.size == 1:
-        return bound.reshape(1, 1)
-    if node.op == "MatMul":
-        along = reduce(bound, axis=tuple(range(bound.ndim - 1)))
-        return np.asarray(np.broadcast_to(along, (x.shape[-1],)), np.int64).reshape(1, -1)
-    per_channel: IntArray = reduce(bound, axis=(0, *range(2, bound.ndim)))
-    if per_channel.size == 1:
-        return per_channel.reshape(1, 1)
-    groups, kernel = node.attributes["group"], weight_shape[2:]
-    if node.op == "ConvTranspose":
-        spread = np.broadcast_to(per_channel.reshape(-1, 1, *(1 for _ in kernel)), weight_shape)
-        return rows_of(node, np.ascontiguousarray(spread, np.int64))
-    grouped = np.repeat(per_channel.reshape(groups, -1), weight_shape[0] // groups, axis=0)
-    products: IntArray = np.repeat(grouped, int(np.prod(kernel)), axis=1)
-    return products
+    return products.product_ranges(product_of(node), x, weight_shape)
 
 
 def trained_width(network: Network, node: Node, key: str = ACCUMULATOR_BIT_WIDTH) -> int | None:
@@ -101,15 +56,20 @@ def trained_width(network: Network, node: Node, key: str = ACCUMULATOR_BIT_WIDTH
 
 def dot_product_layers(network: Network) -> tuple[DotProductLayer, ...]:
     """The integer dot products of a network, in order; see :meth:`Network.dot_product_layers`."""
-    return tuple(_layer(network, node) for node in network.nodes if node.op in DOT_PRODUCTS)
+    rows: dict[tuple[str, Product], IntArray] = {}  # weights that several layers share are laid out once
+    return tuple(_layer(network, node, rows) for node in network.nodes if node.op in DOT_PRODUCTS)
 
 
-def _layer(network: Network, node: Node) -> DotProductLayer:
+def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArray]) -> DotProductLayer:
     x, w = (network.tensors[name] for name in node.inputs[:2])
-    if x.codes is None or w.codes is None or w.integers is None:
-        raise node.error("found no integers", expected="quantized inputs and weights")
+    assert x.codes is not None
+    assert w.codes is not None
+    assert w.integers is not None
     x_lo, x_hi = product_ranges(node, x, w.shape)
-    rows = rows_of(node, w.integers)
+    key = w.name, product_of(node)
+    if key not in known:
+        known[key] = rows_of(node, w.integers)
+    rows = known[key]
     type_lo, type_hi = x.codes.type_range()
     narrower = bool((x_lo > np.minimum(type_lo.min(), 0)).any() or (x_hi < np.maximum(type_hi.max(), 0)).any())
     return DotProductLayer(
@@ -163,7 +123,7 @@ def _bias(network: Network, node: Node, rows: int) -> IntArray | None:
     assert before.codes is not None
     assert after.codes is not None
     axis = len(before.shape) - 1 if node.op == "MatMul" else 1
-    offset = np.broadcast_to(after.codes.lo - before.codes.lo, after.codes.lo.shape)
+    offset = np.asarray(after.codes.lo - before.codes.lo)
     if offset.ndim and any(size > 1 for d, size in enumerate(offset.shape) if d != axis):
         return None
     channels = before.shape[axis]

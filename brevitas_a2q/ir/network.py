@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.ir.tensor import Tensor
 
-__all__ = ["Network", "Node"]
+__all__ = ["OPAQUE", "Assumption", "Network", "Node"]
+
+OPAQUE: Final = "Opaque"
+"""Operator of a node that the integer network has no word for; ``attributes`` say what the file calls it, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,9 @@ class Node:
     ``Add``; a bias of Conv and ConvTranspose is an ``Add``; ``IntQuant`` is a ``Quant``; global pools and means over
     the image are ``GlobalAveragePool``, which drops the image's axes where its attribute ``keepdims`` is 0; what
     changes only the layout of elements is ``Reshape``.
+
+    Anything else is :data:`OPAQUE`: real arithmetic between integers, kept as the file has it in the attributes ``op``,
+    ``domain``, ``opset`` and ``attributes``, with the ``reason``.
     """
 
     name: str
@@ -38,7 +44,23 @@ class Node:
 
     def error(self, message: str, *, expected: str | None = None, remedy: str | None = None) -> OnnxFileError:
         """An error that names this node and its operator; to be raised by the caller."""
-        return OnnxFileError(message, where=f"node {self.name} ({self.op})", expected=expected, remedy=remedy)
+        op = self.attributes["op"] if self.op == OPAQUE else self.op
+        return OnnxFileError(message, where=f"node {self.name} ({op})", expected=expected, remedy=remedy)
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Something that a network's ranges rest on and that nothing in it enforces.
+
+    Args:
+        text: What is assumed, in words.
+        accepted: Whether the caller vouches for it; else it is only the file's own word.
+        used: Whether any range rests on it; a claim that is not used is only mentioned.
+    """
+
+    text: str
+    accepted: bool
+    used: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +79,9 @@ class Network:
     outputs: tuple[str, ...]
     data_types: Mapping[str, str] = field(default_factory=dict)  # tensor -> QONNX data type, as annotated in the file
     metadata: Mapping[str, str] = field(default_factory=dict)
-    input_range: tuple[float, float] | None = None  # as declared by the caller or the file
+    input_range: tuple[float, float] | None = None  # as declared by the caller, or by the file and accepted
+    uncovered: tuple[str, ...] = ()  # layers whose sums are no integers, each as "name: reason"
+    assumptions: tuple[Assumption, ...] = ()
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """Nodes that read a tensor, once each, in order."""
@@ -78,11 +102,7 @@ class Network:
         }
 
     def dot_product_layers(self) -> tuple[DotProductLayer, ...]:
-        """The integer dot products of every Conv, ConvTranspose and MatMul, in order.
-
-        Raises:
-            OnnxFileError: Naming the first layer whose inputs or weights are not integers.
-        """
+        """The integer dot products of every Conv, ConvTranspose and MatMul, in order."""
         from brevitas_a2q.ir.layers import dot_product_layers
 
         return dot_product_layers(self)

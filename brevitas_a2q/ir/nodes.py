@@ -135,6 +135,8 @@ def expanded(node: Node, tensors: Mapping[str, Tensor]) -> tuple[Node, ...]:
     """
     output = node.output
     products = replace(node, outputs=(output + _GENERATED_SUM,))
+    if domains(node) not in ("", "ai.onnx"):
+        return (node,)
     if node.op in ("Conv", "ConvTranspose") and len(node.inputs) > 2 and node.inputs[2] and node.inputs[1] in tensors:
         bias, column = node.inputs[2], output + "/bias"
         rank = len(tensors[node.inputs[1]].shape)
@@ -151,7 +153,9 @@ def expanded(node: Node, tensors: Mapping[str, Tensor]) -> tuple[Node, ...]:
 def _gemm(node: Node, products: Node) -> tuple[Node, ...]:
     a, domain = node.attributes, {"@domain": ""}
     if a.get("transA", 0) or a.get("alpha", 1.0) != 1 or (a.get("beta", 1.0) != 1 and len(node.inputs) > 2):
-        raise node.error("found transA, alpha or beta", expected="transA = 0, alpha = beta = 1")
+        return (node,)
+    if set(a) - {"transA", "transB", "alpha", "beta", "@domain"}:
+        return (node,)
     if len(node.inputs) < 2:
         raise node.error(f"has {len(node.inputs)} inputs", expected="2 or 3")
     x, matrix = node.inputs[:2]

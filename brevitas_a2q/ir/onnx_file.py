@@ -8,6 +8,9 @@ Rules, in the order they are applied:
 4. Every initializer has a shape whose size agrees with the bytes present, is finite, and is stored in the file itself
    or in a regular file inside its folder.
 5. Every graph input that is not an initializer has a static shape of at most :data:`MAX_ELEMENTS` elements.
+
+A caller may give an initializer that is an input too another value (from version 4 of the format on); its value is then
+only a default, and it is listed in ``defaults``.
 """
 
 from __future__ import annotations
@@ -61,6 +64,9 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     data_types: dict[str, str]  # tensor name -> QONNX data type, from the quantization annotations
     metadata: dict[str, str]
+    versions: dict[str, int]  # domain -> version of its operators
+    functions: frozenset[tuple[str, str]]  # (domain, operator) that the file itself defines
+    defaults: frozenset[str]  # constants that the caller may replace
 
 
 def load(path: str | Path) -> OnnxGraph:
@@ -150,6 +156,9 @@ def _collect(path: Path, model: Any) -> OnnxGraph:
             if pair.key == "finn_datatype"
         },
         metadata={text(pair.key, where): text(pair.value, where) for pair in model.metadata_props},
+        versions={text(pair.domain, where): int(pair.version) for pair in model.opset_import},
+        functions=frozenset((text(f.domain, where), text(f.name, where)) for f in model.functions),
+        defaults=frozenset(value.name for value in graph.input if value.name in constants and model.ir_version >= 4),
     )
 
 

@@ -1,8 +1,10 @@
 """From a QONNX file to its integer network.
 
 The steps: check the file (:mod:`brevitas_a2q.ir.onnx_file`); keep the nodes that the outputs depend on, in topological
-order; for each, apply its operator's rule, which checks the node, infers the shape, and propagates ranges and integers
-as SIRA does (arXiv 2508.21493). What depends on constants only is computed and becomes a constant.
+order; for each, apply its operator's rule, which checks the node, infers the shape, and finds its outputs' values in
+the table of :mod:`brevitas_a2q.ranges`, much as SIRA does (arXiv 2508.21493). What depends on constants only is
+computed and becomes a constant. What no rule states is unknown, up to the quantizer that bounds it again; a layer that
+reads it is listed as not covered.
 """
 
 from __future__ import annotations
@@ -11,64 +13,69 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import onnx
-
-from brevitas_a2q.errors import A2QError, OnnxFileError
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.ir.budget import Budget
 from brevitas_a2q.ir.fold import folded
+from brevitas_a2q.ir.inputs import annotated_constants, assumptions_of, declared_range, input_tensor
 from brevitas_a2q.ir.layers import DOT_PRODUCTS
-from brevitas_a2q.ir.metadata import INPUT_RANGE
-from brevitas_a2q.ir.network import Network, Node
+from brevitas_a2q.ir.network import OPAQUE, Network, Node
 from brevitas_a2q.ir.nodes import domains, expanded, needed_in_order, raw_nodes
 from brevitas_a2q.ir.onnx_file import OnnxGraph, load
-from brevitas_a2q.ir.rules.call import Call
-from brevitas_a2q.ir.rules.registry import ONNX_DOMAINS, QONNX_DOMAINS, rule_for
-from brevitas_a2q.ir.tensor import Codes, Tensor
+from brevitas_a2q.ir.rules.call import Call, Unstated, opaque
+from brevitas_a2q.ir.rules.registry import ONNX_DOMAINS, OPSETS, QONNX_DOMAINS, QONNX_VERSIONS, entry_for
+from brevitas_a2q.ir.shapes import unknown_outputs
+from brevitas_a2q.ir.tensor import FLOAT32, Tensor
+from brevitas_a2q.ranges import RangeError, Value
 
 __all__ = ["read_network"]
 
-_FLOAT_MAX: Final = float(np.finfo(np.float32).max)
-_INTEGER_ELEMENTS: Final = {
-    onnx.TensorProto.INT8: "INT8",
-    onnx.TensorProto.UINT8: "UINT8",
-    onnx.TensorProto.INT16: "INT16",
-    onnx.TensorProto.UINT16: "UINT16",
-}
+# Operators of ONNX that sum products; where no rule makes integers of them, the certificate says that it is silent.
+_SUMMING: Final = frozenset(
+    {"Attention", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "Det", "Einsum", "FlexAttention", "GRU"}
+    | {"Gemm", "LSTM", "LinearAttention", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "STFT"}
+)
 
 
-def read_network(path: str | Path, *, input_range: tuple[float, float] | None = None) -> Network:
+def read_network(
+    path: str | Path,
+    *,
+    input_range: tuple[float, float] | None = None,
+    input_type: str | None = None,
+    assume_input_range: bool = False,
+    assume_defaults: bool = False,
+) -> Network:
     """Read a QONNX file as an integer network.
 
     Args:
         path: The file. It is not trusted: nothing in it is executed, and memory and time are bounded.
         input_range: Lowest and highest value that the network's real-valued inputs can take, where it is narrower
-            than their quantizer allows; the file's own declaration counts if none is given.
+            than their quantizer allows.
+        input_type: QONNX data type of the network's inputs, such as ``UINT8``.
+        assume_input_range: Whether to take the file's own word for its inputs (the property ``a2q.input_range``, data
+            types that it gives to its inputs).
+        assume_defaults: Whether to take it that nobody replaces initializers that are inputs too.
 
     Returns:
-        The network, with ranges and integers for every tensor.
+        The network, with what is known of every tensor. ``assumptions`` says what that rests on.
 
     Raises:
         OnnxFileError: Naming the file or node, what was found, what was expected, and a remedy.
     """
     graph = load(path)
-    declared = input_range if input_range is not None else _declared_range(graph)
-    tensors = {name: Tensor.of_value(name, value) for name, value in graph.constants.items()}
-    tensors.update({name: _input(graph, name, declared) for name in graph.inputs})
-    tensors.update(_annotated_constants(graph, tensors))
-    data_types = dict(graph.data_types)
-    nodes: list[Node] = []
-    for raw in needed_in_order(graph, raw_nodes(graph)):
-        for part in expanded(raw, tensors):
-            if part.name == raw.name and raw.output in data_types:
-                data_types[part.output] = data_types[raw.output]
-            nodes += _apply(graph, part, tensors)
+    declared = declared_range(graph, input_range, assume_input_range)
+    tensors = {name: Tensor.named(name, Value.constant(value)) for name, value in graph.constants.items()}
+    tensors.update({name: input_tensor(graph, name, declared, input_type) for name in graph.inputs})
+    tensors.update(annotated_constants(graph, tensors))
+    reader = _Reader(graph, tensors)
+    nodes = reader.read()
     if not any(node.op in DOT_PRODUCTS for node in nodes):
+        silent = f" ({'; '.join(reader.uncovered[:3])})" if reader.uncovered else ""
         raise OnnxFileError(
-            "holds no quantized layer",
+            f"holds no quantized layer whose inputs are integers{silent}",
             where=graph.file,
-            expected="Quant nodes in front of Conv or MatMul",
-            remedy="export a quantized model with export_qonnx",
+            expected="Quant nodes in front of Conv or MatMul, for inputs and weights",
+            remedy="quantize inputs (a QuantIdentity in front) and weights, export with export_qonnx, or declare the "
+            "input's type",
         )
     used = {name for node in nodes for name in (*node.inputs, *node.outputs)} | set(graph.outputs)
     return Network(
@@ -77,89 +84,109 @@ def read_network(path: str | Path, *, input_range: tuple[float, float] | None = 
         tensors={name: tensor for name, tensor in tensors.items() if name in used},
         inputs=tuple(name for name in graph.inputs if name in used),
         outputs=graph.outputs,
-        data_types=data_types,
+        data_types=reader.data_types,
         metadata=graph.metadata,
         input_range=declared,
+        uncovered=tuple(reader.uncovered),
+        assumptions=assumptions_of(
+            graph,
+            read=frozenset(reader.read_names),
+            input_range=input_range,
+            input_type=input_type,
+            assume_input_range=assume_input_range,
+            assume_defaults=assume_defaults,
+        ),
     )
 
 
-def _apply(graph: OnnxGraph, node: Node, tensors: dict[str, Tensor]) -> list[Node]:
-    """Apply the rule of a node; its outputs enter ``tensors``, and it is returned unless they are constants."""
-    domain = domains(node)
-    inputs = tuple(tensors[name] if name else None for name in node.inputs)
-    if domain in ONNX_DOMAINS:
-        value = folded(node, inputs)
-        if value is not None:
-            tensors[node.output] = Tensor.of_value(node.output, value)
-            return []
-    rule = rule_for(domain, node.op)
-    if rule is None:
-        raise node.error(
-            f"found operator {node.op!r} of domain {domain!r}",
-            expected=f"one that the reader knows, of ONNX or {QONNX_DOMAINS[0]}",
-            remedy="export with export_qonnx, and see the documentation for the operators that are supported",
-        )
-    plain = replace(node, attributes={key: value for key, value in node.attributes.items() if key != "@domain"})
-    normal, outputs = rule(Call(plain, inputs))
-    if domain not in ONNX_DOMAINS and normal.op == "IntQuant":
-        normal = replace(normal, op="Quant")
-    tensors.update({tensor.name: tensor for tensor in outputs})
-    return [] if all(tensor.value is not None for tensor in outputs) else [normal]
+class _Reader:
+    """Tensors as they become known, node by node."""
 
+    def __init__(self, graph: OnnxGraph, tensors: dict[str, Tensor]) -> None:
+        self.graph, self.tensors = graph, tensors
+        self.data_types = dict(graph.data_types)
+        self.uncovered: list[str] = []
+        self.read_names: set[str] = set()
+        self.budget = Budget(graph.file, sum(value.size for value in graph.constants.values()))
 
-def _input(graph: OnnxGraph, name: str, declared: tuple[float, float] | None) -> Tensor:
-    shape, element = graph.inputs[name]
-    text = graph.data_types.get(name) or _INTEGER_ELEMENTS.get(element)
-    dtype = _integer_type(text)
-    if dtype is not None:
-        zero = np.zeros((), np.int64)
-        lo, hi = (np.asarray(end) for end in (dtype.range.lo, dtype.range.hi))
-        if declared is not None:
-            lo, hi = np.maximum(lo, int(np.ceil(declared[0]))), np.minimum(hi, int(np.floor(declared[1])))
-        return Tensor.of_codes(name, shape, Codes(np.ones(()), lo, hi, dtype, zero))
-    low, high = declared if declared is not None else (-_FLOAT_MAX, _FLOAT_MAX)
-    return Tensor(name, shape, np.asarray(float(low)), np.asarray(float(high)))
+    def read(self) -> list[Node]:
+        """Every node that does not depend on constants only, in the integer network's words."""
+        nodes: list[Node] = []
+        for raw in needed_in_order(self.graph, raw_nodes(self.graph)):
+            self._check_version(raw)
+            self.read_names.update(raw.inputs)
+            for part in expanded(raw, self.tensors):
+                if part.name == raw.name and raw.output in self.data_types:
+                    self.data_types[part.output] = self.data_types[raw.output]
+                node = self._apply(part)
+                nodes += [] if node is None else [node]
+        return nodes
 
+    def _version(self, domain: str) -> int:
+        if domain in ONNX_DOMAINS:
+            return max((self.graph.versions.get(name, 0) for name in ONNX_DOMAINS), default=0)
+        return self.graph.versions.get(domain, 0)
 
-def _annotated_constants(graph: OnnxGraph, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Constants that are integers already, as their QONNX data type says (files that FINN has streamlined)."""
-    found = {}
-    for name, text in graph.data_types.items():
-        dtype, value = _integer_type(text), graph.constants.get(name)
-        if dtype is None or value is None or value.dtype.kind not in "fiu" or not value.size:
-            continue
-        low, high = float(value.min()), float(value.max())
-        if not dtype.range.lo <= low <= high <= dtype.range.hi or (np.round(value) != value).any():
-            raise OnnxFileError(
-                f"found values that are not {dtype.name}",
-                where=f"{graph.file}, initializer {name}",
-                expected=dtype.name,
+    def _check_version(self, node: Node) -> None:
+        domain, version = domains(node), self._version(domains(node))
+        if (domain, node.op) in self.graph.functions:
+            raise node.error("is an operator that the file defines itself", expected="operators of ONNX and QONNX")
+        if domain in ONNX_DOMAINS and version not in OPSETS:
+            raise node.error(
+                f"found version {version} of ONNX' operators",
+                expected=f"{OPSETS.start} to {OPSETS.stop - 1}",
+                remedy="convert the file with onnx.version_converter",
             )
-        integers, zero = value.astype(np.int64), np.zeros((), np.int64)
-        found[name] = replace(
-            tensors[name], codes=Codes(np.ones(()), integers, integers, dtype, zero), integers=integers
-        )
-    return found
+        if domain in QONNX_DOMAINS and version and version not in QONNX_VERSIONS:
+            raise node.error(f"found version {version} of domain {domain!r}", expected="1 or 2")
 
+    def _apply(self, node: Node) -> Node | None:
+        """Apply the rule of a node; its outputs become known, and it is returned unless they are constants."""
+        domain = domains(node)
+        inputs = tuple(self.budget.read(node, self.tensors[name]) if name else None for name in node.inputs)
+        if domain in ONNX_DOMAINS:
+            value = folded(node, inputs)
+            if value is not None:
+                self._keep(node, Tensor.named(node.output, Value.constant(value)))
+                return None
+        try:
+            normal, outputs = self._ruled(node, domain, inputs)
+        except RangeError as error:
+            raise node.error(str(error)) from error
+        except Unstated as unstated:
+            reason = str(unstated)
+            normal = opaque(node, reason, self._version(domain), domain)
+            outputs = unknown_outputs(node, domain, self._version(domain), inputs, reason)
+        for tensor in outputs:
+            self._keep(node, tensor)
+        if normal.op == OPAQUE and self._sums(node, domain):
+            self.uncovered.append(f"{node.name}: {normal.attributes['reason']}")
+        return None if all(tensor.number is not None for tensor in outputs) else normal
 
-def _integer_type(text: str | None) -> IntType | None:
-    try:
-        dtype = IntType.parse(text or "")
-    except A2QError:  # FLOAT32, SCALEDINT and the like say nothing about integers
-        return None
-    return dtype if dtype.bit_width <= 32 else None
+    def _ruled(self, node: Node, domain: str, inputs: tuple[Tensor | None, ...]) -> tuple[Node, list[Tensor]]:
+        entry = entry_for(domain, node.op)
+        if entry is None:
+            raise Unstated("an operator that no rule states")
+        attributes = {key: value for key, value in node.attributes.items() if not key.startswith("@")}
+        unstated = set(attributes) - entry.attributes
+        if unstated:
+            raise Unstated(f"attribute {sorted(unstated)[0]!r}, which no rule states")
+        version = self._version(domain)
+        normal, values = entry.rule(Call(replace(node, attributes=attributes), inputs, version))
+        if normal.op == OPAQUE:
+            normal = opaque(node, normal.attributes["reason"], version, domain)
+        named = [name for name in node.outputs if name]
+        if len(named) > len(values) or any(not name for name in node.outputs[: len(values)]):
+            raise Unstated("outputs that no rule states")
+        element = next((t.element for t in inputs if t is not None), FLOAT32) if domain in ONNX_DOMAINS else FLOAT32
+        return normal, [
+            Tensor.named(name, value, value.element if isinstance(value, Tensor) else element)
+            for name, value in zip(node.outputs, values, strict=False)
+        ]
 
+    def _keep(self, node: Node, tensor: Tensor) -> None:
+        self.tensors[tensor.name] = self.budget.keep(node, tensor)
 
-def _declared_range(graph: OnnxGraph) -> tuple[float, float] | None:
-    text = graph.metadata.get(INPUT_RANGE)
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise OnnxFileError(
-            f"found {INPUT_RANGE} = {text[:40]!r}", where=graph.file, expected="two numbers, as in '0.0,1.0'"
-        ) from error
-    if not -_FLOAT_MAX <= low <= high <= _FLOAT_MAX:
-        raise OnnxFileError(f"found {INPUT_RANGE} = {text[:40]!r}", where=graph.file, expected="lowest,highest")
-    return low, high
+    @staticmethod
+    def _sums(node: Node, domain: str) -> bool:
+        return node.op in _SUMMING if domain in ONNX_DOMAINS else entry_for(domain, node.op) is None

@@ -18,6 +18,7 @@ from brevitas.quant import (
 from torch import nn
 
 from brevitas_a2q.models.spec import QuantSpec
+from brevitas_a2q.quant.activations import fused
 from brevitas_a2q.quant.quantizers import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -39,17 +40,22 @@ class LayerFactory:
 
     Args:
         spec: Bit widths and method, or None for the float form.
+        fused_activations: Whether each activation is quantized by one kernel, instead of by Brevitas' operations.
     """
 
-    def __init__(self, spec: QuantSpec | None) -> None:
+    def __init__(self, spec: QuantSpec | None, fused_activations: bool = True) -> None:
         self.spec = spec
+        self.fused_activations = fused_activations
+
+    def _act(self, quantizer: Any) -> Any:
+        return fused(quantizer) if self.fused_activations else quantizer
 
     def unit_input(self) -> nn.Module:
         """Quantizer of the network's input, for images in [0, 1]: its scale fixed, and signed, as FINN wants it."""
         if self.spec is None:
             return nn.Identity()
         return qnn.QuantIdentity(
-            act_quant=Int8ActPerTensorFloatMinMaxInit,
+            act_quant=self._act(Int8ActPerTensorFloatMinMaxInit),
             bit_width=self.spec.boundary_bit_width,
             min_val=-1.0,
             max_val=1.0,
@@ -74,7 +80,7 @@ class LayerFactory:
         if self.spec is None:
             return nn.ReLU()
         return qnn.QuantReLU(
-            act_quant=Uint8ActPerTensorFloat,
+            act_quant=self._act(Uint8ActPerTensorFloat),
             bit_width=self.spec.activation_bit_width,
             return_quant_tensor=True,
         )
@@ -84,7 +90,7 @@ class LayerFactory:
         if self.spec is None:
             return nn.ReLU()
         return qnn.QuantReLU(
-            act_quant=Uint8ActPerTensorFloat,
+            act_quant=self._act(Uint8ActPerTensorFloat),
             bit_width=self.spec.boundary_bit_width,
             scaling_impl_type="const",
             scaling_init=1.0,
@@ -95,7 +101,7 @@ class LayerFactory:
         if self.spec is None:
             return nn.AvgPool2d(size)
         again = qnn.QuantIdentity(
-            act_quant=Int8ActPerTensorFloat, bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
+            act_quant=self._act(Int8ActPerTensorFloat), bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
         )
         return nn.Sequential(nn.AvgPool2d(size), again)
 
@@ -104,7 +110,7 @@ class LayerFactory:
         if self.spec is None:
             return nn.Identity()
         return qnn.QuantIdentity(
-            act_quant=Int8ActPerTensorFloat,
+            act_quant=self._act(Int8ActPerTensorFloat),
             bit_width=self.spec.activation_bit_width,
             return_quant_tensor=True,
         )

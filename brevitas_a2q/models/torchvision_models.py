@@ -7,7 +7,6 @@ from collections.abc import Callable
 from torch import nn
 
 from brevitas_a2q.errors import ConfigError, DataError
-from brevitas_a2q.models.layers import LayerFactory
 from brevitas_a2q.settings import nearest
 
 __all__ = ["PREFIX", "classifier"]
@@ -33,15 +32,8 @@ def classifier(name: str) -> Callable[..., nn.Module]:
             remedy=nearest(wanted, names),
         )
 
-    def network(layers: LayerFactory, classes: int = 10, weights: str | None = None) -> nn.Module:
+    def network(classes: int = 10, weights: str | None = None) -> nn.Module:
         """The float network; ``weights`` as torchvision names them, with a new last layer of ``classes`` outputs."""
-        if layers.spec is not None:
-            raise ConfigError(
-                "found a QuantSpec",
-                where=f"model {name}",
-                expected="none: this network is float",
-                remedy="build it without, and quantize it with constrain_",
-            )
         if weights is None:
             model: nn.Module = models.get_model(wanted, num_classes=classes)
             return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,9 @@ def project_centred(rows: Tensor, radius: Tensor) -> Tensor:
     return project_l1_ball(centred.clamp_min(0), half) - project_l1_ball((-centred).clamp_min(0), half)
 
 
-def project_rows(rows: Tensor, scale: Tensor, budget: Budget, centred: bool, tile: int | None) -> tuple[Tensor, Tensor]:
+def project_rows(
+    rows: Tensor, scale: Tensor, budget: Budget, centred: bool, tiles: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Nearest weights that A2Q (or A2Q+, where ``centred``) need not shrink at this scale.
 
     Args:
@@ -37,12 +41,12 @@ def project_rows(rows: Tensor, scale: Tensor, budget: Budget, centred: bool, til
         scale: ``s``.  # shape: (C, 1) or (1, 1)
         budget: Of one accumulation.
         centred: Whether weights are zero-centred.
-        tile: Weights per tile, or None.
+        tiles: Weights of each tile of a row.
 
     Returns:
         Rows, and the largest l1 norm ``s * cap`` of each of their tiles, in float64.  # shapes: (C, K) and (C, 1)
     """
     cap = torch.exp2(log2_norm_cap(scale.double(), budget, centred)).expand(rows.shape[0], 1)
     project = project_centred if centred else project_l1_ball
-    parts = torch.split(rows.double(), min(tile or rows.shape[1], rows.shape[1]), dim=1)
+    parts = torch.split(rows.double(), list(tiles), dim=1)
     return torch.cat([project(part, cap) for part in parts], 1), cap

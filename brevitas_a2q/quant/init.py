@@ -47,7 +47,7 @@ def ep_init_(model: nn.Module, example_inputs: Any = None) -> list[str]:
         scale, budget = proxy.scale_and_budget(layer.weight)
         rows = proxy.layout.rows(layer.weight)
         column = proxy.layout.per_channel(scale)
-        projected, cap = project_rows(rows, column, budget, quantizer.centred, quantizer.accumulator_tile)
+        projected, cap = project_rows(rows, column, budget, quantizer.centred, quantizer.tile_sizes(rows))
         quantizer.set_norm(rows, at_most=cap)
         layer.weight.copy_(proxy.layout.weight(projected.to(rows.dtype), tuple(layer.weight.shape)))
         done.append(name)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy, watch_output
+from brevitas_a2q.trace import Call, learn_ranges
 
 __all__ = ["accumulator_layers", "fixed_input_ranges", "learn_input_ranges"]
 
@@ -53,22 +54,19 @@ def fixed_input_ranges(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def learn_input_ranges(model: nn.Module, example_inputs: Any) -> None:
-    """Run the model once, in evaluation mode, so that its layers know the integers that reach them.
+def learn_input_ranges(model: nn.Module, example_inputs: Any) -> frozenset[str] | None:
+    """Run the model once, in evaluation mode and traced, so that its layers know the integers that reach them.
 
     Args:
         model: Its mode is restored afterwards.
         example_inputs: Input tensor, or tuple of inputs; None does nothing.
+
+    Returns:
+        Names of the quantized layers that ran; None without inputs.
     """
     for name, layer in accumulator_layers(model):
         layer.weight_quant.layer_name = name or None
     if example_inputs is None:
-        return
-    inputs = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        model(*inputs)
-    finally:
-        for module, training in modes:
-            module.training = training
+        return None
+    inputs = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    return frozenset(learn_ranges(Call(model, inputs, {})).layers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,22 +14,18 @@ from torch import Tensor, nn
 
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.bias import bias_is_budgeted, fit_scale, integer_bias
+from brevitas_a2q.quant.arrivals import Arrivals, Basis
+from brevitas_a2q.quant.bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
 from brevitas_a2q.quant.functional import Budget, budget_from_range
-from brevitas_a2q.quant.input_range import HostCopies, exact_codes, range_of, range_tensors
+from brevitas_a2q.quant.input_range import claim_tensors, quantizes_own_input, seen_tensors
 from brevitas_a2q.quant.layout import WeightLayout
+from brevitas_a2q.quant.limits import FAR, constant_budget, summable
 from brevitas_a2q.quant.reinit import adopt
 from brevitas_a2q.quant.scale_search import search_scale_
 
 __all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
 
 Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
-
-
-@lru_cache(maxsize=1024)
-def _constant_budget(bits: int, lo: int, hi: int, device: torch.device) -> Budget:
-    with torch.inference_mode(False):
-        return budget_from_range(bits, lo, hi).to(device)
 
 
 def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
@@ -69,6 +64,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     """
 
     tensor_quant: Any
+    input_scale: Tensor
     _cached_weight: Any
 
     def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
@@ -86,8 +82,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.layer_name: str | None = None
         self.range_is_fixed = False
         self._warned = False
-        self._copies = HostCopies()
-        self._exact_input = False  # of the last input seen outside of a compiled graph
+        self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
         watch_output(quant_layer, True)
 
     def _declared_range(self) -> IntRange | None:
@@ -154,19 +149,14 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
         A layer with an input quantizer of its own knows at once, others after an input has reached them.
         """
-        known = self._remembered_range()
-        own: Any = getattr(self.tracked_module_list[0], "input_quant", None)
+        known, own = self.remembered_range(), getattr(self.tracked_module_list[0], "input_quant", None)
         if known is None and own is not None and own.is_quant_enabled:
             self._observe(own.internal_forward(force_eval=True))
-            known = self._remembered_range()
+            known = self.remembered_range()
         return known
 
-    def _remembered_range(self) -> IntRange | None:
-        lo, hi = self._known_limits()
-        return IntRange(lo, hi) if lo < hi else None
-
     def _known_limits(self) -> tuple[int, int]:
-        lo, hi = (self._copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
+        lo, hi = (self.arrivals.copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
         return int(lo), int(hi)
 
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
@@ -195,7 +185,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             return None
         with torch.no_grad():
             scale, _ = self.scale_and_budget(layer.weight)
-            return integer_bias(layer, scale, self._input_scale(scale))
+            return integer_bias(layer, scale, self.input_scale)
 
     def describe(self) -> str:
         """The layer in messages."""
@@ -226,7 +216,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
         Args:
             x: Weights of the layer.
-            quant_input: Its input; anything but an ``IntQuantTensor`` means the known range.
+            quant_input: Its input, quantized or plain; None means the known range.
 
         Raises:
             ModelError: No range is known.
@@ -236,7 +226,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         if self.export_mode and self.export_handler is not None:
             out = self.export_handler(x)
         else:
-            if isinstance(quant_input, IntQuantTensor):
+            if quant_input is not None:
                 self._observe(quant_input)
             out = self._quantized(x)
         if self.skip_create_quant_tensor:
@@ -285,40 +275,70 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             return scale, self._budget(None)
         if not is_dynamo_compiling():
             self._require(bool(self.input_scale != 0), "its integer bias needs the scale of the input")
-        input_scale = self._input_scale(scale)
-        scale = fit_scale(layer, scale, input_scale, self.accumulator_bit_width)
-        return scale, self._budget(integer_bias(layer, scale, input_scale))
+        scale = fit_scale(layer, scale, self.input_scale, self.accumulator_bit_width)
+        bias, room = integer_bias(layer, scale, self.input_scale), room_for_bias(self.accumulator_bit_width)
+        if not is_dynamo_compiling() and bool((bias.abs() > room).any()):
+            bias = self._clip_bias(layer, scale, room)
+        return scale, self._budget(bias)
 
-    def _input_scale(self, like: Tensor) -> Tensor:
-        scale: Tensor = self.input_scale
-        return scale.to(like.dtype)
+    def _clip_bias(self, layer: nn.Module, scale: Tensor, room: int) -> Tensor:
+        clip_bias_(layer, room)
+        warnings.warn(
+            f"{self.describe()}: its bias has no room in {self.accumulator_bit_width} accumulator bits at any scale "
+            f"that {scale.dtype} holds, so its codes are limited to {room} from now on; use a wider accumulator or "
+            "type, or a bias that is not an integer",
+            stacklevel=2,
+        )
+        return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
         bits = self.accumulator_bit_width
         if bias is None and not is_dynamo_compiling():
-            return _constant_budget(bits, *self._known_limits(), self.input_lo.device)
-        return budget_from_range(bits, self.input_lo, self.input_hi, bias)
+            return constant_budget(bits, *self._known_limits(), self._heaviest(), self.input_lo.device)
+        budget = budget_from_range(bits, self.input_lo, self.input_hi, bias)
+        return budget if is_dynamo_compiling() else summable(budget, *self._known_limits(), self._heaviest())
 
-    def _observe(self, quant_input: IntQuantTensor) -> None:
+    def _heaviest(self) -> int:
+        """What the magnitudes of a row's codes come to at most."""
+        size = self.layout.dot_product_size(tuple(self.tracked_module_list[0].weight.shape))
+        return int(size * max(map(abs, self.tensor_quant.code_range)))
+
+    def _observe(self, quant_input: Any) -> None:
         """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
         layer = self.tracked_module_list[0]
         with torch.no_grad():
-            if bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
-                self.input_scale.copy_(quant_input.scale.detach().reshape(()))
-            if is_dynamo_compiling():
-                lo, hi = range_tensors(layer, quant_input, self._exact_input)
-                self.input_lo.copy_(lo)
-                self.input_hi.copy_(hi)
-                return
-            self._exact_input = exact_codes(layer, quant_input)
-            known = self._remembered_range()
-            found = range_of(layer, quant_input, self._exact_input, self._copies)
-            if len(self.tracked_module_list) > 1 and known is not None:
-                found = IntRange(min(found.lo, known.lo), max(found.hi, known.hi))
-            if found != known:
-                self.input_lo.fill_(found.lo)
-                self.input_hi.fill_(found.hi)
-                self._warn_if_nothing_fits(found)
+            if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
+                scale = quant_input.scale.detach().reshape(())
+                if self.input_scale.dtype == scale.dtype:
+                    self.input_scale.copy_(scale)
+                else:  # of its own type, since Brevitas multiplies the two scales as they are
+                    self.input_scale = scale.clone()
+            if not is_dynamo_compiling():
+                self.arrivals.observe(self, quant_input)
+            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
+                self._observe_compiled(layer, quant_input)
+
+    def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
+        lo, hi = claim_tensors(layer, quant_input)
+        if self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer):
+            seen = seen_tensors(quant_input)
+            lo, hi = torch.minimum(lo, seen[0]), torch.maximum(hi, seen[1])
+        self.input_lo.copy_(lo)
+        self.input_hi.copy_(hi)
+
+    def remembered_range(self) -> IntRange | None:
+        """The range as it is stored, without asking the layer's own input quantizer."""
+        lo, hi = self._known_limits()
+        return IntRange(lo, hi) if lo < hi else None
+
+    def remember_range(self, found: IntRange) -> None:
+        """Store the range of the input with the model's state."""
+        if found == self.remembered_range():
+            return
+        with torch.no_grad():
+            self.input_lo.fill_(max(found.lo, -FAR))
+            self.input_hi.fill_(min(found.hi, FAR))
+        self._warn_if_nothing_fits(found)
 
     def _warn_if_nothing_fits(self, inputs: IntRange) -> None:
         budget = two_sided_budget(self.accumulator_bit_width, inputs)

@@ -74,8 +74,8 @@ def search_scale_(proxy: Any, weight: Tensor) -> None:
         column = proxy.layout.per_channel(scale)
         start = rows
         if isinstance(quantizer, LearnedNormTensorQuant):  # as EP-init will start from this scale
-            tile = quantizer.accumulator_tile
-            start = project_rows(rows, column, budget, quantizer.centred, tile)[0].to(rows.dtype)
+            tiles = quantizer.tile_sizes(rows)
+            start = project_rows(rows, column, budget, quantizer.centred, tiles)[0].to(rows.dtype)
         difference: Tensor = quantizer.quantize(start, column, budget) - rows
         per_channel = difference.double().square().sum(1)
         return per_channel.sum().reshape(scale.shape) if scale.numel() == 1 else per_channel.reshape(scale.shape)

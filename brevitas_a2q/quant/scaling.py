@@ -7,37 +7,58 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-from brevitas import is_dynamo_compiling
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 __all__ = ["LearnedScaling"]
 
 
 @lru_cache
 def _exponents(dtype: torch.dtype, threshold: float) -> tuple[float, float]:
-    """Smallest and largest ``d`` for which ``2^d / threshold`` is normal and ``2^d`` is finite twice over."""
+    """Smallest and largest integer ``d`` for which ``2^d / threshold`` is normal and ``2^d`` is finite twice over."""
     limits = torch.finfo(dtype)
-    return math.log2(limits.tiny * threshold), math.floor(math.log2(limits.max)) - 1
+    return math.ceil(math.log2(limits.tiny * threshold)), math.floor(math.log2(limits.max)) - 1
 
 
-def _lies_within(value: Tensor, low: float, high: float) -> bool:
-    """Whether clamping would change nothing, and cost a good part of a small layer's time.
+@lru_cache
+def _largest_gradient(dtype: torch.dtype) -> float:
+    """What optimizers can square and add up in this type; gradients of an exponent are far below it."""
+    return float(torch.finfo(dtype).max ** 0.4)
 
-    No while compiling, and none on an accelerator, which would have to be waited for.
+
+class _PowerOfTwo(torch.autograd.Function):
+    """``2^d`` for ``d`` kept within limits, with a gradient that is finite whatever comes back.
+
+    The gradient of ``d`` is ``ln 2 * s`` times that of ``s``, so ``d`` runs away exponentially once a step is too long,
+    and one infinite gradient would leave it infinite for good. At a limit only what leads back inside is passed on.
     """
-    if is_dynamo_compiling() or not value.is_cpu:
-        return False
-    smallest, largest = torch.aminmax(value.detach())
-    return low <= float(smallest) and float(largest) <= high
+
+    @staticmethod
+    def forward(ctx: Any, exponent: Tensor, low: float, high: float) -> Tensor:
+        scale = torch.exp2(exponent.clamp(low, high))
+        ctx.save_for_backward(scale)
+        ctx.limits = 2.0**low, 2.0**high
+        return scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (scale,) = ctx.saved_tensors
+        (low, high), most = ctx.limits, _largest_gradient(scale.dtype)
+        # An optimizer steps against the gradient.
+        outward = ((scale >= high) & (grad < 0)) | ((scale <= low) & (grad > 0))
+        found = (grad.nan_to_num() * (scale * math.log(2))).clamp(-most, most).masked_fill(outward, 0.0)
+        return found, None, None
 
 
 class LearnedScaling(ParameterFromStatsFromParameterScaling):
-    """Brevitas' learned scale with its exponent kept where ``2^d`` is neither zero nor infinite.
+    """Brevitas' learned scale with its exponent kept where ``2^d`` is neither zero nor infinite, nor its gradient.
 
-    Beyond those limits the gradient with respect to ``d`` would be NaN, at any learning rate that gets there. It starts
-    at the statistics of the weights, under the same name in the model's state, and takes a third of the operations.
+    It starts at the statistics of the weights, under the same name in the model's state, and takes a third of the
+    operations. The start is outside of the graph: the first pass saves for the backward one what every other pass does,
+    as a recomputation (activation checkpointing) needs.
     """
 
     def forward(self, x: Tensor, threshold: Tensor | float | None = None) -> Tensor:
@@ -50,12 +71,11 @@ class LearnedScaling(ParameterFromStatsFromParameterScaling):
         """
         value: Tensor = self.value
         if not self.init_done:
-            super().forward(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
-        within = _exponents(value.dtype, threshold if isinstance(threshold, float) else 1.0)
-        exponent = value if _lies_within(value, *within) else value.clamp(*within)
-        if self._rounded is not None:
-            exponent = self._rounded(exponent)
-        scale = torch.exp2(exponent)
+            with torch.no_grad():
+                super().forward(x, value.new_tensor(threshold) if isinstance(threshold, float) else threshold)
+        low, high = _exponents(value.dtype, threshold if isinstance(threshold, float) else 1.0)
+        exponent = value if self._rounded is None else self._rounded(value)
+        scale: Tensor = _PowerOfTwo.apply(exponent, low, high)
         return scale if threshold is None else scale / threshold
 
     @cached_property

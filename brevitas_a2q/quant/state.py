@@ -86,8 +86,8 @@ def _layer_state(name: str, proxy: AccumulatorAwareWeightQuantProxy) -> LayerSta
         return LayerState(*identity, None, None, None, None, None, proxy.bias_covered)
     codes = proxy.integer_weight()
     scale, budget = proxy.scale_and_budget(proxy.tracked_module_list[0].weight)
-    size = min(proxy.accumulator_tile or codes.shape[1], codes.shape[1])
-    use = torch.stack([budget_use(part, budget) for part in torch.split(codes, size, dim=1)])
+    quantizer = getattr(proxy.tensor_quant, "_orig_mod", proxy.tensor_quant)
+    use = torch.stack([budget_use(part, budget) for part in codes.split(quantizer.tile_sizes(codes), dim=1)])
     capped = None
     if isinstance(proxy.tensor_quant, LearnedNormTensorQuant):
         capped = float((proxy.tensor_quant.norm_excess(proxy.layout.per_channel(scale), budget) > 0).double().mean())

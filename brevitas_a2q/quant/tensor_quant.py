@@ -93,13 +93,13 @@ class AccumulatorAwareTensorQuant(nn.Module):
         self.method = accumulator_method
         self.accumulator_bit_width = accumulator_bit_width
         self.accumulator_tile = accumulator_tile
-        self.layout = weight_layout
+        self.layout = weight_layout if accumulator_tile is not None else weight_layout.in_one_piece()
         self.budget_aware_scale = budget_aware_scale
         learned_width = next(bit_width_impl.parameters(), None) is not None
         self._constant_code_range = None if learned_width or bit_width is None else self._codes_of(bit_width)
         self._made_constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
         self._threshold: float | None = None  # of int_scaling_impl, once it has been read
-        self._prepare(weight_layout.rows(tracked_parameter_list[0].detach()))
+        self._prepare(self.layout.rows(tracked_parameter_list[0].detach()))
 
     def _prepare(self, rows: Tensor) -> None:
         """Hook for methods with parameters of their own."""
@@ -122,18 +122,34 @@ class AccumulatorAwareTensorQuant(nn.Module):
     @property
     def scale_is_due(self) -> bool:
         """Whether the scale is yet to be chosen with the budget in mind."""
-        return self.budget_aware_scale and not getattr(self.scaling_impl, "init_done", True)
+        return self.budget_aware_scale and self._scale_is_new()
+
+    def _scale_is_new(self) -> bool:
+        """Whether a learned scale is as constructed.
+
+        A copy of the model that was made before its first use, and is now written by averaging (EMA, SWA), holds values
+        of the original, which are not to be started over.
+        """
+        scaling: Any = self.scaling_impl
+        if getattr(scaling, "init_done", True):
+            return False
+        if is_dynamo_compiling() or not isinstance(getattr(scaling, "value", None), nn.Parameter):
+            return True
+        scaling.init_done = bool((scaling.value.detach() != 1.0).any())
+        return not scaling.init_done
 
     def scale(self, x: Tensor) -> Tensor:
         """Scale ``s`` in Brevitas' shape, kept where ``q * s`` is neither zero nor infinite for any code."""
-        scaling = self.scaling_impl
+        scaling: Any = self.scaling_impl
+        if self._scale_is_new():
+            with torch.no_grad():  # so that the first pass saves for the backward one what every other pass does
+                scaling(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
+        if self._threshold is None and self._constant_code_range and not is_dynamo_compiling():
+            self._threshold = float(self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
         if isinstance(scaling, LearnedScaling) and self._threshold and x.dtype == scaling.value.dtype:
             fast: Tensor = scaling(x, self._threshold)
             return fast
-        threshold = self.int_scaling_impl(self.msb_clamp_bit_width_impl())
-        if self._constant_code_range and not is_dynamo_compiling():
-            self._threshold = float(threshold)
-        scale: Tensor = scaling(x, threshold)
+        scale: Tensor = scaling(x, self.int_scaling_impl(self.msb_clamp_bit_width_impl()))
         # Weights and their scale may be of different types, and the products of both need to be finite.
         narrow, wide = torch.finfo(x.dtype), torch.finfo(scale.dtype)
         largest_code = max(self.code_range[1], -self.code_range[0], 1)
@@ -150,7 +166,26 @@ class AccumulatorAwareTensorQuant(nn.Module):
         Returns:
             ``q * s``, shape of ``rows``.
         """
-        return projected_quantize(rows, scale, budget, *self.code_range, tile=self.accumulator_tile)
+
+        def project(part: Tensor) -> Tensor:
+            return projected_quantize(part, scale, budget, *self.code_range, tile=self.accumulator_tile)
+
+        pieces = self._pieces(rows)
+        return project(rows) if len(pieces) == 1 else torch.cat([project(p) for p in rows.split(pieces, 1)], 1)
+
+    def _pieces(self, rows: Tensor) -> list[int]:
+        return self.layout.pieces(rows.shape[1]) if self.layout.phases else [rows.shape[1]]
+
+    def tile_sizes(self, rows: Tensor) -> list[int]:
+        """Products of each tile of a row, in order; one for all where there are no tiles.
+
+        Args:
+            rows: # shape: (C, K)
+        """
+        tile, sizes = self.accumulator_tile or rows.shape[1], []
+        for length in self._pieces(rows):
+            sizes += [tile] * (length // tile) + [length % tile] * bool(length % tile)
+        return sizes
 
     def forward(self, x: Tensor, scale: Tensor, budget: Budget) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize a weight tensor.
@@ -193,7 +228,7 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
     """
 
     def _prepare(self, rows: Tensor) -> None:
-        tiles = tile_count(rows.shape[1], self.accumulator_tile)
+        tiles = len(self.tile_sizes(rows))
         self.log_norm = nn.Parameter(torch.zeros(rows.shape[0], tiles, dtype=rows.dtype, device=rows.device))
         self.norm_ready = False
 
@@ -210,14 +245,19 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
             rows: # shape: (C, K)
             at_most: Limit of the norm ``2^t``.  # shape: (C, 1)
         """
-        size = self.accumulator_tile or rows.shape[1]
-        parts = torch.split(rows.detach().double(), min(size, rows.shape[1]), dim=1)
+        parts = torch.split(rows.detach().double(), self.tile_sizes(rows), dim=1)
         if self.centred:
             parts = tuple(part - part.mean(1, keepdim=True) for part in parts)
         norm = torch.cat([part.abs().sum(1, keepdim=True) for part in parts], 1)
         norm = norm if at_most is None else torch.minimum(norm, at_most)
         self.log_norm.copy_(norm.clamp_min(torch.finfo(self.log_norm.dtype).tiny).log2())
         self.norm_ready = True
+
+    def _start_norm(self, rows: Tensor) -> None:
+        # A copy made before its first use and written by averaging since holds norms already.
+        self.norm_ready = not is_dynamo_compiling() and bool((self.log_norm.detach() != 0).any())
+        if not self.norm_ready:
+            self.set_norm(rows)
 
     def norm_excess(self, scale: Tensor, budget: Budget) -> Tensor:
         """``t - T`` in bits.
@@ -235,9 +275,14 @@ class LearnedNormTensorQuant(AccumulatorAwareTensorQuant):
     def quantize(self, rows: Tensor, scale: Tensor, budget: Budget) -> Tensor:
         """See the base class; ``rows`` give the direction of the weights only."""
         if not self.norm_ready:
-            self.set_norm(rows.flatten(1))
+            self._start_norm(rows.flatten(1))
         method = a2q_plus_quantize if self.centred else a2q_quantize
-        return method(rows, scale, self.log_norm, budget, *self.code_range, tile=self.accumulator_tile)
+        pieces, tile = self._pieces(rows), self.accumulator_tile
+        if len(pieces) == 1:
+            return method(rows, scale, self.log_norm, budget, *self.code_range, tile=tile)
+        norms = self.log_norm.split([tile_count(length, tile) for length in pieces], 1)
+        parts = zip(rows.split(pieces, 1), norms, strict=True)
+        return torch.cat([method(p, scale, t, budget, *self.code_range, tile=tile) for p, t in parts], 1)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

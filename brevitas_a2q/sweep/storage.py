@@ -19,11 +19,11 @@ from typing import Any, Final
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from brevitas_a2q.errors import SweepError
+from brevitas_a2q.sweep.journal import WholeLinesJournal
 
 __all__ = ["JOURNAL", "open_storage", "visible"]
 
@@ -79,7 +79,7 @@ def visible(address: str) -> str:
 def _opened(address: str, must_exist: bool) -> BaseStorage:
     try:
         if address.startswith(JOURNAL):
-            return JournalStorage(JournalFileBackend(str(_file(address, address[len(JOURNAL) :], must_exist))))
+            return JournalStorage(WholeLinesJournal(_file(address, address[len(JOURNAL) :], must_exist)))
         url = _url(address)
         if url.drivername != "sqlite":
             return _made(url, {"connect_args": {"connect_timeout": 10}, "pool_pre_ping": True})

@@ -23,28 +23,10 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q.convert.tracing import trace
-from brevitas_a2q.verify.torch_layers import quantized_layers
+from brevitas_a2q.convert.batch_norm import batch_norms_behind
+from brevitas_a2q.trace import quantized_layers
 
-__all__ = ["batch_norms_behind", "correct_bias_"]
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
-def batch_norms_behind(float_model: nn.Module) -> dict[str, str]:
-    """Name of the batch norm that alone reads a module's output, by name of the module.
-
-    Args:
-        float_model: Its quantized form has the same names. One that ``torch.fx`` cannot trace gives no pair.
-    """
-    graph, modules = trace(float_model), dict(float_model.named_modules())
-    pairs = {}
-    for node in () if graph is None else graph.nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], _BATCH_NORMS):
-            source = node.all_input_nodes[0]
-            if source.op == "call_module" and len(source.users) == 1:
-                pairs[str(source.target)] = str(node.target)
-    return pairs
+__all__ = ["correct_bias_"]
 
 
 @torch.no_grad()

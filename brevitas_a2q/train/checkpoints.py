@@ -1,8 +1,8 @@
 """Checkpoints: everything that training needs to go on, in one folder that appears whole or not at all.
 
 A checkpoint is the folder ``checkpoints/PHASE-EPOCH`` with ``tensors.safetensors`` and ``state.json``, which holds the
-rest and the tensors' SHA-256. It is written under another name and renamed, and only then is the one before removed.
-Random generators have no state to save: every epoch seeds them anew.
+rest, the tensors' SHA-256, and one of all that it says itself. It is written under another name and renamed, and only
+then is the one before removed. Random generators have no state to save: every epoch seeds them anew.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from brevitas_a2q.errors import DataError, ModelError
+from brevitas_a2q.errors import DataError, ExportError, ModelError
 from brevitas_a2q.train.model_state import ModelState
 from brevitas_a2q.train.result import EpochResult
 
 __all__ = ["Checkpoint", "latest_checkpoint", "load_tensors", "save_checkpoint", "save_tensors"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PHASES: Final = ("float", "quantized")
 _NAME: Final = re.compile(r"(float|quantized)-(\d{5})")
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 _MODEL = "model/"
+_OWN_DIGEST: Final = "state_sha256"
 _KEYS: Final = {"phase", "epoch", "param_groups", "optimizer", "schedule", "attributes", "curve"}
 
 
@@ -106,12 +107,32 @@ def save_checkpoint(
             activation quantizer has seen.
         optimizer: Its state, by the parameters' position.
         schedule: Where it stands.
+
+    Raises:
+        ExportError: It cannot be written, for example on a full disk; the one before stays.
     """
-    phase, epoch = curve[-1].phase, curve[-1].epoch
-    target = folder / f"{phase}-{epoch:05d}"
+    target = folder / f"{curve[-1].phase}-{curve[-1].epoch:05d}"
     temporary = folder / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+        _write(temporary, curve, model, optimizer, schedule)
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise ExportError(
+            f"cannot be written ({error.strerror or error})",
+            where=f"checkpoint {target}",
+            remedy="make room there; the same command then goes on from the last checkpoint",
+        ) from error
+    for other in _checkpoints(folder):
+        if other != target:
+            shutil.rmtree(other)
+
+
+def _write(
+    folder: Path, curve: Sequence[EpochResult], model: nn.Module, optimizer: Optimizer, schedule: LRScheduler
+) -> None:
     saved = optimizer.state_dict()
     whole = ModelState.of(model)
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in whole.tensors.items()}
@@ -122,23 +143,21 @@ def save_checkpoint(
                 tensors[f"optimizer/{index}/{key}"] = value
             else:
                 rest.setdefault(str(index), {})[key] = value
-    save_tensors(temporary / _TENSORS, tensors)
+    save_tensors(folder / _TENSORS, tensors)
     state = {
         "format": FORMAT,
-        "tensors_sha256": _digest(temporary / _TENSORS),
-        "phase": phase,
-        "epoch": epoch,
+        "tensors_sha256": _digest((folder / _TENSORS).read_bytes()),
+        "phase": curve[-1].phase,
+        "epoch": curve[-1].epoch,
         "param_groups": saved["param_groups"],
         "optimizer": rest,
         "schedule": schedule.state_dict(),
         "attributes": whole.attributes,
         "curve": [asdict(record) for record in curve],
     }
-    (temporary / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-    temporary.rename(target)
-    for other in _checkpoints(folder):
-        if other != target:
-            shutil.rmtree(other)
+    state = json.loads(json.dumps(state))  # as it will be read
+    state[_OWN_DIGEST] = _own_digest(state)
+    (folder / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -152,9 +171,16 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a file; ones that share memory are written apart."""
+    """Write tensors to a file; ones that share memory are written apart.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     own = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    save_file(own, path)
+    try:
+        save_file(own, path)
+    except SafetensorError as error:  # what it makes of the system's errors
+        raise OSError(None, str(error), str(path)) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -181,7 +207,9 @@ def _read(path: Path) -> Checkpoint:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         if state["format"] != FORMAT:
             raise DataError(f"found format {state['format']}", where=str(path), expected=f"{FORMAT}", remedy=remedy)
-        if _digest(path / _TENSORS) != state["tensors_sha256"]:
+        if _own_digest(state) != state[_OWN_DIGEST]:
+            raise DataError(f"{_STATE} was changed", where=str(path), expected="what was written", remedy=remedy)
+        if _digest((path / _TENSORS).read_bytes()) != state["tensors_sha256"]:
             raise DataError(f"{_TENSORS} is damaged", where=str(path), expected=f"what {_STATE} names", remedy=remedy)
         if lacking := _KEYS - set(state):
             raise DataError(f"{_STATE} lacks {', '.join(sorted(lacking))}", where=str(path), remedy=remedy)
@@ -195,5 +223,11 @@ def _read(path: Path) -> Checkpoint:
         ) from error
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _own_digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 of all but itself, whatever the file's white space and order of keys."""
+    rest = {key: value for key, value in state.items() if key != _OWN_DIGEST}
+    return _digest(json.dumps(rest, sort_keys=True).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -13,8 +13,8 @@ from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.files import write_atomically
 from brevitas_a2q.models.spec import QuantSpec
-from brevitas_a2q.settings import parse, parse_yaml, plain, read_yaml
-from brevitas_a2q.train.recipes import Recipe, recipe_values
+from brevitas_a2q.settings import json_schema, parse, parse_yaml, plain, read_yaml
+from brevitas_a2q.train.recipes import RECIPES, Recipe, recipe_values
 
 __all__ = ["EstimateConfig", "RunConfig", "RuntimeConfig", "StartConfig", "with_overrides"]
 
@@ -93,9 +93,10 @@ class RunConfig:
     """One training run, from data to a certified, exported and costed network.
 
     Args:
-        model: Network by name; see ``brevitas_a2q.models.MODELS``.
+        model: Network by name; see ``brevitas_a2q.models.MODELS``. Or ``torchvision:NAME``, ``timm:NAME``, or
+            ``package.module:function`` for a float network of your own.
         model_options: Passed to the network, for example ``upscale_factor``.
-        data: Data set by name.
+        data: Data set by name, or ``package.module:function`` for your own.
         data_root: Folder that holds it, where it does not come with the package.
         data_options: Passed to the data set.
         quant: Bit widths and method; None trains the float network only, by ``recipe``.
@@ -159,6 +160,20 @@ class RunConfig:
                 for key, value in values.items()
             }
         return parse(cls, values, where)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON schema of a configuration file; a recipe may be a name, too, and change some keys of one by ``base``."""
+        schema = json_schema(cls)
+        names = {"enum": list(RECIPES)}
+        for key in _RECIPES:
+            recipe = json_schema(Recipe)
+            recipe["properties"] = {"base": names, **recipe["properties"]}
+            forms = [names, recipe] + [{"type": "null"}] * (key == "float_recipe")
+            schema["properties"][key] = {**schema["properties"][key], "anyOf": forms}
+            for word in ("type", "properties", "additionalProperties"):
+                schema["properties"][key].pop(word, None)
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "brevitas-a2q train", **schema}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every default spelled out."""

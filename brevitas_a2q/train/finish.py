@@ -83,8 +83,8 @@ class Outcome:
 def finish(model: nn.Module, config: RunConfig, data: Examples, out: Path) -> Outcome:
     """Certify, export and cost a trained network, and write what comes of it into its folder.
 
-    An export or an estimate that is refused does not spoil a training run: the reason is kept. Doing it again with the
-    same network gives the same files.
+    An export or an estimate that is refused, or that fails, does not spoil a training run: the reason is kept. Doing it
+    again with the same network gives the same files.
 
     Args:
         model: Quantized network; left in evaluation mode.
@@ -141,7 +141,7 @@ def _example(config: RunConfig, data: Examples) -> Tensor:
     """One training input; of super-resolution a part, for such networks take any size and training windows are wide."""
     example = data.examples(1).cpu()
     entry = model_entry(config.model)
-    if entry.task != "super-resolution":
+    if entry.task != "super-resolution" or entry.input_shape is None:
         return example
     _, height, width = entry.input_shape
     return example[..., :height, :width]
@@ -150,9 +150,9 @@ def _example(config: RunConfig, data: Examples) -> Tensor:
 def _export(model: nn.Module, example: Tensor, path: Path) -> tuple[ExportReport | None, str | None]:
     try:
         return export_qonnx(model, example, path), None
-    except A2QError as error:
+    except Exception as error:
         path.unlink(missing_ok=True)  # of an earlier network
-        return None, str(error)
+        return None, _reason(error)
 
 
 def _costs(network: Path | None, design: EstimateConfig | None) -> tuple[dict[str, dict[str, Any]] | None, str | None]:
@@ -163,9 +163,14 @@ def _costs(network: Path | None, design: EstimateConfig | None) -> tuple[dict[st
             policy: estimate(network, design.part, design.target_fps, design.clock_mhz, accumulator=policy)
             for policy in POLICIES
         }
-    except A2QError as error:
-        return None, str(error)
+    except Exception as error:
+        return None, _reason(error)
     return {policy: _totals(costs) for policy, costs in found.items()}, None
+
+
+def _reason(error: Exception) -> str:
+    """What a refusal says; a failure nobody foresaw is named as one, for hours of training must not be lost to it."""
+    return str(error) if isinstance(error, A2QError) else f"failed with {type(error).__name__}: {error}"
 
 
 def _totals(costs: Estimate) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.files import remove_leftovers, write_atomically
 from brevitas_a2q.train.config import RunConfig
 
-__all__ = ["CHECKPOINTS", "RESULT", "claim", "locked", "read_config"]
+__all__ = ["CHECKPOINTS", "RESULT", "claim", "claimable", "locked", "read_config"]
 
 CONFIG: Final = "config.json"
 CHECKPOINTS: Final = "checkpoints"
 RESULT: Final = "result.json"
+# What a run leaves beside it, as its other modules name it.
+_WRITTEN: Final = ("network.onnx", "certificate.json", "outcome.json", "float.safetensors", RESULT, CHECKPOINTS)
 _MAY_CHANGE: Final = ("runtime", "data_root")  # where and how it is computed, not what
 
 
@@ -43,13 +45,23 @@ def claim(folder: Path, config: RunConfig) -> None:
     """Make a folder that of a run, or check that it is already; one with neither an epoch nor a result is free.
 
     Raises:
-        ConfigError: It is another run's; the message names the keys that differ.
+        ConfigError: It is another run's; the message names the keys that differ. Or it holds other people's files.
+        DataError: Its ``config.json`` is no run's.
     """
-    path = folder / CONFIG
+    if claimable(folder, config):
+        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2))
+
+
+def claimable(folder: Path, config: RunConfig) -> bool:
+    """Whether :func:`claim` would begin a run in this folder; false where the same run has begun already.
+
+    Raises:
+        ConfigError, DataError: As :func:`claim`.
+    """
     begun = (folder / RESULT).exists() or any((folder / CHECKPOINTS).glob("[!.]*"))
     if not begun:
-        write_atomically(path, json.dumps(config.to_dict(), indent=2))
-        return
+        _refuse_others_files(folder)
+        return True
     changed = [
         key
         for key in _differences(config.to_dict(), read_config(folder).to_dict())
@@ -60,6 +72,21 @@ def claim(folder: Path, config: RunConfig) -> None:
             f"found the run of another configuration, different in {', '.join(changed)}",
             where=str(folder),
             remedy="choose another folder, or give the configuration it was started with",
+        )
+    return False
+
+
+def _refuse_others_files(folder: Path) -> None:
+    """A run replaces its own files only: before it has begun, ones of their names are somebody else's."""
+    if (folder / CONFIG).exists():
+        read_config(folder)
+        return
+    taken = [name for name in _WRITTEN if (folder / name).exists()]
+    if taken:
+        raise ConfigError(
+            f"found {', '.join(taken)} of something else, which a run would replace",
+            where=str(folder),
+            expected="an empty folder, a new one, or that of a run",
         )
 
 

@@ -17,7 +17,8 @@ from torch import nn
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ir.dot_product import IntArray
 from brevitas_a2q.quant.proxy import AccumulatorAwareWeightQuantProxy
-from brevitas_a2q.verify.torch_layers import evaluating, integers, quantized_layers
+from brevitas_a2q.trace import evaluating, quantized_layers
+from brevitas_a2q.verify.torch_layers import integers
 
 __all__ = ["LayerWeights", "WeightStatistics", "weight_statistics"]
 

@@ -23,7 +23,7 @@ def require_task(name: str, data: Data) -> None:
         ConfigError: It is for another.
     """
     task = model_entry(name).task
-    if task != data.task:
+    if task not in (None, data.task):
         raise ConfigError(
             f"found data set {data.name!r}, which is for {data.task}",
             where=f"model {name}",
@@ -43,18 +43,25 @@ def require_fit(name: str, model: nn.Module, data: Data) -> None:
     Raises:
         ConfigError: It does not, and how.
     """
-    shape = tuple(data.input_shape)
+    shape, usual = tuple(data.input_shape), model_entry(name).input_shape
     try:
         with torch.no_grad():
             outputs = model.eval()(data.examples(2))
-    except RuntimeError as error:
+    except Exception as error:  # a network may be anybody's
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"does not take the images of {data.name!r}, of shape {shape} ({reason})",
             where=f"model {name}",
-            expected=f"for example images of shape {model_entry(name).input_shape}",
+            expected=f"for example images of shape {usual}" if usual else "images of a shape that it takes",
             remedy="choose another data set or other data_options",
         ) from error
+    if not isinstance(outputs, torch.Tensor) or outputs.dim() != (2 if isinstance(data, ImageData) else 4):
+        found = f"of shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise ConfigError(
+            f"found outputs {found}",
+            where=f"model {name}",
+            expected="class scores, (batch, classes)" if isinstance(data, ImageData) else "a batch of images",
+        )
     if isinstance(data, ImageData):
         if outputs.shape[1] < data.classes:
             raise ConfigError(

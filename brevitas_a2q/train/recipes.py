@@ -38,7 +38,8 @@ class Recipe:
         epochs: Passes over the training data.
         batch_size: Examples per step, over all processes together.
         penalty: Lambda of A2Q's penalty on norms above their cap.
-        loss: Of the task by name (``"mse"`` or ``"l1"`` for super-resolution); None for the task's own.
+        loss: Of the task by name (``"mse"`` or ``"l1"`` for super-resolution, ``"cross-entropy"`` or
+            ``"smoothed-cross-entropy"`` for classification); None for the task's own, the first of them.
         batch_norm_epochs: Epochs in which batch norm normalises by the statistics of each batch; after them by its
             running ones. None for all. Statistics of small batches of small windows hide how bright an image is, which
             super-resolution has to get right.

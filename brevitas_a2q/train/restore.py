@@ -31,16 +31,23 @@ class TrainedNetwork:
         """An input to run it with, the same every time.
 
         Args:
-            shape: Channels, height and width; the network's usual ones by default.
+            shape: Channels, height and width; the network's usual ones by default, where it has such.
 
         Returns:
             Values in [0, 1].  # shape: (1, channels, height, width)
 
         Raises:
-            DataError: The network takes no inputs of this shape.
+            DataError: The network takes no inputs of this shape, or a network of the user's own has no usual one.
         """
         usual = model_entry(self.config.model).input_shape
-        example = torch.rand(1, *(shape or usual), generator=torch.Generator().manual_seed(self.config.seed))
+        if shape is None and usual is None:
+            raise DataError(
+                "found no shape of its inputs",
+                where=f"model {self.config.model}",
+                expected="channels, height and width",
+                remedy="give --input-shape C H W",
+            )
+        example = torch.rand(1, *(shape or usual or ()), generator=torch.Generator().manual_seed(self.config.seed))
         try:
             with torch.no_grad():
                 self.model(example)
@@ -48,7 +55,7 @@ class TrainedNetwork:
             raise DataError(
                 f"does not take inputs of shape {tuple(example.shape[1:])} ({error})",
                 where=f"model {self.config.model}",
-                expected=f"for example {usual}",
+                expected=f"for example {usual}" if usual else "inputs like those it was trained on",
             ) from error
         return example
 

@@ -19,7 +19,7 @@ from brevitas_a2q.models import build_model
 from brevitas_a2q.train.checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_tensors
 from brevitas_a2q.train.config import RunConfig
 from brevitas_a2q.train.finish import Outcome, finish
-from brevitas_a2q.train.folder import CHECKPOINTS, RESULT, claim, locked
+from brevitas_a2q.train.folder import CHECKPOINTS, RESULT, claim, claimable, locked
 from brevitas_a2q.train.phase import Session
 from brevitas_a2q.train.preflight import require_fit, require_task
 from brevitas_a2q.train.processes import Processes, start_processes
@@ -29,13 +29,41 @@ from brevitas_a2q.train.scalars import scalars
 from brevitas_a2q.train.seeds import seed_everything
 from brevitas_a2q.train.start import quantize_start, quantized_form
 
-__all__ = ["run"]
+__all__ = ["check", "run"]
 
 FLOAT_WEIGHTS: Final = "float.safetensors"
 
 
 def _ignore(_: object) -> None:
     """Default of the callbacks."""
+
+
+def check(config: RunConfig, out: Path, report: Callable[[str], None] = _ignore) -> None:
+    """Try all that a run would try before it trains: folder, data, network, recipes, rules and part; write nothing.
+
+    Args:
+        config: As for :func:`run`.
+        out: Folder of the run; need not exist.
+        report: Told what was found.
+
+    Raises:
+        A2QError: What :func:`run` would raise before the first epoch.
+    """
+    if out.exists():
+        claimable(out, config)
+    processes = start_processes(config.runtime.device)
+    data = load_data(config.data, config.data_root, **config.data_options).to(processes.device)
+    report(f"data {data.name}: {data.len_train} training examples of shape {tuple(data.input_shape)}, {data.task}")
+    session = Session(config, out / CHECKPOINTS, data, processes, report, lambda epoch, rate: None)
+    model = _new_float_network(session)
+    report(f"model {config.model}: {sum(p.numel() for p in model.parameters()):,} parameters; takes these data")
+    if config.float_checkpoint is not None:
+        source = Path(config.float_checkpoint)
+        _load_float(model, source / FLOAT_WEIGHTS if source.is_dir() else source)
+        report(f"float weights: {source}")
+    for name, recipe in (("float_recipe", config.float_recipe), ("recipe", config.recipe)):
+        if recipe is not None:
+            report(f"{name}: {recipe.epochs} epochs of {session.steps_per_epoch(recipe)} steps")
 
 
 def run(

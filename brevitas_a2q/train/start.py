@@ -15,9 +15,8 @@ from brevitas_a2q.config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.convert.brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.models import build_model, load_float_weights
+from brevitas_a2q.models import build_model, load_float_weights, model_entry
 from brevitas_a2q.models.spec import QuantSpec
-from brevitas_a2q.models.torchvision_models import PREFIX
 from brevitas_a2q.quant.init import ep_init_, scale_init_
 from brevitas_a2q.quant.layers import accumulator_layers, learn_input_ranges
 from brevitas_a2q.train.bias_correction import correct_bias_
@@ -54,7 +53,7 @@ class StartStep:
 def quantized_form(float_model: nn.Module, config: RunConfig) -> nn.Module:
     """The quantized form of a network with the weights of its float form, before any initialization.
 
-    A network of the registry has a quantized form of its own; one of torchvision gets it from
+    A network of the package has a quantized form of its own; any other gets it from
     :func:`brevitas_a2q.constrain_`. The state of a trained network loads into either.
 
     Args:
@@ -65,7 +64,7 @@ def quantized_form(float_model: nn.Module, config: RunConfig) -> nn.Module:
         ConfigError: A layer rule that matches no constrained layer, or weights of another network.
     """
     spec = _spec(config)
-    if config.model.startswith(PREFIX):
+    if model_entry(config.model).converted:
         model = copy.deepcopy(float_model)
         constrain_(model, _conversion(spec, config))
     else:

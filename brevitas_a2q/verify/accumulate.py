@@ -7,15 +7,17 @@ What is counted as an overflow:
 - ``saturate``: additions that would have left the range and were clamped to its end.
 - ``check``: additions whose exact partial sum lies outside the range; the result stays exact.
 
+Only additions that exist count: a transposed convolution adds the products of its input's pixels, no zeros between.
+
 Most outputs cannot overflow, and that is cheap to know: every partial sum, in any order, lies between the sum of an
 output's negative products and the sum of its positive ones. Only outputs for which these leave the range are added up
-product by product.
+product by product. What can overflow is told from the inputs themselves, never from a certificate.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -66,22 +68,19 @@ class Accumulators:
         return None if self.bit_width is None else accumulator_range(self.bit_width)
 
 
-def accumulate(
-    products: Products, x: Tensor, bias: Tensor | None, bounds: IntRange, accumulators: Accumulators
-) -> tuple[Tensor, int]:
+def accumulate(products: Products, x: Tensor, bias: Tensor | None, accumulators: Accumulators) -> tuple[Tensor, int]:
     """Every output of a layer as its accumulators compute it.
 
     Args:
         products: The layer.
         x: Input codes less zero-point, in any type that holds them.  # shape: (batch, in_channels, *spatial)
         bias: int64 at the scale of the sums.  # shape: (out_channels,)
-        bounds: Holds every partial sum, bias included, whatever the input; from the layer's certificate.
         accumulators: Width, and what happens beyond it.
 
     Returns:
         Integers in a float type, shape (batch, out_channels, *spatial), and the number of overflows.
     """
-    prepared = products.prepared(x)
+    prepared, bounds = products.prepared(x), _reach(products, x, bias)
     magnitude = max(bounds.hi, -bounds.lo)
     sums = products.sums(prepared, 2 * magnitude)  # twice: wrapping adds half the range
     if bias is not None:
@@ -95,10 +94,10 @@ def accumulate(
         return wrapped, int(torch.count_nonzero(wrapped != sums))
     at_risk = _at_risk(products, prepared, sums, bias, magnitude, limits).nonzero()
     overflows = 0
-    for rows, terms in products.terms(prepared, at_risk, _CHUNK):
+    for rows, terms, real in products.terms(x, at_risk, _CHUNK):
         indices = at_risk[rows]
         last = None if bias is None else bias[indices[:, 1]]
-        values, count = _add_up(terms, last, accumulators)
+        values, count = _add_up(terms, real, last, accumulators)
         sums[tuple(indices.unbind(1))] = values.to(sums.dtype)
         overflows += count
     return sums, overflows
@@ -133,23 +132,49 @@ def _at_risk(
     return (high > tightest.hi) | (low < tightest.lo)
 
 
-def _add_up(terms: Tensor, bias: Tensor | None, accumulators: Accumulators) -> tuple[Tensor, int]:
+def _reach(products: Products, x: Tensor, bias: Tensor | None) -> IntRange:
+    """What no partial sum of these inputs leaves."""
+    lowest, highest = (int(end) for end in torch.aminmax(x)) if x.numel() else (0, 0)
+    inputs = IntRange(lowest, highest).with_zero()
+    rows = products.weights.flatten(1)
+    plus, minus = rows.clamp_min(0).sum(1), rows.clamp_max(0).neg().sum(1)
+    high = max(p * inputs.hi - n * inputs.lo for p, n in zip(plus.tolist(), minus.tolist(), strict=True))
+    low = min(p * inputs.lo - n * inputs.hi for p, n in zip(plus.tolist(), minus.tolist(), strict=True))
+    added = (0, 0) if bias is None else (min(0, int(bias.min())), max(0, int(bias.max())))
+    return IntRange(low + added[0], high + added[1])
+
+
+def _add_up(terms: Tensor, real: Tensor | None, bias: Tensor | None, accumulators: Accumulators) -> tuple[Tensor, int]:
     """Add products one by one. ``terms`` has shape (rows, K); returns int64 of shape (rows,) and overflows."""
     limit = accumulators.range
     if accumulators.tile is None or accumulators.tile >= terms.shape[1]:
-        last = terms if bias is None else torch.cat([terms, bias[:, None]], dim=1)
-        return _stage(last, limit, accumulators)
-    missing = -terms.shape[1] % accumulators.tile
-    tiles = torch.nn.functional.pad(terms, (0, missing)).reshape(terms.shape[0], -1, accumulators.tile)
-    inner, count = _stage(tiles, limit, accumulators)
-    outer = inner if bias is None else torch.cat([inner, bias[:, None]], dim=1)
+        return _stage(_with(terms, bias), _with(real, bias), limit, accumulators)
+    size = accumulators.tile
+
+    def tiled(values: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(values, (0, -values.shape[1] % size))
+        return padded.reshape(values.shape[0], -1, size)
+
+    exists = None if real is None else tiled(real)
+    inner, count = _stage(tiled(terms), exists, limit, accumulators)
     width = accumulators.outer_bit_width
-    result, more = _stage(outer, None if width is None else accumulator_range(width), accumulators)
+    outer = None if width is None else accumulator_range(width)
+    result, more = _stage(_with(inner, bias), None, outer, accumulators)
     return result, count + more
 
 
-def _stage(terms: Tensor, limit: IntRange | None, accumulators: Accumulators) -> tuple[Tensor, int]:
-    """Sum over the last axis through one accumulator."""
+def _with(terms: Tensor | None, bias: Tensor | None) -> Any:
+    """Products and the bias behind them; a mask gets a place for it that is real."""
+    if terms is None or bias is None:
+        return terms
+    last = bias[:, None]
+    return torch.cat([terms, torch.ones_like(last, dtype=torch.bool) if terms.dtype == torch.bool else last], dim=1)
+
+
+def _stage(
+    terms: Tensor, real: Tensor | None, limit: IntRange | None, accumulators: Accumulators
+) -> tuple[Tensor, int]:
+    """Sum over the last axis through one accumulator; ``real`` says which terms are added at all, None for all."""
     if limit is None:
         return terms.sum(-1), 0
     terms = _ordered(terms, accumulators)
@@ -160,7 +185,10 @@ def _stage(terms: Tensor, limit: IntRange | None, accumulators: Accumulators) ->
         return wrapped, int(torch.count_nonzero(wrapped != total))
     if accumulators.overflow == "check":
         partial = terms.cumsum(-1)
-        return partial[..., -1], int(torch.count_nonzero((partial < limit.lo) | (partial > limit.hi)))
+        outside = (partial < limit.lo) | (partial > limit.hi)
+        if real is not None:
+            outside &= _ordered(real, accumulators)
+        return partial[..., -1], int(torch.count_nonzero(outside))
     value = torch.zeros_like(terms[..., 0])
     count = torch.zeros((), dtype=torch.int64)
     for term in terms.movedim(-1, 0).contiguous():

@@ -16,9 +16,18 @@ import numpy as np
 from brevitas_a2q.bounds import data_type_bound, weight_bound
 from brevitas_a2q.errors import CertificateError, ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
+from brevitas_a2q.ir.network import Assumption
 from brevitas_a2q.verify.sums import End, SumRange, fits_int64, layer_sum, tile_sums, tiled, witness
 
-__all__ = ["Certificate", "ChannelCertificate", "InputRange", "LayerCertificate", "Layers", "certify_layers"]
+__all__ = [
+    "Certificate",
+    "ChannelCertificate",
+    "InputRange",
+    "LayerCertificate",
+    "Layers",
+    "certify_layers",
+    "largest_norm",
+]
 
 
 @dataclass(frozen=True)
@@ -167,15 +176,30 @@ class Layers(tuple[LayerCertificate, ...]):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Every layer with integer dot products; ``uncovered`` says what it is silent about, as ``"name: reason"``."""
+    """Every layer with integer dot products; ``uncovered`` says what it is silent about, as ``"name: reason"``.
+
+    ``assumptions`` is what the ranges rest on besides the network's own arithmetic. One that only the file vouches for
+    leaves open whether targets hold, so ``holds`` is false until the caller accepts it.
+    """
 
     layers: Layers
     uncovered: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
 
     @property
     def holds(self) -> bool:
         """True if no layer with a target can overflow it. Layers without a target do not count; see ``targets``."""
+        return self.fits and not (self.targets and self.unaccepted)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the sums of all layers fit their targets, if every assumption is true."""
         return all(layer.holds for layer in self.layers)
+
+    @property
+    def unaccepted(self) -> tuple[Assumption, ...]:
+        """Assumptions that ranges rest on and that nobody but the file itself vouches for."""
+        return tuple(a for a in self.assumptions if a.used and not a.accepted)
 
     @property
     def targets(self) -> int:
@@ -209,12 +233,15 @@ class Certificate:
         return read_certificate(document)
 
 
-def certify_layers(layers: Iterable[DotProductLayer], uncovered: Sequence[str] = ()) -> Certificate:
+def certify_layers(
+    layers: Iterable[DotProductLayer], uncovered: Sequence[str] = (), assumptions: Sequence[Assumption] = ()
+) -> Certificate:
     """The exact worst case of every layer.
 
     Args:
         layers: Integer layers, in the network's order.
         uncovered: What stays outside the certificate, each as ``"name: reason"``.
+        assumptions: What the layers' ranges rest on.
 
     Raises:
         ModelError: Two layers have one name, or there are none.
@@ -233,7 +260,7 @@ def certify_layers(layers: Iterable[DotProductLayer], uncovered: Sequence[str] =
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ModelError("found two layers of this name", where=f"layer {twice}", expected="one")
-    return Certificate(certified, tuple(uncovered))
+    return Certificate(certified, tuple(uncovered), tuple(assumptions))
 
 
 def sha256(*arrays: IntArray) -> str:
@@ -264,7 +291,7 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
         data_type_bit_width=data_type_bound(
             tile or layer.dot_product_size, layer.input_bit_width, layer.weight_bit_width, layer.input_signed
         ),
-        weights_bit_width=weight_bound(_largest_norm(layer, tile), layer.input_bit_width, layer.input_signed),
+        weights_bit_width=weight_bound(largest_norm(layer, tile), layer.input_bit_width, layer.input_signed),
         input_range=InputRange.of(layer),
         weight_bit_width=layer.weight_bit_width,
         weights_sha256=sha256(layer.weights),
@@ -275,7 +302,7 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
     )
 
 
-def _largest_norm(layer: DotProductLayer, tile: int | None) -> int:
+def largest_norm(layer: DotProductLayer, tile: int | None) -> int:
     """Largest sum of magnitudes of the weights that one accumulator sees."""
     exact = layer.weights if fits_int64(layer) else layer.weights.astype(object)
     return int(tiled(np.abs(exact), tile).sum(axis=-1).max())

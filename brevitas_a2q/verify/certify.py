@@ -14,7 +14,13 @@ __all__ = ["certify"]
 
 
 def certify(
-    model_or_path: Any, example_inputs: Any = None, *, input_range: tuple[float, float] | None = None
+    model_or_path: Any,
+    example_inputs: Any = None,
+    *,
+    input_range: tuple[float, float] | None = None,
+    input_type: str | None = None,
+    assume_input_range: bool = False,
+    assume_defaults: bool = False,
 ) -> Certificate:
     """Prove, from integers alone, what every accumulator can hold over all inputs and all orders of additions.
 
@@ -23,6 +29,9 @@ def certify(
         example_inputs: For a model, inputs to run it once: one tensor or array, or a tuple of positional arguments.
         input_range: For a file, lowest and highest real value of the network's input, where the data are known to be
             narrower than its quantizer's type.
+        input_type: For a file, QONNX data type of its inputs, such as ``UINT8`` or ``FIXED<16,6>``.
+        assume_input_range: For a file, whether to take its own word for its inputs' range and data type.
+        assume_defaults: For a file, whether to take it that nobody replaces initializers that are inputs too.
 
     Returns:
         The certificate; ``holds`` is true if no layer with a target width can leave it.
@@ -36,7 +45,14 @@ def certify(
 
         if input_range is not None and not (isfinite(input_range[0]) and input_range[0] <= input_range[1] < inf):
             raise DataError(f"found input_range = {input_range}", expected="two finite numbers, the lower one first")
-        return certify_layers(read_network(Path(model_or_path), input_range=input_range).dot_product_layers())
+        network = read_network(
+            Path(model_or_path),
+            input_range=input_range,
+            input_type=input_type,
+            assume_input_range=assume_input_range,
+            assume_defaults=assume_defaults,
+        )
+        return certify_layers(network.dot_product_layers(), network.uncovered, network.assumptions)
     if example_inputs is None:
         raise ModelError(
             "found no example inputs",
@@ -44,7 +60,6 @@ def certify(
             expected="certify(model, example_inputs)",
             remedy="pass one batch of inputs; their values do not matter",
         )
-    from brevitas_a2q.verify.torch_model import layers_of, uncovered_layers
+    from brevitas_a2q.verify.torch_model import read_model
 
-    layers = layers_of(model_or_path, example_inputs)
-    return certify_layers(layers, uncovered_layers(model_or_path, layers))
+    return certify_layers(*read_model(model_or_path, example_inputs))

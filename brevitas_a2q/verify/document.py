@@ -1,24 +1,38 @@
-"""Certificates as JSON, read back and re-checked against a file; ``docs/certificate.md`` has the format."""
+"""Certificates as JSON, and read back; ``docs/certificate.md`` has the format."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from brevitas_a2q.errors import CertificateError
+from brevitas_a2q.ir.network import Assumption
 from brevitas_a2q.verify.certificate import Certificate, InputRange, LayerCertificate, Layers
 from brevitas_a2q.verify.sums import SumRange
 
-__all__ = ["FORMAT", "VERSION", "certificate_document", "certificate_json", "differences", "read_certificate"]
+__all__ = ["FORMAT", "VERSION", "certificate_document", "certificate_json", "digest", "read_certificate"]
 
 FORMAT: Final = "brevitas_a2q.certificate"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 def certificate_document(certificate: Certificate) -> dict[str, Any]:
-    """The JSON object of a certificate."""
+    """The JSON object of a certificate; ``sha256`` is over all its other fields."""
+    document = _fields(certificate)
+    return {**document, "sha256": digest(document)}
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of every field of a document but ``sha256``, as JSON with sorted keys and no spaces."""
+    fields = {key: value for key, value in document.items() if key != "sha256"}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _fields(certificate: Certificate) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -26,6 +40,7 @@ def certificate_document(certificate: Certificate) -> dict[str, Any]:
         "targets": certificate.targets,
         "layers": [_layer_document(layer) for layer in certificate.layers],
         "uncovered": list(certificate.uncovered),
+        "assumptions": [asdict(assumption) for assumption in certificate.assumptions],
     }
 
 
@@ -57,8 +72,14 @@ def read_certificate(source: str | Mapping[str, Any], where: str = "certificate"
                 expected=f"{FORMAT!r} version {VERSION}",
                 remedy="write it again with `brevitas-a2q certify MODEL.onnx --output CERTIFICATE.json`",
             )
+        if document["sha256"] != digest(document):
+            raise CertificateError(
+                "was changed after it was written", where=where, expected="the fields that its sha256 is over"
+            )
         certificate = Certificate(
-            Layers(_read_layer(layer) for layer in document["layers"]), tuple(document["uncovered"])
+            Layers(_read_layer(layer) for layer in document["layers"]),
+            tuple(_text(line) for line in document["uncovered"]),
+            tuple(_read_assumption(assumption) for assumption in document["assumptions"]),
         )
         agrees = certificate_document(certificate) == document
     except CertificateError:
@@ -74,53 +95,6 @@ def read_certificate(source: str | Mapping[str, Any], where: str = "certificate"
             remedy="do not trust it; certify the file again",
         )
     return certificate
-
-
-def differences(claimed: Certificate, found: Certificate) -> tuple[str, ...]:
-    """What a certificate claims that a file does not keep, one sentence each; empty if it keeps all.
-
-    Layers are matched by name, or by order where no name occurs in both (a model and its exported file name layers
-    differently). A claim is kept if weights, bias and target are the same and every channel's sum, computed from the
-    file, stays inside the claimed range.
-    """
-    names = {layer.name for layer in found.layers}
-    by_name = any(layer.name in names for layer in claimed.layers)
-    if by_name:
-        lost = [f"layer {layer.name}: not in the file" for layer in claimed.layers if layer.name not in names]
-        known = {layer.name for layer in claimed.layers}
-        lost += [f"layer {layer.name}: not in the certificate" for layer in found.layers if layer.name not in known]
-        pairs = [(layer, found.layers[layer.name]) for layer in claimed.layers if layer.name in names]
-    elif len(claimed.layers) != len(found.layers):
-        return (f"found {len(found.layers)} layers in the file; the certificate has {len(claimed.layers)}",)
-    else:
-        lost, pairs = [], list(zip(claimed.layers, found.layers, strict=True))
-    return (*lost, *(f"layer {there.name}: {broken}" for here, there in pairs for broken in _broken(here, there)))
-
-
-def _broken(claim: LayerCertificate, found: LayerCertificate) -> list[str]:
-    if claim.weights_sha256 != found.weights_sha256:
-        return ["its integer weights are others"]
-    if claim.bias_sha256 != found.bias_sha256:
-        return ["its integer bias is another"]
-    broken = [
-        f"{name} is {getattr(found, field)}, certified {getattr(claim, field)}"
-        for field, name in (("accumulator_bit_width", "the target width"), ("tile", "the tile"))
-        if getattr(claim, field) != getattr(found, field)
-    ]
-    if not broken and not (_inside(claim.sums, found.sums) and _inside(claim.outer, found.outer)):
-        broken.append(
-            f"its sums leave the certified range (its inputs are [{found.input_range.lower}, "
-            f"{found.input_range.upper}], certified [{claim.input_range.lower}, {claim.input_range.upper}])"
-        )
-    return broken
-
-
-def _inside(claim: SumRange | None, found: SumRange | None) -> bool:
-    if claim is None or found is None:
-        return claim is found
-    low = all(here <= there for here, there in zip(claim.lower, found.lower, strict=True))
-    high = all(here >= there for here, there in zip(claim.upper, found.upper, strict=True))
-    return low and high and claim.accumulator_bit_width == found.accumulator_bit_width
 
 
 def _layer_document(layer: LayerCertificate) -> dict[str, Any]:
@@ -169,13 +143,33 @@ def _read_layer(layer: dict[str, Any]) -> LayerCertificate:
         outer=None if layer["outer"] is None else _read_sums(layer["outer"]),
         data_type_bit_width=_integer(layer["data_type_bit_width"]),
         weights_bit_width=_integer(layer["weights_bit_width"]),
-        input_range=InputRange(**layer["input_range"]),
+        input_range=_read_input_range(layer["input_range"]),
         weight_bit_width=_integer(layer["weight_bit_width"]),
         weights_sha256=_text(layer["weights_sha256"]),
         bias_sha256=None if layer["bias_sha256"] is None else _text(layer["bias_sha256"]),
         worst_witness={"lower": _integers(witnesses["lower"]), "upper": _integers(witnesses["upper"])},
         notes=tuple(_text(note) for note in layer["notes"]),
     )
+
+
+def _read_input_range(fields: dict[str, Any]) -> InputRange:
+    digest_, signed = fields["sha256"], fields["signed"]
+    if type(signed) is not bool or set(fields) != {"lower", "upper", "bit_width", "signed", "source", "sha256"}:
+        raise ValueError(f"found {fields!r} where a range of inputs belongs")
+    return InputRange(
+        lower=_integer(fields["lower"]),
+        upper=_integer(fields["upper"]),
+        bit_width=_integer(fields["bit_width"]),
+        signed=signed,
+        source=_text(fields["source"]),
+        sha256=None if digest_ is None else _text(digest_),
+    )
+
+
+def _read_assumption(fields: dict[str, Any]) -> Assumption:
+    if type(fields["accepted"]) is not bool or type(fields["used"]) is not bool:
+        raise ValueError(f"found {fields!r} where an assumption belongs")
+    return Assumption(_text(fields["text"]), fields["accepted"], fields["used"])
 
 
 def _read_sums(sums: dict[str, Any]) -> SumRange:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ class Products:
     """The geometry of one layer; a dense layer is a convolution without spatial axes.
 
     A transposed convolution is the convolution with the flipped kernel of its input with ``stride - 1`` zeros put
-    between pixels: zeros change no partial sum.
+    between pixels. These zeros, and those around its image, are no products of it: they are not added.
     """
 
     weights: Tensor  # int64, shape: (out_channels, in_channels / groups, *kernel)
@@ -60,8 +61,31 @@ class Products:
 
     @property
     def size(self) -> int:
-        """K, products per output (zeros between pixels of a transposed convolution included)."""
+        """K, products per output (of a transposed convolution: of all phases together)."""
         return self.weights[0].numel()
+
+    @property
+    def spread(self) -> bool:
+        """Whether it is a transposed convolution."""
+        return bool(self.upsampling)
+
+    def additions(self, x: Tensor) -> int:
+        """Products that all outputs sum, zeros of an ordinary convolution's padding included.
+
+        Args:
+            x: Codes.  # shape: (batch, in_channels, *spatial)
+        """
+        if not self.stride:
+            return x.shape[0] * self.weights.numel()
+        if not self.spread:
+            sides = self._positions([n + sum(p) for n, p in zip(x.shape[2:], self.padding, strict=True)])
+            return x.shape[0] * self.weights.numel() * prod(sides)
+        taps = self._windows(self._pixels(x)).sum()
+        return int(taps) * x.shape[0] * self.weights.shape[0] * self.weights.shape[1]
+
+    def _pixels(self, x: Tensor) -> Tensor:
+        """Ones where the prepared input has a pixel, as one channel; zeros where zeros were put."""
+        return self.prepared(torch.ones((1, 1, *x.shape[2:])))
 
     def prepared(self, x: Tensor) -> Tensor:
         """The input with its padding and, for a transposed convolution, the zeros between its pixels."""
@@ -96,37 +120,68 @@ class Products:
         """The same geometry with the positive weights only."""
         return replace(self, weights=self.weights.clamp_min(0))
 
-    def terms(self, prepared: Tensor, outputs: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:
-        """The products that single outputs sum.
+    def terms(self, x: Tensor, outputs: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """The products that single outputs sum, in order: input channel slowest, then the kernel's axes as stored.
 
         Args:
-            prepared: Codes.  # shape: (batch, in_channels, *spatial)
+            x: Codes.  # shape: (batch, in_channels, *spatial)
             outputs: Indices (batch, channel, *position), one row each.  # shape: (n, 2 + spatial axes)
             chunk: Largest number of products held at a time.
 
         Yields:
-            Which rows of ``outputs``, and their products as int64, input channel slowest.  # shape: (rows, K)
+            Which rows of ``outputs``; their products as int64 (of a transposed convolution: those of their phase); and
+            which of them exist, None for all.  # shapes: (rows,), (rows, K), (rows, K)
         """
-        windows = self._windows(prepared)
+        windows = self._windows(self.prepared(x))
+        pixels = self._windows(self._pixels(x))[0] if self.spread else None
+        kernel = tuple(range(-(self.weights.dim() - 2), 0))
+        weights = self.weights.flip(kernel) if self.spread else self.weights
         channels_per_group = self.weights.shape[0] // self.groups
-        rows = max(1, chunk // self.size)
-        for start in range(0, outputs.shape[0], rows):
-            batch, channel, *position = outputs[start : start + rows].unbind(1)
-            window = (batch, *position, channel // channels_per_group)
-            inputs = windows[window].flatten(1).long()
-            yield slice(start, start + rows), inputs * self.weights[channel].flatten(1)
+        for rows, taps in self._phases(outputs):
+            for part in rows.split(max(1, chunk // self.size)):
+                batch, channel, *position = outputs[part].unbind(1)
+                place = (batch, *position, channel // channels_per_group)
+                inputs = windows[place]
+                if pixels is None:
+                    yield part, inputs.flatten(1).long() * weights[channel].flatten(1), None
+                    continue
+                there = tuple(position)
+                inputs, exists = inputs.flip(kernel).flatten(2), pixels[there].flip(kernel).flatten(2)
+                products = inputs[:, :, taps].long() * weights[channel].flatten(2)[:, :, taps]
+                real = exists[:, 0, :, taps] if exists.dim() == 4 else exists[:, :, taps]
+                yield part, products.flatten(1), real.expand(products.shape).flatten(1) > 0
+
+    def _phases(self, outputs: Tensor) -> Iterator[tuple[Tensor, Tensor | slice]]:
+        """Rows of outputs of one phase of the stride, and the flat taps that meet there."""
+        everything = torch.arange(len(outputs))
+        if not len(outputs):
+            return
+        if not self.spread:
+            yield everything, slice(None)
+            return
+        starts = torch.tensor([before for before, _ in self.padding])
+        keys = (outputs[:, 2:] - starts) % torch.tensor(self.upsampling)
+        for key in torch.unique(keys, dim=0):
+            taps = torch.ones(self.weights.shape[2:], dtype=torch.bool)
+            for axis, (first, dilation, factor) in enumerate(zip(key, self.dilation, self.upsampling, strict=True)):
+                size = self.weights.shape[2 + axis]
+                meets = (first + torch.arange(size).flip(0) * dilation) % factor == 0  # the kernel is flipped
+                taps &= meets.reshape(-1, *[1] * (taps.dim() - axis - 1))
+            yield everything[(keys == key).all(1)], taps.flatten().nonzero().flatten()
+
+    def _positions(self, size: Sequence[int]) -> list[int]:
+        """Outputs along each axis of a prepared image."""
+        sides = zip(size, self.weights.shape[2:], self.stride, self.dilation, strict=True)
+        return [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in sides]
 
     def _windows(self, prepared: Tensor) -> Tensor:
         """A view of each output position's inputs, shape (batch, *positions, groups, channels per group, *kernel)."""
         x = prepared.contiguous()
         batch, channel, *spatial = x.stride()
         kernel = self.weights.shape[2:]
-        positions = [
-            (n - d * (k - 1) - 1) // s + 1
-            for n, k, s, d in zip(x.shape[2:], kernel, self.stride, self.dilation, strict=True)
-        ]
-        each = self.weights.shape[1]
-        shape = (x.shape[0], *positions, self.groups, each, *kernel)
+        positions = self._positions(x.shape[2:])
+        groups, each = (self.groups, self.weights.shape[1]) if x.shape[1] > 1 else (1, 1)
+        shape = (x.shape[0], *positions, groups, each, *kernel)
         strides = (
             batch,
             *(step * s for step, s in zip(spatial, self.stride, strict=True)),

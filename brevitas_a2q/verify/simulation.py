@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, IntRange
-from brevitas_a2q.errors import A2QError, ModelError
+from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS
+from brevitas_a2q.errors import A2QError
 from brevitas_a2q.ir.dot_product import DotProductLayer
 from brevitas_a2q.verify.accumulate import Accumulators, Order, Overflow, accumulate
 from brevitas_a2q.verify.products import Products
-from brevitas_a2q.verify.sums import layer_sum
 
 __all__ = ["Settings", "Simulation", "Tally"]
 
@@ -74,41 +73,22 @@ class Tally:
     overflows: dict[str, int] = field(default_factory=dict)
     dot_products: dict[str, int] = field(default_factory=dict)
     additions: int = 0
-    _reach: dict[int, tuple[DotProductLayer, IntRange]] = field(default_factory=dict)  # by identity
 
     def sums(self, layer: DotProductLayer, products: Products, codes: Tensor, bias: Tensor | None) -> Tensor:
         """The sums of one layer, as its accumulators compute them.
 
         Args:
-            layer: Its certificate's worst case decides what can overflow at all.
+            layer: Its name, width and tiles.
             products: Its geometry.
             codes: Inputs less zero-point.  # shape: (batch, in_channels, *spatial)
             bias: int64 at the scale of the sums.  # shape: (out_channels,)
         """
-        accumulators = self.settings.of(layer)
-        if accumulators.tile is not None and any(factor > 1 for factor in products.upsampling):
-            # Tiles count the products that one output sums, which differ from phase to phase of the stride.
-            raise ModelError(
-                "found tiles in a transposed convolution with a stride",
-                where=f"layer {layer.name}",
-                expected="one accumulator per output",
-                remedy="certify it, which takes every phase by itself",
-            )
         with torch.no_grad():
-            sums, count = accumulate(products, codes, bias, self._bounds(layer), accumulators)
+            sums, count = accumulate(products, codes, bias, self.settings.of(layer))
         self.overflows[layer.name] = self.overflows.get(layer.name, 0) + count
         self.dot_products[layer.name] = self.dot_products.get(layer.name, 0) + sums.numel()
-        self.additions += sums.numel() * (layer.dot_product_size + (bias is not None))
+        self.additions += products.additions(codes) + (sums.numel() if bias is not None else 0)
         return sums
-
-    def _bounds(self, layer: DotProductLayer) -> IntRange:
-        """Holds every partial sum; kept by the layer itself, for one that runs twice can have other inputs then."""
-        known = self._reach.get(id(layer))
-        if known is None or known[0] is not layer:
-            reach = layer_sum(layer, None)
-            known = layer, IntRange(min(reach.lower), max(reach.upper)).with_zero()
-            self._reach[id(layer)] = known
-        return known[1]
 
     def result(self, outputs: Any) -> Simulation:
         """The counts so far, with these outputs.

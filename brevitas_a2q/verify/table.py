@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from brevitas_a2q.terminal import marked
 from brevitas_a2q.verify.certificate import Certificate, LayerCertificate
 from brevitas_a2q.verify.simulation import Settings, Simulation
 
@@ -21,7 +22,7 @@ def certificate_table(certificate: Certificate) -> Table:
         table.add_row(*_row(layer))
     for line in certificate.uncovered:
         name, _, reason = line.partition(": ")
-        table.add_row(name, *[""] * 9, f"not covered: {reason}", style="dim")
+        table.add_row(marked(name), *[""] * 9, f"not covered: {marked(reason)}", style="dim")
     return table
 
 
@@ -35,7 +36,7 @@ def simulation_table(simulation: Simulation, settings: Settings) -> Table:
         table.add_column(column, justify="right")
     for name, count in simulation.overflows.items():
         outputs = simulation.dot_products[name]
-        table.add_row(name, f"{outputs:,}", f"{count:,}", f"{count / outputs:.4g}")
+        table.add_row(marked(name), f"{outputs:,}", f"{count:,}", f"{count / outputs:.4g}")
     return table
 
 
@@ -47,7 +48,7 @@ def _row(layer: LayerCertificate) -> tuple[str, ...]:
     if layer.outer is not None:
         required += f" + outer {layer.outer.required_bit_width}"
     return (
-        layer.name,
+        marked(layer.name),
         size,
         f"[{layer.input_range.lower}, {layer.input_range.upper}]",
         f"{layer.lower:,}",

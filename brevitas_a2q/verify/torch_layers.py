@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["IntegerLayer", "LayerCall", "evaluating", "intercepted", "quantized_layers", "run"]
+__all__ = ["IntegerLayer", "UncoveredError", "integers", "run"]
 
 
-class LayerCall(Protocol):
-    """What stands in for a layer's product: ``original`` computes it as Brevitas would."""
+class UncoveredError(ModelError):
+    """A layer that a certificate cannot speak of; ``found`` says why."""
 
-    def __call__(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any: ...
+    def __init__(self, found: str, **details: str | None) -> None:
+        super().__init__(found, **details)
+        self.found = found
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +64,11 @@ class IntegerLayer:
         """The integers of one call.
 
         Raises:
-            ModelError: Weights are not integers at one scale per output channel.
+            UncoveredError: Weights are not integers at one scale per output channel.
         """
         where = f"layer {name}"
         if not isinstance(weight, IntQuantTensor):
-            raise ModelError(
+            raise UncoveredError(
                 "its weights are not integers",
                 where=where,
                 expected="an integer weight quantizer",
@@ -78,7 +77,7 @@ class IntegerLayer:
         channel_dim = 1 if getattr(layer, "transposed", False) else 0
         scale = weight.scale.detach()
         if scale.numel() > 1 and any(n > 1 for d, n in enumerate(_aligned(scale, weight.value)) if d != channel_dim):
-            raise ModelError(
+            raise UncoveredError(
                 f"found weight scales of shape {tuple(scale.shape)}",
                 where=where,
                 expected="one scale per layer or per output channel, so that an output's products share it",
@@ -94,11 +93,11 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
     """``value / scale`` as int64, certain to be what was meant: off from integers by rounding of its type alone.
 
     Raises:
-        ModelError: The values are not integers at this scale.
+        UncoveredError: The values are not integers at this scale.
     """
     ratio = value.detach().double() / scale.detach().double()
     if not bool(torch.isfinite(ratio).all()):
-        raise ModelError(
+        raise UncoveredError(
             "found values that are infinite or no numbers",
             where=where,
             expected="finite weights, activations and scales",
@@ -108,48 +107,13 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
     # code * scale was rounded once (and a scale of lower precision once more): a relative error of a few epsilon.
     allowed = 4 * torch.finfo(value.dtype).eps * codes.abs() + 1e-6
     if not bool(((ratio - codes).abs() <= allowed.clamp(max=0.49)).all()):
-        raise ModelError(
+        raise UncoveredError(
             "found values that are not integers at the quantizer's scale",
             where=where,
             expected="integer multiples of the scale",
             remedy="look for an operation between quantizer and layer that changes values",
         )
     return codes.long()
-
-
-def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Linear and convolutional layers of Brevitas in a model, with their names."""
-    for name, module in model.named_modules():
-        if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
-            yield name or type(module).__name__, module
-
-
-@contextmanager
-def intercepted(model: nn.Module, call: LayerCall) -> Iterator[None]:
-    """While active, ``call`` stands in for the product of every quantized layer."""
-    patched = []
-    try:
-        for name, layer in quantized_layers(model):
-            # An attribute of the instance hides the method of its class.
-            layer.inner_forward_impl = _bound(call, name, layer, layer.inner_forward_impl)
-            patched.append(layer)
-        yield
-    finally:
-        for layer in patched:
-            del layer.inner_forward_impl
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module's own mode is as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def run(model: nn.Module, inputs: Any) -> Any:
@@ -159,19 +123,12 @@ def run(model: nn.Module, inputs: Any) -> Any:
     return model(*(_argument(argument, weight) for argument in arguments))
 
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-
-
 def _argument(argument: Any, like: Tensor) -> Any:
     """Arrays become tensors of the model's own precision; tensors keep theirs; both go to its device."""
     if isinstance(argument, np.ndarray):
         tensor = torch.from_numpy(argument.copy())
         return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
     return argument.to(like.device) if type(argument) is Tensor else argument
-
-
-def _bound(call: LayerCall, name: str, layer: Any, original: Any) -> Any:
-    return lambda x, weight, bias: call(name, layer, original, x, weight, bias)
 
 
 def _bias(bias: Any, out_scale: Tensor, where: str) -> tuple[Tensor | None, Tensor | None]:

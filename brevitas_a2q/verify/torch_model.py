@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import brevitas.nn as qnn
 import numpy as np
 import torch
-from brevitas.nn.quant_rnn import QuantRecurrentStackBase
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer, IntArray
-from brevitas_a2q.ir.rows import conv_rows, conv_transpose_rows
-from brevitas_a2q.verify.code_ranges import CodeRange, CodeRanges, unpack
-from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, integers, intercepted, quantized_layers, run
+from brevitas_a2q.ranges import Value, table
+from brevitas_a2q.ranges.products import Product, product_ranges
+from brevitas_a2q.trace import Trace, evaluating, plain_tensor, quantized_layers, upright
+from brevitas_a2q.verify.torch_layers import IntegerLayer, UncoveredError, integers, run
+from brevitas_a2q.verify.uncovered import uncovered_parts
 
-__all__ = ["bounded", "dot_product_layer", "layers_of", "uncovered_layers"]
-
-_FLOAT_LAYERS = (nn.Linear, nn.Bilinear, nn.RNNBase, nn.MultiheadAttention, nn.modules.conv._ConvNd)
-_ATTENTION = (qnn.QuantMultiheadAttention, qnn.QuantScaledDotProductAttention)
+__all__ = ["bounded", "dot_product_layer", "layers_of", "read_model"]
 
 
-def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, ...]:
+def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductLayer, ...], tuple[str, ...]]:
     """Every quantized linear or convolutional layer of a model as integers, in the order in which they run.
 
     Works on layers of any integer weight quantizer, Brevitas' own included. A layer that runs more than once gets the
@@ -35,8 +31,11 @@ def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, .
         example_inputs: One tensor or array, or a tuple of positional arguments; any values do, for ranges come from
             the quantizers' types.
 
+    Returns:
+        The layers; and what stays outside of a certificate of them, each as ``"name: reason"``.
+
     Raises:
-        ModelError: Names the layer whose input, weights or scales are not integers that can be bounded.
+        ModelError: Not one layer can be bounded; of the first, why.
     """
     if not any(True for _ in quantized_layers(model)):
         raise ModelError(
@@ -46,104 +45,121 @@ def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, .
             remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
         )
     found: dict[str, DotProductLayer] = {}
-    ranges = CodeRanges(model)
+    refused: dict[str, UncoveredError] = {}
+    trace = Trace(model)
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        codes = bounded(name, layer, x, ranges)
-        whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
-        _check_codes(name, codes, unpack(x))
-        seen = dot_product_layer(whole, codes)
-        found[name] = _union(found[name], seen) if name in found else seen
+        try:
+            value = bounded(name, layer, x, trace)
+            assert value.codes is not None
+            whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
+            _check_codes(name, value, plain_tensor(x))
+            seen = dot_product_layer(whole, value)
+            found[name] = _union(found[name], seen) if name in found else seen
+        except UncoveredError as error:
+            refused.setdefault(name, error)
         return original(x, weight, bias)
 
-    with evaluating(model), intercepted(model, record), ranges.tracing():
+    trace.calls = record
+    with evaluating(model), trace.running(example_inputs):
         run(model, example_inputs)
-    return tuple(found.values())
+    layers = tuple(layer for name, layer in found.items() if name not in refused)
+    if not layers and refused:
+        raise next(iter(refused.values()))
+    reasons = {name: error.found for name, error in refused.items()}
+    return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
 
 
-def uncovered_layers(model: nn.Module, covered: Sequence[DotProductLayer]) -> tuple[str, ...]:
-    """What a certificate of these layers says nothing about, each as ``"name: reason"``."""
-    names = {layer.name for layer in covered}
-    quantized = dict(quantized_layers(model))
-    found = [f"{name}: did not run on the example" for name in quantized if name not in names]
-    for name, module in model.named_modules():
-        if module in quantized.values():
-            continue
-        if isinstance(module, _FLOAT_LAYERS):
-            found.append(f"{name}: float")
-        elif isinstance(module, _ATTENTION):
-            found.append(f"{name or type(module).__name__}: products of two activations")
-        elif isinstance(module, QuantRecurrentStackBase):
-            found.append(f"{name or type(module).__name__}: recurrent")
-    return tuple(found)
+def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, ...]:
+    """The layers of :func:`read_model`."""
+    return read_model(model, example_inputs)[0]
 
 
-def dot_product_layer(whole: IntegerLayer, codes: CodeRange) -> DotProductLayer:
-    """Rows of products of one layer, for inputs of this range."""
+def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
+    """Rows of products of one layer, for inputs of this value."""
     layer = whole.layer
     weights = _array(whole.weights)
     bias = None if whole.bias is None else _array(whole.bias)
-    if whole.transposed:
-        rows = conv_transpose_rows(weights, layer.groups, layer.stride, layer.dilation)
-        bias = None if bias is None else np.repeat(bias, rows.shape[0] // layer.out_channels)
-    else:
-        rows = conv_rows(weights)
+    product = _product(layer)
+    rows = product.rows(weights.T if product.op == "MatMul" else weights)
+    x_lo, x_hi = product_ranges(product, x, weights.T.shape if product.op == "MatMul" else weights.shape)
+    if bias is not None:
+        bias = np.repeat(bias, rows.shape[0] // bias.shape[0])
+    assert x.codes is not None
     return DotProductLayer(
         name=whole.name,
-        op="ConvTranspose" if whole.transposed else "MatMul" if isinstance(layer, nn.Linear) else "Conv",
+        op=product.op,
         weights=rows,
-        x_lo=np.array([[codes.values.lo]], np.int64),
-        x_hi=np.array([[codes.values.hi]], np.int64),
-        input_bit_width=codes.bit_width,
-        input_signed=codes.signed,
+        x_lo=x_lo,
+        x_hi=x_hi,
+        input_bit_width=x.codes.dtype.bit_width,
+        input_signed=x.codes.dtype.signed,
         weight_bit_width=whole.weight_bit_width,
         bias=bias,
         accumulator_bit_width=whole.accumulator_bit_width,
         tile=whole.tile,
-        range_source=codes.source,
+        range_source=x.origin,
         notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
     )
 
 
-def bounded(name: str, layer: Any, x: Any, ranges: CodeRanges) -> CodeRange:
-    """The integer range of a layer's input, whose products share a scale in every output.
+def _product(layer: Any) -> Product:
+    if isinstance(layer, nn.Linear):
+        return Product("MatMul")
+    if getattr(layer, "transposed", False):
+        return Product("ConvTranspose", layer.groups, tuple(layer.stride), tuple(layer.dilation))
+    return Product("Conv", layer.groups)
+
+
+def bounded(name: str, layer: Any, x: Any, trace: Trace) -> Value:
+    """The value of a layer's input, integers at a positive scale, with a batch axis.
 
     Raises:
-        ModelError: Names the layer whose input no quantizer bounds, or whose scales differ within a sum.
+        UncoveredError: No quantizer bounds it, or scales differ within a sum; names the layer.
     """
-    codes, value = ranges.of(x), unpack(x)
-    if codes is None:
-        raise ModelError(
-            "found an input whose integers cannot be bounded",
+    known = trace.of(x)
+    if known is None or known.value.codes is None:
+        source = "a constant" if known is None else known.value.origin
+        raise UncoveredError(
+            f"found an input whose integers cannot be bounded ({source})",
             where=f"layer {name}",
-            expected="the output of a quantizer, or of one followed by pooling, ReLU, reshaping, concatenation or sum",
+            expected="the output of a quantizer, or of one followed by operations that keep or add integers",
             remedy="set input_quant= on the layer, or put a brevitas.nn.QuantIdentity before it",
         )
-    shape = (*[1] * (value.dim() - codes.scale.dim()), *codes.scale.shape)
-    if isinstance(layer, nn.Linear):
-        summed = [value.dim() - 1]
-    else:
-        depthwise = layer.groups == layer.in_channels
-        summed = list(range(value.dim() - len(layer.kernel_size) - (not depthwise), value.dim()))
-    if codes.scale.numel() > 1 and any(shape[axis] > 1 for axis in summed):
-        raise ModelError(
-            f"found input scales of shape {tuple(codes.scale.shape)}",
-            where=f"layer {name}",
-            expected="one scale for all inputs of an output",
-            remedy="quantize its input per tensor",
-        )
-    return codes
+    value = upright(known.value)
+    if not isinstance(layer, nn.Linear) and value.rank == 1 + len(layer.kernel_size):
+        value = table.reshape(value, (1, *value.shape))
+    assert value.codes is not None
+    scale = value.codes.scale
+    summed_apart = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels
+    if scale.size > 1 and not (summed_apart and scale.size == scale.shape[1]):
+        by_rows = scale.shape[-1] == 1 if isinstance(layer, nn.Linear) else scale.size == scale.shape[0]
+        if not by_rows:
+            raise UncoveredError(
+                f"found input scales of shape {tuple(scale.shape)}",
+                where=f"layer {name}",
+                expected="one scale for all inputs of an output",
+                remedy="quantize its input per tensor",
+            )
+    return value
 
 
-def _check_codes(name: str, codes: CodeRange, value: Tensor) -> None:
+def _tensor(scale: Any, x: Any) -> Tensor:
+    tensor = plain_tensor(x)
+    return torch.as_tensor(np.asarray(scale), device=tensor.device)
+
+
+def _check_codes(name: str, value: Value, x: Tensor) -> None:
     """What the example brought lies in the range that was traced."""
-    seen = integers(value, codes.scale, f"layer {name}, input")
+    assert value.codes is not None
+    seen = integers(x, _tensor(value.codes.scale, x), f"layer {name}, input")
     low, high = int(seen.min()), int(seen.max())
-    if low not in codes.values or high not in codes.values:
+    ends = value.integer_ends()
+    if low < int(ends[0].min()) or high > int(ends[1].max()):
         raise ModelError(
             f"found inputs in [{low}, {high}]",
             where=f"layer {name}",
-            expected=f"[{codes.values.lo}, {codes.values.hi}] by the {codes.source}",
+            expected=f"[{ends[0].min()}, {ends[1].max()}] by the {value.origin}",
             remedy="put a QuantIdentity before the layer",
         )
 
@@ -154,7 +170,7 @@ def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
         first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
     )
     if not (np.array_equal(first.weights, second.weights) and same_bias):
-        raise ModelError(
+        raise UncoveredError(
             "its integer weights or bias differ from one call to the next",
             where=f"layer {first.name}",
             expected="the same integers in every call",

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ir.dot_product import DotProductLayer
-from brevitas_a2q.verify.code_ranges import CodeRanges, unpack
+from brevitas_a2q.trace import Trace, evaluating, plain_tensor
 from brevitas_a2q.verify.products import Products
 from brevitas_a2q.verify.simulation import Settings, Simulation, Tally
-from brevitas_a2q.verify.torch_layers import IntegerLayer, evaluating, intercepted, run
+from brevitas_a2q.verify.torch_layers import IntegerLayer, run
 from brevitas_a2q.verify.torch_model import bounded, dot_product_layer
 
 __all__ = ["simulate_model"]
@@ -24,13 +24,14 @@ _ELEMENTS: Final = 1 << 19
 def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulation:
     """Run a model once, in evaluation mode; see :func:`brevitas_a2q.verify.simulate.simulate`."""
     tally = Tally(settings)
-    ranges = CodeRanges(model)
+    trace = Trace(model)
 
     def integer_product(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        codes = bounded(name, layer, x, ranges)
-        whole = IntegerLayer.of(name, layer, codes.scale, weight, bias)
-        adds = dot_product_layer(whole, codes)
-        value, scale = unpack(x).detach(), codes.scale.detach()
+        found, value = bounded(name, layer, x, trace), plain_tensor(x).detach()
+        assert found.codes is not None
+        scale = torch.as_tensor(found.codes.scale, dtype=value.dtype, device=value.device)
+        whole = IntegerLayer.of(name, layer, scale, weight, bias)
+        adds = dot_product_layer(whole, found)
         parts = [_output(whole, adds, part, scale, tally) for part in value.split(_batch_size(layer, value, scale))]
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if layer.return_quant_tensor or layer.output_quant.is_quant_enabled:
@@ -40,7 +41,8 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
             layer._output_size = None  # as the method that this stands in for leaves it
         return output
 
-    with evaluating(model), intercepted(model, integer_product), ranges.tracing():
+    trace.calls = integer_product
+    with evaluating(model), trace.running(inputs):
         outputs = run(model, inputs)
     return tally.result(outputs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,41 @@ def test_bad_files_get_one_line_and_status_2(name: str, tmp_path: Path, capsys: 
 def test_estimating_starts_without_torch() -> None:
     check = "import sys, brevitas_a2q.cli.estimate, brevitas_a2q.hw; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_failure_of_ours_is_one_line_with_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr("brevitas_a2q.cli.parts.emit_json", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["parts", "--json"]) == 3
+    line = one_line_error(capsys)
+    assert "failed with KeyError" in line
+    (details,) = tmp_path.iterdir()
+    assert str(details) in line
+    assert "Traceback" in details.read_text()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_closed_pipe_is_silent(options: list[str]) -> None:
+    command = [sys.executable, "-m", "brevitas_a2q.cli.main", "parts", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
+def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("brevitas_a2q.cli.parts.emit_json", interrupt)
+    assert main(["parts", "--json"]) == 130
+    # The first line is the terminal's, which shows ^C.
+    assert capsys.readouterr().err.split("\n") == ["", "brevitas-a2q: error: interrupted", ""]

@@ -32,3 +32,11 @@ def test_losses_by_name() -> None:
     assert task.loss("l1") is F.l1_loss
     with pytest.raises(ConfigError, match=r"super-resolution: found loss 'ms'.*did you mean 'mse'"):
         task.loss("ms")
+
+
+def test_smoothed_labels_keep_a_tenth_for_all_classes() -> None:
+    scores, label = torch.tensor([[2.0, 0.0, -1.0, 0.5]]), torch.tensor([0])
+    target = torch.tensor([[0.925, 0.025, 0.025, 0.025]])
+    expected = -(target * scores.log_softmax(1)).sum()
+    found = TASKS["classification"].loss("smoothed-cross-entropy")(scores, label)
+    assert found.item() == pytest.approx(expected.item())

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from brevitas_a2q import ir
-from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
+from brevitas_a2q.ir.network import OPAQUE
 
 Build = Callable[..., Any]
 
@@ -102,8 +104,10 @@ def test_declared_ranges_of_the_input(builder: Build) -> None:
     b.model_properties = {INPUT_RANGE: "0.0,1.0"}
     b.node("Conv", b.quant("x", 1 / 64, 8, 1), b.weights(np.ones((3, 2, 1, 1))))
     path = b.save()
+    (layer,) = ir.read(path).dot_product_layers()
+    assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (-128, 127)  # the file's own word counts for nothing
     for declared, expected in ((None, (0, 64)), ((-1.0, 1.0), (-64, 64)), ((-9.0, 9.0), (-128, 127))):
-        (layer,) = ir.read(path, input_range=declared).dot_product_layers()
+        (layer,) = ir.read(path, input_range=declared, assume_input_range=True).dot_product_layers()
         assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == expected
         assert ("inputs in [" in layer.range_source) is (expected != (-128, 127))
 
@@ -223,38 +227,89 @@ def test_weights_with_a_zero_point_count_the_bits_of_their_differences(builder: 
 
 
 @pytest.mark.parametrize(
-    ("where", "rounding", "mode", "read"),
+    ("where", "rounding", "mode", "op"),
     [
-        ("asymmetric", "floor", "nearest", True),
-        ("half_pixel", "round_prefer_floor", "nearest", True),
-        ("half_pixel", "floor", "nearest", False),
-        ("align_corners", "floor", "nearest", False),
-        ("asymmetric", "floor", "linear", False),
+        ("asymmetric", "floor", "nearest", "Upsample"),
+        ("half_pixel", "round_prefer_floor", "nearest", "Upsample"),
+        ("half_pixel", "floor", "nearest", OPAQUE),
+        ("align_corners", "floor", "nearest", OPAQUE),
+        ("asymmetric", "floor", "linear", OPAQUE),
     ],
 )
-def test_resizing(builder: Build, where: str, rounding: str, mode: str, read: bool) -> None:
+def test_resizing(builder: Build, where: str, rounding: str, mode: str, op: str) -> None:
     b = builder()
     scales = b.constant(np.float32([1, 1, 2, 3]))
     options = {"coordinate_transformation_mode": where, "nearest_mode": rounding, "mode": mode}
-    b.node("Conv", b.node("Resize", b.quant("x"), "", scales, **options), b.weights(np.ones((3, 2, 1, 1))))
-    if read:
-        network = ir.read(b.save())
-        assert network.tensors[network.outputs[0]].shape == (1, 3, 8, 12)
-        assert network.nodes[1].op == "Upsample"
-    else:
-        with pytest.raises(OnnxFileError, match="Resize"):
-            ir.read(b.save())
+    resized = b.node("Resize", b.quant("x"), "", scales, **options)
+    b.node("Conv", b.quant(resized), b.weights(np.ones((3, 2, 1, 1))))
+    network = ir.read(b.save())
+    assert network.tensors[network.outputs[0]].shape == (1, 3, 8, 12)
+    assert network.nodes[1].op == op
+    assert (network.tensors[resized].codes is None) is (mode == "linear")
+    assert network.uncovered == ()
 
 
-def test_casts_that_change_values_are_refused(builder: Build) -> None:
-    for scale, to, read in ((0.5, 1, True), (1.0, 7, True), (0.5, 7, False), (1.0, 10, False)):
+def test_casts(builder: Build) -> None:
+    for scale, to, integers in ((0.5, 1, True), (1.0, 7, True), (0.5, 7, True), (1.0, 10, False), (1.0, 2, True)):
         b = builder()
-        b.node("Conv", b.node("Cast", b.quant("x", scale), to=to), b.weights(np.ones((3, 2, 1, 1))))
-        if read:
-            assert ir.read(b.save()).nodes[1].op == "Identity"
-        else:
-            with pytest.raises(OnnxFileError, match="Cast"):
-                ir.read(b.save())
+        cast = b.node("Cast", b.node("Cast", b.quant("x", scale), to=to), to=1)
+        b.node("Conv", b.quant(cast), b.weights(np.ones((3, 2, 1, 1))))
+        network = ir.read(b.save())
+        assert (network.tensors[cast].codes is not None) is integers
+        if (scale, to) == (0.5, 7):  # halves are cut off
+            assert network.tensors[cast].codes.range.hi == 7
+
+
+def test_what_no_rule_states_is_unknown_up_to_the_next_quantizer(builder: Build) -> None:
+    for op, attributes in (("LpNormalization", {}), ("Softmax", {"axis": 1}), ("Relu", {"consumed_inputs": 1})):
+        b = builder()
+        unknown = b.node(op, b.quant("x"), **attributes)
+        b.node("Conv", b.quant(unknown), b.weights(np.ones((3, 2, 1, 1))))
+        network = ir.read(b.save())
+        (layer,) = network.dot_product_layers()
+        assert network.tensors[unknown].codes is None
+        assert int(layer.x_hi.max()) == (2 if op == "Softmax" else 15)
+
+
+def test_layers_without_integers_are_listed_and_the_others_certified(builder: Build) -> None:
+    b = builder()
+    first = b.node("Conv", "x", b.weights(np.ones((3, 2, 1, 1))))
+    second = b.node("Conv", b.quant(first), b.constant(np.ones((3, 3, 1, 1), np.float32)))
+    b.node("Conv", b.quant(second), b.weights(np.ones((2, 3, 1, 1))))
+    network = ir.read(b.save())
+    assert [layer.weights.shape for layer in network.dot_product_layers()] == [(2, 3)]
+    assert network.uncovered == ("n1: float input (input x)", "n3: float weights")
+
+
+def test_declared_types_of_the_input(builder: Build) -> None:
+    for text, low, high in (("UINT8", 0, 255), ("FIXED<16,6>", -(1 << 15), (1 << 15) - 1), ("BIPOLAR", -1, 1)):
+        b = builder()
+        b.node("Conv", "x", b.weights(np.ones((3, 2, 1, 1))))
+        b.types = {"x": text}
+        network = ir.read(b.save())
+        (layer,) = network.dot_product_layers()
+        assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (low, high)
+        assert [(a.accepted, text in a.text) for a in network.assumptions] == [(False, True)]
+        assert ir.read(b.path, assume_input_range=True).assumptions[0].accepted
+        b.types = {}
+        assert ir.read(b.save(), input_type=text.lower()).dot_product_layers()[0].x_hi.max() == high
+
+
+def test_initializers_that_are_inputs_too_are_defaults(builder: Build) -> None:
+    b = builder()
+    b.node("Conv", b.quant("x"), b.weights(np.ones((3, 2, 1, 1))))
+    path = b.save()
+    model = onnx.load(path)
+    name = model.graph.node[0].input[3]
+    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
+    onnx.save(model, path)
+    (assumption,) = ir.read(path).assumptions
+    assert name in assumption.text
+    assert not assumption.accepted
+    assert ir.read(path, assume_defaults=True).assumptions[0].accepted
+    model.ir_version = 3  # where every initializer had to be an input
+    onnx.save(model, path)
+    assert ir.read(path).assumptions == ()
 
 
 def test_exact_ranges_of_sums(builder: Build) -> None:

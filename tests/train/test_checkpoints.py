@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from brevitas_a2q.data import load_digits
-from brevitas_a2q.errors import DataError
+from brevitas_a2q.errors import DataError, ExportError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.train.checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_checkpoint
 from brevitas_a2q.train.model_state import model_tensors
@@ -154,6 +155,40 @@ def test_tensors_of_another_epoch_are_not_taken(tmp_path: Path) -> None:
         latest_checkpoint(tmp_path / "next")
 
 
+@pytest.mark.parametrize(("old", "new"), [('"lr": 0.', '"lr": 1.'), ('"step": 0', '"step": 1'), ("0.7", "0.8")])
+def test_a_changed_digit_is_told(old: str, new: str, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, EPOCHS, *trainer())
+    path = tmp_path / "quantized-00001" / "state.json"
+    text = path.read_text()
+    changed = text.replace(old, new, 1) if old in text else text.replace("0.1", "0.2", 1)
+    assert changed != text
+    path.write_text(changed)
+    with pytest.raises(DataError, match=r"state\.json was changed.*delete .* to start the run again"):
+        latest_checkpoint(tmp_path)
+
+
+def test_other_white_space_is_no_damage(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, EPOCHS, *trainer())
+    path = tmp_path / "quantized-00001" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert read(tmp_path).curve == tuple(EPOCHS)
+
+
+def test_what_cannot_be_written_is_one_error_and_the_last_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, EPOCHS[:1], *trainer())
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("brevitas_a2q.train.checkpoints.save_file", full)
+    with pytest.raises(ExportError, match=r"quantized-00001: cannot be written \(.*No space left.*make room"):
+        save_checkpoint(tmp_path, EPOCHS, *trainer())
+    assert [path.name for path in tmp_path.iterdir()] == ["float-00001"]
+    assert read(tmp_path).phase == "float"
+
+
 @pytest.mark.parametrize("changes", [{"attributes": None}, {"curve": []}, {"epoch": None}, {"schedule": None}])
 def test_a_state_with_less_in_it_is_told(changes: dict[str, object], tmp_path: Path) -> None:
     save_checkpoint(tmp_path, EPOCHS, *trainer())
@@ -168,7 +203,7 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, EPOCHS, *trainer())
     path = tmp_path / "quantized-00001" / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(DataError, match="found format 99; expected 1"):
+    with pytest.raises(DataError, match="found format 99; expected 2"):
         latest_checkpoint(tmp_path)
 
 

@@ -78,6 +78,21 @@ def test_an_estimate_that_is_refused_leaves_its_reason(tmp_path: Path) -> None:
     assert outcome.qonnx == NETWORK
 
 
+@pytest.mark.parametrize("step", ["estimate", "export_qonnx"])
+def test_a_step_that_fails_as_nobody_foresaw_loses_nothing(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("bad allocation")
+
+    monkeypatch.setattr(f"brevitas_a2q.train.finish.{step}", fail)
+    outcome = finish(network(), config(), Images(), tmp_path)
+    reason = outcome.estimate_reason if step == "estimate" else outcome.qonnx_reason
+    assert reason == "failed with MemoryError: bad allocation"
+    assert outcome.certificate["holds"]
+    assert json.loads((tmp_path / OUTCOME).read_text())["sparsity"] == outcome.sparsity
+
+
 def test_no_estimate_is_made_unasked(tmp_path: Path) -> None:
     outcome = finish(network("none"), RunConfig(), Images(), tmp_path)
     assert (outcome.estimate, outcome.estimate_reason) == (None, "none was asked for")

@@ -54,6 +54,27 @@ def test_a_folder_in_which_no_epoch_has_ended_is_free(tmp_path: Path) -> None:
     assert read_config(tmp_path).seed == 4
 
 
+@pytest.mark.parametrize("name", ["network.onnx", "certificate.json", "float.safetensors"])
+def test_other_peoples_folders_stay_as_they_are(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match=f"found {name} of something else"):
+        claim(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_other_files_are_nobodys_business(tmp_path: Path) -> None:
+    (tmp_path / "cfg.yaml").write_text("seed: 3")
+    claim(tmp_path, CONFIG)
+    assert (tmp_path / "cfg.yaml").read_text() == "seed: 3"
+
+
+def test_other_peoples_configurations_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match="mine"):
+        claim(tmp_path, CONFIG)
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'
+
+
 def test_a_result_belongs_to_its_configuration_without_checkpoints_too(tmp_path: Path) -> None:
     claim(tmp_path, CONFIG)
     (tmp_path / "result.json").write_text("{}")

@@ -206,7 +206,7 @@ def test_curves_for_tensorboard_have_each_epoch_once(short: RunConfig, tmp_path:
 
 
 def test_without_tensorboard_there_is_a_note(short: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     said: list[str] = []
     run(brief(short, quant=None), tmp_path, report=said.append)
     assert any("pip install brevitas_a2q[train]" in line for line in said)

@@ -13,8 +13,10 @@ import pytest
 
 from brevitas_a2q.errors import CertificateError
 from brevitas_a2q.ir.dot_product import DotProductLayer
+from brevitas_a2q.ir.network import Assumption
+from brevitas_a2q.verify.agreement import differences
 from brevitas_a2q.verify.certificate import Certificate, certify_layers
-from brevitas_a2q.verify.document import certificate_json, differences
+from brevitas_a2q.verify.document import certificate_json, digest
 
 
 def layer(name: str = "conv", **options: Any) -> DotProductLayer:
@@ -63,8 +65,53 @@ def test_hash_is_the_documented_one() -> None:
 def test_a_certificate_that_contradicts_itself_is_refused(change: Callable[[Any], None]) -> None:
     tampered = json.loads(json.dumps(document()))
     change(tampered)
+    with pytest.raises(CertificateError, match="was changed after it was written"):
+        Certificate.from_json(tampered)
+    tampered["sha256"] = digest(tampered)  # a forger's
     with pytest.raises(CertificateError, match="contradicts itself"):
         Certificate.from_json(tampered)
+
+
+def forged(change: Callable[[Any], None]) -> Certificate:
+    """A certificate whose fields were changed, with a digest that fits."""
+    document_ = json.loads(json.dumps(document()))
+    change(document_["layers"][0])
+    return Certificate.from_json({**document_, "sha256": digest(document_)})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda d: d.update(op="MatMul"), "the operator"),
+        (lambda d: d.update(inputs=4), "the number of products"),
+        (lambda d: d.update(weight_bit_width=1), "the weights' width"),
+        (lambda d: d.update(data_type_bit_width=2), "the width by type"),
+        (lambda d: d.update(weights_bit_width=2), "the width by weights"),
+        (lambda d: d["input_range"].update(upper=1), "leave the certified range"),
+        (lambda d: d["input_range"].update(bit_width=1), "the width by type"),
+        (lambda d: d["worst_witness"].update(upper=[1, 2]), "no input of the layer"),
+        (lambda d: d["worst_witness"].update(upper=[15, 0, 14]), "witness reaches"),
+        (lambda d: d["worst_witness"].update(lower=[0, 16, 0]), "no input of the layer"),
+    ],
+)
+def test_forged_claims_are_named(change: Callable[[Any], None], sentence: str) -> None:
+    (found,) = differences(forged(change), certify_layers([layer()]))[:1]
+    assert sentence in found
+
+
+@pytest.mark.parametrize(("field", "value"), [("upper", []), ("bit_width", "4"), ("signed", 0), ("source", 1)])
+def test_fields_of_other_types_are_refused(field: str, value: Any) -> None:
+    with pytest.raises(CertificateError, match="cannot be read"):
+        forged(lambda d: d["input_range"].update({field: value}))
+
+
+def test_assumptions_decide_until_they_are_accepted() -> None:
+    claim, accepted = Assumption("inputs are small", False), Assumption("inputs are small", True)
+    assert not certify_layers([layer()], (), [claim]).holds
+    assert certify_layers([layer()], (), [accepted]).holds
+    assert certify_layers([layer(accumulator_bit_width=None)], (), [claim]).holds
+    certificate = certify_layers([layer()], (), [claim])
+    assert Certificate.from_json(certificate.to_json()) == certificate
 
 
 @pytest.mark.parametrize(
@@ -94,7 +141,9 @@ def test_narrower_inputs_keep_a_claim_and_wider_ones_break_it() -> None:
     claimed = certify_layers([layer()])
     assert differences(claimed, certify_layers([layer_with_inputs(14)])) == ()
     broken = differences(claimed, certify_layers([layer_with_inputs(16)]))
-    assert broken == ("layer conv: its sums leave the certified range (its inputs are [0, 16], certified [0, 15])",)
+    assert broken == (
+        "layer conv: its sums or inputs leave the certified range (its inputs are [0, 16], certified [0, 15])",
+    )
 
 
 def layer_with_inputs(high: int) -> DotProductLayer:

@@ -33,11 +33,8 @@ def overflows(certified: LayerCertificate, inputs: Any, bits: int, overflow: Any
     layer = certified.layer
     assert layer is not None
     bias = None if layer.bias is None else torch.from_numpy(layer.bias.copy())
-    bounds = IntRange(min(certified.sums.lower), max(certified.sums.upper)).with_zero()
     products = Products(torch.from_numpy(layer.weights.copy()))
-    # Wider bounds than certified, so that nothing is taken for granted.
-    wide = IntRange(2 * bounds.lo - 1, 2 * bounds.hi + 1)
-    return accumulate(products, torch.from_numpy(inputs), bias, wide, Accumulators(bits, overflow, order))[1]
+    return accumulate(products, torch.from_numpy(inputs), bias, Accumulators(bits, overflow, order))[1]
 
 
 def check_guarantee(layers: Sequence[DotProductLayer]) -> None:

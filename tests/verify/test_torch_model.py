@@ -112,9 +112,9 @@ def quantized(layer: nn.Module) -> nn.Module:
     return nn.Sequential(qnn.QuantIdentity(return_quant_tensor=True), layer)
 
 
-class Halved(nn.Module):
+class Squashed(nn.Module):
     def forward(self, x: Any) -> Any:
-        return x.set(value=x.value * 0.3)
+        return x.set(value=torch.sigmoid(x.value))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class Halved(nn.Module):
         (nn.Sequential(qnn.QuantLinear(4, 4, bias=False)), "layer 0: found an input whose integers cannot be bounded"),
         (quantized(qnn.QuantLinear(4, 4, bias=False, weight_quant=None)), "layer 1: its weights are not integers"),
         (
-            nn.Sequential(qnn.QuantIdentity(return_quant_tensor=True), Halved(), qnn.QuantLinear(4, 4, bias=False)),
+            nn.Sequential(qnn.QuantIdentity(return_quant_tensor=True), Squashed(), qnn.QuantLinear(4, 4, bias=False)),
             "layer 2: found an input whose integers cannot be bounded.*QuantIdentity",
         ),
     ],

@@ -1,30 +1,56 @@
-"""What a rule is given: one node and what is known of its inputs."""
+"""What a rule is given: one node and what is known of its inputs; and what it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from math import prod
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.ir.network import Node
+from brevitas_a2q.ir.network import OPAQUE, Node
 from brevitas_a2q.ir.onnx_file import MAX_ELEMENTS, MAX_RANK
-from brevitas_a2q.ir.tensor import MAX_ANNOTATION, Codes, FloatArray, Tensor, compact
+from brevitas_a2q.ir.tensor import FLOAT32, Tensor
+from brevitas_a2q.ranges import Value
+from brevitas_a2q.ranges.annotation import MAX_ANNOTATION
 
-_Value = TypeVar("_Value", int, float, str, tuple[int, ...])
+_Attribute = TypeVar("_Attribute", int, float, str, tuple[int, ...])
 
-__all__ = ["Call", "Rule", "align", "align_full", "broadcast"]
+__all__ = ["Call", "Result", "Rule", "Unstated", "opaque"]
+
+Result = tuple[Node, tuple[Value, ...]]
+
+_REAL: Final = ("float32", "float64")
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Unstated(Exception):  # noqa: N818  # not an error: what follows is unknown, and the file is read on
+    """A form of an operator that no rule states; its outputs are unknown."""
+
+
+def opaque(node: Node, reason: str, opset: int, domain: str = "") -> Node:
+    """A node as the file has it, for what the integer network has no word for."""
+    attributes = {
+        "op": node.op,
+        "domain": domain,
+        "opset": opset,
+        "reason": reason,
+        "attributes": {key: value for key, value in node.attributes.items() if not key.startswith("@")},
+    }
+    return replace(node, op=OPAQUE, attributes=attributes)
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A node with its input tensors; a rule returns the node as normalised, and its output tensors."""
+    """A node with its input tensors; a rule returns the node as normalised, and the values of its outputs."""
 
     node: Node
     inputs: tuple[Tensor | None, ...]
+    opset: int
 
     def error(self, message: str, *, expected: str | None = None, remedy: str | None = None) -> OnnxFileError:
         """An error that names the node."""
@@ -37,11 +63,20 @@ class Call:
             raise self.error(f"has no input {index}", expected="a complete node")
         return found
 
-    def stream(self, rank: int | None = None) -> Tensor:
-        """Input 0, of at least this rank (at least 1)."""
-        x = self.tensor(0)
-        if len(x.shape) < (rank or 1):
-            raise self.error(f"found an input of shape {x.shape}", expected=f"at least {rank or 1} dimensions")
+    def stream(self, rank: int = 0, index: int = 0) -> Tensor:
+        """An input of at least this rank, of real numbers in single or double precision."""
+        x = self.numbers(rank, index)
+        if x.element.name not in _REAL:
+            raise Unstated(f"arithmetic on elements of type {x.element}")
+        return x
+
+    def numbers(self, rank: int = 0, index: int = 0) -> Tensor:
+        """An input of at least this rank, of real numbers or integers in any precision."""
+        x = self.tensor(index)
+        if len(x.shape) < rank:
+            raise self.error(f"found an input of shape {x.shape}", expected=f"at least {rank} dimensions")
+        if x.element.kind not in "fiu":
+            raise Unstated(f"arithmetic on elements of type {x.element}")
         return x
 
     def optional(self, index: int) -> Tensor | None:
@@ -51,9 +86,9 @@ class Call:
     def constant(self, index: int, what: str) -> npt.NDArray[Any]:
         """The value of an input that must be constant."""
         tensor = self.tensor(index)
-        if tensor.value is None:
-            raise self.error(f"found a {what} that is computed from the input", expected=f"a constant {what}")
-        return tensor.value
+        if tensor.number is None:
+            raise Unstated(f"a {what} that is no constant")
+        return tensor.number
 
     def integers(self, index: int, what: str) -> list[int]:
         """A constant vector of integers (a shape, pads, axes)."""
@@ -62,7 +97,7 @@ class Call:
             raise self.error(f"found {value.size} values of type {value.dtype} as {what}", expected="a few integers")
         return [int(v) for v in value.reshape(-1)]
 
-    def attribute(self, name: str, like: _Value, *, required: bool = False) -> _Value:
+    def attribute(self, name: str, like: _Attribute, *, required: bool = False) -> _Attribute:
         """An attribute of the type of ``like``, which is also its default unless it is required."""
         value = self.node.attributes.get(name)
         if value is None:
@@ -83,9 +118,11 @@ class Call:
             )
         return value
 
-    def axes(self) -> list[int]:
-        """Axes given as input 1 (later opsets) or as an attribute."""
-        return self.integers(1, "axes") if self.optional(1) is not None else list(self.attribute("axes", ()))
+    def axes(self) -> list[int] | None:
+        """Axes given as input 1 (later opsets) or as an attribute; None: none are given."""
+        if self.optional(1) is not None:
+            return self.integers(1, "axes")
+        return list(self.attribute("axes", ())) if "axes" in self.node.attributes else None
 
     def axis(self, axis: int, rank: int) -> int:
         """An axis counted from the front."""
@@ -94,79 +131,32 @@ class Call:
         return axis % rank
 
     def check_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The output's shape, if it is neither empty nor absurdly large."""
-        if any(size < 1 for size in shape) or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS or len(shape) > MAX_RANK:
-            raise self.error(f"found an output of shape {shape}", expected=f"1 to {MAX_ELEMENTS} elements")
+        """The output's shape, if it is neither empty nor absurdly large; of constants, if it is not large."""
+        constants = [t.size for t in self.inputs if t is not None]
+        is_constant = all(t.number is not None for t in self.inputs if t is not None)
+        limit = max([MAX_ANNOTATION, *constants]) if is_constant else MAX_ELEMENTS
+        if any(size < 1 for size in shape) or prod(shape) > limit or len(shape) > MAX_RANK:
+            raise self.error(f"found an output of shape {shape}", expected=f"1 to {limit} elements")
         return shape
 
-    def check_annotation(self, *annotations: npt.NDArray[Any]) -> None:
-        """Refuse annotations that together would vary over too many elements to be held in memory."""
-        shapes = [annotation.shape for annotation in annotations]
-        if int(np.prod(broadcast(self, *shapes), dtype=object)) > MAX_ANNOTATION:
-            raise self.error("combines constants that vary over too many elements", expected="constants per channel")
-
-    def done(self, output: Tensor, **attributes: Any) -> tuple[Node, tuple[Tensor, ...]]:
-        """The rule's result; keyword arguments replace or add attributes."""
-        node = replace(self.node, attributes={**self.node.attributes, **attributes}) if attributes else self.node
-        return node, (output,)
-
-    def of_codes(self, shape: tuple[int, ...], codes: Codes) -> Tensor:
-        """The output as integers, annotations compacted."""
-        rank = len(shape)
-        with np.errstate(all="ignore"):
-            reach = np.abs(np.concatenate([end.reshape(-1) for end in codes.interval()])).max()
-        if not reach <= np.finfo(np.float32).max:
-            raise self.error("computes values beyond float32", expected="finite values", remedy="check the scales")
-        return Tensor.of_codes(
-            self.node.output,
-            self.check_shape(shape),
-            replace(
-                codes,
-                scale=align(codes.scale, rank),
-                lo=align(codes.lo, rank),
-                hi=align(codes.hi, rank),
-                zero_point=align(codes.zero_point, rank),
-            ),
+    def done(
+        self, *outputs: Value, op: str | None = None, inputs: int | None = None, attributes: Mapping[str, Any] = _NONE
+    ) -> Result:
+        """The node in the integer network's words, with exactly these attributes, and its outputs."""
+        node = self.node
+        names = node.inputs if inputs is None else node.inputs[:inputs]
+        plain = replace(
+            node, op=op or node.op, inputs=names, outputs=node.outputs[: len(outputs)], attributes=dict(attributes)
         )
+        return plain, outputs
 
-    def of_interval(self, shape: tuple[int, ...], lo: FloatArray, hi: FloatArray) -> Tensor:
-        """The output as real values between two ends, in either order."""
-        with np.errstate(all="ignore"):
-            lo, hi = np.minimum(lo, hi), np.maximum(lo, hi)
-        if not (np.isfinite(lo).all() and np.isfinite(hi).all()):
-            raise self.error("computes values that are not finite", expected="finite constants", remedy="check them")
-        return Tensor(self.node.output, self.check_shape(shape), align(lo, len(shape)), align(hi, len(shape)))
+    def island(self, *outputs: Value, reason: str = "real arithmetic") -> Result:
+        """The node as the file has it: what it makes is known, but the integer network has no word for it."""
+        return opaque(self.node, reason, self.opset), outputs
 
-    def annotate(self, x: Tensor, shape: tuple[int, ...], change: Callable[[Any, Any], Any]) -> Tensor:
-        """The output of an operation that moves elements: ``change(annotation, reduction)`` for each annotation."""
-        if x.codes is None:
-            return self.of_interval(shape, change(x.lo, np.min), change(x.hi, np.max))
-        c = x.codes
-        scale, zero_point = change(c.scale, None), change(c.zero_point, None)
-        if scale is None or zero_point is None:  # elements of different scales meet: no integers behind them any more
-            return self.of_interval(shape, change(x.lo, np.min), change(x.hi, np.max))
-        lo, hi = change(c.lo, np.min), change(c.hi, np.max)
-        return self.of_codes(shape, replace(c, scale=scale, zero_point=zero_point, lo=lo, hi=hi))
+    def result_type(self) -> np.dtype[Any]:
+        """Element type of the output where it is the input's."""
+        return next((t.element for t in self.inputs if t is not None), FLOAT32)
 
 
-Rule = Callable[[Call], tuple[Node, tuple[Tensor, ...]]]
-
-
-def align(array: npt.NDArray[Any], rank: int) -> npt.NDArray[Any]:
-    """An annotation with no axis longer than it needs: 0-dimensional, or of the tensor's rank."""
-    array = np.asarray(array)
-    array = compact(array.reshape((1,) * (rank - array.ndim) + array.shape) if array.ndim < rank else array)
-    return array.reshape(()) if array.size == 1 else array
-
-
-def align_full(array: npt.NDArray[Any], rank: int) -> npt.NDArray[Any]:
-    """An annotation of the tensor's full rank, its axes of length 1 where it does not vary."""
-    return array.reshape((1,) * rank) if array.ndim == 0 else array
-
-
-def broadcast(call: Call, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that shapes broadcast to."""
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError as error:
-        raise call.error(f"found shapes {shapes}", expected="shapes that broadcast") from error
+Rule = Callable[[Call], Result]

@@ -1,45 +1,32 @@
-"""Pools: maxima keep the integers of their input; averages are integer sums at a smaller scale."""
+"""Pools and reductions: maxima keep the integers of their input; averages are integer sums at a smaller scale."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.ir.datatypes import IntType
-from brevitas_a2q.ir.network import Node
-from brevitas_a2q.ir.rules.call import Call, align_full
-from brevitas_a2q.ir.rules.windows import read_window
-from brevitas_a2q.ir.tensor import Codes, Tensor
+from brevitas_a2q.ir.rules.call import Call, Result, Unstated
+from brevitas_a2q.ir.rules.windows import read_window, window_attributes
+from brevitas_a2q.ir.tensor import Tensor
+from brevitas_a2q.ranges import Codes, Value, table
 
-__all__ = ["average_pool", "global_average_pool", "global_max_pool", "max_pool", "reduce_mean"]
-
-Result = tuple[Node, tuple[Tensor, ...]]
-
-
-def _over_image(annotation: Any, reduction: Any) -> Any:
-    """An annotation that says the same of every pixel."""
-    if annotation.ndim == 0:
-        return annotation
-    axes = tuple(range(2, annotation.ndim))
-    if reduction is None:
-        first = annotation[(slice(None), slice(None)) + (slice(0, 1),) * len(axes)]
-        return first if (annotation == first).all() else None
-    return reduction(annotation, axis=axes, keepdims=True)
+__all__ = ["average_pool", "global_average_pool", "global_max_pool", "max_pool", "reduction"]
 
 
 def max_pool(call: Call) -> Result:
-    """MaxPool; padding never wins, as in ONNX."""
+    """MaxPool; padding never wins, as in ONNX. Its second output is a place in the input."""
     x = call.stream(3)
     kernel = call.sizes("kernel_shape", (1,) * (len(x.shape) - 2), required=True)
-    window = read_window(call, kernel, x.shape[2:])
     ceil_mode = bool(call.attribute("ceil_mode", 0))
-    shape = (*x.shape[:2], *window.output_size(x.shape[2:], ceil_mode))
-    node = replace(call.node, outputs=call.node.outputs[:1], attributes={**window.attributes, "ceil_mode": ceil_mode})
-    return node, (call.annotate(x, call.check_shape(shape), _over_image),)
+    window = read_window(call, kernel, x.shape[2:], ceil_mode)
+    result = table.max_pool(x, window)
+    places = Codes.plain(np.ones(()), np.zeros((), np.int64), np.asarray(prod(x.shape) - 1))
+    indices = Tensor.named("", Value.of_codes(result.shape, places, "an index"), np.dtype(np.int64))
+    if len(call.node.outputs) > 1:
+        return call.island(result, indices, reason="places of maxima")
+    return call.done(result, attributes={**window_attributes(window), "ceil_mode": ceil_mode})
 
 
 def global_max_pool(call: Call) -> Result:
@@ -53,59 +40,38 @@ def average_pool(call: Call) -> Result:
     """AveragePool: the integer sum of the window, at the scale divided by the window's size."""
     x = call.stream(3)
     kernel = call.sizes("kernel_shape", (1,) * (len(x.shape) - 2), required=True)
-    window = read_window(call, kernel, x.shape[2:])
-    padded = any(window.pads)
-    if padded and not call.attribute("count_include_pad", 0):
-        raise call.error(
-            "found an average that leaves padding out",
-            expected="count_include_pad=1 or no padding",
-            remedy="pad before",
-        )
-    if call.attribute("ceil_mode", 0):
-        rank = len(kernel)
-        free = [x.shape[2 + d] + window.pads[d] + window.pads[d + rank] - kernel[d] for d in range(rank)]
-        if any(free[d] % window.strides[d] for d in range(rank)):
-            raise call.error("found ceil_mode with windows that overhang", expected="windows that fit")
-    if kernel == x.shape[2:] and not padded:
-        return global_average_pool(call)
-    shape = (*x.shape[:2], *window.output_size(x.shape[2:]))
-    node = replace(call.node, attributes=window.attributes)
-    return node, (_mean(call, x, call.check_shape(shape), prod(kernel), padded),)
+    window = read_window(call, kernel, x.shape[2:], bool(call.attribute("ceil_mode", 0)))
+    include = bool(call.attribute("count_include_pad", 0))
+    size = x.shape[2:]
+    if kernel == size and not window.padded and not window.overhangs(size):
+        return global_average_pool(replace(call, node=replace(call.node, attributes={})))
+    result = table.average_pool(x, window, count_include_pad=include)
+    if window.overhangs(size) or (window.padded and not include):
+        return call.island(result, reason="windows of several sizes")
+    if window.dilation != (1,) * len(kernel):
+        return call.island(result, reason="an average of spread elements")
+    return call.done(result, attributes=window_attributes(window))
 
 
 def global_average_pool(call: Call) -> Result:
     """GlobalAveragePool: the sum over all pixels, at the scale divided by their number."""
     x = call.stream(3)
-    shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
-    node = replace(call.node, op="GlobalAveragePool", inputs=(x.name,), attributes={})
-    return node, (_mean(call, x, shape, prod(x.shape[2:]), padded=False),)
+    return call.done(table.mean(x, range(2, len(x.shape))), op="GlobalAveragePool", inputs=1)
 
 
-def reduce_mean(call: Call) -> Result:
-    """ReduceMean over all spatial axes, with or without keeping them."""
-    x = call.stream(3)
+def reduction(call: Call) -> Result:
+    """ReduceMean, ReduceSum, ReduceMax, ReduceMin over constant axes."""
+    x, op = call.stream(), call.node.op
     rank = len(x.shape)
     axes = call.axes()
-    if sorted(call.axis(a, rank) for a in axes) != list(range(2, rank)):
-        raise call.error(f"found a mean over axes {axes}", expected="a mean over all spatial axes")
-    node, (kept,) = global_average_pool(call)
-    if call.attribute("keepdims", 1):
-        return node, (kept,)
-    pooled = replace(node, attributes={"keepdims": 0})
-    return pooled, (call.annotate(kept, x.shape[:2], lambda a, _: a if a.ndim == 0 else a.reshape(a.shape[:2])),)
-
-
-def _mean(call: Call, x: Tensor, shape: tuple[int, ...], count: int, padded: bool) -> Tensor:
-    rank = len(x.shape)
-    ends = [_over_image(align_full(end, rank), reduce) for end, reduce in ((x.lo, np.min), (x.hi, np.max))]
-    codes = x.codes
-    scale = None if codes is None else _over_image(align_full(codes.scale, rank), None)
-    if codes is None or scale is None:
-        lo, hi = (np.minimum(ends[0], 0), np.maximum(ends[1], 0)) if padded else ends
-        return call.of_interval(shape, lo, hi)
-    lo, hi = _over_image(align_full(codes.lo, rank), np.min), _over_image(align_full(codes.hi, rank), np.max)
-    if padded:
-        lo, hi = np.minimum(lo, 0), np.maximum(hi, 0)
-    lo, hi = lo * count, hi * count
-    dtype = IntType.smallest(IntRange(int(lo.min()), int(hi.max())))
-    return call.of_codes(shape, Codes(scale / count, lo, hi, dtype, np.zeros((), np.int64)))
+    keep = bool(call.attribute("keepdims", 1))
+    if not axes:
+        if call.attribute("noop_with_empty_axes", 0):
+            raise Unstated("a reduction over no axes")
+        axes = list(range(rank))
+    places = tuple(sorted(call.axis(a, rank) for a in axes))
+    operation = {"ReduceMean": table.mean, "ReduceSum": table.total}.get(op, table.extremum_along)
+    result = operation(x, places, keep)
+    if op == "ReduceMean" and rank >= 3 and places == tuple(range(2, rank)):
+        return call.done(result, op="GlobalAveragePool", inputs=1, attributes={} if keep else {"keepdims": 0})
+    return call.island(result, reason="a reduction")

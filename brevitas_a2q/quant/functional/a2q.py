@@ -6,15 +6,12 @@ from the exact budget (``brevitas_a2q.quant.functional.budget``), never below th
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.numeric import recover_codes, summed_like
-from brevitas_a2q.quant.functional.ops import normalize, normalize_gradients
+from brevitas_a2q.quant.functional.numeric import recover_codes
+from brevitas_a2q.quant.functional.ops import normalize
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
 __all__ = ["a2q_codes", "a2q_quantize", "log2_norm_cap", "normalized_quantize"]
@@ -34,26 +31,6 @@ def log2_norm_cap(scale: Tensor, budget: Budget, centred: bool = False) -> Tenso
     return torch.log2(scale) + torch.log2(budget.norm_cap(centred).to(scale.dtype))
 
 
-class _A2Q(torch.autograd.Function):
-    """Forward and backward of A2Q and A2Q+ in one node: rounding and clipping pass gradients straight through."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
-    ) -> Tensor:
-        out, codes, columns = normalize(weight, scale, norm, budget, q_min, q_max, centred)
-        ctx.save_for_backward(weight, scale, norm, codes, columns)
-        ctx.centred = centred
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        weight, scale, norm, codes, columns = ctx.saved_tensors
-        for_weight, for_scale, for_norm = normalize_gradients(grad, weight, scale, codes, columns, ctx.centred)
-        return for_weight, summed_like(for_scale, scale), summed_like(for_norm, norm), None, None, None, None
-
-
 def normalized_quantize(
     weight: Tensor,
     scale: Tensor,
@@ -68,7 +45,8 @@ def normalized_quantize(
 
     def quantize(part: Tensor, step: Tensor, limits: Budget, log2_norm: Tensor) -> Tensor:
         has_room = part.shape.numel() > part.shape[0]  # one weight has none for centring
-        out: Tensor = _A2Q.apply(part, step, log2_norm, limits, int(q_min), int(q_max), centred and has_room)
+        how = int(q_min), int(q_max), centred and has_room
+        out: Tensor = normalize(part, step, log2_norm, limits, *how)[0]
         return out
 
     return in_tiles(quantize, weight, scale, budget, tile, norm)

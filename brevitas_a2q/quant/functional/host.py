@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional.budget import Budget
+from brevitas_a2q.quant.functional.memory import line
 from brevitas_a2q.quant.functional.numeric import (
     compute_dtype,
     dequantize,
@@ -25,64 +24,79 @@ from brevitas_a2q.quant.functional.numeric import (
 )
 from brevitas_a2q.quant.kernels.normalization import normalization_gradients, normalize_rows
 from brevitas_a2q.quant.kernels.projection import project_rows, projection_gradients
+from brevitas_a2q.quant.kernels.threads import in_parts, parts_of
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
-_WORTH_A_THREAD = 1 << 17  # weights
-
-
-def _array(tensor: Tensor, dtype: torch.dtype) -> Any:
-    if tensor.dtype != dtype or not tensor.is_contiguous():
-        tensor = tensor.to(dtype).contiguous()
-    return tensor.detach().numpy()
-
-
-def _rows(tensor: Tensor, dtype: torch.dtype) -> Any:
-    return _array(tensor, dtype).reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
-
 
 def _column(tensor: Tensor, dtype: torch.dtype) -> Any:
-    return _array(tensor, dtype).reshape(-1)
+    return line(tensor.detach().to(dtype).contiguous())
+
+
+def _taps(weight: Tensor) -> int | None:
+    """How rows lie in memory: 1 for contiguous ones, the number of taps where these are outermost, None otherwise."""
+    if weight.is_contiguous():
+        return 1
+    inputs, size = weight.shape[1], weight.shape.numel() // len(weight)
+    dense = weight.stride()[:2] == (size, 1) and weight.movedim(1, -1).is_contiguous()
+    return size // inputs if dense else None
+
+
+def _lying(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """The tensor, copied unless it is of this type and its rows lie together; and their taps."""
+    taps = _taps(weight)
+    if weight.dtype == dtype and taps is not None:
+        return weight, taps
+    return weight.detach().to(dtype).contiguous(), 1
+
+
+def _rows(tensor: Tensor) -> Any:
+    """Rows of a tensor as they lie in memory; of its own type."""
+    return line(tensor).reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
+
+
+def _rows_like(tensor: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Any:
+    """Rows of a tensor in the order in which those of another lie, in its type or the one given."""
+    dtype = like.dtype if dtype is None else dtype
+    if tensor.dtype != dtype or tensor.stride() != like.stride():
+        tensor = torch.empty_like(like, dtype=dtype).copy_(tensor.view(like.shape))
+    return _rows(tensor)
 
 
 def _run(kernel: Callable[..., None], w: Any, *others: Any) -> None:
-    """Run a kernel over the rows of ``w``: many at a time, where there are many weights and torch may use threads."""
-    threads = min(torch.get_num_threads(), w.size // _WORTH_A_THREAD)
-    if threads < 2:
-        kernel(w, *others)
-        return
+    """Run a kernel over the rows of ``w``, many at a time."""
 
-    def part(value: Any, block: slice) -> Any:
-        return value[block] if isinstance(value, np.ndarray) and len(value) == len(w) else value
+    def part(value: Any, first: int, last: int) -> Any:
+        return value[first:last] if isinstance(value, np.ndarray) and len(value) == len(w) else value
 
-    blocks = [slice(*ends) for ends in pairwise(len(w) * n // threads for n in range(threads + 1))]
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(kernel, *(part(value, block) for value in (w, *others))) for block in blocks]
-    for job in jobs:
-        job.result()
+    arguments = (w, *others)
+    in_parts(kernel, [tuple(part(value, *ends) for value in arguments) for ends in parts_of(len(w), w.size)])
 
 
 def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
     """Nearest integers within code limits and budget.
 
     Returns:
-        ``q * s``, shape and dtype of ``weight``; ``q``, int16, ``(C, K)``; and for each row the normals of up to two
-        constraints that bind, ``(C, 4)``: coefficients of ``S+`` and ``S-``, zero where nothing binds.
+        ``q * s``, shape, layout and dtype of ``weight``; ``q``, int16, of the same shape and layout; and for each row
+        the normals of up to two constraints that bind, ``(C, 4)``: coefficients of ``S+`` and ``S-``, zero where
+        nothing binds.
     """
     dtype = compute_dtype(weight.dtype)
     direct = weight.dtype == scale.dtype == dtype
     # Types of 16 bits divide as they are, so that where nothing binds they round as in other quantizers.
-    rows = weight if direct else weight.flatten(1) / safe_scale(scale.reshape(-1, 1))
-    w, s = _rows(rows, dtype), _column(scale if direct else torch.ones(1), dtype)
-    codes, out, normals = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 4), w.dtype)
-    limits = budget.arrays
-    _run(project_rows, w, s, *limits, q_min, q_max, largest_product(dtype), codes, out, normals)
-    result, integers = torch.from_numpy(out), torch.from_numpy(codes)
-    if not direct:
-        column = scale.reshape(-1, 1)
-        integers = keep_finite(integers, column, weight.dtype)
-        result, integers = dequantize(integers, column, weight.dtype, max(q_max, -q_min))
-    return result.view(weight.shape), integers, torch.from_numpy(normals)
+    values = weight if direct else (weight.flatten(1) / safe_scale(scale.reshape(-1, 1))).view(weight.shape)
+    values, taps = _lying(values, dtype)
+    s = _column(scale if direct else torch.ones(1), dtype)
+    out, codes = torch.empty_like(values), torch.empty_like(values, dtype=torch.int16)
+    normals = values.new_empty(len(values), 4)
+    limits = *budget.arrays, q_min, q_max, largest_product(dtype), taps
+    _run(project_rows, _rows(values), s, *limits, _rows(codes), _rows(out), _rows(normals))
+    if direct:
+        return out, codes, normals
+    column = scale.reshape(-1, *[1] * (weight.dim() - 1))
+    codes = keep_finite(codes, column, weight.dtype)
+    out, codes = dequantize(codes, column, weight.dtype, max(q_max, -q_min))
+    return out, codes, normals
 
 
 def project_gradients(
@@ -90,19 +104,19 @@ def project_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of :func:`project` with respect to weight and each row's scale; the latter ``(C,)``."""
     dtype = compute_dtype(weight.dtype)
-    w = _rows(weight, dtype)
-    for_weight, for_scale = np.empty_like(w), np.empty(len(w), w.dtype)
+    values, _ = _lying(weight, dtype)
+    for_weight, for_scale = torch.empty_like(values), values.new_empty(len(values))
     _run(
         projection_gradients,
-        w,
-        _rows(grad, dtype),
+        _rows(values),
+        _rows_like(grad, values),
         _column(scale, dtype),
-        codes.numpy(),
-        normals.numpy(),
-        for_weight,
-        for_scale,
+        _rows_like(codes, values, torch.int16),
+        _rows(normals),
+        _rows(for_weight),
+        line(for_scale),
     )
-    return torch.from_numpy(for_weight).view(weight.shape).to(weight.dtype), torch.from_numpy(for_scale)
+    return for_weight.to(weight.dtype), for_scale
 
 
 def normalize(
@@ -111,15 +125,16 @@ def normalize(
     """A2Q, or A2Q+ where ``centred``.
 
     Returns:
-        ``q * s``, shape and dtype of ``weight``; ``q``, int16, ``(C, K)``; and ``1 / ||v||_1``, ``g / s``, and the same
-        where ``g`` is learned, 0 where the cap holds, ``(C, 3)``.
+        ``q * s``, shape, layout and dtype of ``weight``; ``q``, int16, of the same shape and layout; and
+        ``1 / ||v||_1``, ``g / s``, and the same where ``g`` is learned, 0 where the cap holds, ``(C, 3)``.
     """
     dtype = compute_dtype(weight.dtype)
-    w = _rows(weight, dtype)
-    codes, out, columns = np.empty(w.shape, np.int16), np.empty_like(w), np.empty((len(w), 3), w.dtype)
+    values, taps = _lying(weight, dtype)
+    out, codes = torch.empty_like(values), torch.empty_like(values, dtype=torch.int16)
+    columns = values.new_empty(len(values), 3)
     _run(
         normalize_rows,
-        w,
+        _rows(values),
         _column(scale, dtype),
         _column(norm, dtype),
         *budget.arrays,
@@ -128,14 +143,15 @@ def normalize(
         centred,
         torch.finfo(weight.dtype).eps,
         largest_product(weight.dtype),
-        codes,
-        out,
-        columns,
+        taps,
+        _rows(codes),
+        _rows(out),
+        _rows(columns),
     )
-    result, integers = torch.from_numpy(out), torch.from_numpy(codes)
     if weight.dtype != dtype:
-        result, integers = dequantize(integers, scale.reshape(-1, 1), weight.dtype, max(q_max, -q_min))
-    return result.view(weight.shape), integers, torch.from_numpy(columns)
+        column = scale.reshape(-1, *[1] * (weight.dim() - 1))
+        out, codes = dequantize(codes, column, weight.dtype, max(q_max, -q_min))
+    return out, codes, columns
 
 
 def normalize_gradients(
@@ -143,19 +159,22 @@ def normalize_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of :func:`normalize` with respect to weight, each row's scale and its log-norm, both ``(C,)``."""
     dtype = compute_dtype(weight.dtype)
-    w = _rows(weight, dtype)
-    for_weight, for_scale, for_norm = np.empty_like(w), np.empty(len(w), w.dtype), np.empty(len(w), w.dtype)
+    values, _ = _lying(weight, dtype)
+    for_weight, for_scale, for_norm = (
+        torch.empty_like(values),
+        values.new_empty(len(values)),
+        values.new_empty(len(values)),
+    )
     _run(
         normalization_gradients,
-        w,
-        _rows(grad, dtype),
+        _rows(values),
+        _rows_like(grad, values),
         _column(scale, dtype),
-        codes.numpy(),
-        columns.numpy(),
+        _rows_like(codes, values, torch.int16),
+        _rows(columns),
         centred,
-        for_weight,
-        for_scale,
-        for_norm,
+        _rows(for_weight),
+        line(for_scale),
+        line(for_norm),
     )
-    weights = torch.from_numpy(for_weight).view(weight.shape).to(weight.dtype)
-    return weights, torch.from_numpy(for_scale), torch.from_numpy(for_norm)
+    return for_weight.to(weight.dtype), for_scale, for_norm

@@ -1,145 +1,151 @@
-"""The methods for tensors wherever they are: on a processor, on an accelerator, or in a graph being compiled.
-
-Compilers see one opaque step each, since what happens inside depends on the weights.
-"""
+"""The methods as operators: for tensors wherever they are, with their gradients, and opaque to compilers."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from brevitas_a2q.quant.functional import device, host
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.numeric import compute_dtype
+from brevitas_a2q.quant.functional.numeric import compute_dtype, summed_like
+from brevitas_a2q.quant.functional.registry import Operator
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
 
-
-def _empty_codes(weight: Tensor) -> Tensor:
-    rows = weight.shape[0]
-    return weight.new_empty(rows, weight.shape.numel() // rows, dtype=torch.int16)
+_Budget = Sequence[Tensor]
 
 
-def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`brevitas_a2q.quant.functional.host.project`."""
-    if torch.compiler.is_compiling():
-        compiled: tuple[Tensor, Tensor, Tensor] = _project(weight, scale, list(budget), q_min, q_max)
-        return compiled
-    if weight.is_cpu:
-        return host.project(weight, scale, budget, q_min, q_max)
-    out, codes, normals = device.project(weight.flatten(1), scale.reshape(-1, 1), budget, q_min, q_max)
-    return out.view(weight.shape), codes, normals
+def _limits(budget: _Budget) -> Budget:
+    return budget if isinstance(budget, Budget) else Budget(*budget)
 
 
-@torch.library.custom_op(
-    "brevitas_a2q::project",
-    mutates_args=(),
-    schema="(Tensor weight, Tensor scale, Tensor[] budget, int q_min, int q_max) -> (Tensor, Tensor, Tensor)",
-)
-def _project(
-    weight: Tensor, scale: Tensor, budget: list[Tensor], q_min: int, q_max: int
+def _rows(weight: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    return weight.flatten(1), scale.reshape(-1, 1)
+
+
+def _codes(weight: Tensor) -> Tensor:
+    return torch.empty_like(weight, dtype=torch.int16)
+
+
+def _row(weight: Tensor, *more: int) -> Tensor:
+    return weight.new_empty(len(weight), *more, dtype=compute_dtype(weight.dtype))
+
+
+# --- the projection ---------------------------------------------------------------------------------------------------
+
+
+def _project(weight: Tensor, scale: Tensor, budget: _Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
+    return host.project(weight, scale, _limits(budget), q_min, q_max)
+
+
+def _project_anywhere(
+    weight: Tensor, scale: Tensor, budget: _Budget, q_min: int, q_max: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return project(weight, scale, Budget(*budget), q_min, q_max)
+    out, codes, normals = device.project(*_rows(weight, scale), _limits(budget), q_min, q_max)
+    return torch.empty_like(weight).copy_(out.view(weight.shape)), _like(codes, weight), normals
 
 
-@_project.register_fake
-def _(weight: Tensor, scale: Tensor, budget: list[Tensor], q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
-    normals = weight.new_empty(len(weight), 4, dtype=compute_dtype(weight.dtype))
-    return weight.new_empty(weight.shape), _empty_codes(weight), normals
+def _like(codes: Tensor, weight: Tensor) -> Tensor:
+    return _codes(weight).copy_(codes.view(weight.shape))
 
 
-def project_gradients(
+def _project_gradients_anywhere(
     grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, normals: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`brevitas_a2q.quant.functional.host.project_gradients`."""
-    if torch.compiler.is_compiling():
-        compiled: tuple[Tensor, Tensor] = _project_gradients(grad, weight, scale, codes, normals)
-        return compiled
-    if weight.is_cpu:
-        return host.project_gradients(grad, weight, scale, codes, normals)
-    found = device.project_gradients(grad.flatten(1), weight.flatten(1), scale.reshape(-1, 1), codes, normals)
-    return found[0].view(weight.shape), found[1]
+    found = device.project_gradients(grad.flatten(1), *_rows(weight, scale), codes.flatten(1), normals)
+    return torch.empty_like(weight).copy_(found[0].view(weight.shape)), found[1]
 
 
-@torch.library.custom_op(
-    "brevitas_a2q::project_gradients",
-    mutates_args=(),
-    schema="(Tensor grad, Tensor weight, Tensor scale, Tensor codes, Tensor normals) -> (Tensor, Tensor)",
+project_gradients = Operator(
+    "project_gradients(Tensor grad, Tensor weight, Tensor scale, Tensor codes, Tensor normals) -> (Tensor, Tensor)",
+    cpu=host.project_gradients,
+    anywhere=_project_gradients_anywhere,
+    shapes=lambda grad, weight, *_: (torch.empty_like(weight), _row(weight)),
 )
-def _project_gradients(
-    grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, normals: Tensor
-) -> tuple[Tensor, Tensor]:
-    return project_gradients(grad, weight, scale, codes, normals)
 
 
-@_project_gradients.register_fake
-def _(grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
-    return weight.new_empty(weight.shape), weight.new_empty(len(weight), dtype=compute_dtype(weight.dtype))
+def _save_projection(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:2], *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
 
 
-def normalize(
-    weight: Tensor, scale: Tensor, norm: Tensor, budget: Budget, q_min: int, q_max: int, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`brevitas_a2q.quant.functional.host.normalize`."""
-    if torch.compiler.is_compiling():
-        compiled: tuple[Tensor, Tensor, Tensor] = _normalize(weight, scale, norm, list(budget), q_min, q_max, centred)
-        return compiled
-    if weight.is_cpu:
-        return host.normalize(weight, scale, norm, budget, q_min, q_max, centred)
-    rows, step = weight.flatten(1), scale.reshape(-1, 1)
-    out, codes, columns = device.normalize(rows, step, norm, budget, q_min, q_max, centred)
-    return out.view(weight.shape), codes, columns
+def _projection_gradient(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return None, None, None, None, None
+    weight, scale, codes, normals = ctx.saved_tensors
+    for_weight, for_scale = project_gradients(grad, weight, scale, codes, normals)
+    return for_weight, summed_like(for_scale, scale), None, None, None
 
 
-@torch.library.custom_op(
-    "brevitas_a2q::normalize",
-    mutates_args=(),
-    schema="(Tensor weight, Tensor scale, Tensor norm, Tensor[] budget, int q_min, int q_max, bool centred)"
-    " -> (Tensor, Tensor, Tensor)",
+project = Operator(
+    "project(Tensor weight, Tensor scale, Tensor[] budget, int q_min, int q_max) -> (Tensor, Tensor, Tensor)",
+    cpu=_project,
+    anywhere=_project_anywhere,
+    shapes=lambda weight, *_: (torch.empty_like(weight), _codes(weight), _row(weight, 4)),
+    save=_save_projection,
+    gradient=_projection_gradient,
 )
+
+
+# --- A2Q and A2Q+ -----------------------------------------------------------------------------------------------------
+
+
 def _normalize(
-    weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: _Budget, q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return normalize(weight, scale, norm, Budget(*budget), q_min, q_max, centred)
+    return host.normalize(weight, scale, norm, _limits(budget), q_min, q_max, centred)
 
 
-@_normalize.register_fake
-def _(
-    weight: Tensor, scale: Tensor, norm: Tensor, budget: list[Tensor], q_min: int, q_max: int, centred: bool
+def _normalize_anywhere(
+    weight: Tensor, scale: Tensor, norm: Tensor, budget: _Budget, q_min: int, q_max: int, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    columns = weight.new_empty(len(weight), 3, dtype=compute_dtype(weight.dtype))
-    return weight.new_empty(weight.shape), _empty_codes(weight), columns
+    rows, step = _rows(weight, scale)
+    out, codes, columns = device.normalize(rows, step, norm, _limits(budget), q_min, q_max, centred)
+    return torch.empty_like(weight).copy_(out.view(weight.shape)), _like(codes, weight), columns
 
 
-def normalize_gradients(
+def _normalize_gradients_anywhere(
     grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: Tensor, centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`brevitas_a2q.quant.functional.host.normalize_gradients`."""
-    if torch.compiler.is_compiling():
-        compiled: tuple[Tensor, Tensor, Tensor] = _normalize_gradients(grad, weight, scale, codes, columns, centred)
-        return compiled
-    if weight.is_cpu:
-        return host.normalize_gradients(grad, weight, scale, codes, columns, centred)
-    rows, step = weight.flatten(1), scale.reshape(-1, 1)
-    found = device.normalize_gradients(grad.flatten(1), rows, step, codes, columns, centred)
-    return found[0].view(weight.shape), *found[1:]
+    rows, step = _rows(weight, scale)
+    found = device.normalize_gradients(grad.flatten(1), rows, step, codes.flatten(1), columns, centred)
+    return torch.empty_like(weight).copy_(found[0].view(weight.shape)), *found[1:]
 
 
-@torch.library.custom_op(
-    "brevitas_a2q::normalize_gradients",
-    mutates_args=(),
-    schema="(Tensor grad, Tensor weight, Tensor scale, Tensor codes, Tensor columns, bool centred)"
+normalize_gradients = Operator(
+    "normalize_gradients(Tensor grad, Tensor weight, Tensor scale, Tensor codes, Tensor columns, bool centred)"
     " -> (Tensor, Tensor, Tensor)",
+    cpu=host.normalize_gradients,
+    anywhere=_normalize_gradients_anywhere,
+    shapes=lambda grad, weight, *_: (torch.empty_like(weight), _row(weight), _row(weight)),
 )
-def _normalize_gradients(
-    grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: Tensor, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return normalize_gradients(grad, weight, scale, codes, columns, centred)
 
 
-@_normalize_gradients.register_fake
-def _(
-    grad: Tensor, weight: Tensor, scale: Tensor, codes: Tensor, columns: Tensor, centred: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    row = weight.new_empty(len(weight), dtype=compute_dtype(weight.dtype))
-    return weight.new_empty(weight.shape), row, torch.empty_like(row)
+def _save_normalization(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:3], *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+    ctx.centred = inputs[6]
+
+
+def _normalization_gradient(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return None, None, None, None, None, None, None
+    weight, scale, norm, codes, columns = ctx.saved_tensors
+    for_weight, for_scale, for_norm = normalize_gradients(grad, weight, scale, codes, columns, ctx.centred)
+    return for_weight, summed_like(for_scale, scale), summed_like(for_norm, norm), None, None, None, None
+
+
+normalize = Operator(
+    "normalize(Tensor weight, Tensor scale, Tensor norm, Tensor[] budget, int q_min, int q_max, bool centred)"
+    " -> (Tensor, Tensor, Tensor)",
+    cpu=_normalize,
+    anywhere=_normalize_anywhere,
+    shapes=lambda weight, *_: (torch.empty_like(weight), _codes(weight), _row(weight, 3)),
+    save=_save_normalization,
+    gradient=_normalization_gradient,
+)

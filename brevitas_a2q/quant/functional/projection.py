@@ -11,35 +11,15 @@ that they can come back.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from brevitas_a2q.quant.functional.budget import Budget
-from brevitas_a2q.quant.functional.numeric import recover_codes, summed_like
-from brevitas_a2q.quant.functional.ops import project, project_gradients
+from brevitas_a2q.quant.functional.numeric import recover_codes
+from brevitas_a2q.quant.functional.ops import project
 from brevitas_a2q.quant.functional.tiling import in_tiles
 
 __all__ = ["projected_codes", "projected_quantize"]
-
-
-class _Projection(torch.autograd.Function):
-    """Forward and backward in one node; see the module for what the gradient is."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> Tensor:
-        out, codes, normals = project(weight, scale, budget, q_min, q_max)
-        ctx.save_for_backward(weight, scale, codes, normals)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        weight, scale, codes, normals = ctx.saved_tensors
-        for_weight, for_scale = project_gradients(grad, weight, scale, codes, normals)
-        return for_weight, summed_like(for_scale, scale), None, None, None
 
 
 def projected_quantize(
@@ -60,7 +40,7 @@ def projected_quantize(
     """
 
     def quantize(part: Tensor, step: Tensor, limits: Budget) -> Tensor:
-        out: Tensor = _Projection.apply(part, step, limits, int(q_min), int(q_max))
+        out: Tensor = project(part, step, limits, int(q_min), int(q_max))[0]
         return out
 
     return in_tiles(quantize, weight, scale, budget, tile)

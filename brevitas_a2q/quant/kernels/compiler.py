@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums", "divisor"]
+__all__ = ["Codes", "Floats", "Integers", "Limits", "compiled", "compiled_sums", "divisor", "forget_stale", "inlined"]
 
 Floats: TypeAlias = NDArray[Any]  # float32 or float64
 Integers: TypeAlias = NDArray[np.int64]
@@ -21,11 +21,13 @@ Limits: TypeAlias = tuple[int, int, int, int]  # x_hi, |x_lo|, and what the accu
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
-def _forget_stale() -> None:
-    # Numba compiles again what has changed, but not what calls it from another file.
-    here = Path(__file__).parent
-    newest = max((source.stat().st_mtime for source in here.glob("*.py")), default=0.0)
-    for stored in here.glob("__pycache__/*.nb[ic]"):
+def forget_stale(folder: Path) -> None:
+    """Remove the stored code of a folder's kernels if any of their sources is newer.
+
+    Numba compiles again what has changed, but not what calls it from another file.
+    """
+    newest = max((source.stat().st_mtime for source in folder.glob("*.py")), default=0.0)
+    for stored in folder.glob("__pycache__/*.nb[ic]"):
         with suppress(OSError):  # another process was faster, or the folder is not ours, and then not used either
             if stored.stat().st_mtime < newest:
                 stored.unlink()
@@ -44,13 +46,19 @@ def compiled(function: Kernel) -> Kernel:
     return kernel
 
 
+def inlined(function: Kernel) -> Kernel:
+    """Arithmetic on single values, compiled into the kernels that use it."""
+    kernel: Kernel = _compile(function, inline="always")
+    return kernel
+
+
 def compiled_sums(function: Kernel) -> Kernel:
     """A kernel whose sums may be added in any order, several at a time."""
     kernel: Kernel = _compile(function, fastmath={"reassoc", "nsz"})
     return kernel
 
 
-_forget_stale()
+forget_stale(Path(__file__).parent)
 
 
 @compiled

@@ -57,6 +57,7 @@ def normalize_rows(
     centred: bool,
     eps: float,
     largest: float,
+    taps: int,
     codes: Codes,
     out: Floats,
     columns: Floats,
@@ -76,6 +77,7 @@ def normalize_rows(
         centred: Whether weights are zero-centred.
         eps: Resolution of the type of the weights.
         largest: What ``q * s`` may not exceed.
+        taps: 1, or where rows have their taps outermost (channels-last), their number.
         codes: Receives the integers, int16.  # shape: (C, K)
         out: Receives ``q * s``, NaN where a weight is.  # shape: (C, K)
         columns: Receives ``1 / ||v||_1``, ``g / s``, and the same where ``g`` is learned, 0 where the cap holds; each
@@ -95,7 +97,7 @@ def normalize_rows(
         low, high = w.dtype.type(-np.floor(min(-q_min, reach))), w.dtype.type(np.floor(min(q_max, reach)))
         for i in range(w.shape[1]):
             codes[r, i] = min(max(np.trunc(v[i] * gain), low), high) if norm > 0 else 0
-        enforce(codes[r], budget[0], budget[1], budget[2], budget[3])
+        enforce(codes[r], budget[0], budget[1], budget[2], budget[3], taps)
         scale = s[r % len(s)]
         for i in range(w.shape[1]):
             out[r, i] = codes[r, i] * scale if w[r, i] == w[r, i] else w[r, i]

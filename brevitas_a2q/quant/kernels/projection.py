@@ -17,7 +17,7 @@ import numpy as np
 
 from brevitas_a2q.quant.kernels.compiler import Codes, Floats, Integers, Limits, compiled, compiled_sums, divisor
 from brevitas_a2q.quant.kernels.repair import enforce, holds
-from brevitas_a2q.quant.kernels.units import bin_width, count_units, threshold_of, units_at, window
+from brevitas_a2q.quant.kernels.units import bin_width, bracket, count_units, threshold_of, units_at, window
 
 __all__ = ["project_rows", "projection_gradients"]
 
@@ -25,7 +25,7 @@ Pair: TypeAlias = tuple[int, int]  # of positive and of negative weights
 Both: TypeAlias = tuple[Floats, Floats]
 Normals: TypeAlias = tuple[float, float, float, float]
 
-_WINDOW = 16  # units to either side of the threshold that are sorted at first
+_WINDOW = 16  # units to either side of the threshold that are sorted at first, where the signs are coupled
 _WIDER = 3
 _HALVINGS = 20  # of the interval that a threshold lies in, to a thousandth of a bin
 
@@ -45,16 +45,15 @@ def _round(w: Floats, s: float, limits: Pair, u: Floats, codes: Codes) -> Pair:
 
 
 @compiled
-def _fill(u: Floats, sign: int, limit: int, cap: int, counts: Floats, width: float, codes: Codes) -> None:
+def _fill(u: Floats, sign: int, limit: int, cap: int, taps: int, codes: Codes) -> None:
     """The best ``cap`` units of one sign, in place of its codes."""
-    middle, apart = threshold_of(counts, width, cap)
-    reach = _WINDOW * apart
+    low, high = bracket(u, sign, limit, cap)
     while True:
-        low, high = max(middle - reach, 0.0), middle + reach
-        above, gains, where = window(u, sign, limit, low, high, codes)
+        above, gains, where = window(u, sign, limit, low, high, taps, codes)
         if above <= cap and (cap <= above + len(gains) or low == 0):
             break
-        reach *= _WIDER
+        apart = max(high - low, 0.25)  # more than nothing, where sizes lost their resolution in the type of the row
+        low, high = max(low - apart, 0.0), high + apart
     for n in range(min(cap - above, len(gains))):
         if gains[n] > 0:
             codes[where[n]] += sign
@@ -148,7 +147,7 @@ def _best_pair(budget: Limits, above: Pair, gains: Both, complete: tuple[bool, b
 
 
 @compiled
-def _couple(u: Floats, limits: Pair, budget: Limits, counts: Both, width: float, codes: Codes) -> Normals:
+def _couple(u: Floats, limits: Pair, budget: Limits, counts: Both, width: float, taps: int, codes: Codes) -> Normals:
     """The nearest codes of a row whose signs share the budget; returns the normals of the tight constraints."""
     theta, normals = _real_optimum(counts, width, budget)
     reach0 = _WINDOW * threshold_of(counts[0], width, units_at(counts[0], width, theta[0]))[1]
@@ -156,8 +155,8 @@ def _couple(u: Floats, limits: Pair, budget: Limits, counts: Both, width: float,
     while True:
         low = max(theta[0] - reach0, 0.0), max(theta[1] - reach1, 0.0)
         high = theta[0] + reach0, theta[1] + reach1
-        above0, gains0, where0 = window(u, 1, limits[0], low[0], high[0], codes)
-        above1, gains1, where1 = window(u, -1, limits[1], low[1], high[1], codes)
+        above0, gains0, where0 = window(u, 1, limits[0], low[0], high[0], taps, codes)
+        above1, gains1, where1 = window(u, -1, limits[1], low[1], high[1], taps, codes)
         complete = low[0] == 0, low[1] == 0
         plus, minus, certain = _best_pair(budget, (above0, above1), (gains0, gains1), complete)
         if certain:
@@ -172,20 +171,20 @@ def _couple(u: Floats, limits: Pair, budget: Limits, counts: Both, width: float,
 
 
 @compiled
-def _within(u: Floats, limits: Pair, budget: Limits, sums: Pair, codes: Codes) -> Normals:
+def _within(u: Floats, limits: Pair, budget: Limits, sums: Pair, taps: int, codes: Codes) -> Normals:
     """Bring a rounded row within its budget; returns the normals of up to two constraints that bind."""
     up, down, upper, lower = budget
-    width = bin_width(u)
-    counts = count_units(u, width, limits)
     if up > 0 and down > 0:
+        width = bin_width(u)
+        counts = count_units(u, width, limits)
         divisor = np.int64(gcd(up, down))  # all that units add up to are its multiples
         smaller = up // divisor, down // divisor, upper // divisor, lower // divisor
-        return _couple(u, limits, smaller, counts, width, codes)
+        return _couple(u, limits, smaller, counts, width, taps, codes)
     cap0, cap1 = (upper // up, lower // up) if up > 0 else (lower // down, upper // down)
     if sums[0] > cap0:
-        _fill(u, 1, limits[0], cap0, counts[0], width, codes)
+        _fill(u, 1, limits[0], cap0, taps, codes)
     if sums[1] > cap1:
-        _fill(u, -1, limits[1], cap1, counts[1], width, codes)
+        _fill(u, -1, limits[1], cap1, taps, codes)
     return np.float64(sums[0] >= cap0), 0.0, 0.0, np.float64(sums[1] >= cap1)
 
 
@@ -200,6 +199,7 @@ def project_rows(
     q_min: int,
     q_max: int,
     largest: float,
+    taps: int,
     codes: Codes,
     out: Floats,
     normals: Floats,
@@ -216,6 +216,8 @@ def project_rows(
         q_min: Lowest code.
         q_max: Highest code.
         largest: What ``q * s`` may not exceed.
+        taps: 1, or where rows have their taps outermost (channels-last), their number. Units that gain the same are
+            taken in the order of rows that have them innermost.
         codes: Receives the integers, int16.  # shape: (C, K)
         out: Receives ``q * s``, NaN where a weight is.  # shape: (C, K)
         normals: Receives the normals of up to two constraints that bind, as coefficients of ``S+`` and ``S-`` one after
@@ -233,8 +235,10 @@ def project_rows(
             normals[r, i] = 0
         if not holds(sums[0], sums[1], budget[0], budget[1], budget[2], budget[3]):
             if budget[2] >= 0 and budget[3] >= 0:
-                normals[r, 0], normals[r, 1], normals[r, 2], normals[r, 3] = _within(u, limits, budget, sums, codes[r])
-            enforce(codes[r], budget[0], budget[1], budget[2], budget[3])
+                normals[r, 0], normals[r, 1], normals[r, 2], normals[r, 3] = _within(
+                    u, limits, budget, sums, taps, codes[r]
+                )
+            enforce(codes[r], budget[0], budget[1], budget[2], budget[3], taps)
         scale = s[r % len(s)]
         for i in range(w.shape[1]):
             out[r, i] = codes[r, i] * scale if w[r, i] == w[r, i] else w[r, i]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from brevitas_a2q.quant.kernels.compiler import Codes, compiled
+from brevitas_a2q.quant.kernels.units import in_memory
 
 __all__ = ["enforce", "holds"]
 
@@ -22,7 +23,7 @@ def _affordable(limit: int, size: int, wanted: int) -> int:
 
 
 @compiled
-def enforce(codes: Codes, up: int, down: int, upper: int, lower: int) -> None:
+def enforce(codes: Codes, up: int, down: int, upper: int, lower: int, taps: int = 1) -> None:
     """Make codes hold the budget, in place: from the first that is too much on, they are trimmed.
 
     Args:
@@ -31,6 +32,7 @@ def enforce(codes: Codes, up: int, down: int, upper: int, lower: int) -> None:
         down: ``|x_lo|``.
         upper: What the accumulator holds above zero; negative, and all codes end at zero, where a bias overflows it.
         lower: The same below zero.
+        taps: 1, or where the row has its taps outermost, their number.
     """
     positive = negative = 0
     for i in range(len(codes)):
@@ -44,7 +46,8 @@ def enforce(codes: Codes, up: int, down: int, upper: int, lower: int) -> None:
     positive = _affordable(lower - negative * up, down, positive)
     if upper < 0 or lower < 0:
         positive = negative = 0
-    for i in range(len(codes)):
+    for place in range(len(codes)):
+        i = in_memory(place, len(codes), taps)
         code = np.int64(codes[i])
         kept = min(code, positive) if code > 0 else -min(-code, negative)
         positive -= max(kept, 0)

@@ -1,0 +1,67 @@
+"""No command writes over what it reads, nor twice to one place: refused before its work starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from brevitas_a2q.errors import ExportError
+
+__all__ = ["Guarded"]
+
+# Parameters that name what is written; every other path is read. One spelling each, on every command.
+_OUTPUTS: Final = frozenset({"out", "output", "certificate", "html", "plot"})
+
+
+class Guarded(click.Command):
+    """A command that looks at all of its paths before it does anything."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it.
+
+        Raises:
+            ExportError: An output is also an input, or two outputs are the same file.
+        """
+        _refuse_destructive(ctx)
+        return super().invoke(ctx)
+
+
+def _refuse_destructive(context: click.Context) -> None:
+    given = [(option, path) for option in context.command.params for path in _paths(context.params.get(option.name))]
+    outputs = [(option, path) for option, path in given if option.name in _OUTPUTS]
+    inputs = [(option, path) for option, path in given if option.name not in _OUTPUTS]
+    for index, (option, path) in enumerate(outputs):
+        for other, taken in inputs + outputs[:index]:
+            if _same(path, taken):
+                what = "two outputs" if other.name in _OUTPUTS else "an output and an input"
+                raise ExportError(
+                    f"found {what}, {_name(other)} and {_name(option)}, that are one file",
+                    where=f"file {path}",
+                    expected="a name of its own for each",
+                )
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _paths(part)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two names lead to one file: by their paths, or through links to what is there."""
+    try:
+        if one.resolve() == other.resolve():
+            return True
+        return one.is_file() and other.is_file() and os.path.samefile(one, other)
+    except (OSError, ValueError, RuntimeError):  # unreadable, a zero byte in the name, a loop of links
+        return False
+
+
+def _name(parameter: click.Parameter) -> str:
+    return parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.metavar or parameter.name)

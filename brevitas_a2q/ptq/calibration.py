@@ -1,0 +1,159 @@
+"""Calibration data as batches of a model's arguments, some of them kept to judge by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q.errors import DataError
+
+__all__ = ["Batch", "Calibration", "call", "mask_of"]
+
+Batch: TypeAlias = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # positional and keyword arguments
+_MASK = "attention_mask"
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Batches to learn from, and batches to judge by."""
+
+    known: tuple[Batch, ...]
+    held_out: tuple[Batch, ...]
+
+    @classmethod
+    def of(cls, data: Any, held_out: float, batch_size: int) -> Calibration:
+        """From a tensor of samples, a list of tensors or batches, or a loader.
+
+        Args:
+            data: A tensor holds samples. A list holds batches, and so does a loader: tensors, mappings of keyword
+                arguments, or tuples of which the first is taken (the rest are labels).
+            held_out: Share that is kept to judge by.
+            batch_size: Samples that run at a time.
+
+        Raises:
+            DataError: No data, one sample, data of no known kind, or values that are not finite.
+        """
+        batches = [_batch(item) for item in _items(data)]
+        total = sum(_count(batch) for batch in batches)
+        if total < 2:
+            found = "one sample" if total else "no data"
+            raise DataError(
+                f"found {found}",
+                where="calibration",
+                expected="at least two samples (some are kept to judge by), usually a few hundred",
+            )
+        _check(batches)
+        samples = _joined(batches)
+        if samples is None:
+            kept = max(1, round(held_out * len(batches)))
+            if kept == len(batches):
+                raise DataError(
+                    "found one batch, whose samples cannot be told apart", where="calibration", expected="more batches"
+                )
+            return cls(tuple(batches[:-kept]), tuple(batches[-kept:]))
+        kept = min(max(1, round(held_out * total)), total - 1)
+        return cls(
+            tuple(_chunks(samples, 0, total - kept, batch_size)),
+            tuple(_chunks(samples, total - kept, total, batch_size)),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Of all values."""
+        sha = hashlib.sha256()
+        for args, kwargs in (*self.known, *self.held_out):
+            for tensor in (*args, *(kwargs[key] for key in sorted(kwargs))):
+                sha.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+                sha.update(tensor.detach().contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+
+def call(batch: Batch) -> Callable[[nn.Module], Any]:
+    """What runs a model on a batch."""
+    args, kwargs = batch
+    return lambda model: model(*args, **kwargs)
+
+
+def mask_of(batch: Batch) -> Tensor | None:
+    """Which tokens of a batch count, where it says so."""
+    return batch[1].get(_MASK)
+
+
+def _items(data: Any) -> Iterable[Any]:
+    if isinstance(data, Tensor):
+        return [data] if data.dim() and len(data) else []
+    if isinstance(data, Mapping):
+        return [data]
+    if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
+        raise DataError(
+            f"found {type(data).__name__}", where="calibration", expected="a tensor, a list of tensors, or a loader"
+        )
+    return data
+
+
+def _batch(item: Any) -> Batch:
+    if isinstance(item, Tensor):
+        return (item.detach().cpu(),), {}
+    if isinstance(item, Mapping) and item and all(isinstance(value, Tensor) for value in item.values()):
+        return (), {str(key): value.detach().cpu() for key, value in item.items()}
+    if isinstance(item, Sequence) and item and isinstance(item[0], (Tensor, Mapping)):
+        return _batch(item[0])
+    try:
+        return (torch.as_tensor(item),), {}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"found a batch of type {type(item).__name__}", where="calibration", expected="tensors, or mappings of them"
+        ) from error
+
+
+def _tensors(batch: Batch) -> tuple[Tensor, ...]:
+    return (*batch[0], *batch[1].values())
+
+
+def _count(batch: Batch) -> int:
+    first = _tensors(batch)[0]
+    return len(first) if first.dim() else 0
+
+
+def _check(batches: Sequence[Batch]) -> None:
+    for index, batch in enumerate(batches):
+        for tensor in _tensors(batch):
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise DataError(
+                    "found values that are infinite or no numbers",
+                    where=f"calibration, batch {index}",
+                    expected="numbers",
+                )
+    floats = [batch for batch in batches if all(tensor.is_floating_point() for tensor in _tensors(batch))]
+    if len(floats) == len(batches):
+        first = _tensors(batches[0])[0].flatten()[0]
+        if all(bool((tensor == first).all()) for batch in batches for tensor in _tensors(batch)):
+            raise DataError(
+                f"found the same number ({float(first)}) everywhere", where="calibration", expected="inputs that differ"
+            )
+
+
+def _joined(batches: Sequence[Batch]) -> Batch | None:
+    """All samples as one batch, where their shapes agree."""
+    shapes = {tuple((key, tuple(t.shape[1:])) for key, t in _named(batch)) for batch in batches}
+    if len(shapes) != 1 or any(len({len(t) for t in _tensors(batch)}) != 1 for batch in batches):
+        return None
+    args = tuple(torch.cat([batch[0][i] for batch in batches]) for i in range(len(batches[0][0])))
+    return args, {key: torch.cat([batch[1][key] for batch in batches]) for key in batches[0][1]}
+
+
+def _named(batch: Batch) -> list[tuple[str, Tensor]]:
+    return [*((str(i), tensor) for i, tensor in enumerate(batch[0])), *sorted(batch[1].items())]
+
+
+def _chunks(samples: Batch, start: int, stop: int, size: int) -> list[Batch]:
+    chunks = []
+    for first in range(start, stop, size):
+        part = slice(first, min(first + size, stop))
+        chunks.append((tuple(t[part] for t in samples[0]), {key: t[part] for key, t in samples[1].items()}))
+    return chunks

@@ -1,0 +1,1 @@
+"""Units of the dataflow graph as HDL modules, one file per family."""

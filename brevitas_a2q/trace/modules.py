@@ -1,0 +1,63 @@
+"""Modules of a model: its quantized layers, its mode, and what stands in for a layer's product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
+from torch import nn
+
+__all__ = ["LayerCall", "evaluating", "intercepted", "quantized_layers"]
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class LayerCall(Protocol):
+    """What stands in for a layer's product: ``original`` computes it as Brevitas would."""
+
+    def __call__(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any: ...
+
+
+def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Linear and convolutional layers of Brevitas in a model, with their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
+            yield name or type(module).__name__, module
+
+
+@contextmanager
+def intercepted(model: nn.Module, call: LayerCall) -> Iterator[None]:
+    """While active, ``call`` stands in for the product of every quantized layer."""
+    patched = []
+    try:
+        for name, layer in quantized_layers(model):
+            # An attribute of the instance hides the method of its class, or another attribute of the instance.
+            patched.append((layer, vars(layer).get("inner_forward_impl")))
+            layer.inner_forward_impl = _bound(call, name, layer, layer.inner_forward_impl)
+        yield
+    finally:
+        for layer, before in reversed(patched):
+            if before is None:
+                del layer.inner_forward_impl
+            else:
+                layer.inner_forward_impl = before
+
+
+def _bound(call: LayerCall, name: str, layer: Any, original: Any) -> Any:
+    return lambda x, weight, bias: call(name, layer, original, x, weight, bias)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every module's own mode is as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,57 @@
+"""No command destroys what it reads, or one of its outputs by another, whatever the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brevitas_a2q.cli.main import main
+
+CONTENT = b"precious"
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    path = tmp_path / "precious"
+    path.write_bytes(CONTENT)
+    return path
+
+
+COMMANDS = {
+    "fold": ["fold", "{in}", "--part", "xc7z020clg400-1", "--max-fps", "--out", "{out}"],
+    "fold page": ["fold", "{in}", "--part", "xc7z020clg400-1", "--max-fps", "--html", "{out}"],
+    "estimate": ["estimate", "{in}", "--part", "xc7z020clg400-1", "--html", "{out}"],
+    "certify": ["certify", "{in}", "--out", "{out}"],
+    "certify against": ["certify", "other.onnx", "--against", "{in}", "--output", "{out}"],
+    "simulate": ["simulate", "other.onnx", "--inputs", "{in}", "--out", "{out}"],
+    "train": ["train", "--config", "{in}", "--out", "{out}"],
+}
+
+
+@pytest.mark.parametrize("form", ["name", "dots", "link", "hard link"])
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+def test_inputs_stay(words: list[str], form: str, precious: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = precious.parent / "other"
+    if form == "link":
+        out.symlink_to(precious)
+    elif form == "hard link":
+        out.hardlink_to(precious)
+    elif form == "dots":
+        (precious.parent / "folder").mkdir()
+        out = precious.parent / "folder" / ".." / precious.name
+    else:
+        out = precious
+    status = main([word.replace("{in}", str(precious)).replace("{out}", str(out)) for word in words])
+    assert status == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert precious.read_bytes() == CONTENT
+
+
+def test_two_outputs_are_two_files(precious: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = str(precious.parent / "page.svg")
+    words = ["estimate", str(precious), "--part", "xc7z020clg400-1", "--html", page, "--plot", page]
+    assert main(words) == 2
+    assert "two outputs, --html and --plot" in capsys.readouterr().err.replace("--plot and --html", "--html and --plot")

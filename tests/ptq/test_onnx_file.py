@@ -1,0 +1,117 @@
+"""Float ONNX files as torch models, judged by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.ptq.onnx_file import read_float_model
+
+RNG = np.random.default_rng(0)
+
+
+def _file(path: Path, nodes: list[Any], constants: dict[str, Any], shape: tuple[int, ...]) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(onnx.shape_inference.infer_shapes(file), str(path))
+    return path
+
+
+def _agrees(path: Path, x: np.ndarray[Any, Any]) -> nn.Module:
+    expected = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+    model = read_float_model(path)
+    with torch.no_grad():
+        np.testing.assert_allclose(model(torch.from_numpy(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
+    return model
+
+
+def _floats(*shape: int) -> np.ndarray[Any, Any]:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def test_a_convolutional_network(tmp_path: Path) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("BatchNormalization", ["a", "gain", "offset", "mean", "variance"], ["b"]),
+        node("Relu", ["b"], ["c"]),
+        node("Conv", ["c", "w2"], ["d"], pads=[0, 1, 2, 1], group=2),
+        node("Clip", ["d", "zero", "six"], ["e"]),
+        node("MaxPool", ["e"], ["f"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("ConvTranspose", ["f", "w3"], ["g"], strides=[2, 2]),
+        node("Add", ["g", "g"], ["h"]),
+        node("GlobalMaxPool", ["h"], ["i"]),
+        node("Flatten", ["i"], ["j"]),
+        node("Gemm", ["j", "w4", "b4"], ["k"], transB=1, alpha=0.5),
+        node("MatMul", ["k", "w5"], ["l"]),
+        node("Softmax", ["l"], ["y"]),
+    ]
+    constants = {
+        "w1": _floats(4, 3, 3, 3), "b1": _floats(4), "gain": _floats(4), "offset": _floats(4), "mean": _floats(4),
+        "variance": np.abs(_floats(4)) + 0.5, "w2": _floats(6, 2, 3, 3), "zero": np.float32(0), "six": np.float32(6),
+        "w3": _floats(6, 4, 2, 2), "w4": _floats(5, 4), "b4": _floats(5), "w5": _floats(5, 3),
+    }  # fmt: skip
+    model = _agrees(_file(tmp_path / "m.onnx", nodes, constants, (2, 3, 12, 12)), _floats(2, 3, 12, 12))
+    kinds = [type(module) for module in model.modules()]
+    assert kinds.count(nn.Conv2d) == 2
+    assert kinds.count(nn.Linear) == 2
+    assert {nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU6, nn.MaxPool2d} <= set(kinds)
+
+
+SINGLE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "reshape": ("Reshape", {"c": np.array([0, -1])}, {}),
+    "transpose": ("Transpose", {}, {"perm": [2, 0, 1]}),
+    "slice": (
+        "Slice",
+        {"a": np.array([1, -1]), "b": np.array([3, -9]), "c": np.array([1, 2]), "d": np.array([1, -2])},
+        {},
+    ),
+    "pad": ("Pad", {"c": np.array([0, 1, 0, 0, 2, 1])}, {}),
+    "reflect": ("Pad", {"c": np.array([0, 0, 1, 0, 0, 2])}, {"mode": "reflect"}),
+    "gather": ("Gather", {"c": np.array([[0, -1], [1, 1]])}, {"axis": 1}),
+    "mean": ("ReduceMean", {}, {"axes": [-1], "keepdims": 0}),
+    "sum": ("ReduceSum", {"c": np.array([0, 2])}, {}),
+    "squeeze": ("Unsqueeze", {"c": np.array([0, 4])}, {}),
+    "leaky": ("LeakyRelu", {}, {"alpha": 0.2}),
+    "erf": ("Erf", {}, {}),
+    "norm": ("LayerNormalization", {"c": _floats(5), "d": _floats(5)}, {}),
+    "clip": ("Clip", {"c": np.float32(-0.5), "d": np.float32(0.5)}, {}),
+    "divide": ("Div", {"c": _floats(5)}, {}),
+    "power": ("Pow", {"c": np.float32(2)}, {}),
+    "expand": ("Expand", {"c": np.array([2, 3, 4, 5])}, {}),
+    "tile": ("Tile", {"c": np.array([1, 2, 1])}, {}),
+    "prelu": ("PRelu", {"c": _floats(5)}, {}),
+}
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_operators(case: str, tmp_path: Path) -> None:
+    op, constants, attributes = SINGLE[case]
+    node = helper.make_node(op, ["x", *constants], ["y"], **attributes)
+    _agrees(_file(tmp_path / "m.onnx", [node], constants, (3, 4, 5)), _floats(3, 4, 5))
+
+
+def test_unknown_operators_and_damaged_files_are_named(tmp_path: Path) -> None:
+    node = helper.make_node("Det", ["x"], ["y"], name="strange")
+    path = _file(tmp_path / "m.onnx", [node], {}, (3, 4, 4))
+    with pytest.raises(OnnxFileError, match=r"strange \(Det\): its operator is not supported"):
+        read_float_model(path)
+    (tmp_path / "broken.onnx").write_bytes(path.read_bytes()[:40])
+    for name in ("broken.onnx", "missing.onnx"):
+        with pytest.raises(OnnxFileError, match=name):
+            read_float_model(tmp_path / name)

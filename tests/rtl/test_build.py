@@ -1,0 +1,146 @@
+"""A build from a QONNX file: report, witness, synthesis, proof, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import brevitas.nn as qnn
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brevitas_a2q import hw
+from brevitas_a2q.cli.main import main
+from brevitas_a2q.errors import RtlError
+from brevitas_a2q.rtl import simulators
+from brevitas_a2q.rtl.build import build
+from brevitas_a2q.rtl.generate import used_modules
+from brevitas_a2q.rtl.proof import prove
+from brevitas_a2q.rtl.simulators import Simulator, find_simulator
+from brevitas_a2q.rtl.synthesis import synthesise
+
+OPTIONS: dict[str, Any] = {"part": "xczu7ev", "target_fps": 200e6 / 300}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two convolutions (one depthwise), a pool and a dense layer on images of 6 x 6."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("network") / "small.onnx"
+    options: dict[str, Any] = {"weight_bit_width": 4, "bias": False}
+    model = nn.Sequential(
+        qnn.QuantIdentity(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(2, 4, 3, padding=1, **options),
+        nn.BatchNorm2d(4),
+        qnn.QuantReLU(bit_width=3, return_quant_tensor=True),
+        qnn.QuantConv2d(4, 4, 3, groups=4, **options),
+        qnn.QuantReLU(bit_width=3, return_quant_tensor=True),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        qnn.QuantLinear(16, 3, **options),
+    )
+    model(torch.randn(16, 2, 6, 6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Brevitas' and torch's, about themselves
+        from brevitas.export import export_qonnx
+
+        export_qonnx(model.eval(), torch.randn(1, 2, 6, 6), export_path=str(path), dynamo=False)
+    return path
+
+
+def test_the_command_reports_what_interface_promises(
+    network: Path, simulator: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a folder"
+    words = ["build", str(network), "--part", "xczu7ev", "--target-fps", "600000", "--simulate", "2", "--out", str(out)]
+    words += ["--json", "--simulator", simulator.name, "--gap", "200", "--stall", "200", "--witness"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mismatches"] == 0
+    assert found["words"] > 1000
+    assert found["simulator"] == simulator.name
+    assert found["synthesis"] is None
+    assert found["estimate"].keys() == {"lut", "bram18", "dsp"}
+    assert found["interval_cycles"] == pytest.approx(found["estimated_interval_cycles"], rel=0.1)
+    assert found["executor"]["integers"] > 300
+    assert not found["executor"]["differences"]
+    assert len(found["witness"]) == 3
+    for layer in found["witness"]:
+        assert layer["overflows"] == layer["mismatches"] == 0
+        assert layer["overflows_below"] > 0
+    assert found == json.loads((out / "report.json").read_text())
+    assert "<svg" in (out / "index.html").read_text()
+    assert "create_clock" in (out / "vivado" / "accelerator.xdc").read_text()
+    before = (out / "sim" / "result.json").stat().st_mtime_ns
+    again = hw.build(network, out, simulate=2, simulator=simulator.name, gap=200, stall=200, part="xczu7ev",
+                     target_fps=600000)  # fmt: skip
+    assert again.simulation is not None
+    assert again.simulation.words == found["words"]
+    assert (out / "sim" / "result.json").stat().st_mtime_ns == before
+
+
+def test_files_are_complete_and_their_names_are_safe(network: Path, tmp_path: Path) -> None:
+    report = build(network, tmp_path, **OPTIONS)
+    rtl = {path.name for path in (tmp_path / "rtl").iterdir()}
+    modules = used_modules(report.accelerator.netlist)
+    assert rtl == {"mem", "accelerator.v", *(f"{name}.v" for name in modules)}
+    assert all(path.parent == tmp_path / "rtl" / "mem" for path in (tmp_path / "rtl").rglob("*.mem"))
+    assert report.holds
+    assert report.to_json()["words"] == 0
+    for module in modules:
+        text = (tmp_path / "rtl" / f"{module}.v").read_text()
+        assert text.startswith("// "), module
+
+
+def test_a_folder_with_other_files_is_left_alone(network: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "rtl" / "mine.v"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(RtlError, match="other files"):
+        build(network, tmp_path, **OPTIONS)
+    assert mine.read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["rtl"]
+
+
+def test_a_missing_simulator_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in simulators.SIMULATORS.values():
+        monkeypatch.setattr(each, "missing", lambda: ("nothing", "pip install it"), raising=True)
+    with pytest.raises(RtlError, match="pip install brevitas_a2q"):
+        find_simulator()
+    with pytest.raises(RtlError, match="pip install it"):
+        find_simulator("icarus")
+    with pytest.raises(RtlError, match="verilator, icarus, cxxrtl"):
+        find_simulator("modelsim")
+
+
+def test_inputs_of_another_shape_are_refused(network: Path, tmp_path: Path, simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        build(network, tmp_path, inputs=np.zeros((1, 3, 6, 6)), simulator=simulator.name, **OPTIONS)
+
+
+def test_synthesis_counts_every_unit_once_and_keeps_them(network: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyosys")
+    accelerator = build(network, tmp_path / "one", **OPTIONS).accelerator
+    first = synthesise(accelerator, tmp_path / "kept")
+    assert not first.failed
+    assert first.synthesised > 5
+    estimate = build(network, tmp_path / "two", **OPTIONS).estimate
+    assert first.total.lut == pytest.approx(estimate.total.lut, rel=0.4)
+    assert synthesise(accelerator, tmp_path / "kept").synthesised == 0
+    assert not list((tmp_path / "kept").glob("*.ys"))
+
+
+def test_the_accumulator_is_proved_at_its_width_and_refuted_below(network: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyosys")
+    accelerator = build(network, tmp_path, **OPTIONS).accelerator
+    unit = next(u for u in accelerator.netlist.graph.units if u.kind == "VVAU")
+    (proof,) = prove(accelerator, unit.name)
+    assert proof.holds
+    (refuted,) = prove(accelerator, unit.name, bits=proof.accumulator_bit_width - 1)
+    assert not refuted.holds
+    with pytest.raises(RtlError, match="no layer"):
+        prove(accelerator, "no such layer")

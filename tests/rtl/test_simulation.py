@@ -1,0 +1,99 @@
+"""Every unit, folded in many ways, writes the very words of the reference, whatever gaps and stalls there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import folded, grouped, joined, reordered
+from networks import residual_net
+
+from brevitas_a2q import hw
+from brevitas_a2q.hw.ir import Folding, Graph
+from brevitas_a2q.rtl.circuit import Context
+from brevitas_a2q.rtl.generate import Accelerator, generate, write_accelerator
+from brevitas_a2q.rtl.simulation import Simulation, prepare, run
+from brevitas_a2q.rtl.simulators import SIMULATORS, Simulator, find_simulator
+
+GRAPHS = {"joined": joined, "reordered": reordered, "grouped": grouped}
+
+
+def random_images(graph: Graph, count: int) -> np.ndarray:
+    unit = graph.units[0]
+    values, (h, w) = unit.input_type.range, getattr(unit, "input_dim", (4, 4))
+    return np.random.default_rng(0).integers(values.lo, values.hi + 1, (count, h, w, unit.channels))
+
+
+def accelerator_of(graph: Graph, folder: Path, foldings: dict[str, Folding] | None = None) -> Accelerator:
+    estimate = hw.estimate_graph(graph, hw.find_part("xczu7ev"), None, 200.0, foldings=foldings)
+    return write_accelerator(*generate(graph, estimate), folder)
+
+
+def simulated(graph: Graph, folder: Path, simulator: Simulator, foldings: dict[str, Folding] | None) -> Simulation:
+    accelerator = accelerator_of(graph, folder, foldings)
+    prepared = prepare(accelerator, simulator, random_images(graph, 3))
+    plain = run(prepared, simulator)
+    stalled = run(prepared, simulator, gap=500, stall=500, seed=7)
+    for found in (plain, stalled):
+        assert found.equal, [str(d) for d in found.differences]
+        assert not any(found.overflows.values())
+    assert stalled.cycles >= plain.cycles
+    return plain
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", GRAPHS)
+def test_words_are_those_of_the_reference(name: str, seed: int, simulator: Simulator, tmp_path: Path) -> None:
+    if simulator.name != "icarus" and seed:
+        pytest.skip("other foldings are left to Icarus, which has nothing to compile")
+    graph = GRAPHS[name]()
+    found = simulated(graph, tmp_path, simulator, folded(graph, seed))
+    assert found.words > 50
+
+
+def test_memories_in_blocks_hold_the_same(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "in_blocks", lambda self, words, bits, style, writable=False: 1)
+    assert simulated(reordered(), tmp_path, simulator, folded(reordered(), 2)).words > 100
+
+
+@pytest.mark.parametrize("name", SIMULATORS)
+def test_every_simulator_says_the_same(name: str, tmp_path: Path) -> None:
+    missing = SIMULATORS[name].missing()
+    if missing is not None:
+        pytest.skip(f"{missing[0]} is not installed")
+    found = simulated(grouped(), tmp_path, find_simulator(name), None)
+    assert found.words == 3 * (9 * 36 + 9 * 6)
+
+
+def test_branches_meet_without_deadlock_and_at_the_estimated_interval(simulator: Simulator, tmp_path: Path) -> None:
+    graph = residual_net()
+    estimate = hw.estimate_graph(graph, hw.find_part("xczu7ev"), 200e6 / 1500, 200.0)
+    accelerator = write_accelerator(*generate(graph, estimate), tmp_path)
+    found = run(prepare(accelerator, simulator, random_images(graph, 3)), simulator)
+    assert found.equal
+    assert found.interval_cycles == pytest.approx(estimate.max_cycles, rel=0.02)
+    assert found.latency_cycles == pytest.approx(estimate.latency_cycles, rel=0.1)
+
+
+def test_gaps_and_stalls_take_their_time_by_seed(simulator: Simulator, tmp_path: Path) -> None:
+    prepared = prepare(accelerator_of(grouped(), tmp_path), simulator, random_images(grouped(), 2))
+    cycles = [run(prepared, simulator, gap=g, stall=s, seed=seed).cycles for g, s, seed in
+              ((0, 0, 0), (990, 0, 1), (0, 990, 1), (0, 990, 1), (0, 990, 2))]  # fmt: skip
+    assert min(cycles[1:]) > 2 * cycles[0]
+    assert cycles[2] == cycles[3] != cycles[4]
+
+
+def test_a_wrong_memory_is_found_and_its_unit_named(simulator: Simulator, tmp_path: Path) -> None:
+    graph = grouped()
+    accelerator = accelerator_of(graph, tmp_path)
+    (weights,) = accelerator.memories.glob("*product_w.mem")
+    lines = weights.read_text().split()
+    lines[0] = format(int(lines[0], 16) ^ 7, f"0{len(lines[0])}x")
+    weights.write_text("\n".join(lines) + "\n")
+    found = run(prepare(accelerator, simulator, random_images(graph, 1)), simulator)
+    assert not found.equal
+    assert [d.unit for d in found.differences] == ["product"]
+    assert "image 0, pixel" in str(found.differences[0])
