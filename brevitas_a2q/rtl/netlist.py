@@ -85,7 +85,6 @@ class _Builder:
         self.context, self.depths = context, depths
         self.ids = identifiers([unit.name for unit in context.graph.units])
         self.instances: list[Instance] = []
-        self.producers = {unit.name: unit for unit in context.graph.units}
         self.unread: dict[str, list[Stream]] = {}
 
     def build(self) -> Netlist:
@@ -112,9 +111,7 @@ class _Builder:
             prefix = name if len(unit.inputs) == 1 else f"{name}_{port}"
             stream = self.unread[producer].pop(0)
             if producer:
-                # Where branches meet, one waits for a whole pixel of the other, however little of it is left over.
-                spare = -(-self.producers[producer].channels // stream.port.elements) if len(unit.inputs) > 1 else 0
-                stream = self._between(stream, wanted.elements, label, prefix, spare)
+                stream = self._between(stream, wanted.elements, label, prefix)
             inputs.append(self._cast(stream, wanted, label, prefix))
         copies = circuit.copies
         outputs = tuple(Stream(f"{name}_o{i}" if copies > 1 else f"{name}_o", circuit.output) for i in range(copies))
@@ -128,17 +125,17 @@ class _Builder:
     def _add(self, name: str, module: str, parameters: Any, inputs: Any, outputs: Any, row: str, *rest: Any) -> None:
         self.instances.append(Instance(name, module, parameters, inputs, outputs, row, *rest))
 
-    def _between(self, stream: Stream, elements: int, label: str, prefix: str, spare: int) -> Stream:
+    def _between(self, stream: Stream, elements: int, label: str, prefix: str) -> Stream:
         """A FIFO, and a width converter on the side where words are wider."""
         early = stream.port.elements <= elements
         if early:
-            stream = self._fifo(stream, label, prefix, spare)
+            stream = self._fifo(stream, label, prefix)
         stream = self._resized(stream, elements, label, prefix)
-        return stream if early else self._fifo(stream, label, prefix, spare)
+        return stream if early else self._fifo(stream, label, prefix)
 
-    def _fifo(self, stream: Stream, label: str, prefix: str, spare: int) -> Stream:
-        """A FIFO as deep as the estimate has it, and ``spare`` words more."""
-        depth, width = max(LEAST_FIFO_DEPTH, self.depths.get(f"{label}/fifo", 0)) + spare, stream.port.width
+    def _fifo(self, stream: Stream, label: str, prefix: str) -> Stream:
+        """A FIFO as deep as the estimate has it."""
+        depth, width = max(LEAST_FIFO_DEPTH, self.depths.get(f"{label}/fifo", 0)), stream.port.width
         block = self.context.in_blocks(depth, width, "auto", writable=True)
         out = Stream(f"{prefix}_f", stream.port)
         parameters = {"W": width, "D": depth, "BLOCK": block}
