@@ -37,17 +37,18 @@ def test_the_folder_is_whole_and_of_one_design(version: str, tmp_path: Path) -> 
     assert [name.split("_")[1] for name in folding if name.startswith("MVAU")] == styles
     graph = hw.read_graph(out / "model.onnx")
     again = hw.read_foldings(out / "folding.json", graph, hw.find_part("Pynq-Z2"))
-    assert again == done.estimate.foldings
+    assert list(again.values()) == list(done.estimate.foldings.values())  # qonnx renames the nodes
     assert json.loads((out / "estimate.json").read_text())["total"]["lut"] == done.estimate.total.lut
 
 
 def test_the_expected_output_is_the_networks(tmp_path: Path) -> None:
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
 
     write_handoff(TFC, tmp_path / "out", part="Pynq-Z2", target_fps=2000)
     given, expected = (np.load(tmp_path / f"out/{name}.npy") for name in ("input", "expected_output"))
-    model = ModelWrapper(str(TFC))
+    model = ModelWrapper(str(TFC)).transform(InferShapes())
     found = execute_onnx(model, {model.graph.input[0].name: given})[model.graph.output[0].name]
     np.testing.assert_array_equal(found, expected)
     assert np.ptp(expected) > 0
