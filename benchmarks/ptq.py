@@ -27,7 +27,7 @@ from torch import nn
 from brevitas_a2q.bounds import accumulator_range, exact_range, required_bit_width
 from brevitas_a2q.convert.brevitas_model import weight_layers
 from brevitas_a2q.ptq import PostTrainingConfig, quantize_post_training_
-from brevitas_a2q.quant.input_range import HostCopies, exact_codes, range_of
+from brevitas_a2q.quant.input_range import Claim, HostCopies
 from brevitas_a2q.quant.layout import WeightLayout
 
 RESULTS = Path(__file__).parent / "results" / "ptq.jsonl"
@@ -165,7 +165,7 @@ def judge(model: nn.Module, network: Network, bits: int, own_ends: bool) -> dict
             weight = layer.quant_weight(x)
             scale = weight.scale if weight.scale.numel() > 1 else weight.scale.reshape(-1)
             codes = WeightLayout.of(layer).rows((weight.value.double() / scale.double()).round().long())
-            found[name] = (codes, range_of(layer, x, exact_codes(layer, x), HostCopies()))
+            found[name] = (codes, Claim.of(layer, x, HostCopies()).range)
 
         return hook
 
