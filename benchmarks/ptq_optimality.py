@@ -2,8 +2,8 @@
 
     python benchmarks/ptq_optimality.py        # writes results/ptq_optimality.md
 
-Six correlated, quantized inputs, weights of a Laplace distribution, codes from -2 to 2, each vector at its best scale. A
-row's share is what it explains of the output, relative to what the best vector within the budget explains.
+Six correlated, quantized inputs, weights of a Laplace distribution, codes from -2 to 2, each vector at its best scale.
+A row's share is what it explains of the output, relative to what the best vector within the budget explains.
 """
 
 from __future__ import annotations
