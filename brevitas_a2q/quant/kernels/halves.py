@@ -43,8 +43,8 @@ def _load_bfloat16(value: Any) -> Any:
 def _settle_bfloat16(value: Any, like: Any) -> Any:
     bits = _bits(value)
     up = np.uint32(0x7FFF) + np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
-    rounded = _float(np.uint32(bits + up) & np.uint32(0xFFFF0000))
-    return rounded if value == value else np.float32(np.nan)
+    nan = np.uint32(np.uint32(bits & _SIZE) > np.uint32(0x7F800000)) * np.uint32(0x7FC00000)
+    return _float(np.uint32(np.uint32(bits + up) & np.uint32(0xFFFF0000)) | np.uint32(nan))
 
 
 def _store_bfloat16(value: Any, like: Any) -> Any:
