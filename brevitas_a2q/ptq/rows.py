@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from brevitas_a2q.quant.layout import WeightLayout
+
 __all__ = ["Geometry", "Place", "sample_places"]
 
 
@@ -37,16 +39,24 @@ class Geometry:
         layer: Linear, convolutional, or transposed convolutional; of torch or of Brevitas.
         groups: G.
         transposed: Whether the convolution is.
+        order: Place of each product of the weight's rows, counted input channel first; None where that is their order.
     """
 
     layer: Any
     groups: int
     transposed: bool
+    order: Tensor | None = None  # shape: (K,)
 
     @classmethod
-    def of(cls, layer: nn.Module) -> Geometry:
-        """Geometry of a layer."""
-        return cls(layer, int(getattr(layer, "groups", 1)), bool(getattr(layer, "transposed", False)))
+    def of(cls, layer: nn.Module, tiled: bool = False) -> Geometry:
+        """Geometry of a layer; where it has tiles, products go phase by phase of a transposed convolution's stride."""
+        groups, transposed = int(getattr(layer, "groups", 1)), bool(getattr(layer, "transposed", False))
+        layout, order = WeightLayout.of(layer), None
+        if tiled and layout.phases:
+            shape = tuple(layer.weight.shape)
+            counted = torch.arange(layout.dot_product_size(shape)).repeat(layout.channels(shape), 1)
+            order = layout.rows(layout.in_one_piece().weight(counted, shape))[0]
+        return cls(layer, groups, transposed, order)
 
     @property
     def axes(self) -> int:
@@ -111,7 +121,8 @@ class Geometry:
         where = (first, *index)
         taps = moved[where] * inside.unsqueeze(-1)
         of_groups = taps.reshape(n, -1, self.groups, x.shape[1] // self.groups)
-        return of_groups.permute(0, 2, 3, 1).reshape(n, self.groups, -1)
+        rows = of_groups.permute(0, 2, 3, 1).reshape(n, self.groups, -1)
+        return rows if self.order is None else rows[:, :, self.order]
 
     def _sources(self, axis: int, position: Tensor, pad: int, size: int) -> tuple[Tensor, Tensor]:
         """Input index of every tap along an axis, and whether there is one.  # shape: (n, kernel)"""

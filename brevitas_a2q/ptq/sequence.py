@@ -94,7 +94,7 @@ class _Sequence:
         layer = self.network.layers[name]
         with torch.no_grad():
             rows = torch.from_numpy(solution.codes * solution.scales[:, None]).to(layer.weight.dtype)
-            layer.weight.copy_(WeightLayout.of(layer).weight(rows, tuple(layer.weight.shape)))
+            layer.weight.copy_(self._layout(name, layer).weight(rows, tuple(layer.weight.shape)))
             change = torch.from_numpy(solution.bias_change).to(layer.weight.dtype)
             if layer.bias is None:
                 layer.bias = nn.Parameter(change)
@@ -116,8 +116,8 @@ class _Sequence:
         if self.network.native:
             fixed, prefixes = _given(name, layer, prefixes)
         _check_finite(name, (*targets, *prefixes))
-        geometry = Geometry.of(layer)
-        data = self._data(geometry, reference, targets, prefixes)
+        weights = self._layout(name, reference).rows(reference.weight.detach())
+        data = self._data(Geometry.of(layer, self._tile(name) is not None), weights, targets, prefixes)
         constant = bool((data.prefix == data.prefix[:1]).all())
         if constant:
             warnings.warn(f"layer {name}: its inputs are constant on the calibration data", stacklevel=2)
@@ -128,9 +128,8 @@ class _Sequence:
         return quantize_layer(task, data, types)
 
     def _data(
-        self, geometry: Geometry, reference: Any, targets: Sequence[Tensor], prefixes: Sequence[Tensor]
+        self, geometry: Geometry, rows: Tensor, targets: Sequence[Tensor], prefixes: Sequence[Tensor]
     ) -> LayerData:
-        rows = WeightLayout.of(reference).rows(reference.weight.detach())
         weights = rows.double().reshape(geometry.groups, -1, rows.shape[1])
         wanted = max(64, min(self.config.rows, _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])))
         masks = [mask_of(batch) for batch in self.calibration.known]
@@ -149,7 +148,7 @@ class _Sequence:
         return LayerTask(
             name=name,
             accumulator_bit_width=self.widths(name) or _WIDE,
-            tile=None if boundary else rules.get("tile") or config.tile,
+            tile=self._tile(name),
             weight_bit_width=config.boundary_bit_width if boundary else bits,
             shared_scale=config.scale == "tensor" or (layout.transposed and layout.groups > 1),
             power_of_two=config.power_of_two,
@@ -157,6 +156,15 @@ class _Sequence:
             shrinkages=config.shrinkages,
             seed=config.seed,
         )
+
+    def _tile(self, name: str) -> int | None:
+        tile: int | None = self.config.of_layer(name).get("tile") or self.config.tile
+        return None if name in self._boundary() else tile
+
+    def _layout(self, name: str, layer: Any) -> WeightLayout:
+        """Order of the products, as the layer's quantizer will have it."""
+        layout = WeightLayout.of(layer)
+        return layout.in_one_piece() if self._tile(name) is None else layout
 
     def _boundary(self) -> frozenset[str]:
         return boundary_layers(self.network, self.config)

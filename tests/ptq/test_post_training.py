@@ -51,7 +51,8 @@ def _everything() -> tuple[nn.Module, Tensor]:
     model = Everything()
     for _ in range(4):
         model(torch.randn(16, 3, 8, 8) * 2)
-    return model.eval(), torch.randn(48, 3, 8, 8)
+    # Of unequal strength: behind the global mean, images of equal noise differ by a two-hundredth of their level only.
+    return model.eval(), torch.randn(48, 3, 8, 8) * torch.linspace(0.1, 3, 48)[:, None, None, None]
 
 
 def _holds_in_integers(model: nn.Module, bits: int) -> int:
@@ -80,7 +81,18 @@ def test_every_kind_of_layer(bits: int) -> None:
     assert all(row.required_bit_width <= row.accumulator_bit_width for row in report.rows)
     with torch.no_grad():
         error = (model(x) - before).square().sum() / (before - before.mean(0)).square().sum()
-    assert error < {10: 0.5, 16: 0.1}[bits]
+    assert error < {10: 0.2, 16: 0.03}[bits]  # 8-bit activations alone leave a hundredth
+
+
+def test_every_kind_of_layer_in_tiles() -> None:
+    model, x = _everything()
+    with torch.no_grad():
+        before = model(x)
+    quantize_post_training_(model, x, PostTrainingConfig(accumulator_bit_width=14, tile=16, **QUICK))
+    assert certify(model, x[:1]).holds
+    with torch.no_grad():
+        error = (model(x) - before).square().sum() / (before - before.mean(0)).square().sum()
+    assert error < 0.05
 
 
 def test_the_result_is_exported(tmp_path: Path) -> None:
