@@ -27,7 +27,7 @@ from brevitas_a2q.errors import DataError, ExportError, ModelError
 from brevitas_a2q.train.model_state import ModelState
 from brevitas_a2q.train.result import EpochResult
 
-__all__ = ["Checkpoint", "latest_checkpoint", "load_tensors", "save_checkpoint", "save_tensors"]
+__all__ = ["Checkpoint", "latest_checkpoint", "load_tensors", "own_digest", "save_checkpoint", "save_tensors"]
 
 FORMAT: Final = 2
 _PHASES: Final = ("float", "quantized")
@@ -156,7 +156,7 @@ def _write(
         "curve": [asdict(record) for record in curve],
     }
     state = json.loads(json.dumps(state))  # as it will be read
-    state[_OWN_DIGEST] = _own_digest(state)
+    state[_OWN_DIGEST] = own_digest(state)
     (folder / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
@@ -207,7 +207,7 @@ def _read(path: Path) -> Checkpoint:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         if state["format"] != FORMAT:
             raise DataError(f"found format {state['format']}", where=str(path), expected=f"{FORMAT}", remedy=remedy)
-        if _own_digest(state) != state[_OWN_DIGEST]:
+        if own_digest(state) != state[_OWN_DIGEST]:
             raise DataError(f"{_STATE} was changed", where=str(path), expected="what was written", remedy=remedy)
         if _digest((path / _TENSORS).read_bytes()) != state["tensors_sha256"]:
             raise DataError(f"{_TENSORS} is damaged", where=str(path), expected=f"what {_STATE} names", remedy=remedy)
@@ -223,7 +223,7 @@ def _read(path: Path) -> Checkpoint:
         ) from error
 
 
-def _own_digest(state: Mapping[str, Any]) -> str:
+def own_digest(state: Mapping[str, Any]) -> str:
     """SHA-256 of all but itself, whatever the file's white space and order of keys."""
     rest = {key: value for key, value in state.items() if key != _OWN_DIGEST}
     return _digest(json.dumps(rest, sort_keys=True).encode())

@@ -17,6 +17,7 @@ from torch import nn
 from brevitas_a2q import certify
 from brevitas_a2q.cli.main import main
 from brevitas_a2q.train import restore
+from brevitas_a2q.train.checkpoints import own_digest
 from brevitas_a2q.train.config import RunConfig
 from brevitas_a2q.train.run import run
 
@@ -115,7 +116,8 @@ def spoil(folder: Path, how: str) -> None:
         for path in (folder / "checkpoints").iterdir():
             path.rename(path.with_name("float-00001"))
         state = folder / "checkpoints" / "float-00001" / "state.json"
-        state.write_text(state.read_text().replace('"phase": "quantized"', '"phase": "float"'))
+        changed = json.loads(state.read_text().replace('"phase": "quantized"', '"phase": "float"'))
+        state.write_text(json.dumps({**changed, "state_sha256": own_digest(changed)}))
     elif how == "untrained":
         shutil.rmtree(folder / "checkpoints")
     elif how == "cut":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.quant import proxy
+from brevitas_a2q.quant import limits
 from brevitas_a2q.quant.input_range import HostCopies
 from brevitas_a2q.quant.penalty import a2q_penalty
 from brevitas_a2q.train import calibrate
@@ -80,6 +80,6 @@ def test_nothing_is_read_back(name: str, method: Any, monkeypatch: pytest.Monkey
         model(gpu(images)), a2q_penalty(model)
         reads.clear()  # the signs of a budget are looked at once
         outputs, penalty = model(gpu(images)), a2q_penalty(model)
-    proxy._constant_budget.cache_clear()  # which holds tensors without values now
+    limits.constant_budget.cache_clear()  # which holds tensors without values now
     assert outputs.device.type == penalty.device.type == "cuda"
     assert reads.keys() == {"cpu"}

@@ -69,9 +69,17 @@ class Budget(_Limits):
         """Largest ``S+ = S-`` that holds: half of the ``||q||_1`` of zero-centred weights (A2Q+); int64, at least 0."""
         return _floor_cap(torch.minimum(self.upper, self.lower), self.x_hi - self.x_lo)
 
-    @cached_property
+    @property
     def table(self) -> Tensor:
         """The four limits as one tensor, as operators take them.  # shape: (4, 1) or (4, C)"""
+        # Remembering takes a lock in Python before 3.12, which cannot be traced.
+        return self._stacked() if torch.compiler.is_compiling() else self._table
+
+    @cached_property
+    def _table(self) -> Tensor:
+        return self._stacked()
+
+    def _stacked(self) -> Tensor:
         return torch.stack(torch.broadcast_tensors(*(limit.reshape(-1) for limit in self)))
 
     @classmethod
