@@ -105,6 +105,7 @@ def test_a_table_for_images_and_functions(folder: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter of TorchScript
 def test_a_float_onnx_file(folder: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
