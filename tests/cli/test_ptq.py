@@ -104,7 +104,6 @@ def test_a_table_for_images_and_functions(folder: Path, capsys: pytest.CaptureFi
     assert main(words) == 0
 
 
-@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter of TorchScript
 def test_a_float_onnx_file(folder: Path) -> None:
     torch.manual_seed(0)
