@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw.ir import DuplicateStreams, Graph
 from brevitas_a2q.hw.units.flow import Floats, Flow, Ints
 
@@ -75,11 +76,21 @@ def postponed(graph: Graph, traces: Mapping[str, Trace], bits: Mapping[str, int]
         graph: The network.
         traces: Its earliest schedule.
         bits: What each unit writes per image, in one copy.
+
+    Raises:
+        FoldingError: A unit and its reader count the pixels between them differently.
     """
     late = dict(traces)
     deadlines: dict[str, Floats] = {}
     for unit in reversed(graph.units):
         trace, deadline = late[unit.name], deadlines.get(unit.name)
+        if deadline is not None and len(deadline) != len(trace.elapsed):
+            raise FoldingError(
+                f"writes {len(trace.elapsed)} pixels where its reader takes {len(deadline)}",
+                where=f"unit {unit.name}",
+                expected="operators that agree on which axis holds the channels",
+                remedy="put a Transpose between a pool or convolution and a MatMul over its last axis",
+            )
         copies = unit.copies if isinstance(unit, DuplicateStreams) else 1
         if deadline is not None and copies * bits[unit.name] > sum(bits.get(name, 0) for name in unit.inputs):
             latest = trace.elapsed + np.minimum.accumulate((deadline - trace.elapsed)[::-1])[::-1]
