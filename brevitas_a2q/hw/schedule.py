@@ -36,10 +36,22 @@ class Trace:
 
 
 def earliest(graph: Graph, flows: Mapping[str, Flow], images: int, period: float) -> dict[str, Trace]:
-    """Traces of all units; ``period`` spaces the source's pixels evenly, 0 makes them all available at once."""
+    """Traces of all units; ``period`` spaces the source's pixels evenly, 0 makes them all available at once.
+
+    Raises:
+        FoldingError: A unit and its reader count the pixels between them differently.
+    """
     traces: dict[str, Trace] = {}
     for unit in graph.units:
         flow = flows[unit.name]
+        for name in filter(None, unit.inputs):
+            if flows[name].pixels != flow.inputs:
+                raise FoldingError(
+                    f"reads {flow.inputs} pixels where {name} writes {flows[name].pixels}",
+                    where=f"unit {unit.name}",
+                    expected="operators that agree on which axis holds the channels",
+                    remedy="put a Transpose between a pool or convolution and a MatMul over its last axis",
+                )
         source = (np.arange(flow.inputs * images, dtype=np.float64) + 1.0) * (period / flow.inputs)
         traces[unit.name] = _earliest(flow, [traces[name].ends if name else source for name in unit.inputs], images)
     return traces
@@ -76,21 +88,11 @@ def postponed(graph: Graph, traces: Mapping[str, Trace], bits: Mapping[str, int]
         graph: The network.
         traces: Its earliest schedule.
         bits: What each unit writes per image, in one copy.
-
-    Raises:
-        FoldingError: A unit and its reader count the pixels between them differently.
     """
     late = dict(traces)
     deadlines: dict[str, Floats] = {}
     for unit in reversed(graph.units):
         trace, deadline = late[unit.name], deadlines.get(unit.name)
-        if deadline is not None and len(deadline) != len(trace.elapsed):
-            raise FoldingError(
-                f"writes {len(trace.elapsed)} pixels where its reader takes {len(deadline)}",
-                where=f"unit {unit.name}",
-                expected="operators that agree on which axis holds the channels",
-                remedy="put a Transpose between a pool or convolution and a MatMul over its last axis",
-            )
         copies = unit.copies if isinstance(unit, DuplicateStreams) else 1
         if deadline is not None and copies * bits[unit.name] > sum(bits.get(name, 0) for name in unit.inputs):
             latest = trace.elapsed + np.minimum.accumulate((deadline - trace.elapsed)[::-1])[::-1]

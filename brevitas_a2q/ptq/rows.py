@@ -48,7 +48,7 @@ class Geometry:
     order: Tensor | None = None  # shape: (K,)
 
     @classmethod
-    def of(cls, layer: nn.Module, tiled: bool = False) -> Geometry:
+    def of(cls, layer: Any, tiled: bool = False) -> Geometry:
         """Geometry of a layer; where it has tiles, products go phase by phase of a transposed convolution's stride."""
         groups, transposed = int(getattr(layer, "groups", 1)), bool(getattr(layer, "transposed", False))
         layout, order = WeightLayout.of(layer), None
