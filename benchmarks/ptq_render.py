@@ -90,7 +90,7 @@ def _curves(cells: list[Cell], network: str) -> list[str]:
     if not good:
         return []
     lines = [
-        f"**{network}**, float {good[0]['float']:.2f} %. Score by seed, seconds of a run on the shared machine.",
+        f"**{network}**, float {good[0]['float']:.2f} %. Score by seed, seconds of a run beside other work.",
         "",
     ]
     lines += ["| method | P | score | bits needed | seconds |", "|---|---|---|---|---|"]
@@ -125,11 +125,11 @@ def _figure(cells: list[Cell], networks: list[str]) -> None:
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False)
     for axis, network in zip(axes.flat, networks, strict=False):
         own = [cell for cell in cells if cell["network"] == network]
-        for method, title in METHODS.items():
+        for index, (method, title) in enumerate(METHODS.items()):
             scores = _scores([cell for cell in own if cell["method"] == method])
             if scores:
                 means = [sum(values) / len(values) for values in scores.values()]
-                axis.plot(list(scores), means, marker="o", markersize=3, label=title)
+                axis.plot(list(scores), means, marker="o", markersize=3, label=title, color=f"C{index}")
         if own:
             axis.axhline(own[0]["float"], color="grey", linewidth=0.8, linestyle=":")
         axis.set_title(network)
