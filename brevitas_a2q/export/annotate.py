@@ -47,13 +47,32 @@ __all__ = [
 
 _DOT_PRODUCTS: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _PASSING: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast")
+_PLACES: Final = "a2q.places"
 _WEIGHT_QUANT: Final = "weight_quant"
 _LARGEST_EXACT_IN_FLOAT32: Final = 25  # bits of a signed integer
 
 
 def clean(model: Any) -> Any:
-    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone."""
-    return cleanup_model(ModelWrapper(model)).transform(InferShapes()).model
+    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone.
+
+    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would be
+    left with a name that nothing writes; places of one tensor are noted before and joined again after.
+    """
+    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
+    for node in model.graph.node:
+        names = list(node.input)
+        places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
+        if places != list(range(len(places))):
+            set_property(node, _PLACES, " ".join(map(str, places)))
+    cleaned = cleanup_model(ModelWrapper(model))
+    for node in cleaned.graph.node:
+        places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
+        for place, first in enumerate(places[: len(node.input)]):
+            node.input[place] = node.input[first]
+        kept = [pair for pair in node.metadata_props if pair.key != _PLACES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    return cleaned.transform(InferShapes()).model
 
 
 @dataclass(frozen=True, eq=False)

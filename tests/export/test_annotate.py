@@ -88,3 +88,29 @@ def test_nothing_of_this_machine_is_in_the_file(small_net, image, tmp_path):
     """The dynamo exporter writes stack traces into every node."""
     export_qonnx(small_net(), image, tmp_path / "net.onnx", exporter="dynamo")
     assert b".py" not in (tmp_path / "net.onnx").read_bytes()
+
+
+class Squared(torch.nn.Module):
+    """A node that reads one tensor twice, between two layers."""
+
+    def __init__(self):
+        super().__init__()
+        options = {"weight_quant": Int8A2QWeightPerChannelFloat, "weight_accumulator_bit_width": 14, "bias": False}
+        self.first, self.second = (qnn.QuantConv2d(2, 2, 3, **options) for _ in range(2))
+        self.quant, self.again = (qnn.QuantIdentity(bit_width=4, return_quant_tensor=True) for _ in range(2))
+
+    def forward(self, x):
+        x = self.first(self.quant(x))
+        return self.second(self.again(x * x))
+
+
+def test_a_tensor_that_is_read_twice_by_a_node_keeps_its_name(tmp_path):
+    torch.manual_seed(0)
+    model, image = Squared(), torch.rand(1, 2, 8, 8)
+    model(image)
+    report = export_qonnx(model.eval(), image, tmp_path / "net.onnx")
+    assert [layer.name for layer in report.certificate.layers] == ["first", "second"]
+    (product,) = (
+        n for n in onnx.load(tmp_path / "net.onnx").graph.node if n.op_type == "Mul" and len(set(n.input)) == 1
+    )
+    assert not product.metadata_props
