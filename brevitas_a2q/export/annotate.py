@@ -55,8 +55,8 @@ _LARGEST_EXACT_IN_FLOAT32: Final = 25  # bits of a signed integer
 def clean(model: Any) -> Any:
     """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone.
 
-    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would be
-    left with a name that nothing writes; places of one tensor are noted before and joined again after.
+    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would
+    be left with a name that nothing writes; places of one tensor are noted before and joined again after.
     """
     constants = {"", *(initializer.name for initializer in model.graph.initializer)}
     for node in model.graph.node:
