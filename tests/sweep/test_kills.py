@@ -55,7 +55,10 @@ def test_random_kills(address: str, kills: int, tmp_path: Path) -> None:
 
 def start_pool(address: str, out: Path, seconds_per_epoch: float) -> subprocess.Popen[str]:
     words = [sys.executable, str(HERE / "pool.py"), address, str(out), str(seconds_per_epoch)]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background of a shell, interrupts are ignored, and would be by what they start.
+    return subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
 
 
 def logged(out: Path, pattern: str) -> int:
