@@ -27,9 +27,9 @@ from torch.nn.utils import parametrize
 
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.models import build_model
-from brevitas_a2q.quant.functional import Budget
-from brevitas_a2q.quant.functional.euclidean import project_l1_ball
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.quant._functional import Budget
+from brevitas_a2q.quant._functional.euclidean import project_l1_ball
+from brevitas_a2q.quant._layers import accumulator_layers
 from brevitas_a2q.train import EpochRecord, TrainConfig, fit, seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "ablation.jsonl"

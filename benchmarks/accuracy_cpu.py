@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.quant.init import ep_init_, scale_init_
+from brevitas_a2q.quant._init import ep_init_, scale_init_
 from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "accuracy_cpu.jsonl"

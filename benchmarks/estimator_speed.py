@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import exact_range
 from brevitas_a2q.hw import DesignSpace, FoldingProblem, Graph, estimate_graph, find_part, fold_graph, read_graph
 from brevitas_a2q.hw import synthesis_model as model
-from brevitas_a2q.hw.ir import Mvau, Padding, SlidingWindow
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.hw._ir import Mvau, Padding, SlidingWindow
 
 RESULTS = Path(__file__).parent / "results"
 PART = find_part("ZCU104")
@@ -55,7 +55,7 @@ def seconds(work: Callable[[], object], repeats: int = 3, times: int = 1) -> flo
 
 def fresh_process(file: Path) -> dict[str, float]:
     """The command line, start-up included."""
-    command = [sys.executable, "-m", "brevitas_a2q.cli.main"]
+    command = [sys.executable, "-m", "brevitas_a2q._cli.main"]
 
     def run(*words: str) -> float:
         return round(seconds(lambda: subprocess.run([*command, *words], check=True, capture_output=True)), 2)

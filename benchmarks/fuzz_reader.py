@@ -27,9 +27,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.hw.frontend import build_graph
-from brevitas_a2q.ir.reader import read_network
+from brevitas_a2q.hw._frontend import build_graph
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

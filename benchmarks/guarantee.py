@@ -28,7 +28,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q.bounds import IntRange, input_range
-from brevitas_a2q.quant import quantizers
+from brevitas_a2q.quant import _quantizers as quantizers
 
 QUANTIZERS: dict[str, Any] = {
     "upstream A2Q": Int8AccumulatorAwareWeightQuant,

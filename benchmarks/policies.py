@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.design import build_design
-from brevitas_a2q.hw.devices import Part, find_part
-from brevitas_a2q.hw.frontend import read_graph
-from brevitas_a2q.hw.ir import Folding, Graph, MemoryStyle, Mvau, SlidingWindow, Vvau
-from brevitas_a2q.hw.policies import apply_policy
-from brevitas_a2q.hw.setfolding import setfolding_foldings
+from brevitas_a2q.hw._cost.model import synthesis_model
+from brevitas_a2q.hw._design import build_design
+from brevitas_a2q.hw._devices import Part, find_part
+from brevitas_a2q.hw._frontend import read_graph
+from brevitas_a2q.hw._ir import Folding, Graph, MemoryStyle, Mvau, SlidingWindow, Vvau
+from brevitas_a2q.hw._policies import apply_policy
+from brevitas_a2q.hw._setfolding import setfolding_foldings
 
 POLICIES = ("32", "data-type", "exact", "trained")
 STYLES: dict[str, tuple[MemoryStyle, MemoryStyle] | None] = {

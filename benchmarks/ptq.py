@@ -25,10 +25,10 @@ from ptq_render import render
 from torch import nn
 
 from brevitas_a2q.bounds import accumulator_range, exact_range, required_bit_width
-from brevitas_a2q.convert.brevitas_model import weight_layers
+from brevitas_a2q.convert._brevitas_model import weight_layers
 from brevitas_a2q.ptq import PostTrainingConfig, quantize_post_training_
-from brevitas_a2q.quant.input_range import Claim, HostCopies
-from brevitas_a2q.quant.layout import WeightLayout
+from brevitas_a2q.quant._input_range import Claim, HostCopies
+from brevitas_a2q.quant._layout import WeightLayout
 
 RESULTS = Path(__file__).parent / "results" / "ptq.jsonl"
 OURS = {

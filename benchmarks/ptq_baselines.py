@@ -13,10 +13,10 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat
 from torch import nn
 
 from brevitas_a2q import A2QConfig, constrain_, scale_init_
-from brevitas_a2q.convert.brevitas_model import weight_layers
-from brevitas_a2q.ptq.calibration import Calibration, call
-from brevitas_a2q.ptq.network import float_twin, prepare
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.convert._brevitas_model import weight_layers
+from brevitas_a2q.ptq._calibration import Calibration, call
+from brevitas_a2q.ptq._network import float_twin, prepare
+from brevitas_a2q.quant._layers import accumulator_layers
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -172,7 +172,7 @@ _PER_EXTENSION = 40
 
 def magika() -> Network:
     """Magika's ONNX network (785k parameters) on files of this machine; the label is the extension."""
-    from brevitas_a2q.ptq.onnx_file import read_float_model
+    from brevitas_a2q.ptq._onnx_file import read_float_model
 
     settings = json.loads(_file("magika", "config.min.json").read_text())
     model = read_float_model(_file("magika", "model.onnx"))

@@ -27,8 +27,8 @@ from brevitas.quant.scaled_int import (
 )
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import budget_from_range
-from brevitas_a2q.quant.quantizers import (
+from brevitas_a2q.quant._functional import budget_from_range
+from brevitas_a2q.quant._quantizers import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
     Int8ProjectedA2QWeightPerChannelFloat,

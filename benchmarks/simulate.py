@@ -25,12 +25,12 @@ import torch
 from torch import nn
 
 from brevitas_a2q import certify, export_qonnx, simulate
+from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.data import ImageData, load_digits
-from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
 from brevitas_a2q.train import TrainConfig, fit, seed_everything
-from brevitas_a2q.verify.network_simulation import NetworkSimulator
-from brevitas_a2q.verify.simulation import Settings
+from brevitas_a2q.verify._network_simulation import NetworkSimulator
+from brevitas_a2q.verify._simulation import Settings
 
 RESULTS = Path(__file__).parent / "results" / "simulate.json"
 WIDTHS = (16, 14, 13, 12, 11, 10, 9, 8)

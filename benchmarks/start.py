@@ -17,10 +17,10 @@ from torch import nn
 
 from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.models.spec import Method
+from brevitas_a2q.models._spec import Method
 from brevitas_a2q.train import TrainConfig, accuracy, fit, seed_everything
-from brevitas_a2q.train.config import RunConfig, StartConfig
-from brevitas_a2q.train.start import quantize_start
+from brevitas_a2q.train._config import RunConfig, StartConfig
+from brevitas_a2q.train._start import quantize_start
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
 SEEDS = (0, 1, 2)

@@ -21,9 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from brevitas_a2q.data import ImagePairs, bicubic_psnr_db, load_data, psnr_db
-from brevitas_a2q.data.pairs import Protocol
+from brevitas_a2q.data._pairs import Protocol
 from brevitas_a2q.models import build_model
-from brevitas_a2q.train.loop import Step, train_epoch
+from brevitas_a2q.train._loop import Step, train_epoch
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS, BATCH_SIZE, RATE, WINDOW = 5, 16, 2e-3, 32

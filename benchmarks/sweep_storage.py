@@ -30,8 +30,8 @@ import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from brevitas_a2q.files import write_atomically
-from brevitas_a2q.sweep.storage import open_storage
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.sweep._storage import open_storage
 
 Opener = Callable[[Path], BaseStorage]
 VARIANTS: dict[str, Opener] = {

@@ -28,17 +28,17 @@ import torch
 import yaml
 from torch import nn
 
-from brevitas_a2q.data.tasks import TASKS
-from brevitas_a2q.files import write_atomically
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.data._tasks import TASKS
 from brevitas_a2q.models import MODELS, QuantSpec, build_model
-from brevitas_a2q.models.registry import model_entry
-from brevitas_a2q.train.config import RuntimeConfig
-from brevitas_a2q.train.loop import Step
-from brevitas_a2q.train.optim import make_optimizer
-from brevitas_a2q.train.recipes import Recipe
-from brevitas_a2q.train.result import versions
-from brevitas_a2q.train.runtime import autocast, compiled, lay_out_, memory_format
-from brevitas_a2q.train.seeds import seed_everything
+from brevitas_a2q.models._registry import model_entry
+from brevitas_a2q.train._config import RuntimeConfig
+from brevitas_a2q.train._loop import Step
+from brevitas_a2q.train._optim import make_optimizer
+from brevitas_a2q.train._recipes import Recipe
+from brevitas_a2q.train._result import versions
+from brevitas_a2q.train._runtime import autocast, compiled, lay_out_, memory_format
+from brevitas_a2q.train._seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results"
 CLASSES = 10
@@ -65,7 +65,7 @@ def build(job: dict[str, Any]) -> nn.Module:
     if method == "upstream":
         from brevitas.quant.scaled_int import Int8AccumulatorAwareWeightQuant
 
-        from brevitas_a2q.models import layers
+        from brevitas_a2q.models import _layers as layers
 
         layers._WEIGHT_QUANTIZERS["none"] = Int8AccumulatorAwareWeightQuant.let(accumulator_bit_width=p)
     return build_model(job["model"], spec, fused_activations=fused, **job["options"])

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.euclidean import project_rows
-from brevitas_a2q.quant.functional import (
+from brevitas_a2q.quant._euclidean import project_rows
+from brevitas_a2q.quant._functional import (
     Budget,
     a2q_plus_quantize,
     a2q_quantize,

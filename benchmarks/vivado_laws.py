@@ -1,10 +1,10 @@
 """Fits the laws of FINN's units to counts published from Vivado, and measures them on repositories left out.
 
 Run ``python benchmarks/vivado_laws.py``: reads ``published/units.csv`` and ``published/counts.csv``, writes
-``brevitas_a2q/hw/vivado/coefficients.json`` and ``benchmarks/results/vivado_laws.md``.
+``brevitas_a2q/hw/_vivado/coefficients.json`` and ``benchmarks/results/vivado_laws.md``.
 
-A law is a sum of features (:mod:`brevitas_a2q.hw.vivado.laws`) whose coefficients are not negative; relative errors are
-minimised, robustly (iteratively reweighted). The error of a kind is that of rows of repositories whose rows the
+A law is a sum of features (:mod:`brevitas_a2q.hw._vivado.laws`) of coefficients that are not negative; relative errors
+are minimised, robustly (iteratively reweighted). The error of a kind is that of rows of repositories whose rows the
 coefficients were not fitted to; where only one repository has the kind, builds are left out, and the table says so.
 Equal rows of one build count once.
 """
@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from brevitas_a2q.files import write_atomically
-from brevitas_a2q.hw.vivado.laws import LAWS, kind_of
-from brevitas_a2q.hw.vivado.parameters import Parameters
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.hw._vivado.laws import LAWS, kind_of
+from brevitas_a2q.hw._vivado.parameters import Parameters
 
 HERE = Path(__file__).resolve().parent
-SHIPPED = HERE.parent / "brevitas_a2q/hw/vivado/coefficients.json"
+SHIPPED = HERE.parent / "brevitas_a2q/hw/_vivado/coefficients.json"
 ROUNDS = 6
 # Where few rows say it, the control of an HLS unit is drawn to what most of them take: one row's worth of evidence.
 CONTROL = {"max pool: image": 200.0, "max pool: line": 90.0, "label select": 40.0, "hls matrix unit": 200.0}

@@ -9,10 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from brevitas_a2q.hw import units
-from brevitas_a2q.ir.rules import registry
-from brevitas_a2q.ir.rules.registry import OPSETS
-from brevitas_a2q.ranges.table import TABLE
+from brevitas_a2q._ir.rules import registry
+from brevitas_a2q._ir.rules.registry import OPSETS
+from brevitas_a2q._ranges.table import TABLE
+from brevitas_a2q.hw import _units as units
 
 __all__ = ["page", "write_pages"]
 
@@ -35,7 +35,7 @@ def page() -> str:
             "",
             "## Operations whose result is known",
             "",
-            "For the reader of ONNX files, the trace of models and the converter alike (`brevitas_a2q.ranges`).",
+            "For the reader of ONNX files, the trace of models and the converter alike (`brevitas_a2q._ranges`).",
             "",
             *_table(("operation", "what is known of its result"), ((f"`{n}`", _line(f)) for n, f in TABLE.items())),
             "",
@@ -48,7 +48,7 @@ def page() -> str:
             "",
             "## Streaming units of the estimator",
             "",
-            "FINN's kinds (`brevitas_a2q.hw.units`), one file each: fields, legal foldings, cycles, cost, FINN node.",
+            "FINN's kinds (`brevitas_a2q.hw._units`), one file each: fields, legal foldings, cycles, cost, FINN node.",
             "",
             *_table(("unit", "what it is"), _units()),
             "",

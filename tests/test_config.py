@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brevitas_a2q.config import METHODS, A2QConfig, LayerRule
+from brevitas_a2q._config import METHODS, A2QConfig, LayerRule
 from brevitas_a2q.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from brevitas_a2q.files import write_atomically
+from brevitas_a2q._files import write_atomically
 
 
 @pytest.mark.parametrize("content", ["ä", b"\xc3\xa4"])

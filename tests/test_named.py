@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from brevitas_a2q._named import is_named_function, named_function
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.named import is_named_function, named_function
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
+from brevitas_a2q._settings import parse, parse_yaml, plain, read_yaml
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.settings import parse, parse_yaml, plain, read_yaml
 
 
 @dataclass(frozen=True)

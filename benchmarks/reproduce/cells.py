@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brevitas_a2q.train.config import RunConfig
+from brevitas_a2q.train._config import RunConfig
 
 __all__ = ["CELLS", "Cell"]
 

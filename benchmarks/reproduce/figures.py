@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from brevitas_a2q.report.figures import BLUE, GREY, ORANGE, SKY, bare, image
+from brevitas_a2q.report._figures import BLUE, GREY, ORANGE, SKY, bare, image
 
 if TYPE_CHECKING:
     from render import Row

@@ -14,7 +14,7 @@ from cells import CELLS, Cell
 from figures import ladder_figure
 from slices import RESULTS, is_of
 
-from brevitas_a2q.files import write_atomically
+from brevitas_a2q._files import write_atomically
 
 __all__ = ["render"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from cells import CELLS, Cell
 
+from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import A2QError, ConfigError, ModelError
-from brevitas_a2q.files import write_atomically
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.result import EpochResult, RunResult
-from brevitas_a2q.train.run import run
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._result import EpochResult, RunResult
+from brevitas_a2q.train._run import run
 
 __all__ = ["RESULTS", "finished", "is_of", "pending", "run_slice"]
 

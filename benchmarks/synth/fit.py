@@ -1,7 +1,7 @@
 """Fit the estimator's coefficients to synthesis results and report the error on rows that the fit did not see.
 
 Run ``python benchmarks/synth/fit.py``: reads ``data/grid.csv`` (the reference grid) and ``data/measured.csv`` (units
-of ``configurations.py``), writes ``brevitas_a2q/hw/cost/synthesis/coefficients.json``, ``results.json`` and
+of ``configurations.py``), writes ``brevitas_a2q/hw/_cost/synthesis/coefficients.json``, ``results.json`` and
 ``results.md``.
 
 Every circuit is fitted by non-negative least squares on relative errors. Bits of carry chains are LUTs by
@@ -26,7 +26,7 @@ from report import summarise, write_report
 from scipy.optimize import nnls
 from units import model
 
-from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
+from brevitas_a2q.hw._cost.synthesis.rows import RowModel, grid_row_to_prediction
 
 HERE = Path(__file__).resolve().parent
 COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "cost" / "synthesis" / "coefficients.json"

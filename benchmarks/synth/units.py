@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.synthesis.bill import Bill, control_features
-from brevitas_a2q.hw.cost.synthesis.dsp import dsp_core_features
-from brevitas_a2q.hw.cost.synthesis.rows import RowModel, grid_row_to_prediction
-from brevitas_a2q.hw.cost.synthesis.thresholds import block_search_features, saturation_features
-from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.memory import rom_luts
-from brevitas_a2q.hw.units.pool import division_features
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw._cost.synthesis.dsp import dsp_core_features
+from brevitas_a2q.hw._cost.synthesis.rows import RowModel, grid_row_to_prediction
+from brevitas_a2q.hw._cost.synthesis.thresholds import block_search_features, saturation_features
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import rom_luts
+from brevitas_a2q.hw._units.pool import division_features
 
 PART = Part("xcup", "UltraScale+", lut=230400, ff=460800, bram18=624, uram=96, dsp=1728, dsp_block="DSP48E2")
 Parameters = Mapping[str, int]

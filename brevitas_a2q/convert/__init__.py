@@ -1,6 +1,5 @@
 """One call from any model, float or Brevitas, to an accumulator-aware one."""
 
-from brevitas_a2q.convert.constrain import constrain_
-from brevitas_a2q.convert.report import ConversionReport, ConversionRow
+import lazy_loader as _lazy
 
-__all__ = ["ConversionReport", "ConversionRow", "constrain_"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

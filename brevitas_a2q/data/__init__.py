@@ -1,21 +1,5 @@
 """Data sets by name, and the tasks they are for."""
 
-from brevitas_a2q.data.arrays import ImageData, batches
-from brevitas_a2q.data.digits import load_digits
-from brevitas_a2q.data.pairs import ImagePairs, bicubic_psnr_db
-from brevitas_a2q.data.registry import DATA_SETS, Data, load_data
-from brevitas_a2q.data.tasks import TASKS, Task, psnr_db
+import lazy_loader as _lazy
 
-__all__ = [
-    "DATA_SETS",
-    "TASKS",
-    "Data",
-    "ImageData",
-    "ImagePairs",
-    "Task",
-    "batches",
-    "bicubic_psnr_db",
-    "load_data",
-    "load_digits",
-    "psnr_db",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

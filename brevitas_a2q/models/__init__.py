@@ -1,6 +1,5 @@
 """Benchmark networks, float and quantized, by name."""
 
-from brevitas_a2q.models.registry import MODELS, ModelEntry, build_model, load_float_weights, model_entry
-from brevitas_a2q.models.spec import Method, QuantSpec
+import lazy_loader as _lazy
 
-__all__ = ["MODELS", "Method", "ModelEntry", "QuantSpec", "build_model", "load_float_weights", "model_entry"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

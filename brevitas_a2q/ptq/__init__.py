@@ -1,17 +1,5 @@
 """Narrow accumulators without training: calibration, the solver under an exact budget, widths per layer."""
 
-from brevitas_a2q.ptq.config import PostTrainingConfig
-from brevitas_a2q.ptq.journal import Journal
-from brevitas_a2q.ptq.post_training import quantize_post_training_
-from brevitas_a2q.ptq.report import PostTrainingReport, PostTrainingRow
-from brevitas_a2q.ptq.saved import restore_post_training_, save_post_training
+import lazy_loader as _lazy
 
-__all__ = [
-    "Journal",
-    "PostTrainingConfig",
-    "PostTrainingReport",
-    "PostTrainingRow",
-    "quantize_post_training_",
-    "restore_post_training_",
-    "save_post_training",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,7 +1,5 @@
 """Training with an accumulator-aware quantizer."""
 
-from brevitas_a2q.train.calibrate import calibrate
-from brevitas_a2q.train.loop import EpochRecord, History, TrainConfig, accuracy, fit
-from brevitas_a2q.train.seeds import seed_everything
+import lazy_loader as _lazy
 
-__all__ = ["EpochRecord", "History", "TrainConfig", "accuracy", "calibrate", "fit", "seed_everything"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

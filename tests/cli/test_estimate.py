@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from oracle_data import ORACLE
 
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 
 MODELS = ORACLE / "models"
 TFC = str(MODELS / "tfc_w4a4_a2q12.onnx")
@@ -148,7 +148,7 @@ def test_bad_input_is_one_line_and_status_2(capsys: Output, words: list[str], me
 
 def test_start_up_and_no_torch() -> None:
     code = (
-        "import sys; from brevitas_a2q.cli.main import main; "
+        "import sys; from brevitas_a2q._cli.main import main; "
         f"status = main(['estimate', {TFC!r}, '--json']); "
         "assert not {'torch', 'brevitas', 'matplotlib', 'scipy'} & set(sys.modules), 'too much'; sys.exit(status)"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from oracle_data import ORACLE
 
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 
 TFC = ORACLE / "models/tfc_w4a4_a2q12.onnx"
 Output = pytest.CaptureFixture[str]

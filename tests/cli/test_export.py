@@ -15,11 +15,11 @@ from brevitas.quant.scaled_int import Int8AccumulatorAwareZeroCenterWeightQuant
 from torch import nn
 
 from brevitas_a2q import certify
-from brevitas_a2q.cli.main import main
-from brevitas_a2q.train import restore
-from brevitas_a2q.train.checkpoints import own_digest
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.run import run
+from brevitas_a2q._cli.main import main
+from brevitas_a2q.train import _restore as restore
+from brevitas_a2q.train._checkpoints import own_digest
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._run import run
 
 SHORT = {
     "data_options": {"validation": 1200},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 
 CONTENT = b"precious"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from brevitas_a2q import __version__
-from brevitas_a2q.cli.main import _COMMANDS, main
+from brevitas_a2q._cli.main import _COMMANDS, main
 
 
 def one_line_error(capsys: pytest.CaptureFixture[str]) -> str:
@@ -63,7 +63,7 @@ def test_bad_files_get_one_line_and_status_2(name: str, tmp_path: Path, capsys: 
 
 
 def test_estimating_starts_without_torch() -> None:
-    check = "import sys, brevitas_a2q.cli.estimate, brevitas_a2q.hw; sys.exit('torch' in sys.modules)"
+    check = "import sys, brevitas_a2q._cli.estimate, brevitas_a2q.hw; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
@@ -73,7 +73,7 @@ def test_a_failure_of_ours_is_one_line_with_a_status_of_its_own(
     def fail(*_: Any) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("brevitas_a2q.cli.parts.emit_json", fail)
+    monkeypatch.setattr("brevitas_a2q._cli.parts.emit_json", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["parts", "--json"]) == 3
     line = one_line_error(capsys)
@@ -85,7 +85,7 @@ def test_a_failure_of_ours_is_one_line_with_a_status_of_its_own(
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_closed_pipe_is_silent(options: list[str]) -> None:
-    command = [sys.executable, "-m", "brevitas_a2q.cli.main", "parts", *options]
+    command = [sys.executable, "-m", "brevitas_a2q._cli.main", "parts", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
@@ -99,7 +99,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("brevitas_a2q.cli.parts.emit_json", interrupt)
+    monkeypatch.setattr("brevitas_a2q._cli.parts.emit_json", interrupt)
     assert main(["parts", "--json"]) == 130
     # The first line is the terminal's, which shows ^C.
     assert capsys.readouterr().err.split("\n") == ["", "brevitas-a2q: error: interrupted", ""]

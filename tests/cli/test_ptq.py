@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from brevitas_a2q import certify
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 from brevitas_a2q.ptq import restore_post_training_
 
 MODEL = """

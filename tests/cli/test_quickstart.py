@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from brevitas_a2q.cli.main import main
-from brevitas_a2q.verify.certificate import Certificate
+from brevitas_a2q._cli.main import main
+from brevitas_a2q.verify._certificate import Certificate
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     out = tmp_path_factory.mktemp("quickstart") / "new folder"
     with pytest.MonkeyPatch.context() as patch:
         printed: list[str] = []
-        patch.setattr("brevitas_a2q.cli.quickstart.emit_json", lambda value: printed.append(json.dumps(value)))
+        patch.setattr("brevitas_a2q._cli.quickstart.emit_json", lambda value: printed.append(json.dumps(value)))
         assert main(["quickstart", "--out", str(out), "--epochs", "2", "-P", "12", "--json"]) == 0
     return out, json.loads(printed[0])
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-import brevitas_a2q.train.config  # noqa: F401  # so that what Brevitas logs on import is not taken for our messages
-from brevitas_a2q.cli.main import main
+import brevitas_a2q.train._config  # noqa: F401  # so that what Brevitas logs on import is not taken for our messages
+from brevitas_a2q._cli.main import main
 
 Output = pytest.CaptureFixture[str]
 SPACE = """
@@ -125,7 +125,7 @@ def test_without_optuna_it_says_what_to_install(
     tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden: dict[str, Any] = {name: None for name in sys.modules if name.startswith(("optuna", "brevitas_a2q.sweep"))}
-    for name in ("optuna", *hidden, "brevitas_a2q.cli.sweep_tables"):
+    for name in ("optuna", *hidden, "brevitas_a2q._cli.sweep_tables"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["sweep", "status", "--out", str(tmp_path)]) == 2
@@ -139,8 +139,8 @@ def test_without_a_subcommand_it_shows_its_help(capsys: Output) -> None:
 
 
 def test_the_space_files_of_the_documentation_are_valid() -> None:
-    from brevitas_a2q.sweep.space import Space
-    from brevitas_a2q.train.config import RunConfig
+    from brevitas_a2q.sweep._space import Space
+    from brevitas_a2q.train._config import RunConfig
 
     text = (Path(__file__).parents[2] / "docs/sweeps.md").read_text()
     grid, search = (

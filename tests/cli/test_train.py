@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 
 SHORT = {
     "data_options": {"validation": 1200},
@@ -96,7 +96,7 @@ def test_a_certificate_that_does_not_hold_is_status_1(finished: Path, capsys: py
 @pytest.fixture
 def remembered() -> Iterator[mock.Mock]:
     """Stands for the run; keeps what it was called with."""
-    with mock.patch("brevitas_a2q.train.run.run", side_effect=KeyboardInterrupt) as run:
+    with mock.patch("brevitas_a2q.train._run.run", side_effect=KeyboardInterrupt) as run:
         yield run
 
 

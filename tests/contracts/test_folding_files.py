@@ -12,11 +12,11 @@ from oracle_data import ORACLE
 
 from brevitas_a2q import hw
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.hw.build_options import BuildOptions
-from brevitas_a2q.hw.finn.lowering import lowered
-from brevitas_a2q.hw.finn.rules import illegal
-from brevitas_a2q.hw.ir import Graph, MatrixUnit
-from brevitas_a2q.hw.policies import apply_policy
+from brevitas_a2q.hw._build_options import BuildOptions
+from brevitas_a2q.hw._finn.lowering import lowered
+from brevitas_a2q.hw._finn.rules import illegal
+from brevitas_a2q.hw._ir import Graph, MatrixUnit
+from brevitas_a2q.hw._policies import apply_policy
 
 HAND_MADE = {"small_cnn": small_cnn, "depthwise": depthwise_net, "residual": residual_net}
 MODELS = ["tfc_w4a4_a2q12", "cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4"]

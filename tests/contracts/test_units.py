@@ -9,11 +9,11 @@ from math import ceil
 import pytest
 from unit_samples import UNITS, values_of
 
-from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.policies import POLICIES, apply_policy
-from brevitas_a2q.hw.units.base import WIDEST_HLS_WORD
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._policies import POLICIES, apply_policy
+from brevitas_a2q.hw._units.base import WIDEST_HLS_WORD
 
 PART = find_part("ZCU104")
 TYPES = [IntType(name) for name in ("INT32", "UINT8", "INT3", "BINARY")]

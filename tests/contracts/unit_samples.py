@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from brevitas_a2q.hw import ir
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
 
 Range = tuple[int, int]
 U4, I6 = IntType("UINT4"), IntType("INT6")

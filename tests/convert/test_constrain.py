@@ -17,12 +17,12 @@ from brevitas.quant import (
 from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
 from torch import nn
 
-from brevitas_a2q.config import A2QConfig, LayerRule
+from brevitas_a2q._config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.errors import ConfigError, ModelError
-from brevitas_a2q.quant.injectors import accumulator_aware
-from brevitas_a2q.quant.layers import accumulator_layers
-from brevitas_a2q.quant.quantizers import Int8A2QWeightPerChannelFloat
+from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.quant._layers import accumulator_layers
+from brevitas_a2q.quant._quantizers import Int8A2QWeightPerChannelFloat
 
 
 def brevitas_model(weight_quant: Any = Int8WeightPerChannelFloat, **settings: Any) -> nn.Sequential:

@@ -16,12 +16,12 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q import certify, export_qonnx, hw
-from brevitas_a2q.config import A2QConfig, LayerRule
+from brevitas_a2q._config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
-from brevitas_a2q.convert.tracing import trace
-from brevitas_a2q.convert.values import dataflow
+from brevitas_a2q.convert._tracing import trace
+from brevitas_a2q.convert._values import dataflow
 from brevitas_a2q.errors import ExportError
-from brevitas_a2q.train.calibrate import calibrate
+from brevitas_a2q.train._calibrate import calibrate
 
 W8A8 = A2QConfig(accumulator_bit_width=18, weight_bit_width=8, activation_bit_width=8)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from brevitas_a2q.data.augment import as_float, random_dihedral, random_flip, random_integers, random_shift
+from brevitas_a2q.data._augment import as_float, random_dihedral, random_flip, random_integers, random_shift
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brevitas_a2q.data import ImagePairs, bicubic_psnr_db, load_data
-from brevitas_a2q.data.bsd300 import PROTOCOLS
-from brevitas_a2q.data.pairs import shrink
-from brevitas_a2q.data.ragged import RaggedImages
-from brevitas_a2q.data.sources import read_images
+from brevitas_a2q.data._bsd300 import PROTOCOLS
+from brevitas_a2q.data._pairs import shrink
+from brevitas_a2q.data._ragged import RaggedImages
+from brevitas_a2q.data._sources import read_images
 from brevitas_a2q.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
@@ -154,7 +154,7 @@ def test_a_broken_image_is_named(root: Path) -> None:
 
 
 def test_images_of_too_many_pixels_are_not_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brevitas_a2q.data.sources.MAX_BYTES", 2 * 30 * 41 * 3)
+    monkeypatch.setattr("brevitas_a2q.data._sources.MAX_BYTES", 2 * 30 * 41 * 3)
     with pytest.raises(DataError, match=r"2\.png: found an image of 33x33 pixels"):
         pairs(root)
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from brevitas_a2q.data import ImageData, load_data
-from brevitas_a2q.data.cifar10 import undo_differences
+from brevitas_a2q.data._cifar10 import undo_differences
 from brevitas_a2q.errors import ConfigError, DataError
 
 SUBSET = Path(__file__).parents[2] / "../shared/data/subset/cifar10_2000_500.npz"
@@ -161,7 +161,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
 
 
 def test_files_that_unpack_to_too_much_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brevitas_a2q.data.sources.MAX_BYTES", 1000)
+    monkeypatch.setattr("brevitas_a2q.data._sources.MAX_BYTES", 1000)
     with pytest.raises(DataError, match="at most 1000"):
         load_data("cifar10", saved(tmp_path / "a.npz", arrays()))
 

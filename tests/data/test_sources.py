@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brevitas_a2q.data.sources import read_npz
+from brevitas_a2q.data._sources import read_npz
 from brevitas_a2q.errors import DataError
 
 

@@ -14,8 +14,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_supported_operations_are_those_of_the_tables() -> None:
-    from brevitas_a2q.ir.rules import registry
-    from brevitas_a2q.ranges.table import TABLE
+    from brevitas_a2q._ir.rules import registry
+    from brevitas_a2q._ranges.table import TABLE
 
     spec = importlib.util.spec_from_file_location("supported", DOCS / "supported.py")
     assert spec is not None

@@ -11,8 +11,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.inference_cost import inference_cost
 
 from brevitas_a2q import Int8A2QWeightPerChannelFloat, certify, export_qonnx
-from brevitas_a2q.export.report import certificate_sha256
-from brevitas_a2q.ir import metadata
+from brevitas_a2q._ir import metadata
+from brevitas_a2q.export._report import certificate_sha256
 
 
 def properties(holder):

@@ -23,9 +23,9 @@ from oracle_data import ORACLE
 from torch import nn
 
 from brevitas_a2q import export_qonnx
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.export.check_finn import check_finn
+from brevitas_a2q.export._check_finn import check_finn
 
 MODELS = ORACLE / "models"
 NAMES = ["cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4", "tfc_w4a4_a2q12"]

@@ -11,9 +11,9 @@ import pytest
 from oracle_data import ORACLE
 
 from brevitas_a2q import hw
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import ExportError
-from brevitas_a2q.export.handoff import write_handoff
+from brevitas_a2q.export._handoff import write_handoff
 
 TFC = ORACLE / "models/tfc_w4a4_a2q12.onnx"
 

@@ -22,7 +22,7 @@ from brevitas.quant import (
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
-import brevitas_a2q.export.qonnx as qonnx_module
+import brevitas_a2q.export._qonnx as qonnx_module
 from brevitas_a2q import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -31,9 +31,9 @@ from brevitas_a2q import (
     export_qonnx,
     simulate,
 )
+from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import CertificateError, ExportError, ModelError
-from brevitas_a2q.ir.reader import read_network
-from brevitas_a2q.verify.torch_model import layers_of
+from brevitas_a2q.verify._torch_model import layers_of
 
 QUANTIZERS = [
     Int8WeightPerTensorFloat,

@@ -9,9 +9,9 @@ import torch
 
 from brevitas_a2q import certify, export_qonnx
 from brevitas_a2q.errors import ExportError
-from brevitas_a2q.export.recording import record
-from brevitas_a2q.export.roundtrip import TOLERANCE, Execution, expectations, round_trip
-from brevitas_a2q.export.stimuli import stimuli
+from brevitas_a2q.export._recording import record
+from brevitas_a2q.export._roundtrip import TOLERANCE, Execution, expectations, round_trip
+from brevitas_a2q.export._stimuli import stimuli
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brevitas_a2q import Int8A2QWeightPerChannelFloat, certify, export_qonnx
-from brevitas_a2q.export.witness import driven_by_witness, tiled_patch
+from brevitas_a2q.export._witness import driven_by_witness, tiled_patch
 
 
 @pytest.mark.parametrize("end", ["upper", "lower"])

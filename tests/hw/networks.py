@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import exact_range
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q.hw._ir import (
     AddStreams,
     DuplicateStreams,
     Graph,
@@ -17,7 +18,6 @@ from brevitas_a2q.hw.ir import (
     Unit,
     Vvau,
 )
-from brevitas_a2q.ir.datatypes import IntType
 
 UINT4, UINT8, INT4 = IntType("UINT4"), IntType("UINT8"), IntType("INT4")
 

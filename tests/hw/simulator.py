@@ -1,6 +1,6 @@
 """A cycle-accurate simulation of small dataflow graphs: bounded FIFOs, one word per port and cycle, back-pressure.
 
-Written independently of the schedule in ``brevitas_a2q.hw.perf``, from what the units do: it is what that schedule is
+Written independently of the schedule in ``brevitas_a2q.hw._perf``, from what the units do: it is what that schedule is
 checked against. A stream holds bits, so that a width converter needs no unit of its own, only its register.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from brevitas_a2q.hw.ir import Folding, Graph, MaxPool, Mvau, Padding, SlidingWindow, Unit, Vvau
-from brevitas_a2q.hw.streams import edges, output_width, words_per_pixel
+from brevitas_a2q.hw._ir import Folding, Graph, MaxPool, Mvau, Padding, SlidingWindow, Unit, Vvau
+from brevitas_a2q.hw._streams import edges, output_width, words_per_pixel
 
 Step = tuple[bool, bool]  # whether the unit wants to read a word from each input, to write one to each output
 

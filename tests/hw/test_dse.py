@@ -7,11 +7,11 @@ import pytest
 from networks import deep_net, residual_net
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.dse import DesignSpace, pareto_front
-from brevitas_a2q.hw.folding_problem import FoldingProblem
-from brevitas_a2q.hw.folding_search import least_cost
+from brevitas_a2q.hw._cost.model import synthesis_model
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._dse import DesignSpace, pareto_front
+from brevitas_a2q.hw._folding_problem import FoldingProblem
+from brevitas_a2q.hw._folding_search import least_cost
 
 PART, MODEL = find_part("ZCU104"), synthesis_model()
 

@@ -12,14 +12,14 @@ from oracle_data import ORACLE
 
 from brevitas_a2q.errors import A2QError, FoldingError
 from brevitas_a2q.hw import estimate
-from brevitas_a2q.hw.compare import difference, read_estimate
-from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.estimation import estimate_graph
-from brevitas_a2q.hw.finn.folding_file import finn_folding
-from brevitas_a2q.hw.finn.folding_reader import read_foldings
-from brevitas_a2q.hw.folding_result import fold_graph
+from brevitas_a2q.hw._compare import difference, read_estimate
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.folding_file import finn_folding
+from brevitas_a2q.hw._finn.folding_reader import read_foldings
+from brevitas_a2q.hw._folding_result import fold_graph
 
 PART = find_part("ZCU104")
 
@@ -146,7 +146,7 @@ def test_difference_of_two_estimates(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4"])
 @pytest.mark.parametrize("target_fps", [1000, 4000])
 def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> None:
-    from brevitas_a2q.hw.frontend import read_graph
+    from brevitas_a2q.hw._frontend import read_graph
 
     result = fold_graph(read_graph(ORACLE / f"models/{name}.onnx"), PART, target_fps)
     assert result.estimate.fps >= target_fps
@@ -161,7 +161,7 @@ def test_optimum_is_never_worse_than_setfolding(name: str, target_fps: int) -> N
 
 @pytest.mark.parametrize("name", ["tfc_w4a4_a2q12", "cnv_w4a4", "resnet_w4a4"])
 def test_a_higher_target_never_costs_less(name: str) -> None:
-    from brevitas_a2q.hw.frontend import read_graph
+    from brevitas_a2q.hw._frontend import read_graph
 
     graph = read_graph(ORACLE / f"models/{name}.onnx")
     costs = [fold_graph(graph, PART, fps).lut_equivalent for fps in (100, 1000, 3000)]

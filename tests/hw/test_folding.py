@@ -11,19 +11,19 @@ import pytest
 from networks import Builder, deep_net, depthwise_net, residual_net, small_cnn
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.design import build_design
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.folding import cheapest, fastest, fits
-from brevitas_a2q.hw.folding_budget import any_within, best_within, impossible, solve_programme
-from brevitas_a2q.hw.folding_curve import fold_curve, setfolding_curve
-from brevitas_a2q.hw.folding_problem import FoldingProblem
-from brevitas_a2q.hw.folding_search import least_cost, pareto
-from brevitas_a2q.hw.ir import Folding, Graph
-from brevitas_a2q.hw.lut_equivalent import LutEquivalent
-from brevitas_a2q.hw.min_sum import Factor, minimise
+from brevitas_a2q.hw._cost.model import synthesis_model
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._design import build_design
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._folding import cheapest, fastest, fits
+from brevitas_a2q.hw._folding_budget import any_within, best_within, impossible, solve_programme
+from brevitas_a2q.hw._folding_curve import fold_curve, setfolding_curve
+from brevitas_a2q.hw._folding_problem import FoldingProblem
+from brevitas_a2q.hw._folding_search import least_cost, pareto
+from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._lut_equivalent import LutEquivalent
+from brevitas_a2q.hw._min_sum import Factor, minimise
 
 PART = find_part("ZCU104")
 MODEL = synthesis_model()
@@ -151,7 +151,7 @@ def test_a_programme_too_large_to_solve_combines_what_prices_favour(monkeypatch:
     free = least_cost(problem, 3000)
     budget = Resources(lut=free.resources.lut - 300, bram18=12, uram=1, dsp=60)
     exact = best_within(problem, 3000, budget)
-    monkeypatch.setattr("brevitas_a2q.hw.folding_budget._MOST_CHOICES", 0)
+    monkeypatch.setattr("brevitas_a2q.hw._folding_budget._MOST_CHOICES", 0)
     plan = best_within(problem, 3000, budget)
     assert exact is not None
     assert plan is not None

@@ -6,13 +6,13 @@ import pytest
 from networks import deep_net, depthwise_net, residual_net, small_cnn
 from simulator import simulate
 
-from brevitas_a2q.hw.cost.model import synthesis_model
-from brevitas_a2q.hw.design import Design
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.folding import cheapest
-from brevitas_a2q.hw.ir import Folding, Graph, LabelSelect
-from brevitas_a2q.hw.perf import performance, stream_fills
-from brevitas_a2q.hw.streams import output_width, words_per_pixel
+from brevitas_a2q.hw._cost.model import synthesis_model
+from brevitas_a2q.hw._design import Design
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._folding import cheapest
+from brevitas_a2q.hw._ir import Folding, Graph, LabelSelect
+from brevitas_a2q.hw._perf import performance, stream_fills
+from brevitas_a2q.hw._streams import output_width, words_per_pixel
 
 CASES = {
     "chain": (small_cnn, 2000),
@@ -62,7 +62,7 @@ def test_windows_that_wait_need_smaller_fifos(name: str, monkeypatch: pytest.Mon
         return sum(fill * per_pixel[edge.producer] for edge, fill in fills.items())
 
     waiting = bits()
-    monkeypatch.setattr("brevitas_a2q.hw.perf.postponed", lambda graph, traces, bits: traces)
+    monkeypatch.setattr("brevitas_a2q.hw._perf.postponed", lambda graph, traces, bits: traces)
     # A depthwise unit takes no second vector, so that little waits in front of it either way.
     assert waiting < (1.0 if name == "depthwise" else 0.95) * bits()
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from networks import Builder, residual_net, small_cnn
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import data_type_bound, required_bit_width
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.hw.ir import Graph, Mvau, Thresholding
-from brevitas_a2q.hw.policies import POLICIES, accumulator_bit_width, apply_policy, parse_policy
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.hw._ir import Graph, Mvau, Thresholding
+from brevitas_a2q.hw._policies import POLICIES, accumulator_bit_width, apply_policy, parse_policy
 
 
 def conv(graph: Graph, name: str = "conv2") -> Mvau:

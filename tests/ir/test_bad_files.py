@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from brevitas_a2q import ir
+from brevitas_a2q import _ir as ir
 from brevitas_a2q.errors import OnnxFileError
 
 Build = Callable[..., Any]

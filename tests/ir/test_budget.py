@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from brevitas_a2q import ir
+from brevitas_a2q import _ir as ir
+from brevitas_a2q._ir import budget
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.ir import budget
 
 Build = Callable[..., Any]
 

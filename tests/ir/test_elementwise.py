@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from brevitas_a2q.ir.elementwise import ELEMENTWISE, evaluate
+from brevitas_a2q._ir.elementwise import ELEMENTWISE, evaluate
 
 RNG = np.random.default_rng(0)
 SHAPE = (1, 6, 5, 5)

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from brevitas_a2q.ir.datatypes import IntType
-from brevitas_a2q.ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q._ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

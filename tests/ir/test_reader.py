@@ -13,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from brevitas_a2q import ir
-from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
-from brevitas_a2q.ir.network import OPAQUE
+from brevitas_a2q import _ir as ir
+from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
+from brevitas_a2q._ir.network import OPAQUE
 
 Build = Callable[..., Any]
 
@@ -336,10 +336,10 @@ def test_exact_ranges_of_sums(builder: Build) -> None:
 
 
 def test_data_types_need_no_onnx() -> None:
-    code = "import brevitas_a2q.hw.ir, sys; sys.exit(any(m in sys.modules for m in ('onnx', 'torch', 'scipy')))"
+    code = "import brevitas_a2q.hw._ir, sys; sys.exit(any(m in sys.modules for m in ('onnx', 'torch', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_reader_needs_no_torch() -> None:
-    code = "import brevitas_a2q.hw.frontend, sys; sys.exit(any(m in sys.modules for m in ('qonnx', 'torch', 'scipy')))"
+    code = "import brevitas_a2q.hw._frontend, sys; sys.exit(any(m in sys.modules for m in ('qonnx', 'torch', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ import torch
 from brevitas_a2q.data import DATA_SETS, TASKS
 from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.models import MODELS, QuantSpec, build_model, load_float_weights, model_entry
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.quant._layers import accumulator_layers
 
 
 @pytest.mark.parametrize("method", ["none", "a2q", "a2q+", "projected"])

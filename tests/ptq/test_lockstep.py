@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.ptq.lockstep import run_in_lockstep
+from brevitas_a2q.ptq._lockstep import run_in_lockstep
 
 
 def _calls(batches: list[Tensor]) -> list[Any]:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.ptq.onnx_file import read_float_model
+from brevitas_a2q.ptq._onnx_file import read_float_model
 
 RNG = np.random.default_rng(0)
 

@@ -17,8 +17,8 @@ from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, exp
 from brevitas_a2q.bounds import accumulator_range, exact_range
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
 from brevitas_a2q.ptq import Journal, restore_post_training_, save_post_training
-from brevitas_a2q.ptq.guarantee import guarantee
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.ptq._guarantee import guarantee
+from brevitas_a2q.quant._layers import accumulator_layers
 
 # Brevitas, of inputs with a zero-point: what it says of the output does not matter to layers that return plain tensors.
 pytestmark = pytest.mark.filterwarnings("ignore:Computing zero point of output accumulator:UserWarning")

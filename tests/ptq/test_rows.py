@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q.ptq.rows import Geometry, sample_places
-from brevitas_a2q.quant.layout import WeightLayout
+from brevitas_a2q.ptq._rows import Geometry, sample_places
+from brevitas_a2q.quant._layout import WeightLayout
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "linear": (nn.Linear(6, 4), (5, 6)),

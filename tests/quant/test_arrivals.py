@@ -18,9 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.arrivals import Basis
-from brevitas_a2q.quant.layers import learn_input_ranges
-from brevitas_a2q.quant.quantizers import Int8ProjectedA2QWeightPerChannelFloat
+from brevitas_a2q.quant._arrivals import Basis
+from brevitas_a2q.quant._layers import learn_input_ranges
+from brevitas_a2q.quant._quantizers import Int8ProjectedA2QWeightPerChannelFloat
 
 
 def unsigned(bits: int, **settings: Any) -> Any:

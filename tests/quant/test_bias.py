@@ -12,7 +12,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q.bounds import accumulator_range
-from brevitas_a2q.quant import quantizers
+from brevitas_a2q.quant import _quantizers as quantizers
 
 METHODS = ("A2Q", "A2QPlus", "ProjectedA2Q")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

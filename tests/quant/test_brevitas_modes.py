@@ -11,8 +11,8 @@ import torch
 from brevitas.quant import Int32Bias
 from torch import nn
 
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.layers import accumulator_layers, fixed_input_ranges
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._layers import accumulator_layers, fixed_input_ranges
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations of their own, and an optional package

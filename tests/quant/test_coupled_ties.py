@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import Budget, budget_from_range, projected_codes, sign_sums
+from brevitas_a2q.quant._functional import Budget, budget_from_range, projected_codes, sign_sums
 
 Q_MIN, Q_MAX = -8, 7
 INPUTS = ((-8, 7), (-7, 7), (-5, 10), (-128, 127), (-100, 155), (-1, 254), (-2048, 2047))

@@ -12,7 +12,7 @@ from brevitas.quant import Int8Bias, Int16Bias, Int32Bias
 from torch import Tensor
 
 from brevitas_a2q.bounds import input_range
-from brevitas_a2q.quant import quantizers
+from brevitas_a2q.quant import _quantizers as quantizers
 
 METHODS = ("A2Q", "A2QPlus", "ProjectedA2Q")
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)

@@ -13,8 +13,8 @@ from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.ternary import SignedTernaryWeightPerTensorConst
 
 from brevitas_a2q.errors import A2QError, ConfigError, ModelError
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.injectors import accumulator_aware
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._injectors import accumulator_aware
 
 
 class OwnQuantizer(bq.Int8WeightPerChannelFloat):

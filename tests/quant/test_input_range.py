@@ -21,9 +21,9 @@ from torch import nn
 
 from brevitas_a2q.bounds import BIPOLAR, IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.arrivals import Basis
-from brevitas_a2q.quant.input_range import Claim, HostCopies, claim_tensors
-from brevitas_a2q.quant.quantizers import Int8A2QWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
+from brevitas_a2q.quant._arrivals import Basis
+from brevitas_a2q.quant._input_range import Claim, HostCopies, claim_tensors
+from brevitas_a2q.quant._quantizers import Int8A2QWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
 
 
 def layer(bits: int = 12, **settings: Any) -> Any:

@@ -12,8 +12,8 @@ from brevitas.quant import Int8ActPerTensorFloat, Int16Bias
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.layers import accumulator_layers
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._layers import accumulator_layers
 
 LAYERS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "linear": (lambda **s: qnn.QuantLinear(8, 6, **s), (2, 8)),

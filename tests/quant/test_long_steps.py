@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.scaling import LearnedScaling
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._scaling import LearnedScaling
 
 METHODS = ("A2Q", "A2QPlus", "ProjectedA2Q")
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from brevitas_a2q.quant import quantizers
+from brevitas_a2q.quant import _quantizers as quantizers
 
 SCRIPTED = """
 import warnings
 warnings.simplefilter("ignore")
 import brevitas.nn as qnn, torch
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.activations import quantizers as activations
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._activations import quantizers as activations
 torch.manual_seed(0)
 x = torch.rand(2, 4, 5, 5)
 for name in quantizers.__all__:

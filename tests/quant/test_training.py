@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.quant import quantizers
-from brevitas_a2q.quant.euclidean import project_centred
-from brevitas_a2q.quant.init import ep_init_, scale_init_
-from brevitas_a2q.quant.penalty import a2q_penalty
-from brevitas_a2q.quant.state import accumulator_state
+from brevitas_a2q.quant import _quantizers as quantizers
+from brevitas_a2q.quant._euclidean import project_centred
+from brevitas_a2q.quant._init import ep_init_, scale_init_
+from brevitas_a2q.quant._penalty import a2q_penalty
+from brevitas_a2q.quant._state import accumulator_state
 
 
 def model(

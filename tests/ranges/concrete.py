@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from brevitas_a2q.ranges import Codes, IntType, Value
+from brevitas_a2q._ranges import Codes, IntType, Value
 
 SCALES = np.float32([1.0, 0.5, 0.1, 3.7, 1e-3, 0.333, 17.0, 1e4])
 

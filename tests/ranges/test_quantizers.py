@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from concrete import codes, reals
 
-from brevitas_a2q.ranges import RangeError, Value, table
+from brevitas_a2q._ranges import RangeError, Value, table
 
 SHAPE = (2, 4, 3, 3)
 ROUNDINGS = {

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from concrete import check, codes, reals
 
-from brevitas_a2q.ranges import Codes, IntType, Value, Window, table
+from brevitas_a2q._ranges import Codes, IntType, Value, Window, table
 
 SHAPE = (2, 4, 6, 6)
 

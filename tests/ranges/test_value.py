@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from brevitas_a2q.ranges import MAX_ANNOTATION, Codes, IntType, RangeError, Value, Window, covered_taps, table
-from brevitas_a2q.ranges.annotation import reshaped
+from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, IntType, RangeError, Value, Window, covered_taps, table
+from brevitas_a2q._ranges.annotation import reshaped
 
 ZERO = np.zeros((), np.int64)
 

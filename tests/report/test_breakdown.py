@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from brevitas_a2q.hw.cost.result import CostTerm, Resources
-from brevitas_a2q.hw.design import Row
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.estimation import Estimate
-from brevitas_a2q.report.breakdown import largest, layer_shares, term_totals
+from brevitas_a2q.hw._cost.result import CostTerm, Resources
+from brevitas_a2q.hw._design import Row
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._estimation import Estimate
+from brevitas_a2q.report._breakdown import largest, layer_shares, term_totals
 
 
 def row(name: str, op: str, lut: int, cycles: int | None, *terms: CostTerm) -> Row:

@@ -7,17 +7,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from brevitas_a2q.hw.compare import difference
-from brevitas_a2q.hw.cost.result import CostTerm, Resources
-from brevitas_a2q.hw.design import Row
-from brevitas_a2q.hw.devices import Part
-from brevitas_a2q.hw.estimation import Estimate
-from brevitas_a2q.hw.folding_result import FoldResult
-from brevitas_a2q.hw.lut_equivalent import LutEquivalent
-from brevitas_a2q.report.comparison_plots import curve_figure, difference_figure
-from brevitas_a2q.report.design_pages import curve_page, difference_page, estimate_page, fold_page
-from brevitas_a2q.report.design_plots import estimate_figure
-from brevitas_a2q.report.figures import image
+from brevitas_a2q.hw._compare import difference
+from brevitas_a2q.hw._cost.result import CostTerm, Resources
+from brevitas_a2q.hw._design import Row
+from brevitas_a2q.hw._devices import Part
+from brevitas_a2q.hw._estimation import Estimate
+from brevitas_a2q.hw._folding_result import FoldResult
+from brevitas_a2q.hw._lut_equivalent import LutEquivalent
+from brevitas_a2q.report._comparison_plots import curve_figure, difference_figure
+from brevitas_a2q.report._design_pages import curve_page, difference_page, estimate_page, fold_page
+from brevitas_a2q.report._design_plots import estimate_figure
+from brevitas_a2q.report._figures import image
 
 NAMES = ("<script>alert(1)</script>", "$x_{", "/a/very/long/path/through/many/modules/act_quant/Quant", "层")
 PART = Part("own & <part>", "7-series", lut=1000, ff=2000, bram18=0, uram=0, dsp=4, dsp_block="DSP48E1")

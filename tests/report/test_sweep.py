@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from brevitas_a2q.report.figures import image
-from brevitas_a2q.report.sweep_figures import sweep_figure
-from brevitas_a2q.report.sweep_page import sweep_page
-from brevitas_a2q.sweep.results import networks_of
-from brevitas_a2q.sweep.status import RunStatus, SweepStatus
-from brevitas_a2q.sweep.summary import Summary
+from brevitas_a2q.report._figures import image
+from brevitas_a2q.report._sweep_figures import sweep_figure
+from brevitas_a2q.report._sweep_page import sweep_page
+from brevitas_a2q.sweep._results import networks_of
+from brevitas_a2q.sweep._status import RunStatus, SweepStatus
+from brevitas_a2q.sweep._summary import Summary
 
 SUMMARY = Summary(
     model="net<b>$x_{",

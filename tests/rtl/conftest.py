@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "hw"))
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl.simulators import Simulator, find_simulator
+from brevitas_a2q.rtl._simulators import Simulator, find_simulator
 
 
 @pytest.fixture(scope="session")

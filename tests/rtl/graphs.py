@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 from networks import Builder, sum_range, thresholds_of, weights_of
 
-from brevitas_a2q.hw.choices import _foldings, groups
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw._choices import _foldings, groups
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._ir import (
     AddStreams,
     ChannelwiseOp,
     Concat,
@@ -28,7 +29,6 @@ from brevitas_a2q.hw.ir import (
     Thresholding,
     Upsample,
 )
-from brevitas_a2q.ir.datatypes import IntType
 
 INT4, INT5, INT8, UINT4 = IntType("INT4"), IntType("INT5"), IntType("INT8"), IntType("UINT4")
 

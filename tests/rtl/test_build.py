@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from brevitas_a2q import hw
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl import simulators
-from brevitas_a2q.rtl.build import build
-from brevitas_a2q.rtl.generate import used_modules
-from brevitas_a2q.rtl.proof import prove
-from brevitas_a2q.rtl.simulators import Simulator, find_simulator
-from brevitas_a2q.rtl.synthesis import synthesise
+from brevitas_a2q.rtl import _simulators as simulators
+from brevitas_a2q.rtl._build import build
+from brevitas_a2q.rtl._generate import used_modules
+from brevitas_a2q.rtl._proof import prove
+from brevitas_a2q.rtl._simulators import Simulator, find_simulator
+from brevitas_a2q.rtl._synthesis import synthesise
 
 OPTIONS: dict[str, Any] = {"part": "xczu7ev", "target_fps": 200e6 / 300}
 

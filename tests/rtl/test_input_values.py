@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from networks import Builder
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.hw.ir import Graph, Mvau
-from brevitas_a2q.ir.datatypes import IntType
-from brevitas_a2q.rtl.input_values import input_values, sums_of
-from brevitas_a2q.rtl.witness import worst_inputs
+from brevitas_a2q.hw._ir import Graph, Mvau
+from brevitas_a2q.rtl._input_values import input_values, sums_of
+from brevitas_a2q.rtl._witness import worst_inputs
 
 
 def ranged(unit: Mvau, values: IntRange) -> Mvau:

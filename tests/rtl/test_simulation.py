@@ -10,11 +10,11 @@ from graphs import folded, grouped, joined, reordered
 from networks import residual_net
 
 from brevitas_a2q import hw
-from brevitas_a2q.hw.ir import Folding, Graph
-from brevitas_a2q.rtl.circuit import Context
-from brevitas_a2q.rtl.generate import Accelerator, generate, write_accelerator
-from brevitas_a2q.rtl.simulation import Simulation, prepare, run
-from brevitas_a2q.rtl.simulators import SIMULATORS, Simulator, find_simulator
+from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.rtl._circuit import Context
+from brevitas_a2q.rtl._generate import Accelerator, generate, write_accelerator
+from brevitas_a2q.rtl._simulation import Simulation, prepare, run
+from brevitas_a2q.rtl._simulators import SIMULATORS, Simulator, find_simulator
 
 GRAPHS = {"joined": joined, "reordered": reordered, "grouped": grouped}
 

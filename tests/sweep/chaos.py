@@ -12,9 +12,9 @@ from pathlib import Path
 
 from toy import ToyConfig, ToyJob
 
-from brevitas_a2q.sweep.lease import Patience
-from brevitas_a2q.sweep.space import Space
-from brevitas_a2q.sweep.worker import Stop, Work, work
+from brevitas_a2q.sweep._lease import Patience
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._worker import Stop, Work, work
 
 VALUES = {"name": "chaos", "base": {"recipe": {"epochs": 5}}, "grid": {"seed": [0, 1], "P": [9, 10, 11, 12]}}
 PATIENCE = Patience(beat_seconds=0.2, grace_seconds=3, poll_seconds=0.05)

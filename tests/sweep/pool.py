@@ -8,9 +8,9 @@ from pathlib import Path
 from chaos import PATIENCE, VALUES
 from toy import ToyConfig, ToyJob
 
-from brevitas_a2q.sweep.pool import run_sweep
-from brevitas_a2q.sweep.space import Space
-from brevitas_a2q.sweep.worker import Work
+from brevitas_a2q.sweep._pool import run_sweep
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._worker import Work
 
 if __name__ == "__main__":
     given = Work(

@@ -6,9 +6,9 @@ from typing import Any
 
 from toy import ToyConfig
 
-from brevitas_a2q.sweep.queue import Queue
-from brevitas_a2q.sweep.space import Space
-from brevitas_a2q.sweep.storage import open_storage
+from brevitas_a2q.sweep._queue import Queue
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._storage import open_storage
 
 
 def race(address: str, barrier: Any, results: Any) -> None:

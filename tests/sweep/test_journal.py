@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from brevitas_a2q.errors import SweepError
-from brevitas_a2q.sweep.storage import open_storage
+from brevitas_a2q.sweep._storage import open_storage
 
 
 def numbers(path: Path, more: int = 0) -> list[int]:

@@ -16,10 +16,10 @@ import pytest
 from chaos import VALUES
 from toy import ToyConfig
 
-from brevitas_a2q.sweep.queue import Queue
-from brevitas_a2q.sweep.space import Space
-from brevitas_a2q.sweep.storage import open_storage
-from brevitas_a2q.sweep.study import DIED, END, RELEASED
+from brevitas_a2q.sweep._queue import Queue
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._storage import open_storage
+from brevitas_a2q.sweep._study import DIED, END, RELEASED
 
 HERE = Path(__file__).parent
 CELLS = 8

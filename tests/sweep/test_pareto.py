@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brevitas_a2q.sweep.pareto import pareto_front
+from brevitas_a2q.sweep._pareto import pareto_front
 
 Point = tuple[int, int, int]
 POINTS = st.lists(st.tuples(*[st.integers(0, 6)] * 3), max_size=30)

@@ -14,15 +14,15 @@ from optuna.trial import TrialState, create_trial
 from toy import ToyConfig, ToyJob, outcome
 
 from brevitas_a2q.errors import SweepError
-from brevitas_a2q.sweep.lease import Beat, Patience, Watch, place_of, run_folder, run_lock
-from brevitas_a2q.sweep.objectives import values_of
-from brevitas_a2q.sweep.queue import Claim, Queue
-from brevitas_a2q.sweep.space import Space
-from brevitas_a2q.sweep.status import status_of
-from brevitas_a2q.sweep.storage import open_storage
-from brevitas_a2q.sweep.study import DIED, END, SURPLUS
-from brevitas_a2q.sweep.summary import Summary
-from brevitas_a2q.sweep.worker import Stop, Stopped, Work, work
+from brevitas_a2q.sweep._lease import Beat, Patience, Watch, place_of, run_folder, run_lock
+from brevitas_a2q.sweep._objectives import values_of
+from brevitas_a2q.sweep._queue import Claim, Queue
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._status import status_of
+from brevitas_a2q.sweep._storage import open_storage
+from brevitas_a2q.sweep._study import DIED, END, SURPLUS
+from brevitas_a2q.sweep._summary import Summary
+from brevitas_a2q.sweep._worker import Stop, Stopped, Work, work
 
 GRID = {"name": "grid", "grid": {"seed": [0, 1], "P": [9, 10, 11]}}
 QUICK = Patience(beat_seconds=0.05, grace_seconds=0.4, poll_seconds=0.02)

@@ -13,11 +13,11 @@ from optuna.trial import TrialState, create_trial
 from toy import ToyConfig, outcome
 
 from brevitas_a2q.errors import SweepError
-from brevitas_a2q.sweep.objectives import objectives_of, values_of
-from brevitas_a2q.sweep.results import networks_of
-from brevitas_a2q.sweep.status import RunStatus, status_of
-from brevitas_a2q.sweep.study import find_study
-from brevitas_a2q.sweep.summary import Summary
+from brevitas_a2q.sweep._objectives import objectives_of, values_of
+from brevitas_a2q.sweep._results import networks_of
+from brevitas_a2q.sweep._status import RunStatus, status_of
+from brevitas_a2q.sweep._study import find_study
+from brevitas_a2q.sweep._summary import Summary
 
 
 def summary(p: int = 12, seed: int = 0, method: str = "a2q", m: int = 4, **config: Any) -> Summary:

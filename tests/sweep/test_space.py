@@ -9,7 +9,7 @@ import pytest
 from toy import ToyConfig
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.sweep.space import Space
+from brevitas_a2q.sweep._space import Space
 
 
 def space(**values: Any) -> Space:

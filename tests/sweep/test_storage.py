@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brevitas_a2q.errors import ConfigError, SweepError
-from brevitas_a2q.sweep.storage import open_storage, visible
+from brevitas_a2q.sweep._storage import open_storage, visible
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q._settings import parse, plain
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.files import write_atomically
-from brevitas_a2q.settings import parse, plain
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from brevitas.quant import Int8ActPerTensorFloat, ShiftedUint8ActPerTensorFloat,
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brevitas_a2q._ranges import Codes
+from brevitas_a2q._trace import Trace
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.ranges import Codes
-from brevitas_a2q.trace import Trace
 
 
 def quantizer(bits: int, signed: bool, **options: Any) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from brevitas_a2q.train.config import RunConfig
+from brevitas_a2q.train._config import RunConfig
 
 _SHORT: dict[str, Any] = {
     "data_options": {"validation": 1150},  # which leaves 197 images to train on

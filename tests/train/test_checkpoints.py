@@ -14,11 +14,11 @@ from torch import nn
 from brevitas_a2q.data import load_digits
 from brevitas_a2q.errors import DataError, ExportError
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.train.checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_checkpoint
-from brevitas_a2q.train.model_state import model_tensors
-from brevitas_a2q.train.optim import make_optimizer, make_schedule
-from brevitas_a2q.train.recipes import Recipe
-from brevitas_a2q.train.result import EpochResult
+from brevitas_a2q.train._checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_checkpoint
+from brevitas_a2q.train._model_state import model_tensors
+from brevitas_a2q.train._optim import make_optimizer, make_schedule
+from brevitas_a2q.train._recipes import Recipe
+from brevitas_a2q.train._result import EpochResult
 
 RECIPE = Recipe("sgd", 0.1, momentum=0.9, epochs=4)
 EPOCHS = [EpochResult("float", 1, 1.0, 0.0, 0.5, 2.0), EpochResult("quantized", 1, 0.1 + 0.2, 0.0, 0.7, 3.0)]
@@ -182,7 +182,7 @@ def test_what_cannot_be_written_is_one_error_and_the_last_one_stays(
     def full(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("brevitas_a2q.train.checkpoints.save_file", full)
+    monkeypatch.setattr("brevitas_a2q.train._checkpoints.save_file", full)
     with pytest.raises(ExportError, match=r"quantized-00001: cannot be written \(.*No space left.*make room"):
         save_checkpoint(tmp_path, EPOCHS, *trainer())
     assert [path.name for path in tmp_path.iterdir()] == ["float-00001"]

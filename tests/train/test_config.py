@@ -10,8 +10,8 @@ import pytest
 
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import QuantSpec
-from brevitas_a2q.train.config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig, with_overrides
-from brevitas_a2q.train.recipes import RECIPES, Recipe
+from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig, with_overrides
+from brevitas_a2q.train._recipes import RECIPES, Recipe
 
 FULL = RunConfig(
     model="resnet18",

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from brevitas_a2q._settings import plain
 from brevitas_a2q.models import QuantSpec
-from brevitas_a2q.settings import plain
-from brevitas_a2q.train.config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig
-from brevitas_a2q.train.recipes import RECIPES, Recipe
+from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig
+from brevitas_a2q.train._recipes import RECIPES, Recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TABLES: dict[str, type[Any]] = {

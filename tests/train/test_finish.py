@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.models import QuantSpec
-from brevitas_a2q.models.digits_cnn import DigitsCnn
-from brevitas_a2q.models.layers import LayerFactory
-from brevitas_a2q.quant.layers import accumulator_layers
-from brevitas_a2q.train.config import EstimateConfig, RunConfig
-from brevitas_a2q.train.finish import CERTIFICATE, NETWORK, OUTCOME, finish
-from brevitas_a2q.verify.certificate import Certificate
-from brevitas_a2q.verify.certify import certify
+from brevitas_a2q.models._digits_cnn import DigitsCnn
+from brevitas_a2q.models._layers import LayerFactory
+from brevitas_a2q.quant._layers import accumulator_layers
+from brevitas_a2q.train._config import EstimateConfig, RunConfig
+from brevitas_a2q.train._finish import CERTIFICATE, NETWORK, OUTCOME, finish
+from brevitas_a2q.verify._certificate import Certificate
+from brevitas_a2q.verify._certify import certify
 
 
 class Images:
@@ -85,7 +85,7 @@ def test_a_step_that_fails_as_nobody_foresaw_loses_nothing(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError("bad allocation")
 
-    monkeypatch.setattr(f"brevitas_a2q.train.finish.{step}", fail)
+    monkeypatch.setattr(f"brevitas_a2q.train._finish.{step}", fail)
     outcome = finish(network(), config(), Images(), tmp_path)
     reason = outcome.estimate_reason if step == "estimate" else outcome.qonnx_reason
     assert reason == "failed with MemoryError: bad allocation"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from brevitas_a2q._files import atomic_target
 from brevitas_a2q.errors import ConfigError, DataError
-from brevitas_a2q.files import atomic_target
-from brevitas_a2q.train.config import RunConfig, RuntimeConfig
-from brevitas_a2q.train.folder import claim, locked, read_config
-from brevitas_a2q.train.recipes import Recipe
+from brevitas_a2q.train._config import RunConfig, RuntimeConfig
+from brevitas_a2q.train._folder import claim, locked, read_config
+from brevitas_a2q.train._recipes import Recipe
 
 CONFIG = RunConfig(seed=3)
 

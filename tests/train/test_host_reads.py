@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.quant import limits
-from brevitas_a2q.quant.input_range import HostCopies
-from brevitas_a2q.quant.penalty import a2q_penalty
+from brevitas_a2q.quant import _limits as limits
+from brevitas_a2q.quant._input_range import HostCopies
+from brevitas_a2q.quant._penalty import a2q_penalty
 from brevitas_a2q.train import calibrate
-from brevitas_a2q.train.config import RuntimeConfig
-from brevitas_a2q.train.runtime import lay_out_
+from brevitas_a2q.train._config import RuntimeConfig
+from brevitas_a2q.train._runtime import lay_out_
 
 CPU = torch.device("cpu")
 

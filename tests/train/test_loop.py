@@ -10,7 +10,7 @@ import torch
 from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.quant.penalty import a2q_penalty
+from brevitas_a2q.quant._penalty import a2q_penalty
 from brevitas_a2q.train import EpochRecord, TrainConfig, calibrate, fit, seed_everything
 
 

@@ -10,8 +10,8 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat
 from torch import nn
 
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant.quantizers import Int8ProjectedA2QWeightPerChannelFloat
-from brevitas_a2q.train.metrics import LayerWeights, WeightStatistics, weight_statistics
+from brevitas_a2q.quant._quantizers import Int8ProjectedA2QWeightPerChannelFloat
+from brevitas_a2q.train._metrics import LayerWeights, WeightStatistics, weight_statistics
 
 
 def layer(codes: list[int], bits: int = 4) -> LayerWeights:

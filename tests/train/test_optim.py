@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.train.optim import make_optimizer, make_schedule
-from brevitas_a2q.train.recipes import RECIPES, Recipe
+from brevitas_a2q.train._optim import make_optimizer, make_schedule
+from brevitas_a2q.train._recipes import RECIPES, Recipe
 
 
 def rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:

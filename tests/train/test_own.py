@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from brevitas_a2q.cli.main import main
+from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.run import run
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._run import run
 
 MODULE = """
 import torch

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.train.checkpoints import load_tensors
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.processes import SINGLE, start_processes
+from brevitas_a2q.train._checkpoints import load_tensors
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._processes import SINGLE, start_processes
 
 
 @pytest.fixture(scope="module")

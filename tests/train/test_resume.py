@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from brevitas_a2q.train import checkpoints
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.result import EpochResult, RunResult
-from brevitas_a2q.train.run import run
+from brevitas_a2q.train import _checkpoints as checkpoints
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._result import EpochResult, RunResult
+from brevitas_a2q.train._run import run
 
 
 class KilledError(Exception):
@@ -67,7 +67,7 @@ def reference(short: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def start(config: RunConfig, out: Path) -> ForkServerProcess:
     """The run in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["brevitas_a2q.train.run"])
+    context.set_forkserver_preload(["brevitas_a2q.train._run"])
     process = context.Process(target=run, args=(config, out))
     process.start()
     return process
@@ -136,5 +136,5 @@ def test_killed_before_the_result(
 
 
 def test_a_finished_run_is_not_done_again(short: RunConfig, reference: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brevitas_a2q.train.run._train", None)
+    monkeypatch.setattr("brevitas_a2q.train._run._train", None)
     assert run(short, reference) == RunResult.load(reference / "result.json")

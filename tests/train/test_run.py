@@ -15,12 +15,12 @@ from torch import Tensor
 
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
-from brevitas_a2q.train.checkpoints import latest_checkpoint, load_tensors, save_tensors
-from brevitas_a2q.train.config import EstimateConfig, RunConfig, RuntimeConfig
-from brevitas_a2q.train.folder import claim
-from brevitas_a2q.train.recipes import Recipe
-from brevitas_a2q.train.result import EpochResult, RunResult
-from brevitas_a2q.train.run import run
+from brevitas_a2q.train._checkpoints import latest_checkpoint, load_tensors, save_tensors
+from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig
+from brevitas_a2q.train._folder import claim
+from brevitas_a2q.train._recipes import Recipe
+from brevitas_a2q.train._result import EpochResult, RunResult
+from brevitas_a2q.train._run import run
 
 
 def brief(config: RunConfig, **changes: object) -> RunConfig:
@@ -107,7 +107,7 @@ def test_a_network_that_enlarges_by_another_factor(short: RunConfig, tmp_path: P
 def test_a_metric_that_is_not_finite_ends_the_run(
     short: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brevitas_a2q.train.phase.mean_score", lambda *_: float("nan"))
+    monkeypatch.setattr("brevitas_a2q.train._phase.mean_score", lambda *_: float("nan"))
     with pytest.raises(ModelError, match="found a test metric of nan after epoch 1 of quantized training"):
         run(brief(short), tmp_path)
     assert latest_checkpoint(tmp_path / "checkpoints") is None

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from brevitas_a2q.data import load_digits
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.train import calibrate, runtime
-from brevitas_a2q.train.config import RuntimeConfig
-from brevitas_a2q.train.loop import Step
-from brevitas_a2q.train.model_state import ModelState
-from brevitas_a2q.train.runtime import arithmetic, autocast, compiled, memory_format, wants
+from brevitas_a2q.train import _runtime as runtime
+from brevitas_a2q.train import calibrate
+from brevitas_a2q.train._config import RuntimeConfig
+from brevitas_a2q.train._loop import Step
+from brevitas_a2q.train._model_state import ModelState
+from brevitas_a2q.train._runtime import arithmetic, autocast, compiled, memory_format, wants
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -10,16 +10,16 @@ import torch
 from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
-from brevitas_a2q.convert.batch_norm import batch_norms_behind
+from brevitas_a2q._trace import quantized_layers
+from brevitas_a2q.convert._batch_norm import batch_norms_behind
 from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.models import MODELS, QuantSpec, build_model
-from brevitas_a2q.quant.layers import accumulator_layers
-from brevitas_a2q.trace import quantized_layers
-from brevitas_a2q.train.bias_correction import correct_bias_
-from brevitas_a2q.train.config import RunConfig, StartConfig
-from brevitas_a2q.train.equalize import equalize_
-from brevitas_a2q.train.model_state import ModelState
-from brevitas_a2q.train.start import StartStep, quantize_start, quantized_form
+from brevitas_a2q.quant._layers import accumulator_layers
+from brevitas_a2q.train._bias_correction import correct_bias_
+from brevitas_a2q.train._config import RunConfig, StartConfig
+from brevitas_a2q.train._equalize import equalize_
+from brevitas_a2q.train._model_state import ModelState
+from brevitas_a2q.train._start import StartStep, quantize_start, quantized_form
 
 SMALL = {"resnet18": {"width": 4}, "mobilenet-v1": {"width": 8}}
 

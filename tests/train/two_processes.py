@@ -12,13 +12,13 @@ from torch import nn
 
 from brevitas_a2q.data import TASKS, load_data
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.train.checkpoints import save_tensors
-from brevitas_a2q.train.config import RunConfig
-from brevitas_a2q.train.loop import Step, mean_score, train_epoch
-from brevitas_a2q.train.model_state import model_tensors
-from brevitas_a2q.train.phase import Session
-from brevitas_a2q.train.processes import SINGLE, Processes, start_processes
-from brevitas_a2q.train.run import run
+from brevitas_a2q.train._checkpoints import save_tensors
+from brevitas_a2q.train._config import RunConfig
+from brevitas_a2q.train._loop import Step, mean_score, train_epoch
+from brevitas_a2q.train._model_state import model_tensors
+from brevitas_a2q.train._phase import Session
+from brevitas_a2q.train._processes import SINGLE, Processes, start_processes
+from brevitas_a2q.train._run import run
 
 
 def trained(processes: Processes) -> tuple[nn.Module, float, float]:

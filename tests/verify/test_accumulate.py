@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from brevitas_a2q.bounds import accumulator_range
 from brevitas_a2q.errors import A2QError, ModelError
-from brevitas_a2q.verify.accumulate import Accumulators, Overflow, accumulate
-from brevitas_a2q.verify.products import Products
+from brevitas_a2q.verify._accumulate import Accumulators, Overflow, accumulate
+from brevitas_a2q.verify._products import Products
 
 OVERFLOWS = get_args(Overflow)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brevitas_a2q._ir.dot_product import DotProductLayer
 from brevitas_a2q.bounds import accumulator_range, data_type_bound, required_bit_width, weight_bound
 from brevitas_a2q.errors import CertificateError, ModelError
-from brevitas_a2q.ir.dot_product import DotProductLayer
-from brevitas_a2q.verify.certificate import Certificate, certify_layers
+from brevitas_a2q.verify._certificate import Certificate, certify_layers
 
 
 @st.composite

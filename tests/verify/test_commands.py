@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brevitas_a2q.cli.main import main
-from brevitas_a2q.verify.certificate import Certificate
-from brevitas_a2q.verify.certify import certify
+from brevitas_a2q._cli.main import main
+from brevitas_a2q.verify._certificate import Certificate
+from brevitas_a2q.verify._certify import certify
 
 
 @pytest.fixture

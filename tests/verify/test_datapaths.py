@@ -10,8 +10,8 @@ import torch
 from brevitas.quant import Int8WeightPerTensorFloat, ShiftedUint8ActPerTensorFloat
 from torch import nn
 
-from brevitas_a2q.quant.quantizers import Int8A2QPlusWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
-from brevitas_a2q.verify.certify import certify
+from brevitas_a2q.quant._quantizers import Int8A2QPlusWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
+from brevitas_a2q.verify._certify import certify
 
 
 @pytest.mark.parametrize("quantizer", [Int8A2QPlusWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat])

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brevitas_a2q._ir.dot_product import DotProductLayer
+from brevitas_a2q._ir.network import Assumption
 from brevitas_a2q.errors import CertificateError
-from brevitas_a2q.ir.dot_product import DotProductLayer
-from brevitas_a2q.ir.network import Assumption
-from brevitas_a2q.verify.agreement import differences
-from brevitas_a2q.verify.certificate import Certificate, certify_layers
-from brevitas_a2q.verify.document import certificate_json, digest
+from brevitas_a2q.verify._agreement import differences
+from brevitas_a2q.verify._certificate import Certificate, certify_layers
+from brevitas_a2q.verify._document import certificate_json, digest
 
 
 def layer(name: str = "conv", **options: Any) -> DotProductLayer:

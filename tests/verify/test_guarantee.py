@@ -13,16 +13,16 @@ import torch
 from brevitas.quant import Int8AccumulatorAwareZeroCenterWeightQuant
 from torch import Tensor, nn
 
+from brevitas_a2q._ir.dot_product import DotProductLayer
+from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.ir.dot_product import DotProductLayer
-from brevitas_a2q.ir.reader import read_network
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.verify.accumulate import ORDERS, Accumulators, accumulate
-from brevitas_a2q.verify.certificate import LayerCertificate, certify_layers
-from brevitas_a2q.verify.certify import certify
-from brevitas_a2q.verify.products import Products
-from brevitas_a2q.verify.simulate import simulate
-from brevitas_a2q.verify.torch_model import layers_of
+from brevitas_a2q.verify._accumulate import ORDERS, Accumulators, accumulate
+from brevitas_a2q.verify._certificate import LayerCertificate, certify_layers
+from brevitas_a2q.verify._certify import certify
+from brevitas_a2q.verify._products import Products
+from brevitas_a2q.verify._simulate import simulate
+from brevitas_a2q.verify._torch_model import layers_of
 
 NETWORKS = ("tfc_w4a4", "tfc_w4a4_a2q12", "cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4")
 

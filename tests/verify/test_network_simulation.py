@@ -15,7 +15,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
 from brevitas_a2q.errors import DataError
-from brevitas_a2q.verify.simulate import simulate
+from brevitas_a2q.verify._simulate import simulate
 
 NETWORKS = ("tfc_w4a4", "tfc_w4a4_a2q12", "cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4")
 

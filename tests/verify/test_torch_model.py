@@ -12,8 +12,8 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.verify.certify import certify
-from brevitas_a2q.verify.torch_model import layers_of
+from brevitas_a2q.verify._certify import certify
+from brevitas_a2q.verify._torch_model import layers_of
 
 
 def test_every_layer_is_found_with_its_products_and_inputs(zoo: nn.Module, images: Tensor) -> None:

@@ -11,8 +11,8 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import A2QError
-from brevitas_a2q.verify.certify import certify
-from brevitas_a2q.verify.simulate import simulate
+from brevitas_a2q.verify._certify import certify
+from brevitas_a2q.verify._simulate import simulate
 
 
 @pytest.mark.parametrize("overflow", ["wrap", "saturate", "check"])

@@ -18,7 +18,7 @@ from brevitas.quant import (
 )
 from torch import Tensor, nn
 
-from brevitas_a2q.quant import quantizers
+from brevitas_a2q.quant import _quantizers as quantizers
 
 __all__ = ["OPERATIONS", "RandomNet", "random_net"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brevitas_a2q.errors import PartError
-from brevitas_a2q.hw.devices import boards, find_part, parts
+from brevitas_a2q.hw._devices import boards, find_part, parts
 
 # FINN, util/platforms.py: LUT, BRAM18, URAM, DSP, rounded there to thousands of LUTs for some devices.
 FINN_PLATFORMS = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from brevitas_a2q.errors import ConfigError, FoldingError
-from brevitas_a2q.hw.finn.network import FinnLayer, by_level, named, performance, with_width_converters
-from brevitas_a2q.hw.finn.set_folding import set_folding
-from brevitas_a2q.hw.finn.specialize import specialize
+from brevitas_a2q.hw._finn.network import FinnLayer, by_level, named, performance, with_width_converters
+from brevitas_a2q.hw._finn.set_folding import set_folding
+from brevitas_a2q.hw._finn.specialize import specialize
 
 ULTRASCALE, SERIES_7, VERSAL = "xczu7ev-ffvc1156-2-e", "xc7z020clg400-1", "xcvc1902-vsva2197-2MP-e-S"
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import ConfigError, FoldingError
-from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.finn.flow import FinnEstimate, finn_estimate
-from brevitas_a2q.hw.finn.mapping import finn_layers
-from brevitas_a2q.hw.finn.unit import Version
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._finn.flow import FinnEstimate, finn_estimate
+from brevitas_a2q.hw._finn.mapping import finn_layers
+from brevitas_a2q.hw._finn.unit import Version
 
 PART = "xczu7ev-ffvc1156-2-e"
 UINT4, INT4, INT32 = IntType("UINT4"), IntType("INT4"), IntType("INT32")

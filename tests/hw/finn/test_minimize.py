@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw.finn.data_types import data_type
-from brevitas_a2q.hw.finn.minimize import minimize_accumulator, minimize_thresholds, minimize_weights
-from brevitas_a2q.hw.finn.node import finn_node
+from brevitas_a2q.hw._finn.data_types import data_type
+from brevitas_a2q.hw._finn.minimize import minimize_accumulator, minimize_thresholds, minimize_weights
+from brevitas_a2q.hw._finn.node import finn_node
 
 PART = "xczu7ev-ffvc1156-2-e"
 

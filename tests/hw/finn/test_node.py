@@ -9,8 +9,8 @@ import pytest
 
 from brevitas_a2q import hw
 from brevitas_a2q.errors import A2QError, ConfigError, FoldingError, PartError
-from brevitas_a2q.hw.finn.matrix import finn_data_type_bound
-from brevitas_a2q.hw.finn.node import finn_node, supported_op_types
+from brevitas_a2q.hw._finn.matrix import finn_data_type_bound
+from brevitas_a2q.hw._finn.node import finn_node, supported_op_types
 
 PART = "xczu7ev-ffvc1156-2-e"
 FIELDS = {

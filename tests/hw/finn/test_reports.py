@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.finn.flow import FinnEstimate, FinnOptions, finn_estimate
-from brevitas_a2q.hw.frontend import read_graph
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._finn.flow import FinnEstimate, FinnOptions, finn_estimate
+from brevitas_a2q.hw._frontend import read_graph
 
 Row = dict[str, Any]
 CLOCK_MHZ = 200.0

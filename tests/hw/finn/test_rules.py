@@ -10,8 +10,8 @@ import pytest
 from networks import Builder, depthwise_net, small_cnn
 
 from brevitas_a2q import hw
-from brevitas_a2q.hw.finn.folding_reader import check_folding
-from brevitas_a2q.hw.ir import Graph
+from brevitas_a2q.hw._finn.folding_reader import check_folding
+from brevitas_a2q.hw._ir import Graph
 
 
 def wide() -> Graph:
@@ -58,8 +58,8 @@ def test_what_is_legal_passes(tmp_path: Path) -> None:
 
 
 def test_a_layer_of_zeros() -> None:
-    from brevitas_a2q.hw.finn.rules import illegal
-    from brevitas_a2q.hw.ir import Folding
+    from brevitas_a2q.hw._finn.rules import illegal
+    from brevitas_a2q.hw._ir import Folding
 
     graph = small_cnn()
     graph = graph.with_units(conv2={"weights": 0 * graph["conv2"].weights})  # type: ignore[attr-defined]

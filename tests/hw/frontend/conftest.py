@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q.hw._ir import (
     AddStreams,
     ChannelwiseOp,
     Concat,

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brevitas_a2q.hw.frontend.alignment import align
+from brevitas_a2q.hw._frontend.alignment import align
 
 SCALES = st.floats(2.0**-20, 2.0**10, width=32)
 

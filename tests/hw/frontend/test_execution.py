@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from oracle_data import ORACLE
 
-from brevitas_a2q import ir
-from brevitas_a2q.hw.frontend import build_graph
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q import _ir as ir
+from brevitas_a2q._ir.layers import DOT_PRODUCTS
+from brevitas_a2q._ir.network import Network
+from brevitas_a2q.hw._frontend import build_graph
+from brevitas_a2q.hw._ir import (
     ChannelwiseOp,
     Concat,
     DepthToSpace,
@@ -25,8 +27,6 @@ from brevitas_a2q.hw.ir import (
     Thresholding,
     Vvau,
 )
-from brevitas_a2q.ir.layers import DOT_PRODUCTS
-from brevitas_a2q.ir.network import Network
 
 NETWORKS = ["ResNet18", "MobileNetV2", "Residual", "UNet", "Espcn", "NearestUpsampler", "Speech", "Zoo"]
 MODELS = ["cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from oracle_data import ORACLE
 
-from brevitas_a2q.hw.frontend import read_graph
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q.hw._frontend import read_graph
+from brevitas_a2q.hw._ir import (
     AddStreams,
     DownSampler,
     DuplicateStreams,

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw.devices import find_part
-from brevitas_a2q.hw.estimation import estimate_graph
-from brevitas_a2q.hw.frontend import read_graph
-from brevitas_a2q.hw.ir import (
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._frontend import read_graph
+from brevitas_a2q.hw._ir import (
     AddStreams,
     ChannelwiseOp,
     Concat,
@@ -25,7 +26,6 @@ from brevitas_a2q.hw.ir import (
     Thresholding,
     Vvau,
 )
-from brevitas_a2q.ir.metadata import ACCUMULATOR_BIT_WIDTH
 
 Build = Callable[..., Any]
 ONES = np.ones((3, 2, 1, 1))

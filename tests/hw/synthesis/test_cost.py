@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from brevitas_a2q.hw import ir
-from brevitas_a2q.hw.cost.model import cost
-from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.ir.datatypes import IntType
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._cost.model import cost
+from brevitas_a2q.hw._devices.part import Part
 
 PART = Part("example", "UltraScale+", lut=230400, ff=460800, bram18=624, uram=96, dsp=1728, dsp_block="DSP48E2")
 UINT4, INT4, INT16 = IntType("UINT4"), IntType("INT4"), IntType("INT16")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brevitas_a2q.errors import PartError
-from brevitas_a2q.hw.cost.result import Resources
-from brevitas_a2q.hw.devices.part import Part
-from brevitas_a2q.hw.memory import (
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import (
     bram18_count,
     lutram_luts,
     part_share,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw.cost.synthesis.fits import FITS
-from brevitas_a2q.hw.cost.synthesis.rows import grid_row_to_prediction, predict_row
+from brevitas_a2q.hw._cost.synthesis.fits import FITS
+from brevitas_a2q.hw._cost.synthesis.rows import grid_row_to_prediction, predict_row
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "synth"
 CORE = {"component": "mvu_core", "W": 8, "A": 8, "SIMD": 4, "PE": 1}

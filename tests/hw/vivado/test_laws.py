@@ -9,7 +9,7 @@ import pytest
 
 from brevitas_a2q import hw
 from brevitas_a2q.errors import ConfigError, PartError
-from brevitas_a2q.hw.vivado.unit import coefficients, vivado_unit
+from brevitas_a2q.hw._vivado.unit import coefficients, vivado_unit
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 

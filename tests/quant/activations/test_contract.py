@@ -10,8 +10,8 @@ import torch
 from brevitas.quant import Int8ActPerTensorFixedPoint, Int8ActPerTensorFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
-from brevitas_a2q.quant.activations import fused, quantizers
-from brevitas_a2q.quant.activations.tensor_quant import FusedIntQuant
+from brevitas_a2q.quant._activations import fused, quantizers
+from brevitas_a2q.quant._activations.tensor_quant import FusedIntQuant
 
 PER_CHANNEL = {
     "scaling_per_output_channel": True,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional.activation import Codes, quantize_activation
-from brevitas_a2q.quant.functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
+from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
+from brevitas_a2q.quant._functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
 
 
 def chain(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brevitas_a2q.bounds import input_range, two_sided_budget
-from brevitas_a2q.quant.functional import budget_use, make_budget
+from brevitas_a2q.quant._functional import budget_use, make_budget
 
 INT64_MAX = 2**63 - 1
 

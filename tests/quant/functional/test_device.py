@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from brevitas_a2q.quant.functional import Budget, budget_from_range, device, host, make_budget, sign_sums
-from brevitas_a2q.quant.kernels.repair import enforce
+from brevitas_a2q.quant._functional import Budget, budget_from_range, device, host, make_budget, sign_sums
+from brevitas_a2q.quant._kernels.repair import enforce
 
 INPUTS = {"unsigned": (0, 255), "negative": (-255, 0), "signed": (-128, 127), "zero-point": (-100, 155)}
 

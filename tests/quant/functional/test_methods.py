@@ -12,7 +12,7 @@ from brevitas.quant.scaled_int import Int8WeightPerChannelFloat
 from torch import Tensor
 
 from brevitas_a2q.bounds import a2q_budget, a2q_plus_budget
-from brevitas_a2q.quant.functional import (
+from brevitas_a2q.quant._functional import (
     a2q_plus_quantize,
     a2q_quantize,
     log2_norm_cap,
@@ -20,7 +20,7 @@ from brevitas_a2q.quant.functional import (
     projected_codes,
     projected_quantize,
 )
-from brevitas_a2q.quant.functional.euclidean import project_l1_ball
+from brevitas_a2q.quant._functional.euclidean import project_l1_ball
 
 
 def leaves(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

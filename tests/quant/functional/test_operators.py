@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from brevitas_a2q.quant.functional import activation_device, make_budget, projected_quantize
-from brevitas_a2q.quant.functional.activation import Codes, quantize_activation
-from brevitas_a2q.quant.functional.activation_device import composed
-from brevitas_a2q.quant.functional.selection import kth_largest
+from brevitas_a2q.quant._functional import activation_device, make_budget, projected_quantize
+from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
+from brevitas_a2q.quant._functional.activation_device import composed
+from brevitas_a2q.quant._functional.selection import kth_largest
 
 assert kth_largest  # imported, so that it is registered
 

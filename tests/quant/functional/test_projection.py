@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import Budget, budget_from_range, projected_codes, sign_sums
+from brevitas_a2q.quant._functional import Budget, budget_from_range, projected_codes, sign_sums
 
 INPUTS = {"unsigned": (0, 15), "signed": (-8, 7), "narrow": (-7, 7), "zero-point": (-5, 10), "negative": (-15, 0)}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant.functional import (
+from brevitas_a2q.quant._functional import (
     Budget,
     a2q_plus_quantize,
     a2q_quantize,

@@ -1,0 +1,171 @@
+"""Nodes of an ONNX graph as values: attributes read, order checked, combined operators taken apart."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from brevitas_a2q._ir.network import Node
+from brevitas_a2q._ir.onnx_file import OnnxGraph, constant_array, text
+from brevitas_a2q._ir.tensor import Tensor
+from brevitas_a2q.errors import OnnxFileError
+
+__all__ = ["domains", "expanded", "needed_in_order", "raw_nodes"]
+
+_GENERATED_SUM = "/sum"
+
+
+def raw_nodes(graph: OnnxGraph) -> tuple[Node, ...]:
+    """Every node of a file, in the file's order, with a unique name; ``attributes["@domain"]`` is its domain."""
+    taken: set[str] = set()
+    nodes = []
+    for index, proto in enumerate(graph.nodes):
+        where = f"{graph.file}, node {index}"
+        op, name = text(proto.op_type, where), text(proto.name, where)
+        name = name or f"{op}_{index}"
+        name = name if name not in taken else f"{name}_{index}"
+        taken.add(name)
+        inputs, outputs = (tuple(text(n, where) for n in names) for names in (proto.input, proto.output))
+        node = Node(name, op, inputs, outputs)
+        attributes = {text(attribute.name, where): _attribute(node, attribute) for attribute in proto.attribute}
+        metadata = {text(pair.key, where): text(pair.value, where) for pair in proto.metadata_props}
+        if not node.outputs or not node.outputs[0]:
+            raise node.error("has no output", expected="an undamaged file")
+        nodes.append(replace(node, attributes={**attributes, "@domain": text(proto.domain, where)}, metadata=metadata))
+    return tuple(nodes)
+
+
+def _attribute(node: Node, attribute: Any) -> Any:
+    kinds = onnx.AttributeProto
+    if attribute.type == kinds.INT:
+        return int(attribute.i)
+    if attribute.type == kinds.FLOAT:
+        return float(attribute.f)
+    if attribute.type == kinds.STRING:
+        return bytes(attribute.s).decode("utf-8", errors="replace")
+    if attribute.type == kinds.INTS:
+        return tuple(int(v) for v in attribute.ints)
+    if attribute.type == kinds.FLOATS:
+        return tuple(float(v) for v in attribute.floats)
+    if attribute.type == kinds.TENSOR:
+        return constant_array(attribute.t, f"node {node.name} ({node.op}), attribute {attribute.name}")
+    raise node.error(
+        f"found an attribute {attribute.name!r} of kind {attribute.type}",
+        expected="numbers, text or tensors",
+        remedy="control flow and subgraphs are not supported",
+    )
+
+
+def domains(node: Node) -> str:
+    """The domain a raw node's operator belongs to."""
+    return str(node.attributes["@domain"])
+
+
+def needed_in_order(graph: OnnxGraph, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that the outputs depend on, each after what it reads, otherwise in the given order.
+
+    Raises:
+        OnnxFileError: Where two nodes write one tensor, a tensor that is read is never written, or nodes form a cycle.
+    """
+    writer: dict[str, Node] = {}
+    for node in nodes:
+        for output in filter(None, node.outputs):
+            if output in writer or output in graph.constants or output in graph.inputs:
+                raise node.error(f"writes tensor {output!r}, which has a value already", expected="one writer each")
+            writer[output] = node
+    if not graph.outputs:
+        raise OnnxFileError("has no outputs", where=graph.file, expected="a QONNX model")
+    needed: set[str] = set()
+    queue = deque((name, "the network's outputs") for name in graph.outputs)
+    while queue:
+        tensor, reader = queue.popleft()
+        if tensor in graph.constants or tensor in graph.inputs:
+            continue
+        if tensor not in writer:
+            raise OnnxFileError(
+                f"found tensor {tensor!r}, which nothing computes",
+                where=f"{graph.file}, {reader}",
+                expected="an initializer, an input, or a node's output",
+            )
+        if writer[tensor].name not in needed:
+            needed.add(writer[tensor].name)
+            queue.extend((name, f"node {writer[tensor].name}") for name in writer[tensor].inputs if name)
+    return _topological(graph, [node for node in nodes if node.name in needed])
+
+
+def _topological(graph: OnnxGraph, nodes: list[Node]) -> list[Node]:
+    known = {*graph.constants, *graph.inputs, ""}
+    waiting = {node.name: len(set(node.inputs) - known) for node in nodes}
+    readers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in set(node.inputs) - known:
+            readers.setdefault(name, []).append(node)
+    ready = deque(node for node in nodes if not waiting[node.name])
+    order = []
+    while ready:
+        node = ready.popleft()
+        order.append(node)
+        for output in node.outputs:
+            for reader in readers.get(output, ()):
+                waiting[reader.name] -= 1
+                if not waiting[reader.name]:
+                    ready.append(reader)
+    if len(order) < len(nodes):
+        stuck = next(node for node in nodes if waiting[node.name])
+        raise stuck.error("is part of a cycle, or behind one", expected="a graph without cycles")
+    position = {node.name: index for index, node in enumerate(nodes)}
+    in_file_order = all(
+        position[reader.name] > position[node.name]
+        for node in nodes
+        for output in node.outputs
+        for reader in readers.get(output, ())
+    )
+    return nodes if in_file_order else order
+
+
+def expanded(node: Node, tensors: Mapping[str, Tensor]) -> tuple[Node, ...]:
+    """A combined operator as its parts; any other node as it is.
+
+    ``Conv`` and ``ConvTranspose`` with a bias become the products and an ``Add``; ``Gemm`` becomes ``Transpose`` (of
+    the constant), ``MatMul`` and ``Add``. The products keep the node's name, the sum its output.
+    """
+    output = node.output
+    products = replace(node, outputs=(output + _GENERATED_SUM,))
+    if domains(node) not in ("", "ai.onnx"):
+        return (node,)
+    if node.op in ("Conv", "ConvTranspose") and len(node.inputs) > 2 and node.inputs[2] and node.inputs[1] in tensors:
+        bias, column = node.inputs[2], output + "/bias"
+        rank = len(tensors[node.inputs[1]].shape)
+        domain = {"@domain": ""}
+        axes = {"axes": (0, *range(2, rank)), **domain}
+        return (
+            replace(products, inputs=node.inputs[:2]),
+            Node(f"{node.name}/unsqueeze", "Unsqueeze", (bias,), (column,), axes),
+            Node(f"{node.name}/bias", "Add", (output + _GENERATED_SUM, column), (output,), domain),
+        )
+    return _gemm(node, products) if node.op == "Gemm" else (node,)
+
+
+def _gemm(node: Node, products: Node) -> tuple[Node, ...]:
+    a, domain = node.attributes, {"@domain": ""}
+    if a.get("transA", 0) or a.get("alpha", 1.0) != 1 or (a.get("beta", 1.0) != 1 and len(node.inputs) > 2):
+        return (node,)
+    if set(a) - {"transA", "transB", "alpha", "beta", "@domain"}:
+        return (node,)
+    if len(node.inputs) < 2:
+        raise node.error(f"has {len(node.inputs)} inputs", expected="2 or 3")
+    x, matrix = node.inputs[:2]
+    parts: list[Node] = []
+    if a.get("transB", 0):
+        parts.append(Node(f"{node.name}/transpose", "Transpose", (matrix,), (node.output + "/matrix",), domain))
+        matrix = node.output + "/matrix"
+    biased = len(node.inputs) > 2 and bool(node.inputs[2])
+    product = products if biased else node
+    parts.append(replace(product, op="MatMul", inputs=(x, matrix), attributes=domain))
+    if biased:
+        parts.append(Node(f"{node.name}/bias", "Add", (product.output, node.inputs[2]), (node.output,), domain))
+    return tuple(parts)

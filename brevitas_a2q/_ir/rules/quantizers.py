@@ -1,0 +1,195 @@
+"""Quantizers: Quant (and IntQuant), BipolarQuant, Trunc, MultiThreshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q._ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
+from brevitas_a2q._ir.rules.call import Call, Result, Unstated
+from brevitas_a2q._ir.tensor import Codes, Tensor
+from brevitas_a2q._ranges import IntType, Value, table
+from brevitas_a2q._ranges.annotation import MAX_ANNOTATION, aligned, broadcast_shape
+from brevitas_a2q.errors import A2QError
+
+__all__ = ["bipolar_quant", "multi_threshold", "quant", "trunc"]
+
+_MAX_CODE_BITS = 32
+_MAX_ZERO_POINT = 1 << 24
+
+
+def quant(call: Call) -> Result:
+    """``Quant(x, scale, zero_point, bit_width)``."""
+    scale, zero_point, bits = _scale(call, 1), _zero_point(call, 2), _bit_width(call, 3)
+    signed, narrow = bool(call.attribute("signed", 1)), bool(call.attribute("narrow", 1))
+    dtype = IntType("BIPOLAR") if bits == 1 and signed else IntType.of(bits, signed)
+    quantizer = Quantizer(scale, zero_point, dtype, narrow and dtype.name != "BIPOLAR", _mode(call))
+    x = call.numbers()
+    if x.number is not None:
+        return call.done(_constant(call, quantizer, x), op="Quant", attributes={"quantizer": quantizer})
+    origin = f"data type of {call.node.name}"
+    result = table.quantize(x, scale, zero_point, bits, signed, quantizer.narrow, quantizer.rounding_mode, origin)
+    return _checked(call, result, quantizer, "Quant")
+
+
+def bipolar_quant(call: Call) -> Result:
+    """``BipolarQuant(x, scale)``: -1 or 1 by sign."""
+    quantizer = Quantizer(_scale(call, 1), np.zeros((), np.float32), IntType("BIPOLAR"), by_sign=True)
+    x = call.numbers()
+    if x.number is not None:
+        return call.done(_constant(call, quantizer, x), attributes={"quantizer": quantizer})
+    return _checked(call, table.bipolar(x, quantizer.scale, f"sign by {call.node.name}"), quantizer, "BipolarQuant")
+
+
+def _checked(call: Call, result: Value, quantizer: Quantizer, op: str) -> Result:
+    call.check_shape(result.shape)
+    if (quantizer.scale < 0).any() or result.codes is None:
+        return call.island(result, reason="a negative scale, or values beyond float32")
+    return call.done(result, op=op, attributes={"quantizer": quantizer})
+
+
+def _constant(call: Call, quantizer: Quantizer, x: Tensor) -> Value:
+    assert x.number is not None
+    shape = call.check_shape(broadcast_shape(x.shape, quantizer.scale.shape, quantizer.zero_point.shape))
+    if prod(shape) > max(x.number.size, MAX_ANNOTATION):
+        raise call.error(f"spreads constants to shape {shape}", expected="a scale per tensor or channel")
+    integers = np.broadcast_to(quantizer.integers(x.number), shape).copy()
+    codes = Codes(
+        aligned(quantizer.scale.astype(np.float64), len(shape)),
+        integers,
+        integers,
+        quantizer.dtype,
+        aligned(quantizer.zero_point.astype(np.int64), len(shape)),
+        quantizer.narrow,
+    )
+    return Value.constant(np.broadcast_to(dequantize(integers, quantizer.scale), shape), codes)
+
+
+def trunc(call: Call) -> Result:
+    """``Trunc``, both versions: drop low bits of integers of a known scale.
+
+    Version 1: ``(x, scale, zero_point, input_bits, output_bits)``. Version 2:
+    ``(x, scale, zero_point, input_bits, output_scale, output_bits)``, of which the domain's version decides.
+    """
+    x, second = call.stream(), call.opset >= 2
+    if not call.opset:
+        raise Unstated("a version that the file does not name")
+    if len(call.inputs) != (6 if second else 5):
+        raise Unstated(f"{len(call.inputs)} inputs in version {call.opset}")
+    scale, zero_point, bits = _scale(call, 1), _zero_point(call, 2), _bit_width(call, 5 if second else 4)
+    output_scale = _scale(call, 4) if second else scale
+    if scale.size != 1 or output_scale.size != 1 or zero_point.any() or min(scale.min(), output_scale.min()) < 0:
+        raise Unstated("a scale per channel, a negative one, or a zero-point")
+    scale, output_scale = scale.reshape(()), output_scale.reshape(())
+    shift = int(np.round(np.log2(output_scale / scale))) if second else _bit_width(call, 3) - bits
+    dtype, limits, narrow = None, None, bool(call.attribute("narrow", 0))
+    if second:
+        dtype = IntType.of(bits, bool(call.attribute("signed", 1)))
+        low, high = dtype.range.lo, dtype.range.hi
+        limits = (low + int(narrow and dtype.signed), high - int(narrow and not dtype.signed))
+    truncation = Truncation(scale, np.exp2(np.float32(shift)), output_scale, _mode(call, "FLOOR"), limits)
+    result = table.truncate(
+        x,
+        float(scale),
+        shift,
+        output_scale=float(output_scale),
+        rounding=truncation.rounding_mode,
+        dtype=dtype,
+        narrow=narrow,
+        origin=f"data type of {call.node.name}",
+    )
+    if result.codes is None:
+        return call.island(result, reason="a truncation without limits")
+    return call.done(result, attributes={"quantizer": truncation})
+
+
+def multi_threshold(call: Call) -> Result:
+    """``MultiThreshold(x, thresholds)``: how many thresholds are at most x, times ``out_scale``, plus ``out_bias``."""
+    x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32)
+    axis = _channel_axis(call, len(x.shape))
+    scale, bias = np.float32(call.attribute("out_scale", 1.0)), np.float32(call.attribute("out_bias", 0.0))
+    steps = float(bias) / float(scale) if scale else 0.5
+    if not 0 < scale < np.inf or abs(steps) > 1 << 24 or steps % 1:
+        return _real_thresholds(call, x, thresholds, axis)
+    function = MultiThreshold(thresholds, scale.reshape(()), int(steps), axis)
+    result = table.threshold(
+        x,
+        thresholds,
+        scale=float(scale),
+        bias=function.bias,
+        axis=axis,
+        dtype=_declared_type(call),
+        origin=f"data type of {call.node.name}",
+    )
+    if result.codes is None:
+        return call.island(result, reason="values beyond float32")
+    return call.done(result, attributes={"quantizer": function})
+
+
+def _channel_axis(call: Call, rank: int) -> int:
+    """Axis of the channels as the executor finds it: where the layout has its C, or by the number of axes."""
+    layout = call.attribute("data_layout", "") or {3: "NWC"}.get(rank, "")
+    axis = layout.index("C") if "C" in layout else 1
+    if axis >= rank:
+        raise call.error(f"found layout {layout[:20]!r}", expected=f"a layout of {rank} axes")
+    return axis
+
+
+def _real_thresholds(call: Call, x: Tensor, thresholds: npt.NDArray[np.float32], axis: int) -> Result:
+    """Thresholds whose scale and bias make no integers of the count."""
+    count = table.threshold(x, thresholds, axis=axis)
+    scale, bias = (np.asarray(call.attribute(n, v), np.float32) for n, v in (("out_scale", 1.0), ("out_bias", 0.0)))
+    if not (np.isfinite(scale) and np.isfinite(bias)):
+        raise Unstated("an output scale that is not finite")
+    real = table.add(table.mul(count, Value.constant(scale)), Value.constant(bias))
+    return call.island(replace(real, codes=None), reason="an output bias that is no multiple of the output scale")
+
+
+def _declared_type(call: Call) -> IntType | None:
+    try:
+        return IntType.parse(call.attribute("out_dtype", ""))
+    except A2QError:
+        return None
+
+
+def _scale(call: Call, index: int) -> npt.NDArray[np.float32]:
+    scale = call.constant(index, "scale").astype(np.float32)
+    if scale.size == 0 or not (np.isfinite(scale).all() and (scale != 0).all()):
+        raise call.error(
+            f"found a scale of {scale.min() if scale.size else 'no value'}",
+            expected="finite scales other than 0",
+            remedy="quantize again: a scale of zero usually means a layer that never saw data",
+        )
+    return scale
+
+
+def _zero_point(call: Call, index: int) -> npt.NDArray[np.float32]:
+    zero_point = call.constant(index, "zero-point").astype(np.float32)
+    if (
+        zero_point.size == 0
+        or (zero_point != np.round(zero_point)).any()
+        or (np.abs(zero_point) > _MAX_ZERO_POINT).any()
+    ):
+        raise Unstated("a zero-point that is not a small integer")
+    return zero_point
+
+
+def _bit_width(call: Call, index: int) -> int:
+    bits = call.constant(index, "bit width")
+    if bits.size != 1 or not float(bits.reshape(())) >= 1 or float(bits.reshape(())) % 1:
+        raise call.error(
+            f"found bit width {bits.reshape(-1)[:4].tolist()}", expected=f"one integer from 1 to {_MAX_CODE_BITS}"
+        )
+    if float(bits.reshape(())) > _MAX_CODE_BITS:
+        raise Unstated(f"codes of more than {_MAX_CODE_BITS} bits")
+    return int(bits.reshape(()))
+
+
+def _mode(call: Call, default: str = "ROUND") -> str:
+    mode = call.attribute("rounding_mode", default).upper()
+    if mode not in ROUNDING_MODES:
+        raise call.error(f"found rounding mode {mode!r}", expected=f"one of {', '.join(ROUNDING_MODES)}")
+    return mode

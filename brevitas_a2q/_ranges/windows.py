@@ -1,0 +1,148 @@
+"""Sliding windows: the geometry that convolutions and pools share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q._ranges.annotation import MAX_ANNOTATION, RangeError
+
+__all__ = ["Window", "covered_taps"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window over spatial axes; all sequences have one entry per axis.
+
+    Args:
+        kernel: Taps.
+        stride: Steps between positions.
+        pads: Elements before and behind the image.
+        dilation: Steps between taps.
+        ceil: Whether positions that overhang the padded image behind count (they must begin inside image or pad).
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    ceil: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        kernel: Sequence[int],
+        stride: Sequence[int] | None = None,
+        pads: Sequence[tuple[int, int]] | None = None,
+        dilation: Sequence[int] | None = None,
+        ceil: bool = False,
+    ) -> Window:
+        """A window whose steps are 1, and pads 0, where they are not given."""
+        n = len(kernel)
+        whole = cls(
+            tuple(kernel),
+            tuple(stride or (1,) * n),
+            tuple((int(a), int(b)) for a, b in (pads or ((0, 0),) * n)),
+            tuple(dilation or (1,) * n),
+            ceil,
+        )
+        if {len(whole.stride), len(whole.pads), len(whole.dilation)} != {n}:
+            raise RangeError(f"found a window of {n} axes with parameters of others", expected="one for each axis")
+        if min(*whole.kernel, *whole.stride, *whole.dilation) < 1:
+            raise RangeError(f"found kernel {kernel}, stride {stride}, dilation {dilation}", expected="1 or more")
+        return whole
+
+    @property
+    def taps(self) -> int:
+        """Elements of one window."""
+        return prod(self.kernel)
+
+    @property
+    def padded(self) -> bool:
+        """Whether any pad is not zero."""
+        return any(before or behind for before, behind in self.pads)
+
+    def span(self, axis: int) -> int:
+        """Elements from the first tap to the last."""
+        return self.dilation[axis] * (self.kernel[axis] - 1) + 1
+
+    def positions(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Positions along each axis of an image of this size."""
+        counts = []
+        for axis, n in enumerate(size):
+            before, behind = self.pads[axis]
+            free = n + before + behind - self.span(axis)
+            steps = -(-free // self.stride[axis]) if self.ceil else free // self.stride[axis]
+            if self.ceil and steps * self.stride[axis] >= n + before:
+                steps -= 1  # a window must begin inside the image or its leading pad
+            counts.append(steps + 1 if free >= 0 or (self.ceil and steps >= 0) else 0)
+        return tuple(counts)
+
+    def overhangs(self, size: Sequence[int]) -> bool:
+        """Whether a position reaches behind the padded image, as with ``ceil`` it can."""
+        return any(
+            (count - 1) * self.stride[axis] + self.span(axis) > size[axis] + sum(self.pads[axis])
+            for axis, count in enumerate(self.positions(size))
+        )
+
+    def meets_nothing(self, size: Sequence[int]) -> bool:
+        """Whether a position has none of its taps inside the image."""
+        if not self.padded and not self.overhangs(size):
+            return False
+        places = [_places(self, axis, n) for axis, n in enumerate(size)]
+        return any(seen is None or not seen.any(axis=1).all() for seen in places)
+
+
+def covered_taps(window: Window, size: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
+    """The taps that one position really meets, the others lying in the padding: the largest such sets.
+
+    Args:
+        window: Of a convolution.
+        size: Of the image.
+
+    Returns:
+        Masks of the kernel's shape, none inside another; one mask of all taps in the ordinary case.
+
+    Example:
+        >>> [int(mask.sum()) for mask in covered_taps(Window.of((3, 3), pads=((1, 1), (1, 1))), (2, 2))]
+        [4, 4, 4, 4]
+        >>> [int(mask.sum()) for mask in covered_taps(Window.of((3, 3), pads=((1, 1), (1, 1))), (1, 8))]
+        [3]
+    """
+    per_axis = [_covered(window, axis, size[axis]) for axis in range(len(size))]
+    masks: list[npt.NDArray[np.bool_]] = [np.ones((), bool)]
+    for options in per_axis:
+        masks = [np.multiply.outer(mask, option) for mask in masks for option in options]
+    return masks
+
+
+def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.bool_] | None:
+    """Which taps of each position along one axis lie in the image; positions that see the same are listed once.
+
+    None where there are too many to look at.
+    """
+    free = size + sum(window.pads[axis]) - window.span(axis)
+    count = 1 + free // window.stride[axis] + int(window.ceil and free % window.stride[axis] > 0)
+    if window.kernel[axis] > MAX_ANNOTATION:
+        return None
+    taps = np.arange(window.kernel[axis]) * window.dilation[axis]
+    before, behind = window.pads[axis]
+    # Only positions near the border see less than all taps, so a window of those and one in the middle is enough.
+    reach = -(-(window.span(axis) + before + behind) // window.stride[axis]) + 1
+    if min(count, 2 * reach) * taps.size > MAX_ANNOTATION:
+        return None
+    starts = np.unique(np.r_[np.arange(min(count, reach)), np.arange(max(0, count - reach), count)])
+    places = starts[:, None] * window.stride[axis] - before + taps
+    return np.unique((places >= 0) & (places < size), axis=0)
+
+
+def _covered(window: Window, axis: int, size: int) -> list[npt.NDArray[np.bool_]]:
+    masks = _places(window, axis, size)
+    if masks is None:  # all taps, which is never too few
+        return [np.ones(window.kernel[axis], bool)]
+    largest = [m for m in masks if m.any() and not any((m <= other).all() and (m != other).any() for other in masks)]
+    return largest or [np.zeros(window.kernel[axis], bool)]

@@ -1,0 +1,27 @@
+"""What a running PyTorch model computes, as values of :mod:`brevitas_a2q._ranges`.
+
+Every operation that PyTorch dispatches is seen, whatever wrote it: methods, functions, views, in-place forms, ``out=``.
+The quantizers use it to learn which integers arrive at a layer, and the certificate to prove it.
+"""
+
+from __future__ import annotations
+
+from brevitas_a2q._trace.memory import upright
+from brevitas_a2q._trace.modules import evaluating, quantized_layers
+from brevitas_a2q._trace.running import Call, is_sharded, learn_ranges, outermost_call
+from brevitas_a2q._trace.tracing import Known, Product, Trace, active_trace, plain_tensor
+
+__all__ = [
+    "Call",
+    "Known",
+    "Product",
+    "Trace",
+    "active_trace",
+    "evaluating",
+    "is_sharded",
+    "learn_ranges",
+    "outermost_call",
+    "plain_tensor",
+    "quantized_layers",
+    "upright",
+]

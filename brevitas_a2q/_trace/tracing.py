@@ -1,0 +1,311 @@
+"""The trace itself: every operation of a running model, seen where PyTorch dispatches it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from brevitas.proxy.parameter_quant import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from torch import Tensor, nn
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
+from brevitas_a2q._trace.memory import Known, Memory
+from brevitas_a2q._trace.modules import intercepted
+from brevitas_a2q._trace.operations import apply_rule
+from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
+
+__all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
+
+_ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("active range trace", default=None)
+_SILENT: Final = (*QUANTIZERS, WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
+_RANDOM: Final = ("rand", "randn", "bernoulli", "normal", "uniform", "dropout", "multinomial", "poisson", "exponential")
+# Products of two tensors: which two arguments are multiplied, and along which axis of the first.
+_PRODUCTS: Final = {
+    "mm": (0, 1, -1),
+    "bmm": (0, 1, -1),
+    "mv": (0, 1, -1),
+    "dot": (0, 1, -1),
+    "addmm": (1, 2, -1),
+    "baddbmm": (1, 2, -1),
+    "addmv": (1, 2, -1),
+    "linear": (0, 1, -1),
+    "convolution": (0, 1, None),
+    "_convolution": (0, 1, None),
+}
+_ATTENTION: Final = ("scaled_dot_product", "_scaled_dot_product")
+Intercept = Callable[..., Any]
+
+
+def active_trace() -> Trace | None:
+    """The trace that runs in this context, if any."""
+    return _ACTIVE.get()
+
+
+def plain_tensor(value: Any) -> Any:
+    """The plain tensor inside a ``QuantTensor``; anything else as it is."""
+    return value.value if isinstance(value, QuantTensor) else value
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of two tensors outside of a quantized layer."""
+
+    module: str  # the innermost module that ran it
+    operation: str
+    size: int  # products per output
+    left: Value
+    right: Value
+
+
+class Trace(TorchDispatchMode):
+    """Follows what is known of every tensor while a model runs.
+
+    Args:
+        model: Its quantizers, layers and modules are watched while the trace is active; nothing of it stays after.
+        learning: Whether parameters and buffers will still change: then a range rests on no number of theirs, nor two
+            scales on being equal by chance.
+
+    Example:
+        >>> import brevitas.nn as qnn
+        >>> quantizer = qnn.QuantReLU(bit_width=4).eval()
+        >>> trace, x = Trace(quantizer), torch.ones(1, 1, 2, 2)
+        >>> with torch.no_grad(), trace.running(x):
+        ...     pooled = torch.nn.functional.avg_pool2d(quantizer(x), 2)
+        >>> trace.of(pooled).value.codes.range
+        IntRange(lo=0, hi=60)
+    """
+
+    def __init__(self, model: nn.Module, learning: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model, self.learning = model, learning
+        self.products: list[Product] = []
+        self.branches: dict[str, None] = {}  # places that read values, in order
+        self.layers: dict[str, None] = {}  # quantized layers that ran, in order
+        self.calls: Intercept | None = None  # sees every quantized layer's product
+        self._memory = Memory()
+        self._scales = Scales(learning)
+        self._widths: dict[Any, Tensor] = {}  # of quantizers
+        self._depth = 0  # of quantizers and layers, whose own operations are not looked at
+        self._names: list[tuple[str, nn.Module]] = []
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self, *inputs: Any) -> Iterator[Trace]:
+        """Trace what runs inside of the context.
+
+        Args:
+            *inputs: What the model is given: tensors of any value, in any nesting.
+        """
+        with torch.no_grad():
+            for leaf in _pytree.tree_leaves(inputs, is_leaf=lambda v: isinstance(v, QuantTensor)):
+                self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
+            if self.learning:
+                for tensor in (*self.model.parameters(), *self.model.buffers()):
+                    self._unbounded(tensor, "a parameter", frozenset())
+        handles = [handle for name, module in self.model.named_modules() for handle in self._watch(name, module)]
+        token = _ACTIVE.set(self)
+        try:
+            with intercepted(self.model, self._layer), self:
+                yield self
+        finally:
+            _ACTIVE.reset(token)
+            for handle in handles:
+                handle.remove()
+
+    def of(self, value: Any) -> Known | None:
+        """What is known of a tensor or QuantTensor; None of constants."""
+        tensor = plain_tensor(value)
+        return self._memory.get(tensor) if isinstance(tensor, Tensor) else None
+
+    def widths_of(self, known: Known | None) -> list[Tensor]:
+        """Bit widths of the quantizers that a value rests on, as they hold them."""
+        sources = known.sources if known is not None else frozenset()
+        return [width for proxy, width in self._widths.items() if proxy in sources]
+
+    def _unbounded(self, tensor: Any, origin: str, sources: frozenset[Any]) -> None:
+        if isinstance(tensor, Tensor):
+            self._memory.set(tensor, Known(Value.unknown(tuple(tensor.shape), origin), sources))
+
+    def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
+        if isinstance(module, _SILENT):
+            yield module.register_forward_pre_hook(lambda *_: self._enter())
+            yield module.register_forward_hook(self._quantizer(name), always_call=True)
+        else:
+            yield module.register_forward_pre_hook(lambda module, _: self._names.append((name, module)))
+            yield module.register_forward_hook(lambda *_: self._leave_module(), always_call=True)
+
+    def _enter(self) -> None:
+        self._depth += 1
+
+    def _leave_module(self) -> None:
+        if self._names:
+            self._names.pop()
+
+    @property
+    def inside(self) -> tuple[tuple[str, nn.Module], ...]:
+        """Modules that are running, the outermost first, with their names."""
+        return tuple(self._names)
+
+    # --- quantizers and layers --------------------------------------------------------------------------------------
+
+    def _quantizer(self, name: str) -> Callable[..., None]:
+        origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
+
+        def hook(proxy: Any, inputs: Any, output: Any) -> None:
+            self._depth -= 1
+            if not isinstance(proxy, QUANTIZERS) or not isinstance(plain_tensor(output), Tensor):
+                return
+            if not proxy.is_quant_enabled and output is inputs[0]:
+                return
+            self._note_quantized(proxy, inputs, output, f"data type of {origin}")
+
+        return hook
+
+    def _note_quantized(self, proxy: Any, inputs: Any, output: Any, origin: str) -> None:
+        before = self.of(inputs[0])
+        tensor = plain_tensor(output)
+        if before is None and not self.learning:
+            if isinstance(output, IntQuantTensor):
+                self._memory.set(tensor, Known(constant_codes(output, origin)))
+            return
+        value = quantized(proxy, output, tuple(tensor.shape), self._scales, origin)
+        sources = (before.sources if before else frozenset()) & {"input"}
+        self._memory.set(tensor, Known(value, sources | {proxy}))
+        if isinstance(output, IntQuantTensor):
+            self._widths[proxy] = output.bit_width.detach()
+        if self.learning and value.codes is not None and not value.codes.zero_point.any():
+            # Brevitas' own arithmetic divides and multiplies by them.
+            for metadata, number in ((output.scale, value.codes.scale), (output.zero_point, np.zeros(()))):
+                shaped = np.broadcast_to(number, tuple(metadata.shape))
+                self._memory.set(metadata, Known(Value.constant(np.asarray(shaped))))
+
+    def _layer(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        self._depth += 1
+        self.layers[name] = None
+        try:
+            if self.calls is None:
+                output = original(x, weight, bias)
+            else:
+                output = self.calls(name, layer, original, x, weight, bias)
+        finally:
+            self._depth -= 1
+        tensor, known = plain_tensor(output), self.of(x)
+        if isinstance(tensor, Tensor) and known is not None:
+            value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
+            self._memory.set(tensor, Known(value, known.sources))
+        return output
+
+    def _layer_output(self, layer: Any, x: Value, weight: Any, bias: Any, shape: tuple[int, ...]) -> Value:
+        """Sums of any weights of their type: for layers without a quantizer behind them."""
+        unknown = Value.unknown(shape, "sums of a layer that are not quantized")
+        if x.codes is None or x.codes.uniform_scale is None or not isinstance(weight, IntQuantTensor):
+            return unknown
+        if weight.scale.numel() > 1 or bias is not None:
+            return unknown
+        limit = 1 << (int(weight.bit_width.max()) - 1)
+        transposed = bool(getattr(layer, "transposed", False))
+        size = weight.value.numel() // (weight.value.shape[1] * layer.groups if transposed else weight.value.shape[0])
+        low, high = (int(end) for end in (x.integer_ends()[0].min(), x.integer_ends()[1].max()))
+        reach = size * limit * max(high, -low, 0)
+        if reach >= 1 << 62:
+            return unknown
+        scale = np.asarray(x.codes.uniform_scale) * self._scales.of(layer, weight.scale.reshape(()))
+        return Value.of_codes(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
+
+    # --- operations -------------------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self._depth:
+            return func(*args, **kwargs)
+        name = func._schema.name.removeprefix("aten::")
+        tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        known = [found for found in map(self._memory.get, tensors) if found is not None]
+        if not known and not name.startswith(_RANDOM):
+            return func(*args, **kwargs)
+        if name in ("_local_scalar_dense", "is_nonzero", "equal") and any("input" in k.sources for k in known):
+            self._branch()
+        written = _written(func, args, kwargs)
+        given, named = _pytree.tree_map(self._as_value, _reading(func, args, kwargs))
+        self._product(name, given)
+        result = func(*args, **kwargs)
+        sources = frozenset().union(*(k.sources for k in known))
+        outputs = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+        shapes = [tuple(output.shape) for output in outputs or written]
+        after = apply_rule(name if name.endswith("__") else name.rstrip("_"), given, named, shapes)
+        for position, (tensor, value) in enumerate(zip(outputs or written, after, strict=True)):
+            note = self._memory.write if position < len(written) else self._memory.set
+            note(tensor, Known(value, sources))
+        for tensor in written[len(after) :]:
+            self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
+        return result
+
+    def _as_value(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        found = self._memory.get(leaf)
+        if found is not None:
+            return found.value
+        if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
+            return Value.unknown(tuple(leaf.shape), "a constant")
+        number = leaf.detach().to("cpu")
+        return Value.constant((number.float() if number.dtype in _HALVES else number).numpy())
+
+    def _product(self, name: str, args: Any) -> None:
+        if name.startswith(_ATTENTION):
+            self._note_product(name, args[0], args[1], args[0].shape[-1])
+            return
+        if name not in _PRODUCTS:
+            return
+        first, second, axis = _PRODUCTS[name]
+        left, right = args[first], args[second]
+        size = left.shape[axis] if axis is not None else int(np.prod(right.shape[1:]))
+        self._note_product(name, left, right, size)
+
+    def _note_product(self, name: str, left: Value, right: Value, size: int) -> None:
+        module = self._names[-1][0] if self._names else ""
+        self.products.append(Product(module, name.strip("_"), size, left, right))
+
+    def _branch(self) -> None:
+        """Where the model reads a value that its input decides; Brevitas' own checks decide nothing."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            package = str(frame.f_globals.get("__name__", "")).split(".")[0]
+            if package not in ("torch", "brevitas_a2q"):
+                break
+            frame = frame.f_back
+        if str(frame.f_globals.get("__name__", "")).split(".")[0] != "brevitas":
+            self.branches[f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"] = None
+
+
+_HALVES: Final = (torch.float16, torch.bfloat16)
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """Tensors that an operation writes, in the order of its results."""
+    if not func._schema.is_mutable:
+        return []
+    found = []
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            found += [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return found
+
+
+def _reading(func: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """The arguments without those that are written only."""
+    writes = {
+        a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write and a.kwarg_only
+    }
+    return tuple(args), {name: value for name, value in kwargs.items() if name not in writes}

@@ -1,0 +1,224 @@
+"""``constrain_``: make a model accumulator-aware in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from brevitas.quant_tensor import IntQuantTensor
+from torch import nn
+
+from brevitas_a2q._config import A2QConfig
+from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
+from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
+from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
+from brevitas_a2q.convert._report import ConversionReport, ConversionRow
+from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.quant._activations import fuse_activations_
+from brevitas_a2q.quant._layers import learn_input_ranges
+from brevitas_a2q.quant._layout import WeightLayout
+from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
+
+__all__ = ["constrain_"]
+
+_FIRST_OR_LAST = "first or last layer"
+_NOT_RUN = "did not run on the example"
+_BY_RULE = "a rule says so"
+
+
+def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs: Any = None) -> ConversionReport:
+    """Make a model accumulator-aware, in place.
+
+    A Brevitas model keeps its activations, weights, bit widths and scales; only its weight quantizers change. A float
+    model is quantized first: 8-bit weights and inputs unless the configuration says otherwise, float biases. Every
+    value that layers, residual sums and averages read gets one quantizer where it is made, and sums and concatenations
+    one scale, so that the network is integer from end to end. The model's ``forward`` becomes what ``torch.fx`` traced
+    in evaluation mode with these quantizers in it: replace layers before, and save the state, not the object. A model
+    that cannot be traced keeps its ``forward``, and each of its layers quantizes its own input.
+
+    Args:
+        model: Any Brevitas model, or any float model made of linear, convolutional and attention layers.
+        config: What to do; None for the defaults.
+        example_inputs: Input tensor, or tuple of inputs. With them, input ranges are learnt right away, so that the
+            report can show N and the budget of every layer, and a layer whose input turns out not to be quantized is
+            skipped instead of raising when the model runs.
+
+    Returns:
+        What was done to each layer.
+
+    Raises:
+        ConfigError: A rule that matches no layer, or a configuration that is none.
+        ModelError: A model without any layer to constrain.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> print(constrain_(model, A2QConfig(accumulator_bit_width=14, weight_bit_width=4, activation_bit_width=4)))
+        layer  kind         method     M  N   P   K  budget  note
+        -----  -----------  ---------  -  --  --  -  ------  ----------------------------
+        0      QuantLinear  -          8  s8  -   8  -       skipped: first or last layer
+        2      QuantLinear  projected  4  u4  14  8  546
+        4      QuantLinear  -          8  u8  -   8  -       skipped: first or last layer
+    """
+    config = A2QConfig() if config is None else config
+    if not isinstance(config, A2QConfig):
+        raise ConfigError(
+            f"found {config!r} as configuration",
+            where="constrain_",
+            expected="an A2QConfig",
+            remedy="pass A2QConfig(accumulator_bit_width=...), or A2QConfig.from_yaml(path)",
+        )
+    inputs: Mapping[str, InputType] = {}
+    if weight_layers(model):
+        skipped = _extend_brevitas_model_(model, config, example_inputs)
+    else:
+        skipped, inputs = _convert_float_model_(model, config)
+    unfused = fuse_activations_(model) if config.fused_activations else {}
+    ran = learn_input_ranges(model, example_inputs)
+    if ran is not None:
+        skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
+    return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()))
+
+
+def _check_rules(config: A2QConfig, names: list[str]) -> None:
+    if not names:
+        raise ModelError("found no layer with weights", where="constrain_", expected="linear or convolutional layers")
+    for rule in config.rules:
+        if not any(rule.matches(name) for name in names):
+            raise ConfigError(
+                "matches no layer", where=f"rule {rule.pattern!r}", remedy=f"layers are {', '.join(names[:8])}"
+            )
+
+
+def _exempt(config: A2QConfig, names: list[str]) -> frozenset[str]:
+    return frozenset((names[0], names[-1])) if config.skip_first_and_last else frozenset()
+
+
+def _reason_by_config(config: A2QConfig, name: str, exempt: frozenset[str]) -> str | None:
+    skip = config.for_layer(name).skip
+    if skip:
+        return _BY_RULE
+    return _FIRST_OR_LAST if name in exempt and skip is None else None
+
+
+def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str, str], Mapping[str, InputType]]:
+    """Returns: Reasons of the layers that are quantized but not constrained, and what reaches layers, by name."""
+    names = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention):
+            names += [f"{name}.in_proj", f"{name}.out_proj"]
+        elif type(module) in FLOAT_LAYERS:
+            names.append(name)
+    _check_rules(config, names)
+    exempt = _exempt(config, names)
+    inputs = quantize_float_model_(model, config, exempt)
+    reasons = {name: _reason_by_config(config, name, exempt) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
+
+
+def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs: Any) -> dict[str, str]:
+    """Returns: Reasons of the layers that were left as they are, by name."""
+    layers = weight_layers(model)
+    names = [name for name, _ in layers]
+    _check_rules(config, names)
+    exempt, skipped = _exempt(config, names), dict[str, str]()
+    unknown = _layers_fed_plain_tensors(model, layers, example_inputs)
+    for name, layer in layers:
+        settings = config.for_layer(name)
+        reason = _reason_by_config(config, name, exempt)
+        if reason is None and not layer.weight_quant.is_quant_enabled:
+            reason = "its weights are not quantized"
+        if reason is None and name in unknown and settings.input_bit_width is None:
+            reason = "its input is not quantized (no input_quant, and a plain tensor arrives)"
+        if reason is None:
+            try:
+                extend_quantizer_(layer, name, settings)
+            except ModelError as error:
+                reason = str(error)
+        if reason is not None:
+            skipped[name] = reason
+    return skipped
+
+
+@torch.no_grad()
+def _layers_fed_plain_tensors(model: nn.Module, layers: list[tuple[str, Any]], example_inputs: Any) -> set[str]:
+    if example_inputs is None:
+        return set()
+    found: set[str] = set()
+
+    def watch(name: str) -> Any:
+        def hook(layer: Any, inputs: tuple[Any, ...]) -> None:
+            quantizes = getattr(getattr(layer, "input_quant", None), "is_quant_enabled", False)
+            if not quantizes and inputs and not isinstance(inputs[0], IntQuantTensor):
+                found.add(name)
+
+        return hook
+
+    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers]
+    try:
+        learn_input_ranges(model, example_inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _rows(model: nn.Module, skipped: dict[str, str], inputs: Mapping[str, InputType]) -> list[ConversionRow]:
+    rows = []
+    quantized = weight_layers(model)
+    for name, layer in quantized:
+        rows.append(_row(name, layer, skipped.get(name), inputs.get(name)))
+    covered = {id(layer) for _, layer in quantized}
+    for name, module in model.named_modules():
+        unquantized = isinstance(module, (*FLOAT_LAYERS, nn.RNNBase)) and not hasattr(module, "weight_quant")
+        if unquantized and id(module) not in covered:
+            rows.append(_float_row(name, module))
+    return rows
+
+
+def _float_row(name: str, module: Any) -> ConversionRow:
+    weight = getattr(module, "weight", None)
+    size = WeightLayout.of(module).dot_product_size(tuple(weight.shape)) if weight is not None else 0
+    reason = f"{type(module).__name__} is not quantized"
+    return ConversionRow(name, type(module).__name__, None, None, None, None, None, size, None, reason)
+
+
+def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> ConversionRow:
+    proxy = layer.weight_quant
+    shape = tuple(layer.weight.shape)
+    act: Any = getattr(layer, "input_quant", None)
+    bits, signed = (None, None) if given is None else (given.bit_width, given.signed)
+    budget = None
+    if act is not None and act.is_quant_enabled:
+        bits, signed = int(act.bit_width()), bool(act.is_signed)
+    constrained = isinstance(proxy, AccumulatorAwareWeightQuantProxy) and reason is None
+    if constrained:
+        inputs = proxy.input_range()
+        if inputs is not None:
+            budget = two_sided_budget(proxy.accumulator_bit_width, inputs).max_positive_sum
+            if bits is None:
+                bits = 1 if inputs == BIPOLAR else inputs.bit_width - int(inputs.lo >= 0)
+                signed = inputs.lo < 0
+    return ConversionRow(
+        name=name,
+        kind=type(layer).__name__,
+        method=proxy.method if constrained else None,
+        weight_bit_width=_weight_bits(layer),
+        input_bit_width=bits,
+        input_signed=signed,
+        accumulator_bit_width=proxy.accumulator_bit_width if constrained else None,
+        dot_product_size=WeightLayout.of(layer).dot_product_size(shape),
+        budget=budget,
+        skipped_because=reason,
+    )
+
+
+@torch.no_grad()
+def _weight_bits(layer: Any) -> int | None:
+    proxy = layer.weight_quant
+    if not proxy.is_quant_enabled:
+        return None
+    if "bit_width" in proxy.quant_injector:
+        return int(proxy.quant_injector.bit_width)
+    weights = proxy(layer.weight)  # binary and ternary quantizers know their own
+    return int(weights.bit_width) if isinstance(weights, IntQuantTensor) else None

@@ -1,0 +1,164 @@
+"""Quantize a float model in place.
+
+Every value that layers, sums and averages read gets one quantizer where it is made, as FINN wants it; the model's
+``forward`` is rewritten for that (see :mod:`brevitas_a2q.convert._values`). A model that cannot be traced keeps its
+``forward``, and every layer quantizes its input itself: the integers that reach it are known all the same, but sums
+between layers stay real numbers. Names of layers stay what they were either way.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import brevitas.nn as qnn
+from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
+from torch import nn
+
+from brevitas_a2q._config import A2QConfig, LayerSettings
+from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
+from brevitas_a2q.convert._tracing import trace
+from brevitas_a2q.convert._values import Value, dataflow
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant import _quantizers as quantizers
+
+__all__ = ["FLOAT_LAYERS", "InputType", "quantize_float_model_"]
+
+FLOAT_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: qnn.QuantLinear,
+    nn.Conv1d: qnn.QuantConv1d,
+    nn.Conv2d: qnn.QuantConv2d,
+    nn.Conv3d: qnn.QuantConv3d,
+    nn.ConvTranspose1d: qnn.QuantConvTranspose1d,
+    nn.ConvTranspose2d: qnn.QuantConvTranspose2d,
+    nn.ConvTranspose3d: qnn.QuantConvTranspose3d,
+}
+_READY = {
+    "projected": quantizers.Int8ProjectedA2QWeightPerChannelFloat,
+    "a2q": quantizers.Int8A2QWeightPerChannelFloat,
+    "a2q+": quantizers.Int8A2QPlusWeightPerChannelFloat,
+}
+
+
+@dataclass(frozen=True)
+class InputType:
+    """What reaches a layer: N, its sign, and whether the layer quantizes it itself."""
+
+    bit_width: int
+    signed: bool
+    by_layer: bool
+
+
+class _Inputs:
+    """The type of every value and of every layer's input."""
+
+    def __init__(self, config: A2QConfig, exempt: frozenset[str], values: Sequence[Value]) -> None:
+        self._config, self._exempt = config, exempt
+        self._read: dict[str, list[Value]] = {}
+        for value in values:
+            for name in value.layers:
+                self._read.setdefault(name, []).append(value)
+
+    def is_exempt(self, name: str) -> bool:
+        """Whether it is a first or last layer that no rule constrains."""
+        return name in self._exempt and self._config.for_layer(name).skip is not False
+
+    def _asked(self, name: str) -> int:
+        if self.is_exempt(name):
+            return self._config.exempt_bit_width
+        return self._config.for_layer(name).input_bit_width or self._config.activation_bit_width
+
+    def width_of(self, value: Value) -> int:
+        """The widest that a layer asks for; one that asks for less quantizes again."""
+        return max((self._asked(name) for name in value.layers), default=self._config.activation_bit_width)
+
+    def of(self, name: str) -> InputType:
+        """Type of a layer's input."""
+        read, asked = self._read.get(name, []), self._asked(name)
+        signed = not read or any(not value.unsigned for value in read)
+        return InputType(asked, signed, by_layer=len(read) != 1 or self.width_of(read[0]) != asked)
+
+
+def _act_quantizer(bits: int, signed: bool) -> Any:
+    return (Int8ActPerTensorFloat if signed else Uint8ActPerTensorFloat).let(bit_width=bits)
+
+
+def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset[str]) -> Mapping[str, InputType]:
+    """Quantize every supported layer: within its accumulator's budget unless it is exempt or skipped by a rule.
+
+    Args:
+        model: Changed in place.
+        config: What to do.
+        exempt: Names of the first and last layer.
+
+    Returns:
+        What reaches each layer, by name.
+    """
+    if type(model) in FLOAT_LAYERS or isinstance(model, nn.MultiheadAttention):
+        raise ModelError(
+            f"found a single {type(model).__name__}",
+            where="constrain_",
+            expected="a model that contains it",
+            remedy="wrap it in nn.Sequential",
+        )
+    graph = trace(model)
+    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
+    inputs = _Inputs(config, exempt, () if flow is None else flow.values)
+    types = {name: inputs.of(name) for name, module in model.named_modules() if type(module) in FLOAT_LAYERS}
+    _quantize_layers_(model, config, inputs)
+    if graph is not None and flow is not None:
+        acts = [_act_quantizer(inputs.width_of(value), not value.unsigned) for value in flow.values]
+        insert_quantizers_(model, graph, flow, acts)
+        install_forward_(model, graph)
+    return types
+
+
+def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> None:
+    """Replace every layer by its Brevitas counterpart of the same name."""
+
+    def settings(name: str) -> dict[str, Any]:
+        found = inputs.of(name)
+        weight = _weight_quantizer(config.for_layer(name), config, inputs.is_exempt(name))
+        if found.by_layer:
+            return {"input": _act_quantizer(found.bit_width, found.signed), "weight": weight}
+        return {"input": None, "weight": weight.let(input_bit_width=found.bit_width, input_signed=found.signed)}
+
+    # Brevitas calls functions named <lambda> with the layer and its name.
+    layer_kwargs = {
+        "input_quant": lambda module, name: settings(name)["input"],
+        "weight_quant": lambda module, name: settings(name)["weight"],
+        "bias_quant": None,
+        "return_quant_tensor": False,
+    }
+    attention_kwargs = {
+        "in_proj_input_quant": lambda module, name: settings(f"{name}.in_proj")["input"],
+        "in_proj_weight_quant": lambda module, name: settings(f"{name}.in_proj")["weight"],
+        "out_proj_input_quant": lambda module, name: settings(f"{name}.out_proj")["input"],
+        "out_proj_weight_quant": lambda module, name: settings(f"{name}.out_proj")["weight"],
+        "in_proj_bias_quant": None,
+        "out_proj_bias_quant": None,
+        "attn_output_weights_quant": Uint8ActPerTensorFloat.let(bit_width=config.activation_bit_width),
+        "q_scaled_quant": Int8ActPerTensorFloat.let(bit_width=config.activation_bit_width),
+        "k_transposed_quant": Int8ActPerTensorFloat.let(bit_width=config.activation_bit_width),
+        "v_quant": Int8ActPerTensorFloat.let(bit_width=config.activation_bit_width),
+        "return_quant_tensor": False,
+    }
+    layers: dict[Any, Any] = {kind: (quantized, layer_kwargs) for kind, quantized in FLOAT_LAYERS.items()}
+    layers[nn.MultiheadAttention] = (qnn.QuantMultiheadAttention, attention_kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing it tells of an optional package and of Brevitas' own deprecations
+        from brevitas.graph.quantize import layerwise_quantize
+    layerwise_quantize(model, layers)
+
+
+def _weight_quantizer(layer: LayerSettings, config: A2QConfig, first_or_last: bool) -> Any:
+    if first_or_last:
+        return Int8WeightPerChannelFloat.let(bit_width=config.exempt_bit_width)
+    bits = layer.weight_bit_width or 8
+    if layer.skip:
+        return Int8WeightPerChannelFloat.let(bit_width=bits)
+    return _READY[layer.method].let(
+        bit_width=bits, accumulator_bit_width=layer.accumulator_bit_width, accumulator_tile=layer.tile
+    )

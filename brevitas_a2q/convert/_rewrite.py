@@ -1,0 +1,95 @@
+"""Quantizers in the middle of a model's own code: its ``forward`` becomes that of a graph with quantizers in it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Final
+
+from brevitas.nn import QuantIdentity
+from brevitas.quant_tensor import IntQuantTensor
+from torch import nn
+from torch.fx import Graph, GraphModule, Node
+
+from brevitas_a2q.convert._values import Dataflow, Value
+
+__all__ = ["VALUE_QUANTIZERS", "insert_quantizers_", "install_forward_", "name_of"]
+
+VALUE_QUANTIZERS: Final = "value_quantizers"
+
+
+def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quantizers: Sequence[Any]) -> None:
+    """Put a quantizer behind every place where a value is made, and before operands of sums that need one more.
+
+    Args:
+        model: Gets the quantizers as a submodule :data:`VALUE_QUANTIZERS`, in place.
+        graph: Of the model; changed to call them.
+        flow: Its values.
+        act_quantizers: One for each value.
+    """
+    modules = nn.ModuleDict()
+    setattr(model, VALUE_QUANTIZERS, modules)
+    quantized = set[Node]()
+    for value, act_quant in zip(flow.values, act_quantizers, strict=True):
+        modules[name_of(value)] = QuantIdentity(act_quant=act_quant, return_quant_tensor=True)
+        for origin in value.origins:
+            readers = list(origin.users)
+            with graph.inserting_after(origin):
+                made = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (origin,))
+            quantized.add(made)
+            for reader in readers:
+                reader.replace_input_with(origin, made)
+    for value in flow.values:
+        for total, index in value.sums:
+            with graph.inserting_before(total):
+                again = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (total.args[index],))
+            quantized.add(again)
+            total.update_arg(index, again)
+    for total in flow.sums:
+        total.op, total.target = "call_function", operator.add
+    _unpack_elsewhere(graph, flow, quantized)
+
+
+def name_of(value: Value) -> str:
+    """Name of a value's quantizer among :data:`VALUE_QUANTIZERS`."""
+    return value.origins[0].name
+
+
+def _unpack_elsewhere(graph: Graph, flow: Dataflow, quantized: set[Node]) -> None:
+    """Give plain tensors to what does not compute on integers as such, and to the model's caller.
+
+    Brevitas' tensors of integers offer a few of a tensor's methods and would take part in others' arithmetic.
+    """
+    for node in list(graph.nodes):
+        sources = [source for source in node.all_input_nodes if source in quantized]
+        if node in quantized or node in flow.layers or not sources:
+            continue
+        offered = node.op != "call_method" or hasattr(IntQuantTensor, str(node.target))
+        if node in flow.sums or (node in flow.moves and offered):
+            quantized.add(node)
+            continue
+        for source in sources:
+            with graph.inserting_before(node):
+                node.replace_input_with(source, graph.call_function(_plain, (source,)))
+
+
+def _plain(x: Any) -> Any:
+    return x.value if isinstance(x, IntQuantTensor) else x
+
+
+def install_forward_(model: nn.Module, graph: Graph) -> None:
+    """Let the model compute what a graph says, in place; it stays an instance of its class.
+
+    Args:
+        model: Its modules are those that the graph calls.
+        graph: Of :mod:`torch.fx`.
+    """
+    graph.lint()
+    if isinstance(model, GraphModule):  # whose calls go by its own class, and never end in a class made of it
+        model.graph = graph
+        model.recompile()
+        return
+    forward = type(GraphModule(model, graph)).forward
+    kind = type(model)
+    names = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    model.__class__ = type(kind.__name__, (kind,), names)

@@ -1,0 +1,55 @@
+"""Would FINN take this file? Rules read from FINN's source, and the part of its front door that qonnx itself is.
+
+FINN itself is not needed. A file that passes is not promised to build: folding, resources and vendor tools come later.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
+from qonnx.transformation.gemm_to_matmul import GemmToMatMul
+from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
+from qonnx.util.cleanup import cleanup_model
+
+from brevitas_a2q._ir.reader import read_network
+from brevitas_a2q.export._finn_layers import LAYER_RULES
+from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
+
+__all__ = ["check_finn"]
+
+
+def check_finn(path: str | Path) -> tuple[Finding, ...]:
+    """What FINN would refuse in a QONNX file, and how to mend it; empty if nothing was found.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OnnxFileError: It cannot be read, or a layer's inputs or weights are not integers.
+    """
+    network = read_network(path)
+    network.dot_product_layers()
+    findings = [finding for rule in (*QUANTIZER_RULES, *LAYER_RULES) for finding in rule(network)]
+    return (*findings, *_front_door(Path(path)))
+
+
+def _front_door(path: Path) -> Iterator[Finding]:
+    """FINN-20: qonnx's clean-up and the first steps of ``ConvertQONNXtoFINN``, which are qonnx's too, run through."""
+    steps = (ExtractBiasFromConv(), GemmToMatMul(), FoldTransposeIntoQuantInit(), InferDataTypes())
+    step = "cleanup_model"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = cleanup_model(ModelWrapper(str(path)))
+            for transformation in steps:
+                step = type(transformation).__name__
+                model = model.transform(transformation)
+        except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            mend = "export the model with brevitas_a2q.export_qonnx, which avoids what these steps stumble over"
+            yield Finding("FINN-20", path.name, step, f"this step of the conversion fails: {reason}", mend)

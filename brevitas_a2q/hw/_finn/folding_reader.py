@@ -1,0 +1,246 @@
+"""FINN's folding JSON, read: the folding of every unit.
+
+``Defaults`` holds a value for all nodes of some op types (or ``all``). Files may use the names of the dataflow graph's
+units instead of FINN's. Which of FINN's names a unit has depends on which matrix units are in HLS and which in RTL: a
+file that lists all of them in the network's order says so, another one is read as FINN decides by itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+from brevitas_a2q.errors import ConfigError, FoldingError
+from brevitas_a2q.hw._design import check_foldings
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._finn.flow import FinnOptions, finn_estimate, specialized
+from brevitas_a2q.hw._finn.folding_file import ALWAYS, NEVER
+from brevitas_a2q.hw._finn.network import FinnLayer
+from brevitas_a2q.hw._finn.rules import Finding, findings_of
+from brevitas_a2q.hw._finn.unit import Version
+from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, Thresholding
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, edges
+
+__all__ = ["check_folding", "finn_nodes", "load_folding", "read_foldings"]
+
+_STYLES: Final = ("auto", "distributed", "block", "ultra")
+_MULTIPLIERS: Final = ("auto", "lut", "dsp", "unrolled")
+_DEPTHS: Final = ("inFIFODepths", "outFIFODepths")
+
+
+def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main") -> tuple[Finding, ...]:
+    """What FINN refuses of a folding file; empty if nothing was found.
+
+    Args:
+        path: The file.
+        graph: The network, lowered to the branch.
+        part: FPGA part.
+        version: FINN branch.
+
+    Raises:
+        FoldingError: It is no folding file.
+        ConfigError: This branch of FINN does not have the network.
+    """
+    entries = load_folding(path)
+    specialized(graph, part, version)  # says which unit FINN does not have
+    layers = finn_nodes(entries, graph, part, version)
+    defaults = [(name, *_default(path, name, setting)) for name, setting in entries.pop("Defaults", {}).items()]
+    known = {layer.name for layer in layers}
+    found = [
+        Finding("FOLD-11", name, "", "no such node", "use FINN's names after step_specialize_layers")
+        for name in entries
+        if name not in known
+    ]
+    folded = []
+    for layer in layers:
+        given = {name: value for name, value, kinds in defaults if "all" in kinds or layer.op_type in kinds}
+        own = entries.get(layer.name, {})
+        folded.append(replace(layer, attributes={**layer.attributes, **given, **own}))
+    return (*found, *findings_of(folded, part, version))
+
+
+def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main") -> dict[str, Folding]:
+    """The folding of every unit from a folding file; what the file leaves out keeps the least parallelism.
+
+    Raises:
+        FoldingError: For a file that is not a folding file, a node that the network does not have, or a bad value.
+    """
+    entries = load_folding(path)
+    layers = finn_nodes(entries, graph, part, version)
+    unit_of = {layer.name: layer for layer in layers} | {
+        u.name: FinnLayer("", "", {}, (), source=u.name) for u in graph.units
+    }
+    foldings = _starting(graph, part)
+    for attribute, setting in entries.pop("Defaults", {}).items():
+        value, kinds = _default(path, attribute, setting)
+        for layer in layers:
+            if "all" in kinds or layer.op_type in kinds:
+                foldings[layer.source] = _changed(path, layer, graph, foldings[layer.source], {attribute: value})
+    depths: dict[str, Mapping[str, Any]] = {}
+    for name, attributes in entries.items():
+        if name not in unit_of:
+            near = difflib.get_close_matches(name, unit_of, n=3, cutoff=0.4)
+            raise FoldingError(f"found node {name!r}", where=str(path), expected=f"one such as {', '.join(near)}")
+        if not isinstance(attributes, dict):
+            raise FoldingError(f"found {attributes!r}", where=f"{path}, {name}", expected="a mapping of attributes")
+        layer = replace(unit_of[name], name=name)
+        foldings[layer.source] = _changed(path, layer, graph, foldings[layer.source], attributes)
+        found = {what: _depths(f"{path}, {name}", what, attributes[what]) for what in _DEPTHS if what in attributes}
+        depths[layer.source] = {**depths.get(layer.source, {}), **_outermost(layer, graph, found)}
+    foldings = _with_depths(graph, foldings, depths)
+    check_foldings(graph, foldings)
+    return foldings
+
+
+def _starting(graph: Graph, part: Part) -> dict[str, Folding]:
+    """What FINN's conversion leaves: all channels in a word of windows and padding, 1 elsewhere."""
+    foldings = {unit.name: Folding() for unit in graph.units}
+    try:
+        return foldings | finn_estimate(graph, part).foldings
+    except ConfigError:
+        return foldings
+
+
+def finn_nodes(
+    entries: Mapping[str, Any], graph: Graph, part: Part, version: Version = "main"
+) -> tuple[FinnLayer, ...]:
+    """The nodes that a file speaks of, under FINN's names; none where FINN cannot express the network.
+
+    Args:
+        entries: Node names to attributes, in the file's order.
+        graph: The network.
+        part: FPGA part.
+        version: FINN branch to try first.
+    """
+    other: Version = "dev" if version == "main" else "main"
+    best: tuple[FinnLayer, ...] = ()
+    most = -1
+    for branch, standalone in product((version, other), (False, True)):
+        options = FinnOptions(standalone_thresholds=standalone)
+        try:
+            natural = specialized(graph, part, branch, options)
+            layers = specialized(graph, part, branch, options, _listed_in_hls(entries, natural))
+        except ConfigError:
+            continue
+        known = sum(layer.name in entries for layer in layers)
+        if known > most:
+            best, most = layers, known
+    return best
+
+
+def _listed_in_hls(entries: Mapping[str, Any], layers: tuple[FinnLayer, ...]) -> frozenset[str]:
+    """Matrix units that the file has in HLS, if it lists all of them."""
+    listed = [name for name in entries if name.startswith(("MVAU_", "VVAU_"))]
+    units = [layer.source for layer in layers if layer.weights is not None]
+    if len(listed) != len(units):
+        return frozenset()
+    return frozenset(unit for name, unit in zip(listed, units, strict=True) if "_hls_" in name)
+
+
+def load_folding(path: Path) -> dict[str, Any]:
+    """The file as a mapping.
+
+    Raises:
+        FoldingError: If it is none.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FoldingError("found a file that is not JSON", where=str(path), expected="a FINN folding file") from error
+    if not isinstance(entries, dict) or not isinstance(entries.get("Defaults", {}), dict):
+        raise FoldingError("found no mapping", where=str(path), expected="node names with their attributes")
+    return entries
+
+
+def _default(path: Path, attribute: str, setting: Any) -> tuple[Any, list[str]]:
+    if not isinstance(setting, list) or len(setting) != 2 or not isinstance(setting[1], list):
+        raise FoldingError(f"found {setting!r}", where=f"{path}, Defaults, {attribute}", expected="[value, [op types]]")
+    return setting[0], setting[1]
+
+
+def _changed(path: Path, layer: FinnLayer, graph: Graph, folding: Folding, attributes: Mapping[str, Any]) -> Folding:
+    """The folding with the attributes that matter to it; FINN's other ones are none of ours."""
+    where, unit = f"{path}, {layer.name}", graph[layer.source]
+    of_thresholds = isinstance(unit, Thresholding) or layer.op_type.startswith("Thresholding")
+    changes: dict[str, Any] = {}
+    if isinstance(unit, MatrixUnit) and layer.op_type.endswith("rtl") and not of_thresholds:
+        changes["compute"] = "dsp"
+    for attribute, value in attributes.items():
+        if attribute in ("PE", "SIMD"):
+            changes[attribute.lower()] = _positive(where, attribute, value)
+        elif attribute in ("ram_style", "ram_style_thresholds"):
+            _one_of(where, attribute, value, _STYLES)
+            changes |= dict.fromkeys(_styles_of(unit, attribute, of_thresholds), value)
+        elif attribute == "depth_trigger_bram" and value in (ALWAYS, NEVER):
+            changes |= dict.fromkeys(
+                _styles_of(unit, "ram_style", of_thresholds), "block" if value == ALWAYS else "distributed"
+            )
+        elif attribute == "resType":
+            given = _one_of(where, attribute, value, _MULTIPLIERS)
+            changes["compute"] = changes.get("compute", given) if given == "auto" else given
+        elif attribute == "parallel_window":
+            changes["parallel_window"] = bool(_one_of(where, attribute, value, (0, 1)))
+        elif attribute == "runtime_writeable_weights":
+            changes["writable_weights"] = bool(_one_of(where, attribute, value, (0, 1)))
+    if of_thresholds and isinstance(unit, MatrixUnit):
+        changes.pop("pe", None)  # the PE of a unit that FINN makes two nodes of is its matrix node's
+    return replace(folding, **changes)
+
+
+def _styles_of(unit: Any, attribute: str, of_thresholds: bool) -> tuple[str, ...]:
+    if isinstance(unit, Thresholding):
+        return "ram_style", "ram_style_thresholds"
+    return ("ram_style_thresholds",) if of_thresholds else (attribute,)
+
+
+def _outermost(layer: FinnLayer, graph: Graph, found: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Of the two nodes of a matrix unit whose thresholds are apart, the first reads its input, the second writes."""
+    unit = graph[layer.source]
+    if not layer.op_type or not isinstance(unit, MatrixUnit) or unit.thresholds is None:
+        return found
+    if layer.op_type.startswith("Thresholding"):
+        return {what: value for what, value in found.items() if what == "outFIFODepths"}
+    apart = layer.attributes.get("noActivation")
+    return {what: value for what, value in found.items() if what == "inFIFODepths" or not apart}
+
+
+def _with_depths(
+    graph: Graph, foldings: Mapping[str, Folding], depths: Mapping[str, Mapping[str, list[int]]]
+) -> dict[str, Folding]:
+    """Each stream's FIFO as deep as the file says at its deeper end; what no end says is left to the schedule."""
+    done = dict(foldings)
+    taken: dict[str, int] = {}
+    chosen: dict[str, list[int | None]] = {}
+    for edge in edges(graph):
+        into = depths.get(edge.consumer, {}).get("inFIFODepths", [])
+        out = depths.get(edge.producer, {}).get("outFIFODepths", [])
+        copy = taken.get(edge.producer, 0)
+        taken[edge.producer] = copy + 1
+        ends = [*into[edge.port : edge.port + 1], *out[copy : copy + 1]]
+        chosen.setdefault(edge.consumer, []).append(max(ends) if ends else None)
+    for name, values in chosen.items():
+        if any(value is not None for value in values):
+            done[name] = replace(done[name], fifo_depths=tuple(LEAST_FIFO_DEPTH if v is None else v for v in values))
+    return done
+
+
+def _positive(where: str, attribute: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise FoldingError(f"found {attribute} = {value!r}", where=where, expected="an integer of at least 1")
+    return value
+
+
+def _depths(where: str, attribute: str, value: Any) -> list[int]:
+    items = value if isinstance(value, list) else [value]
+    return [_positive(where, attribute, item) for item in items]
+
+
+def _one_of(where: str, attribute: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    if value not in allowed:
+        raise FoldingError(f"found {attribute} = {value!r}", where=where, expected=f"one of {allowed}")
+    return value

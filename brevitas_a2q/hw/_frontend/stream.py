@@ -1,0 +1,59 @@
+"""A tensor of the network as the hardware sees it: the integers that leave a unit, and what is still to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from brevitas_a2q._ir.network import Node
+from brevitas_a2q._ir.tensor import Codes, Tensor
+from brevitas_a2q.errors import OnnxFileError
+
+__all__ = ["Broken", "Stream"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Integers ``v`` of ``start`` leave ``unit``; ``chain`` and then ``moves`` turn them into the tensor.
+
+    ``chain`` holds elementwise operations: they wait for the quantizer with which they become thresholds. ``moves``
+    are pools and copies met meanwhile: thresholds commute with them, so they are built behind the thresholds, on the
+    narrow side, as FINN's streamlining also arranges it.
+    """
+
+    unit: str  # "": the accelerator's input
+    start: Tensor
+    channel_axis: int
+    chain: tuple[Node, ...] = ()
+    moves: tuple[Node, ...] = ()
+    chain_before_moves: int = 0  # how many of the chain came before the first move
+    image: tuple[int, ...] | None = None  # (channels, height, width) of a flattened image, channels-last on the wire
+
+    @property
+    def codes(self) -> Codes:
+        """The integers on the wire."""
+        assert self.start.codes is not None
+        return self.start.codes
+
+    @property
+    def channels(self) -> int:
+        """Channels of the integers on the wire."""
+        return self.start.shape[self.channel_axis]
+
+    @property
+    def pixels(self) -> int:
+        """Positions per image, each of all channels."""
+        return prod(self.start.shape[1:]) // self.channels
+
+    def then(self, node: Node) -> Stream:
+        """The stream after one more elementwise operation."""
+        early = self.chain_before_moves if self.moves else len(self.chain) + 1
+        return replace(self, chain=(*self.chain, node), chain_before_moves=early)
+
+
+@dataclass(frozen=True, eq=False)
+class Broken:
+    """What cannot be built, and why; harmless where only the network's output reads it."""
+
+    error: OnnxFileError
+    node: Node

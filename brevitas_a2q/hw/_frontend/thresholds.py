@@ -1,0 +1,161 @@
+"""Exact thresholds: everything between an integer and the next quantizer, as comparisons with integers.
+
+Scales, batch norms, biases, activations and the quantizer are each monotone, so their composition ``f`` is, also in
+float32 arithmetic. For each output step ``k`` the smallest integer ``t_k`` with ``f(t_k) >= k`` is found by bisection,
+``f`` being evaluated in the float32 arithmetic of QONNX's executor (:mod:`brevitas_a2q._ir.elementwise`,
+:mod:`brevitas_a2q._ir.quantizer`). A channel whose ``f`` falls is mirrored: its integers are negated, for which the
+caller flips the signs of its weights, as FINN's streamlining does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q._ir.elementwise import evaluate
+from brevitas_a2q._ir.network import Network, Node
+from brevitas_a2q._ir.quantizer import Quantizer
+from brevitas_a2q._ir.tensor import Codes
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.hw._frontend.stream import Stream
+
+__all__ = ["Thresholds", "chain_direction", "chain_function", "thresholds_of"]
+
+_MAX_ENTRIES: Final = 1 << 25
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """The quantizer's integers are ``bias`` plus the number of thresholds at or below the (mirrored) input.
+
+    A threshold that no input reaches is one above the highest input. For a BIPOLAR output a count of 0 means -1.
+    """
+
+    table: IntArray  # shape: (channels, steps), rising along steps
+    bias: int
+    mirrored: npt.NDArray[np.bool_]  # shape: (channels,)
+    flat: npt.NDArray[np.bool_]  # shape: (channels,); whether the output is the same for every input
+
+
+def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> Callable[[IntArray], Any]:
+    """The float32 values of a chain of elementwise nodes, as a function of the integers it starts from.
+
+    Returns:
+        A function from int64 of shape (n, channels) to float32 of the rank that the chain ends with.
+    """
+    rank, axis = len(stream.start.shape), stream.channel_axis
+    scale = stream.codes.scale
+    _check_per_channel(scale, axis, rank, nodes[0] if nodes else None)
+    constants = {node.name: [_constant(network, node, name, axis) for name in node.inputs[1:]] for node in nodes}
+
+    def function(integers: IntArray) -> Any:
+        shape = [1] * rank
+        shape[0], shape[axis] = integers.shape
+        x = np.asarray(integers.reshape(shape) * scale, np.float32)
+        for node in nodes:
+            if node.op == "Reshape":
+                x = x.reshape(x.shape[0], *(1 if d != 1 else integers.shape[1] for d in range(1, _rank_after(node))))
+            else:
+                x = evaluate(node.op, x, constants[node.name], node.attributes)
+        return x
+
+    return function
+
+
+def _rank_after(node: Node) -> int:
+    return len(node.attributes["shape"])
+
+
+def _constant(network: Network, node: Node, name: str, axis: int) -> npt.NDArray[Any]:
+    value = network.tensors[name].value
+    assert value is not None
+    rank = len(network.tensors[node.output].shape)
+    if node.op == "BatchNormalization":
+        if axis != 1:
+            raise node.error("found a batch norm over another axis than the channels'", expected="channels on axis 1")
+    else:
+        _check_per_channel(value, axis, rank, node)
+    return value.astype(np.float32)
+
+
+def _check_per_channel(value: npt.NDArray[Any], axis: int, rank: int, node: Node | None) -> None:
+    sizes = (1,) * (rank - value.ndim) + value.shape
+    if any(size > 1 for d, size in enumerate(sizes) if d != axis):
+        message, expected = f"found constants of shape {value.shape}", "one value per channel or one for all"
+        if node is None:
+            raise OnnxFileError(message, expected=expected)
+        raise node.error(message, expected=expected)
+
+
+def chain_direction(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> npt.NDArray[np.int64]:
+    """Per channel 1 where a chain rises or is flat over the range of its input, -1 where it falls."""
+    lo, hi = _ends(stream)
+    values = chain_function(network, stream, nodes)(np.stack([lo, hi]))
+    low, high = values.reshape(2, -1)
+    return np.where(low > high, -1, 1)
+
+
+def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output: Codes | None) -> Thresholds:
+    """Thresholds that take a stream's integers to those of a quantizing node, whose output is annotated ``output``.
+
+    Raises:
+        OnnxFileError: Naming the node, where there are too many thresholds or constants differ between pixels.
+    """
+    quantizer = quantizer_node.attributes["quantizer"]
+    assert output is not None
+    lowest, highest = (int(end.min()) for end in output.type_range())
+    steps = highest - lowest
+    if steps * stream.channels * (len(stream.chain) + 1) > _MAX_ENTRIES:
+        raise quantizer_node.error(f"needs {steps} thresholds in each of {stream.channels} channels", expected="fewer")
+    chain = chain_function(network, stream, stream.chain)
+    if isinstance(quantizer, Quantizer):
+        rank = len(network.tensors[quantizer_node.inputs[0]].shape)
+        _check_per_channel(quantizer.scale, _axis_at_end(stream), rank, quantizer_node)
+        if quantizer.zero_point.size > 1:
+            raise quantizer_node.error("found zero-points per channel", expected="one zero-point")
+
+    def codes(integers: IntArray) -> IntArray:
+        return np.asarray(quantizer.integers(chain(integers)).reshape(integers.shape), np.int64)
+
+    lo, hi = _ends(stream)
+    ends = codes(np.stack([lo, hi]))
+    mirrored = ends[0] > ends[1]
+    sign = np.where(mirrored, -1, 1)
+    lo, hi = np.where(mirrored, -hi, lo), np.where(mirrored, -lo, hi)
+    bipolar = output.dtype.name == "BIPOLAR"
+    targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
+    table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
+    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, ends[0] == ends[1])
+
+
+def _axis_at_end(stream: Stream) -> int:
+    return 1 if any(node.op == "Reshape" for node in stream.chain) else stream.channel_axis
+
+
+def _ends(stream: Stream) -> tuple[IntArray, IntArray]:
+    ends = []
+    for bound, reduce in ((stream.codes.lo, np.min), (stream.codes.hi, np.max)):
+        if bound.size > 1:
+            others = tuple(d for d in range(bound.ndim) if d != stream.channel_axis)
+            bound = reduce(bound, axis=others)
+        ends.append(np.array(np.broadcast_to(bound.reshape(-1), (stream.channels,)), np.int64))
+    return ends[0], ends[1]
+
+
+def _bisect(reached: Callable[[IntArray], npt.NDArray[np.bool_]], lo: IntArray, hi: IntArray, steps: int) -> IntArray:
+    """Smallest integer of ``[lo, hi]`` for which ``reached`` holds, per step and channel; ``hi + 1`` if none."""
+    low = np.repeat(lo[None], steps, axis=0)
+    high = np.repeat(hi[None] + 1, steps, axis=0)
+    while (low < high).any():
+        middle = low + (high - low) // 2
+        # Past the end nothing is asked: an answered step keeps its place because low equals high there.
+        holds = reached(np.minimum(middle, hi))
+        open_ = low < high
+        high = np.where(open_ & holds, middle, high)
+        low = np.where(open_ & ~holds, middle + 1, low)
+    return low

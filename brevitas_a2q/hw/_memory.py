@@ -1,0 +1,187 @@
+"""Where a memory goes: LUTs, block RAM or UltraRAM, how many, and how much of them is used.
+
+Counts of block RAM and UltraRAM are exact for simple dual-port memories as Vivado maps them (UG573 UltraScale memory
+resources: an 18-kbit block is 16384x1 to 512x36, an UltraRAM 4096x72); read-only LUT memories are exact against
+synthesis, writable ones too up to 64 words. ``auto`` takes the style that uses the least share of the part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from brevitas_a2q.errors import PartError
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._units.folding import MemoryStyle
+
+__all__ = [
+    "MemoryCost",
+    "bram18_count",
+    "lutram_luts",
+    "part_share",
+    "place_memories",
+    "place_memory",
+    "rom_luts",
+    "uram_count",
+]
+
+# Aspect ratios of one block: (words, bits). The widest is tried last, ties keep the first.
+_BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
+_BRAM18_BITS = 18 * 1024
+_URAM_SHAPE = (4096, 72)
+_FEW_WORDS = 12
+_LUT_ROM_WORDS = 64  # one LUT6 is a 64x1 read-only memory
+EXACT_WORDS = 256  # four LUTs of 64 words and the slice's own F7 and F8 multiplexers
+_SELECTING = 0.14  # LUTs that select, per LUT that stores and doubling of the words
+
+
+@dataclass(frozen=True)
+class MemoryCost:
+    """One placed memory: where it went, what it costs, and which share of the blocks' bits holds data."""
+
+    style: Literal["distributed", "block", "ultra"]
+    resources: Resources
+    efficiency: float
+    exact: bool = True  # whether its LUTs are known exactly
+
+
+def rom_luts(words: int, bits: int) -> int:
+    """LUTs of a read-only memory: ``bits * ceil(words / 64)``, half of it up to 32 words, 0 for a constant.
+
+    Equal columns are stored once, so that a memory of few words takes no more than there are different ones.
+
+    Up to 256 words the slice's own multiplexers join the LUTs; beyond, every doubling adds 14 % for selecting. Source:
+    synthesis (``wmem:rom_dist`` of the reference grid and ``read only memory`` of our own), exact up to 256 words.
+
+    Example:
+        >>> rom_luts(1, 64), rom_luts(2, 64), rom_luts(16, 16), rom_luts(64, 16), rom_luts(256, 16), rom_luts(512, 64)
+        (0, 1, 8, 16, 64, 584)
+    """
+    if words <= 1:
+        return 0
+    if words <= _FEW_WORDS:
+        bits = min(bits, (1 << words) - 2)  # as many columns differ at most, constant ones left out
+    if words <= _LUT_ROM_WORDS // 2:
+        return -(-bits // 2)
+    luts = bits * -(-words // _LUT_ROM_WORDS)
+    return luts if words <= EXACT_WORDS else math.ceil(luts * (1 + _SELECTING * math.log2(words / EXACT_WORDS)))
+
+
+def lutram_luts(words: int, bits: int) -> int:
+    """LUTs of a writable simple dual-port memory.
+
+    Up to 32 words a block of eight LUTs stores 14 bits (RAM32M16), up to 64 words 7 bits (RAM64M8): one of the eight
+    LUTs serves the write port. Deeper memories repeat the 64-word block and select among them in LUTs. Source: UG574
+    UltraScale CLB, distributed RAM; synthesis (``wmem:lutram_rw`` of the reference grid), within 2 % above 64 words.
+
+    Example:
+        >>> lutram_luts(32, 64), lutram_luts(64, 64)
+        (40, 80)
+    """
+    if words <= 1:
+        return 0
+    if words <= 32:
+        return 8 * -(-bits // 14)
+    groups = -(-words // 64)
+    return 8 * -(-bits // 7) * groups + math.ceil(bits * _multiplexer_luts(groups))
+
+
+def _multiplexer_luts(inputs: int) -> float:
+    """LUTs of an ``inputs``:1 multiplexer of one bit: 4:1 in one LUT6, 2:1 in half of one."""
+    luts = 0.0
+    while inputs > 1:
+        luts += inputs // 4 + {0: 0.0, 1: 0.0, 2: 0.5, 3: 1.0}[inputs % 4]
+        inputs = -(-inputs // 4)
+    return luts
+
+
+def bram18_count(words: int, bits: int) -> int:
+    """18-kbit blocks of a memory of ``words`` words of ``bits`` bits, the best of the block's aspect ratios.
+
+    Example:
+        >>> bram18_count(512, 36), bram18_count(513, 36), bram18_count(2048, 36), bram18_count(1, 8)
+        (1, 2, 4, 0)
+    """
+    if words <= 1:
+        return 0
+    return min(-(-words // depth) * -(-bits // width) for depth, width in _BRAM18_SHAPES)
+
+
+def uram_count(words: int, bits: int) -> int:
+    """UltraRAM blocks of 4096 words of 72 bits.
+
+    Example:
+        >>> uram_count(4097, 73), uram_count(100, 8)
+        (4, 1)
+    """
+    if words <= 1:
+        return 0
+    return -(-words // _URAM_SHAPE[0]) * -(-bits // _URAM_SHAPE[1])
+
+
+@lru_cache(maxsize=8192)
+def place_memory(words: int, bits: int, style: MemoryStyle, part: Part, *, writable: bool = False) -> MemoryCost:
+    """Place one memory.
+
+    Args:
+        words: Depth. A depth of 1 (or 0) is a constant or a register: no memory at all. bits: Width of one word.
+        style: Where it shall go; ``auto`` takes the least share of the part's resources. part: What the FPGA has.
+        writable: Whether hardware writes it (a buffer) or its contents are fixed at configuration (weights,
+        thresholds).
+
+    Raises:
+        PartError: If UltraRAM is asked for on a part that has none.
+
+    Example:
+        >>> from brevitas_a2q.hw._devices.part import Part
+        >>> part = Part("example", "7-series", lut=53200, ff=106400, bram18=280, uram=0, dsp=220, dsp_block="DSP48E1")
+        >>> place_memory(64, 16, "auto", part).resources, place_memory(2048, 36, "auto", part).resources.bram18
+        (Resources(lut=16, bram18=0, uram=0, dsp=0), 4)
+    """
+    if words <= 1 or bits == 0:
+        return MemoryCost("distributed", Resources(), 1.0)
+    if style == "ultra" and not part.uram:
+        raise PartError(
+            "found a memory placed in UltraRAM",
+            where=f"part {part.name}",
+            expected="a part with UltraRAM",
+            remedy="choose ram_style block, or auto",
+        )
+    candidates = [c for c in _candidates(words, bits, writable) if style in ("auto", c.style)]
+    return min(candidates, key=lambda c: part_share(c.resources, part))
+
+
+def place_memories(
+    shapes: Sequence[tuple[int, int]], style: MemoryStyle, part: Part, *, writable: bool = False
+) -> Resources:
+    """Sum of several memories, ``(words, bits)`` each, every one placed on its own."""
+    total = Resources()
+    for words, bits in shapes:
+        total += place_memory(words, bits, style, part, writable=writable).resources
+    return total
+
+
+def _candidates(words: int, bits: int, writable: bool) -> tuple[MemoryCost, ...]:
+    stored = words * bits
+    luts = (lutram_luts if writable else rom_luts)(words, bits)
+    exact_words = _LUT_ROM_WORDS if writable else EXACT_WORDS
+    blocks, ultra = bram18_count(words, bits), uram_count(words, bits)
+    return (
+        MemoryCost("distributed", Resources(lut=luts), min(1.0, stored / (luts * 64)), words <= exact_words),
+        MemoryCost("block", Resources(bram18=blocks), stored / (blocks * _BRAM18_BITS)),
+        MemoryCost("ultra", Resources(uram=ultra), stored / (ultra * _URAM_SHAPE[0] * _URAM_SHAPE[1])),
+    )
+
+
+def part_share(resources: Resources, part: Part) -> float:
+    """Share of the part, LUTs, block RAMs and UltraRAMs added up: what ``auto`` minimises; infinite if a kind is
+    absent.
+
+    Added up rather than the largest: until the whole network is placed nobody knows which resource will bind.
+    """
+    pairs = ((resources.lut, part.lut), (resources.bram18, part.bram18), (resources.uram, part.uram))
+    return sum(used / have if have else math.inf for used, have in pairs if used)

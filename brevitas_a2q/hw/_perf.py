@@ -1,0 +1,77 @@
+"""How fast a folded network runs: initiation interval, overlapped latency, and the FIFO depths that sustain it.
+
+All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), computed with unbounded FIFOs:
+
+- The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
+- The latency is that of one image through an idle network whose source never makes it wait.
+- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate. That schedule
+  never blocks with FIFOs of these depths; a network that runs as early as data and space allow is never later than any
+  schedule that is possible, so it sustains the rate too. The source waits where the network does not read yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._schedule import earliest, largest_fill, postponed
+from brevitas_a2q.hw._streams import Edge, edges, output_width, words_per_pixel
+from brevitas_a2q.hw._units.flow import Flow
+
+__all__ = ["Performance", "performance", "stream_fills"]
+
+_IMAGES = 3  # the first ones bring the network to the state that all later ones meet
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Timing of a folded network, in clock cycles."""
+
+    max_cycles: int  # initiation interval: cycles from one image to the next
+    latency_cycles: int  # from the first word in to the last word out of one image
+    bottleneck: str  # name of the slowest unit
+    fills: Mapping[Edge, float]  # largest fill of each stream's FIFO, in pixels
+
+    def fps(self, clock_mhz: float) -> float:
+        """Frames per second at this clock."""
+        return clock_mhz * 1e6 / self.max_cycles
+
+
+def performance(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> Performance:
+    """Initiation interval, latency and FIFO fills of a folded graph.
+
+    Args:
+        graph: The network.
+        foldings: Folding of each unit.
+        cycles: Cycles per image of each unit, from its cost.
+    """
+    bottleneck = max(cycles, key=lambda name: cycles[name])
+    alone = earliest(graph, _flows(graph, foldings, cycles), images=1, period=0.0)
+    latency = max(float(trace.ends[-1]) for trace in alone.values())
+    return Performance(cycles[bottleneck], ceil(latency), bottleneck, stream_fills(graph, foldings, cycles))
+
+
+def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[Edge, float]:
+    """Largest fill of each stream's FIFO at the sustained rate, in pixels of its producer.
+
+    Args:
+        graph: The network.
+        foldings: Folding of each unit.
+        cycles: Cycles per image of each unit.
+    """
+    flows = _flows(graph, foldings, cycles)
+    # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
+    period = max(*cycles.values(), *(float(f.interval.sum()) for f in flows.values()))
+    words = {u.name: flows[u.name].pixels * words_per_pixel(u, foldings[u.name]) for u in graph.units}
+    bits = {u.name: words[u.name] * output_width(u, foldings[u.name]) for u in graph.units}
+    traces = postponed(graph, earliest(graph, flows, _IMAGES, period), bits)
+    return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
+
+
+def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:
+    units = {"": graph.input, **{u.name: u for u in graph.units}}
+    return {
+        u.name: u.flow(foldings[u.name], cycles[u.name], u.input_pixels(units[u.inputs[0]].pixels)) for u in graph.units
+    }

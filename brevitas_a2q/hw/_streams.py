@@ -1,0 +1,98 @@
+"""How wide the streams between units are: what decides where a data width converter is needed.
+
+A stream carries a pixel's channels in words of a few elements each. Which elements share a word follows from the
+folding (FINN, ``get_folded_input_shape`` and ``get_folded_output_shape`` of every operator); two neighbours whose words
+differ get a :class:`~brevitas_a2q.hw._ir.DataWidthConverter` between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
+
+__all__ = [
+    "LEAST_FIFO_DEPTH",
+    "Edge",
+    "converter",
+    "edges",
+    "fifo",
+    "fifo_depth",
+    "output_width",
+    "words_per_pixel",
+]
+
+LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A stream from one unit to one input of another; ``producer`` is ``""`` for the network's input."""
+
+    producer: str
+    consumer: str
+    port: int
+
+
+def edges(graph: Graph) -> Iterator[Edge]:
+    """Every stream of the graph, in order of its consumers."""
+    for unit in graph.units:
+        for port, producer in enumerate(unit.inputs):
+            yield Edge(producer, unit.name, port)
+
+
+def output_width(unit: Unit, folding: Folding) -> int:
+    """Bits in one word that the unit writes."""
+    return unit.output_elements(folding) * unit.output_type.bit_width
+
+
+def words_per_pixel(unit: Unit, folding: Folding) -> int:
+    """Words that carry one pixel (one window, behind a sliding window) out of the unit."""
+    return -(-unit.elements_per_pixel // unit.output_elements(folding))
+
+
+def fifo_depth(
+    units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge, fill: float
+) -> tuple[int, int, int]:
+    """Words of a stream's FIFO, and the elements of the words written and read at its two ends.
+
+    In front of a unit that joins streams it holds one pixel more: a branch may have to be a pixel ahead.
+
+    Args:
+        units: Units by name.
+        foldings: Folding of each.
+        edge: The stream.
+        fill: Largest number of the producer's pixels it holds.
+    """
+    producer, consumer = units[edge.producer], units[edge.consumer]
+    written = producer.output_elements(foldings[edge.producer])
+    read = consumer.input_elements(foldings[edge.consumer], edge.port)
+    elements = words_per_pixel(producer, foldings[edge.producer]) * written
+    ahead = len(consumer.inputs) > 1
+    return LEAST_FIFO_DEPTH + ceil((fill + ahead) * elements / min(written, read)), written, read
+
+
+def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:
+    """A FIFO of ``depth`` words of ``width`` bits behind the unit ``reads``."""
+    return Fifo(**_wires(name, reads, width), width=width, depth=depth)
+
+
+def converter(name: str, reads: str, written: int, read: int) -> DataWidthConverter:
+    """A converter from words of ``written`` bits to words of ``read`` bits behind the unit ``reads``."""
+    return DataWidthConverter(**_wires(name, reads, read), input_width=written, output_width=read)
+
+
+def _wires(name: str, reads: str, width: int) -> dict[str, Any]:
+    bits = IntType("BINARY")
+    return {
+        "name": name,
+        "inputs": (reads,),
+        "input_type": bits,
+        "output_type": bits,
+        "pixels": 1,
+        "channels": width,
+    }

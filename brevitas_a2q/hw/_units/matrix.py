@@ -1,0 +1,204 @@
+"""What dense, convolutional and depthwise units share: array, weight memory, control, thresholds.
+
+The array is one of three: ``lut`` (multipliers in LUTs, also what ``auto`` means, because a policy for the accumulator
+is felt there), ``dsp`` (multipliers in DSP blocks) or ``unrolled`` (weights as constants; no folding, no memory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw._cost.synthesis.core import cheaper_core
+from brevitas_a2q.hw._cost.synthesis.dsp import dsp_blocks, dsp_core_features
+from brevitas_a2q.hw._cost.synthesis.thresholds import ThresholdTable, thresholds_bill
+from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import MemoryCost, place_memory
+from brevitas_a2q.hw._units.base import WIDEST_HLS_WORD, Memory, Unit, covering
+from brevitas_a2q.hw._units.finn import Node, fits_rtl, threshold_node
+from brevitas_a2q.hw._units.folding import Folding
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_WIDEST_FACTOR = 18  # bits of a DSP block's narrower factor
+_BLOCK_WORDS = 4  # public FINN builds: all 23 weight memories of 4 and more words are in block RAM
+__all__ = ["FINN_ACCUMULATOR", "MatrixUnit"]
+
+FINN_ACCUMULATOR: Final = "INT32"  # of sums before minimisation
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MatrixUnit(Unit):
+    """Weights, an accumulator, and the thresholds behind it."""
+
+    weight_type: IntType
+    weights: IntArray  # shape: (output channels, products per output)
+    accumulator_type: IntType  # as the policy in force sets it
+    accumulator_range: tuple[int, int]  # exact lowest and highest sum of the frozen weights over the input's type
+    trained_accumulator_bit_width: int | None  # P the network was trained for, if the file says so
+    thresholds: IntArray | None = None  # shape: (channels or 1, steps); None: the sum itself leaves the unit
+    activation_bias: int = 0  # FINN's ActVal: output code below the first threshold
+    analysed_range: tuple[int, int] | None = None  # the same over the inputs that range analysis leaves
+
+    @property
+    def outputs(self) -> int:
+        """Output channels."""
+        return int(self.weights.shape[0])
+
+    @property
+    def products(self) -> int:
+        """K, products per output."""
+        return int(self.weights.shape[1])
+
+    def output_elements(self, folding: Folding) -> int:
+        return folding.pe
+
+    def retyped(self, inputs: Sequence[IntType]) -> Self:
+        return replace(self, input_type=covering(inputs))
+
+    def with_accumulator(self, accumulator: IntType) -> Self:
+        """The unit with another accumulator, which is its output where it has no thresholds."""
+        output = accumulator if self.thresholds is None else self.output_type
+        return replace(self, accumulator_type=accumulator, output_type=output)
+
+    def cycles(self, folding: Folding) -> int:
+        if folding.compute == "unrolled":
+            return self.pixels
+        return self.pixels * self.weight_words(folding)
+
+    def weight_words(self, folding: Folding) -> int:
+        """Words of the weight memory, one for each cycle of an output pixel."""
+        return (self.outputs // folding.pe) * (self.products // folding.simd)
+
+    def weight_bits(self, folding: Folding) -> int:
+        """Bits of one word of the weight memory."""
+        return folding.pe * folding.simd * self.weight_type.bit_width
+
+    def rtl_multipliers(self, part: Part) -> bool:
+        """Whether FINN has this unit in RTL, whose DSP blocks hold several products each."""
+        weights, inputs = self.weight_type, self.input_type
+        types = ((weights.bit_width, weights.signed), (inputs.bit_width, inputs.signed))
+        lowest = int(self.weights.min(initial=0)) == weights.range.lo
+        return self.thresholds is None and fits_rtl(*types, lowest, part.dsp_block, self._shares_activations)
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        rtl = self.rtl_multipliers(part)
+        for folding in super().foldings(part, unrolled):
+            if self.in_hls_legal(folding):
+                yield replace(folding, compute="lut")
+            if rtl or self.in_hls_legal(folding):
+                yield replace(folding, compute="dsp")
+        if unrolled:
+            yield Folding(self.pe_limit, self.simd_limit, "unrolled")
+
+    def in_hls_legal(self, folding: Folding) -> bool:
+        """Whether Vitis HLS builds it: words of at most ``WIDEST_HLS_WORD`` bits, the weights' among them."""
+        return max(self.widest_word(folding), self.weight_bits(folding)) <= WIDEST_HLS_WORD
+
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        found = []
+        if folding.compute != "unrolled":
+            found.append(Memory(("ram_style",), folding.pe * folding.simd, initialised=not folding.writable_weights))
+        if self.thresholds is not None:
+            found.append(Memory(("ram_style_thresholds",), folding.pe, initialised=True))
+        return tuple(found)
+
+    def weight_memory(self, folding: Folding, part: Part) -> MemoryCost:
+        """Where the weights go: one word per cycle; a single word is a constant and needs no memory.
+
+        Vivado puts what FINN leaves to it (``auto``) into block RAM from ``_BLOCK_WORDS`` words on.
+        """
+        words, style = self.weight_words(folding), folding.ram_style
+        if style == "auto" and part.bram18:
+            style = "block" if words >= _BLOCK_WORDS else "distributed"
+        return place_memory(words, self.weight_bits(folding), style, part)
+
+    def finn_attributes(self, fused: bool) -> dict[str, Any]:
+        """Attributes that every matrix unit has in FINN; ``fused``: whether its thresholds are inside."""
+        return {
+            "PE": 1,
+            "SIMD": 1,
+            "inputDataType": self.input_type.name,
+            "weightDataType": self.weight_type.name,
+            "outputDataType": self.output_type.name if fused else FINN_ACCUMULATOR,
+            "accDataType": FINN_ACCUMULATOR,
+            "noActivation": int(not fused),
+            "binaryXnorMode": 0,
+            "ActVal": self.activation_bias if fused else 0,
+            "mem_mode": "internal_decoupled",
+            "ram_style": "auto",
+            "resType": "auto",
+            "runtime_writeable_weights": 0,
+        }
+
+    def finn_shape(self, vectors: list[int]) -> Node:
+        """General op type and the attributes that say its shape."""
+        raise NotImplementedError
+
+    def finn_nodes(self, vectors: list[int], standalone_thresholds: bool) -> list[Node]:
+        """The unit, and its thresholds behind it where FINN's build asks for that."""
+        fused = self.thresholds is not None and not standalone_thresholds
+        op, shape = self.finn_shape(vectors)
+        nodes: list[Node] = [(op, {**self.finn_attributes(fused), **shape})]
+        if self.thresholds is not None and standalone_thresholds:
+            nodes.append(threshold_node(self, self.thresholds, self.activation_bias, FINN_ACCUMULATOR, vectors))
+        return nodes
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        bill = Bill()
+        if folding.compute == "unrolled":
+            bill.circuit("unrolled", self._unrolled)
+            bill.circuit("matrix control", control_features(1, 1))
+            pe = self.pe_limit
+        else:
+            pe = folding.pe
+            self._array(bill, folding, part)
+            bill.memory("weight memory", self.weight_memory(folding, part))
+            bill.circuit("matrix control", control_features(self.products // folding.simd, self.outputs // folding.pe))
+        if self._table is not None:
+            style, width = folding.ram_style_thresholds, self.accumulator_type.bit_width
+            bill.extend(thresholds_bill(self._table, width, pe, part, style))
+        return bill
+
+    @cached_property
+    def _table(self) -> ThresholdTable | None:
+        return None if self.thresholds is None else ThresholdTable(self.thresholds)
+
+    @property
+    def _shares_activations(self) -> bool:
+        """Whether all PEs multiply the same activations."""
+        return True
+
+    def _array(self, bill: Bill, folding: Folding, part: Part) -> None:
+        weight, activation = self.weight_type.bit_width, self.input_type.bit_width
+        accumulator = self.accumulator_type.bit_width
+        if folding.compute == "dsp" and not self.rtl_multipliers(part):
+            # HLS: a product in each DSP block, and the sums in LUTs.
+            features = cheaper_core(weight, activation, folding.simd, accumulator)
+            outside = {name: value for name, value in features.items() if not name.startswith("multipliers")}
+            bill.circuit("lut core", outside, folding.pe)
+            blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
+            bill.blocks += Resources(dsp=folding.pe * folding.simd * blocks)
+        elif folding.compute == "dsp":
+            shape = (weight, activation, folding.simd, folding.pe)
+            depthwise = not self._shares_activations
+            bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))
+            bill.blocks += Resources(dsp=dsp_blocks(*shape, part.dsp_block, depthwise=depthwise))
+        else:
+            bill.circuit("lut core", cheaper_core(weight, activation, folding.simd, accumulator), folding.pe)
+
+    @cached_property
+    def _unrolled(self) -> dict[str, float]:
+        """Digits are counted once per unit: a search asks for the same unit many times."""
+        digits = csd_digits(self.weights).sum(axis=1, dtype=np.int64)
+        return unrolled_features(self.input_type.bit_width, digits)

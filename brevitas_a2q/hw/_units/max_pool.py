@@ -1,0 +1,84 @@
+"""Streaming max pool whose windows do not overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import place_memory
+from brevitas_a2q.hw._units.base import Unit
+from brevitas_a2q.hw._units.finn import Node, Version, window_node
+from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.folding import Folding
+
+__all__ = ["MaxPool"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaxPool(Unit):
+    """Streaming max pool with stride equal to the kernel."""
+
+    kind: ClassVar[str] = "MaxPool"
+    in_hls: ClassVar[bool] = True
+    whole_pixel: ClassVar[bool] = True
+    input_dim: tuple[int, int]
+    kernel: tuple[int, int]
+    ceil_mode: bool = False
+
+    @property
+    def pooled_dim(self) -> tuple[int, int]:
+        """(height, width) of what leaves."""
+        sides = zip(self.input_dim, self.kernel, strict=True)
+        height, width = (-(-i // k) if self.ceil_mode else i // k for i, k in sides)
+        return height, width
+
+    def input_pixels(self, written: int) -> int:
+        return self.input_dim[0] * self.input_dim[1]
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return self.input_dim[0] * self.input_dim[1], self.channels
+
+    def cycles(self, folding: Folding) -> int:
+        """Every pixel in; each maximum leaves with the last pixel of its window."""
+        return self.input_dim[0] * self.input_dim[1]
+
+    def need(self, inputs: int) -> Ints:
+        ends = [
+            (np.minimum((np.arange(outputs) + 1) * kernel, size) - 1).tolist()
+            for outputs, kernel, size in zip(self.pooled_dim, self.kernel, self.input_dim, strict=True)
+        ]
+        return raster(ends[0], ends[1], self.input_dim[1])
+
+    def finn(self, vectors: list[int], version: Version) -> list[Node]:
+        """dev has no streaming max pool, but a depthwise window and a Pool."""
+        kind = self.input_type.name
+        if version == "main":
+            sizes = {"ImgDim": list(self.input_dim), "PoolDim": list(self.kernel), "CeilMode": int(self.ceil_mode)}
+            return [("StreamingMaxPool", {"PE": 1, "NumChannels": self.channels, **sizes, "dataType": kind})]
+        size = list(self.pooled_dim)
+        pool = {
+            "PE": 1,
+            "Channels": self.channels,
+            "KernelSize": list(self.kernel),
+            "Function": "MaxPool",
+            "OutImgDims": size,
+            "InputDataType": kind,
+            "OutputDataType": kind,
+        }
+        window = window_node(self, list(self.input_dim), size, self.kernel, self.kernel, (1, 1), True)
+        return [window, ("Pool", pool)]
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        """All channels at once: a comparator and a multiplexer per bit, and a buffer of one output row."""
+        bits = self.channels * self.input_type.bit_width
+        bill = Bill()
+        # The first bit of a channel's comparison needs less than the following ones.
+        bill.circuit("max pool", {"maximum.bits": bits, "maximum.saved": self.channels, "control.each": 1})
+        line = -(-self.input_dim[1] // self.kernel[1])
+        bill.memory("line buffer", place_memory(line, bits, folding.ram_style, part, writable=True))
+        return bill

@@ -1,0 +1,98 @@
+"""Matrix-vector-activation unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import ClassVar
+
+import numpy as np
+
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import place_memory
+from brevitas_a2q.hw._units.finn import REMEDY, Node
+from brevitas_a2q.hw._units.flow import Flow
+from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.matrix import MatrixUnit
+
+__all__ = ["Mvau"]
+
+_MOST_HLS_WORDS = 1024
+_LEVELS_PER_REGISTER = 4  # of the adder tree, at 200 MHz
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mvau(MatrixUnit):
+    """Matrix-vector-activation unit: dense layer, or convolution behind a :class:`SlidingWindow`."""
+
+    kind: ClassVar[str] = "MVAU"
+    groups: int = 1  # grouped convolutions other than depthwise
+
+    @property
+    def matrix_width(self) -> int:
+        """MW = K, products per output."""
+        return self.products
+
+    @property
+    def matrix_height(self) -> int:
+        """MH, outputs."""
+        return self.outputs
+
+    @property
+    def pe_limit(self) -> int:
+        return self.matrix_height
+
+    @property
+    def simd_limit(self) -> int:
+        return self.matrix_width
+
+    def input_elements(self, folding: Folding, port: int = 0) -> int:
+        return folding.simd
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return self.pixels, self.matrix_width
+
+    def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
+        """The first outputs of a vector are complete with its last word, the others take the rest of the interval.
+
+        The next vector is read into a second buffer meanwhile, so that words come in as slowly as the unit works.
+        """
+        interval = cycles / self.pixels
+        tail = max(0.0, interval - self.matrix_width / folding.simd)
+        need = np.maximum.accumulate(self.need(inputs))
+        reads_ahead = folding.pe < self.matrix_height and folding.compute != "unrolled"
+        vector = inputs // self.pixels if inputs > self.pixels else 1
+        found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, tail)
+        spare = vector if reads_ahead else 0
+        return replace(found, reads_ahead=reads_ahead, spare=spare, latency=self._pipeline(folding))
+
+    def _pipeline(self, folding: Folding) -> float:
+        """Cycles from operands to a result: replay, multiply, the levels of the tree, accumulate, thresholds."""
+        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
+        return 5.0 + ceil((folding.simd - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
+
+    def in_hls_legal(self, folding: Folding) -> bool:
+        """FINN's HLS unit reads a vector in at most 1024 words (``MVAU_hls.defines``)."""
+        return super().in_hls_legal(folding) and folding.simd * _MOST_HLS_WORDS >= self.matrix_width
+
+    def finn_shape(self, vectors: list[int]) -> Node:
+        if self.groups > 1:
+            raise ConfigError(
+                f"found {self.groups} groups",
+                where=self.name,
+                expected="one group or one per channel, as in FINN",
+                remedy=REMEDY,
+            )
+        sizes = {"MW": self.matrix_width, "MH": self.matrix_height}
+        return "MVAU", {**sizes, "numInputVectors": vectors, "ram_style_thresholds": "auto"}
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        bill = super().bill(folding, part)
+        if folding.compute != "unrolled" and folding.pe < self.matrix_height:
+            # Every input vector is read once and used for each group of PE outputs, while the next one comes in.
+            words, width = 2 * self.matrix_width // folding.simd, folding.simd * self.input_type.bit_width
+            bill.memory("input buffer", place_memory(words, width, "auto", part, writable=True))
+        return bill

@@ -1,0 +1,81 @@
+"""Zero padding around an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits, wrapped_bits
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._units.base import Unit
+from brevitas_a2q.hw._units.finn import Node, Version, spatial_attributes
+from brevitas_a2q.hw._units.flow import Ints
+from brevitas_a2q.hw._units.folding import Folding
+
+__all__ = ["Padding", "padding_bill"]
+
+_LOW_BITS = 5  # of a counter: their next state is a function of five inputs, two of which share a LUT
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Padding(Unit):
+    """Zero padding around an image; ``pads`` is (top, left, bottom, right)."""
+
+    kind: ClassVar[str] = "Padding"
+    input_dim: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+    @property
+    def padded_dim(self) -> tuple[int, int]:
+        """(height, width) after padding."""
+        top, left, bottom, right = self.pads
+        return self.input_dim[0] + top + bottom, self.input_dim[1] + left + right
+
+    @property
+    def simd_limit(self) -> int:
+        return self.channels
+
+    def input_pixels(self, written: int) -> int:
+        return self.input_dim[0] * self.input_dim[1]
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return self.input_dim[0] * self.input_dim[1], self.channels
+
+    def need(self, inputs: int) -> Ints:
+        """The pixels read so far; -1 above the first one, where only zeros are written."""
+        (top, left, _, _), (height, width) = self.pads, self.input_dim
+        inside = np.zeros(self.padded_dim, dtype=np.int64)
+        inside[top : top + height, left : left + width] = 1
+        return np.cumsum(inside) - 1
+
+    def finn(self, vectors: list[int], version: Version) -> list[Node]:
+        sizes = {"ImgDim": list(self.input_dim), "Padding": list(self.pads)}
+        return [("FMPadding", {**spatial_attributes(self), **sizes})]
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        """Counters over the padded image, and zeros outside the inner one (by the output register's reset)."""
+        return padding_bill(self, folding, *self.padded_dim)
+
+
+def padding_bill(unit: Unit, folding: Folding, *limits: int) -> Bill:
+    """A word is kept aside while zeros are written: a 2:1 multiplexer per bit, two of them in a LUT.
+
+    Args:
+        unit: What pads.
+        folding: Its folding.
+        limits: What its counters count up to, the one over the words of a pixel excepted.
+    """
+    counters = [limit for limit in (*limits, unit.channels // folding.simd) if limit > 1]
+    features = {
+        "words.pairs": -(-folding.simd * unit.input_type.bit_width // 2),
+        "control.counters": len(counters),
+        "control.wrapped": wrapped_bits(*counters),
+        "control.high": sum(max(0, counter_bits(limit) - _LOW_BITS) for limit in counters),
+        "control.each": 1,
+    }
+    bill = Bill()
+    bill.circuit("padding", features)
+    return bill

@@ -1,0 +1,60 @@
+"""Zeros between pixels, as a transposed convolution needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._units.base import Unit
+from brevitas_a2q.hw._units.finn import Node, Version, spatial_attributes
+from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.padding import padding_bill
+
+__all__ = ["PixelPadding"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PixelPadding(Unit):
+    """Zeros between pixels; an image of n rows gets ``(n - 1) * stride + 1``."""
+
+    kind: ClassVar[str] = "PixelPadding"
+    in_hls: ClassVar[bool] = True
+    input_dim: tuple[int, int]
+    stride: tuple[int, int]
+
+    @property
+    def padded_dim(self) -> tuple[int, int]:
+        """(height, width) of what leaves."""
+        height, width = ((i - 1) * s + 1 for i, s in zip(self.input_dim, self.stride, strict=True))
+        return height, width
+
+    @property
+    def simd_limit(self) -> int:
+        return self.channels
+
+    def input_pixels(self, written: int) -> int:
+        return self.input_dim[0] * self.input_dim[1]
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return self.input_dim[0] * self.input_dim[1], self.channels
+
+    def cycles(self, folding: Folding) -> int:
+        return self.padded_dim[0] * self.padded_dim[1] * (self.channels // folding.simd)
+
+    def need(self, inputs: int) -> Ints:
+        rows, columns = (np.arange(n) // s for n, s in zip(self.padded_dim, self.stride, strict=True))
+        return raster(rows.tolist(), columns.tolist(), self.input_dim[1])
+
+    def finn(self, vectors: list[int], version: Version) -> list[Node]:
+        sizes = {"ImgDim": list(self.input_dim), "Stride": list(self.stride)}
+        return [("FMPadding_Pixel", {**spatial_attributes(self), **sizes})]
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        """Padding whose zeros between pixels two more counters find."""
+        return padding_bill(self, folding, *self.padded_dim, *self.stride)

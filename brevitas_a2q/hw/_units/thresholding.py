@@ -1,0 +1,52 @@
+"""Multi-threshold activation on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, control_features
+from brevitas_a2q.hw._cost.synthesis.thresholds import ThresholdTable, thresholds_bill
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._units.base import Memory, Unit, covering
+from brevitas_a2q.hw._units.finn import Node, Version, threshold_node
+from brevitas_a2q.hw._units.folding import Folding
+
+__all__ = ["Thresholding"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Thresholding(Unit):
+    """Multi-threshold activation: the output code is ``activation_bias`` plus the thresholds at or below the input."""
+
+    kind: ClassVar[str] = "Thresholding"
+    thresholds: IntArray  # shape: (channels or 1, steps)
+    activation_bias: int = 0
+
+    @property
+    def pe_limit(self) -> int:
+        return self.channels
+
+    def retyped(self, inputs: Sequence[IntType]) -> Thresholding:
+        return replace(self, input_type=covering(inputs))  # what leaves are levels
+
+    def memories(self, folding: Folding) -> tuple[Memory, ...]:
+        return (Memory(("ram_style", "ram_style_thresholds"), None, initialised=True),)
+
+    def finn(self, vectors: list[int], version: Version) -> list[Node]:
+        return [threshold_node(self, self.thresholds, self.activation_bias, self.input_type.name, vectors)]
+
+    def bill(self, folding: Folding, part: Part) -> Bill:
+        bill = Bill()
+        width, style = self.input_type.bit_width, folding.ram_style_thresholds
+        bill.extend(thresholds_bill(self._table, width, folding.pe, part, style))
+        bill.circuit("matrix control", control_features(1, self._table.channels_per_pe(folding.pe)))
+        return bill
+
+    @cached_property
+    def _table(self) -> ThresholdTable:
+        return ThresholdTable(self.thresholds)

@@ -1,0 +1,287 @@
+"""What Vivado makes of FINN's units: structural laws, whose coefficients are fitted to published counts.
+
+Each law says which parts a unit has, as amounts of LUTs or flip-flops per coefficient: bits in registers, multiplexers,
+shift registers, comparators. What is known exactly (words of a LUT memory) is a feature too; its coefficient says what
+Vivado takes for it. Names of units are FINN's of any version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import lcm, log2
+from typing import Final, TypeAlias
+
+from brevitas_a2q.bounds import data_type_bound
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw._cost.synthesis.core import core_lut
+from brevitas_a2q.hw._cost.synthesis.dsp import dsp_core_features
+from brevitas_a2q.hw._cost.synthesis.fits import lut
+from brevitas_a2q.hw._memory import bram18_count, lutram_luts, rom_luts
+from brevitas_a2q.hw._vivado.parameters import Parameters
+
+__all__ = ["LAWS", "Blocks", "Features", "Law", "kind_of"]
+
+Features: TypeAlias = Mapping[str, float]
+Blocks: TypeAlias = tuple[int, int]  # BRAM18, DSP
+Law: TypeAlias = Callable[[Parameters], tuple[str, Features, Features, Blocks]]  # variant, of LUTs, of flip-flops
+
+_KINDS: Final[Mapping[str, str]] = {
+    "StreamingFIFO": "fifo",
+    "StreamingDataWidthConverter_rtl": "converter",
+    "StreamingDataWidthConverter": "hls converter",
+    "MVAU_rtl": "rtl matrix unit",
+    "MVU_rtl": "rtl matrix unit",
+    "MVAU": "hls matrix unit",
+    "MVU": "hls matrix unit",
+    "StreamingFCLayer": "hls matrix unit",
+    "MatrixVectorActivation": "hls matrix unit",
+    "StreamingMaxPool": "max pool",
+    "FMPadding": "padding",
+    "ConvolutionInputGenerator_rtl": "window",
+    "ConvolutionInputGenerator": "hls window",
+    "Thresholding_rtl": "thresholds",
+    "Thresholding": "hls thresholds",
+    "LabelSelect": "label select",
+    "Pool": "pool",
+    "IODMA": "dma",
+}
+
+
+def kind_of(op: str) -> str:
+    """The law for a FINN op type.
+
+    Raises:
+        ConfigError: There is none.
+
+    Example:
+        >>> kind_of("MVAU_hls"), kind_of("StreamingFCLayer_Batch"), kind_of("MVAU_rtl")
+        ('hls matrix unit', 'hls matrix unit', 'rtl matrix unit')
+    """
+    plain = op.removesuffix("_hls").removesuffix("_Batch")
+    for name in (plain, plain.removesuffix("_rtl")):
+        if name in _KINDS:
+            return _KINDS[name]
+    raise ConfigError(f"found unit {op!r}", expected=f"one of {', '.join(_KINDS)}")
+
+
+_LUT_THRESHOLD_BITS: Final = 1024
+
+
+def _log(number: int) -> float:
+    return log2(max(1, number))
+
+
+def _bits(limit: int) -> int:
+    return max(0, limit - 1).bit_length()
+
+
+def _fifo(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    """Two words are registers; shift registers of 32 words a LUT and bit; from 257 words on (vivado) block RAM."""
+    width, depth = p("W"), p("D")
+    if depth <= 2:
+        return "registers", {"bits": width, "each": 1}, {"bits": 2 * width, "each": 1}, (0, 0)
+    if p.word("impl", "rtl") == "vivado" or depth > 256:
+        features = {"depth": _log(depth), "bits": width, "each": 1}
+        return "memory", features, features, (bram18_count(depth, width), 0)
+    shifted = -(-depth // 32) * width
+    return "shift registers", {"shifted": shifted, "bits": width, "depth": _log(depth)}, {
+        "bits": width, "depth": _log(depth)
+    }, (0, 0)  # fmt: skip
+
+
+def _converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    into, out = p("IN"), p("OUT")
+    if into > out:
+        steps = into / out
+        features = {"moved": into - out, "count": _log(int(steps)), "each": 1}
+        return "parting", features, {"bits": into, "held": 2 * out, "count": _log(int(steps)), "each": 1}, (0, 0)
+    count = _log(out // into)
+    return (
+        "gathering",
+        {"count": count, "bits": out, "each": 1},
+        {"bits": into + out, "count": count, "each": 1},
+        (0, 0),
+    )
+
+
+def _hls_converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    into, out = p("IN"), p("OUT")
+    features: Features = {"held": lcm(into, out), "each": 1}
+    return ("parting" if into > out else "gathering"), features, features, (0, 0)
+
+
+def _matrix(p: Parameters) -> tuple[int, int, int, int, int, int]:
+    """Synapse folds, neuron folds, accumulator bits that are not trimmed, thresholds, PE, SIMD."""
+    mw, mh, pe, simd = p("MW"), p("MH"), p("PE"), p("SIMD")
+    bound = data_type_bound(mw, p("A"), p("W"), bool(p("AS", 0)))
+    steps = (1 << p("B", 0)) - 1
+    return mw // simd, mh // pe, min(p("P", bound), bound), steps, pe, simd
+
+
+def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    """Core, the vector in registers behind a multiplexer, comparators, weights and thresholds in memories.
+
+    Weights take block RAM of a depth that is a power of two; each threshold of a PE is a memory of its own, in block
+    RAM where it has more than ``_LUT_THRESHOLD_BITS``.
+    """
+    synapse, neuron, accumulator, steps, pe, simd = _matrix(p)
+    weight, activation, mw = p("W"), p("A"), p("MW")
+    words, width = synapse * neuron, pe * simd * weight
+    streamed = p.word("ram", "streamed") == "streamed"
+    in_luts = not streamed and (p.word("ram", "auto") == "distributed" or words < 4)
+    dsp = p("dsp", 0) or (pe * simd if p.word("res", "lut") == "dsp" else 0)
+    held = mw * activation if neuron > 1 else 0
+    blocks = 0 if streamed or in_luts else bram18_count(1 << _bits(words), width)
+    thresholds_in_blocks = neuron * accumulator > _LUT_THRESHOLD_BITS
+    features = {
+        "core": 0.0 if dsp else core_lut(weight, activation, simd, pe, accumulator),
+        "dsp core": pe * (accumulator + (simd - 1) * (weight + activation)) if dsp else 0.0,
+        "vector": held,
+        "results": pe * accumulator,
+        "comparators": pe * steps * accumulator if steps else 0,
+        "memory": rom_luts(words, width) if in_luts else 0,
+        "each": 1,
+    }
+    registers = {
+        "vector": held,
+        "weights": width,
+        "inputs": simd * activation,
+        "results": pe * accumulator,
+        "thresholds": pe * steps * accumulator,
+        "each": 1,
+    }
+    blocks += pe * steps * bram18_count(neuron, accumulator) if thresholds_in_blocks else 0
+    return "", features, registers, (blocks, dsp)
+
+
+def _rtl_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    """DSP blocks with their sums outside; older RTL (MVU_rtl) has its products in LUTs."""
+    synapse, neuron, accumulator, _, pe, simd = _matrix(p)
+    weight, activation = p("W"), p("A")
+    words, width = synapse * neuron, pe * simd * weight
+    streamed = p.word("ram", "streamed") == "streamed"
+    blocks = 0 if streamed else bram18_count(words, width)
+    if p.op.startswith("MVU") or max(weight, activation) < 3:
+        features = {
+            "core": core_lut(weight, activation, simd, pe, accumulator),
+            "buffer": lutram_luts(synapse, simd * activation) if neuron > 1 else 0,
+            "results": pe * accumulator,
+            "each": 1,
+        }
+        return "luts", features, {"results": pe * accumulator, "weights": width, "each": 1}, (blocks, 0)
+    lanes = 4 if max(weight, activation) <= 4 else 2
+    dsp = simd * -(-pe // lanes)
+    core = lut("dsp core", dsp_core_features(weight, activation, simd, pe, accumulator))
+    buffer = lutram_luts(synapse, simd * activation) if neuron > 1 else 0
+    counters = _bits(synapse) + _bits(neuron)
+    features = {"core": core, "buffer": buffer, "counters": counters, "each": 1}
+    registers = {"results": pe * accumulator, "weights": width, "core": core, "each": 1}
+    return "blocks", features, registers, (blocks, dsp)
+
+
+def _max_pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    bits = p("C") * p("A")
+    if p("W", 1) == 1:
+        features = {"word": p("PE", 1) * p("A"), "each": 1}
+        return "line", features, features, (0, 0)
+    return "image", {"bits": bits, "each": 1}, {"bits": bits, "each": 1}, (0, 0)
+
+
+def _padding(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    height, width = p("H") + p("T", 0) + p("BO", 0), p("W", 1) + p("L", 0) + p("R", 0)
+    counters = sum(_bits(n) for n in (height, width, p("C") // p("SIMD")))
+    features = {"counters": counters, "word": p("SIMD") * p("A"), "each": 1}
+    return "", features, features, (0, 0)
+
+
+def _window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    height, width, kh, kw = p("H"), p("W"), p("KH"), p("KW")
+    fold, word = p("C") // p("SIMD"), p("SIMD") * p("A")
+    counters = sum(_bits(n) for n in (p("OH"), p("OW"), kh, kw, fold))
+    in_luts = p.word("ram", "distributed") in ("distributed", "auto")
+    if p("pw", 0) or kh * kw == 1:
+        line = (width - ((kw - 1) * p("DW", 1) + 1)) * fold
+        lines = (kh - 1) * lutram_luts(line, word) if in_luts else 0
+        features = {"lines": lines, "counters": sum(_bits(n) for n in (height, width)), "each": 1}
+        registers = {"window": kh * kw * word, "counters": features["counters"], "each": 1}
+        blocks = 0 if in_luts else (kh - 1) * bram18_count(line, word)
+        return "parallel", features, registers, (blocks, 0)
+    words = ((kh - 1) * p("DH", 1) * width + (kw - 1) * p("DW", 1) + 1) * fold
+    features = {
+        "buffer": lutram_luts(words, word) if in_luts else 0,
+        "counters": counters,
+        "addresses": _bits(words),
+        "each": 1,
+    }
+    blocks = 0 if in_luts else bram18_count(words, word)
+    registers = {"word": word, "counters": counters, "addresses": _bits(words), "each": 1}
+    return "sequential", features, registers, (blocks, 0)
+
+
+def _hls_window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    fold, word = p("C") // p("SIMD"), p("SIMD") * p("A")
+    lines = p("KH") + p("SH", 1)
+    memory = lines * lutram_luts(p("W") * fold, word) if p.word("ram", "auto") == "distributed" else 0
+    features = {"buffer": memory, "word": word, "each": 1}
+    blocks = 0 if memory else lines * bram18_count(p("W") * fold, word)
+    return "", features, {"word": word, "each": 1}, (blocks, 0)
+
+
+_BLOCK_SEARCH_WORDS = 128  # of a stage's memory, from which Vivado takes block RAM
+
+
+def _thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    """One comparator and one memory per output bit and PE; what is not in block RAM is constants and LUTs."""
+    pe, bits, steps = p("PE"), p("T", p("A")), p("steps", 1)
+    fold, stages = max(1, p("C") // pe), max(1, steps.bit_length())
+    shapes = [(fold << stage, bits) for stage in range(stages)]
+    in_blocks = [s for s in shapes if s[0] >= _BLOCK_SEARCH_WORDS and stages > 1 and fold > 1]
+    in_luts = [s for s in shapes if s not in in_blocks]
+    constants = pe * steps * bits if fold == 1 or (stages > 1 and pe * fold == p("C") <= 4) else 0
+    features = {
+        "comparators": pe * stages * bits,
+        "constants": constants,
+        "memory": 0 if constants else pe * sum(rom_luts(*shape) for shape in in_luts),
+        "each": 1,
+    }
+    registers = {"stages": pe * stages * bits, "codes": pe * stages * stages, "each": 1}
+    return "", features, registers, (pe * sum(bram18_count(*s) for s in in_blocks), 0)
+
+
+def _hls_thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    pe, bits, steps = p("PE"), p("T", p("A")), p("steps", 1)
+    features = {"comparators": pe * steps * bits, "each": 1}
+    return "", features, {"comparators": pe * bits, "each": 1}, (0, 0)
+
+
+def _labels(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    features = {"compared": p("PE") * p("K", 1) * p("A"), "each": 1}
+    return "", features, features, (0, 0)
+
+
+def _pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    features = {"word": p("PE") * max(p("A"), p("acc", 0)), "each": 1}
+    return "", features, features, (0, 0)
+
+
+def _dma(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    features = {"stream": min(p("streamWidth"), 512), "interface": p("intfWidth"), "each": 1}
+    return "", features, features, (2 if p("intfWidth") > 8 else 1, 0)
+
+
+LAWS: Final[Mapping[str, Law]] = {
+    "fifo": _fifo,
+    "converter": _converter,
+    "hls converter": _hls_converter,
+    "hls matrix unit": _hls_matrix,
+    "rtl matrix unit": _rtl_matrix,
+    "max pool": _max_pool,
+    "padding": _padding,
+    "window": _window,
+    "hls window": _hls_window,
+    "thresholds": _thresholds,
+    "hls thresholds": _hls_thresholds,
+    "label select": _labels,
+    "pool": _pool,
+    "dma": _dma,
+}

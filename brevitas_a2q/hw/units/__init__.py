@@ -1,1 +1,0 @@
-"""The kinds of streaming units, FINN's vocabulary: one file each. See :mod:`brevitas_a2q.hw.units.base`."""

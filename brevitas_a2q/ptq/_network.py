@@ -1,0 +1,159 @@
+"""The network that is quantized and its float twin: which layers there are, and what each of them reads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from torch import nn
+
+from brevitas_a2q._config import A2QConfig
+from brevitas_a2q.convert._batch_norm import fold_batch_norms_
+from brevitas_a2q.convert._brevitas_model import weight_layers
+from brevitas_a2q.convert._constrain import constrain_
+from brevitas_a2q.convert._float_model import FLOAT_LAYERS
+from brevitas_a2q.convert._rewrite import VALUE_QUANTIZERS, name_of
+from brevitas_a2q.convert._tracing import trace
+from brevitas_a2q.convert._values import dataflow
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant._bias import bias_is_budgeted
+
+__all__ = ["Network", "Site", "float_twin", "prepare"]
+
+_WIDE: Final = 32  # bits of an accumulator that is not to bind
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer and where its input comes from.
+
+    Attributes:
+        name: Qualified name of the layer.
+        value: Name of the value it reads; None where that cannot be told.
+        alone: Whether it is the only reader of that value.
+        shared: Whether a sum, an average or another function reads the value, too.
+    """
+
+    name: str
+    value: str | None
+    alone: bool
+    shared: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model whose quantizers are off, ready to be quantized layer by layer.
+
+    Attributes:
+        model: Made of ``brevitas.nn`` layers.
+        sites: Of every layer, in the order in which they are defined.
+        shared_values: Names of values that something else than layers reads.
+        native: Whether it was a Brevitas model, whose activations stay as they are.
+    """
+
+    model: nn.Module
+    sites: Mapping[str, Site]
+    shared_values: tuple[str, ...]
+    native: bool
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """Layers by name."""
+        modules = dict(self.model.named_modules())
+        return {name: modules[name] for name in self.sites}
+
+    @property
+    def value_modules(self) -> nn.ModuleDict:
+        """Where the quantizers of values are, by name of the value."""
+        found = getattr(self.model, VALUE_QUANTIZERS, None)
+        return found if isinstance(found, nn.ModuleDict) else nn.ModuleDict()
+
+    def twin(self) -> Network:
+        """A copy."""
+        return Network(copy.deepcopy(self.model), self.sites, self.shared_values, self.native)
+
+
+def prepare(model: nn.Module) -> Network:
+    """The network of a model, which is left as it was.
+
+    Args:
+        model: A float model, or one of ``brevitas.nn``.
+
+    Raises:
+        ModelError: It has no layer to quantize, or it cannot be copied.
+    """
+    try:
+        twin = copy.deepcopy(model).cpu().float().eval()
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"cannot be copied ({error})",
+            where=f"model {type(model).__name__}",
+            expected="a model copy.deepcopy accepts",
+        ) from error
+    return _native(twin) if weight_layers(twin) else _from_float(twin)
+
+
+def _from_float(model: nn.Module) -> Network:
+    fold_batch_norms_(model)
+    for module in model.modules():
+        if type(module) in FLOAT_LAYERS and getattr(module, "bias", None) is None:
+            layer: Any = module
+            outputs = layer.out_features if isinstance(module, nn.Linear) else layer.out_channels
+            layer.bias = nn.Parameter(torch.zeros(outputs, dtype=layer.weight.dtype))
+    graph = trace(model)
+    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
+    read: dict[str, list[tuple[str, bool, bool]]] = {}
+    for value in () if flow is None else flow.values:
+        for name in value.layers:
+            read.setdefault(name, []).append((name_of(value), len(value.layers) == 1, not value.only_layers))
+    constrain_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False))
+    sites = {}
+    for name, _ in weight_layers(model):
+        one = read.get(name, [])
+        sites[name] = Site(name, *one[0]) if len(one) == 1 else Site(name, None, False, False)
+    shared = tuple(name_of(value) for value in flow.values if not value.only_layers) if flow else ()
+    network = Network(model, sites, shared, native=False)
+    for name in network.value_modules:
+        network.value_modules[name] = nn.Identity()
+    _disable(model)
+    return network
+
+
+def _native(model: nn.Module) -> Network:
+    """A Brevitas model keeps its activations: only weights are given up."""
+    sites = {}
+    for name, layer in weight_layers(model):
+        if not layer.weight_quant.is_quant_enabled:
+            continue
+        if bias_is_budgeted(layer):
+            raise ModelError(
+                "its bias is an integer within the accumulator, and would have to be chosen together with the weights",
+                where=f"layer {name}",
+                expected="bias_quant=None",
+                remedy="add the bias after the accumulator, or train the model with constrain_",
+            )
+        sites[name] = Site(name, None, False, False)
+        for proxy in (layer.weight_quant, layer.bias_quant):
+            proxy.disable_quant = True
+    return Network(model, sites, (), native=True)
+
+
+def float_twin(network: Network) -> Network:
+    """The float network: a copy whose quantizers are all off."""
+    twin = network.twin()
+    _disable(twin.model)
+    for part in twin.model.modules():
+        module: Any = part
+        if hasattr(module, "return_quant_tensor"):
+            module.return_quant_tensor = False
+    return twin
+
+
+def _disable(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, QuantProxyFromInjector):
+            module.disable_quant = True

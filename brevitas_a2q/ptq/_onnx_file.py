@@ -1,0 +1,145 @@
+"""A float ONNX file as a torch model whose layers can be quantized.
+
+Convolutions and products with constant weights become layers of torch; the common operators become modules that
+conversion knows, so that integers flow from layer to layer; the rest is computed as ONNX defines it. Readers on offer
+lack operators that real files use (the one that is kept up best has no global maximum pooling, and leaves products with
+constant weights as functions), and the table below is short.
+"""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.ptq._onnx_layers import layer_of
+from brevitas_a2q.ptq._onnx_operators import OPERATORS, Function
+
+__all__ = ["read_float_model"]
+
+
+def read_float_model(path: str | Path) -> nn.Module:
+    """Read a float network.
+
+    Args:
+        path: An ONNX file with its weights inside.
+
+    Returns:
+        A module in evaluation mode, of the file's inputs in their order.
+
+    Raises:
+        OnnxFileError: It cannot be read, or has an operator that is not in the table; names the node.
+    """
+    where = f"file {path}"
+    try:
+        file = onnx.load(str(path), load_external_data=False)
+        onnx.checker.check_model(file)
+    except Exception as error:  # whatever onnx and protobuf raise
+        raise OnnxFileError(f"cannot be read ({error})", where=where, expected="a valid ONNX file") from error
+    return _Reader(file, where).module()
+
+
+class _Reader:
+    def __init__(self, file: Any, where: str) -> None:
+        self.file, self.where = file, where
+        self.graph, self.root = Graph(), nn.Module()
+        self.constants: dict[str, Tensor] = {}
+        self.nodes: dict[str, Node] = {}
+
+    def module(self) -> GraphModule:
+        for tensor in self.file.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise OnnxFileError(
+                    "its weights are in another file", where=self.where, expected="a file that holds its weights"
+                )
+            self.constants[tensor.name] = _tensor(numpy_helper.to_array(tensor))
+        for given in self.file.graph.input:
+            if given.name not in self.constants:
+                self.nodes[given.name] = self.graph.placeholder(_identifier(given.name))
+        for index, node in enumerate(self.file.graph.node):
+            self._read(index, node)
+        outputs = tuple(self._value(output.name) for output in self.file.graph.output)
+        self.graph.output(outputs[0] if len(outputs) == 1 else outputs)
+        self.graph.lint()
+        return GraphModule(self.root, self.graph).eval()
+
+    def _read(self, index: int, node: Any) -> None:
+        where = f"{self.where}, node {node.name or index} ({node.op_type})"
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Constant":
+            self.constants[node.output[0]] = _constant(attributes, where)
+            return
+        values = [self.constants.get(name) for name in node.input]
+        layer = layer_of(node.op_type, attributes, values, where)
+        if layer is not None:
+            name = f"{node.op_type.lower()}_{index}"
+            self.root.add_module(name, layer.module)
+            made = self.graph.call_module(name, (self._value(node.input[layer.source]),))
+            self.nodes[node.output[0]] = made
+            return
+        if node.op_type not in OPERATORS:
+            raise OnnxFileError(
+                "its operator is not supported",
+                where=where,
+                expected=f"one of {', '.join(sorted(OPERATORS))}, convolutions, or products",
+                remedy="build the network in torch and give its module:function",
+            )
+        compute = OPERATORS[node.op_type]
+        if all(not name or name in self.constants for name in node.input):
+            known = [self.constants[name] if name else None for name in node.input]
+            result = compute(known, attributes)
+            for name, value in zip(node.output, result if isinstance(result, tuple) else (result,), strict=False):
+                self.constants[name] = value
+            return
+        if node.op_type == "Add" and not any(value is not None for value in values):
+            made = self.graph.call_function(operator.add, tuple(self._value(name) for name in node.input))
+            self.nodes[node.output[0]] = made
+            return
+        name = f"{node.op_type.lower()}_{index}"
+        dynamic = [name_ for name_, value in zip(node.input, values, strict=True) if value is None and name_]
+        fixed = [value if name_ else None for name_, value in zip(node.input, values, strict=True)]
+        places = [i for i, (name_, value) in enumerate(zip(node.input, values, strict=True)) if value is None and name_]
+        self.root.add_module(name, Function(node.op_type, attributes, fixed, places))
+        made = self.graph.call_module(name, tuple(self._value(one) for one in dynamic))
+        if len(node.output) == 1:
+            self.nodes[node.output[0]] = made
+        for place, output in enumerate(node.output if len(node.output) > 1 else ()):
+            self.nodes[output] = self.graph.call_function(operator.getitem, (made, place))
+
+    def _value(self, name: str) -> Node:
+        if name in self.nodes:
+            return self.nodes[name]
+        if name not in self.constants:
+            raise OnnxFileError(
+                f"found no tensor {name!r}", where=self.where, expected="a tensor made before it is read"
+            )
+        attribute = f"constant_{len(list(self.root.buffers()))}"
+        self.root.register_buffer(attribute, self.constants[name])
+        self.nodes[name] = self.graph.get_attr(attribute)
+        return self.nodes[name]
+
+
+def _identifier(name: str) -> str:
+    text = "".join(c if c.isalnum() else "_" for c in name)
+    return text if text and not text[0].isdigit() else f"input_{text}"
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(np.array(array))
+
+
+def _constant(attributes: dict[str, Any], where: str) -> Tensor:
+    if "value" in attributes:
+        return _tensor(numpy_helper.to_array(attributes["value"]))
+    for key in ("value_float", "value_floats", "value_int", "value_ints"):
+        if key in attributes:
+            return torch.tensor(attributes[key])
+    raise OnnxFileError("found a constant of no known kind", where=where, expected="numbers")

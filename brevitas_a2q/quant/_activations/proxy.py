@@ -1,0 +1,71 @@
+"""The activation proxy that computes with fused kernels, or with Brevitas' own modules where there are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
+from torch import Tensor, nn
+
+from brevitas_a2q.quant._activations.anatomy import unfusable
+from brevitas_a2q.quant._activations.tensor_quant import FusedIntQuant
+
+__all__ = ["FusedActQuantProxy", "FusedActivation"]
+
+
+class FusedActivation(nn.Module):
+    """An activation function and its quantizer, as one where it can be."""
+
+    def __init__(self, activation_impl: nn.Module, tensor_quant: nn.Module) -> None:
+        super().__init__()
+        self.activation_impl = activation_impl
+        self.tensor_quant = tensor_quant
+
+    def forward(self, x: Tensor) -> Any:
+        if isinstance(self.tensor_quant, FusedIntQuant):
+            return self.tensor_quant(x, self.activation_impl)
+        return self.tensor_quant(self.activation_impl(x))
+
+
+class FusedActQuantProxy(ActQuantProxyFromInjector):
+    """Quantizes activations by one kernel each way; everything else is as in Brevitas.
+
+    Attributes:
+        unfused_because: Why Brevitas' own modules compute it; None where they do not.
+    """
+
+    unfused_because: str | None = None
+    fused_activation_quant_proxy: Any
+    export_mode: Any
+
+    @property
+    def requires_export_handler(self) -> bool:
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        return False
+
+    def init_tensor_quant(self) -> None:
+        """See the base class."""
+        super().init_tensor_quant()
+        self.fuse_()
+
+    def fuse_(self) -> None:
+        """Put the fused module in the place of Brevitas', around the same parameters, if that can be done."""
+        fused = self.fused_activation_quant_proxy
+        if fused is None or not self._is_quant_enabled or isinstance(fused.tensor_quant, FusedIntQuant):
+            return
+        self.unfused_because = unfusable(fused.tensor_quant)
+        if self.unfused_because is None:
+            tensor_quant = FusedIntQuant(fused.tensor_quant)
+            tensor_quant.train(fused.training)
+            self.fused_activation_quant_proxy = FusedActivation(fused.activation_impl, tensor_quant)
+            self.fused_activation_quant_proxy.training = fused.training
+
+    def forward(self, x: Any) -> Any:
+        """See the base class."""
+        if self.export_mode and self.export_handler is None:
+            self.export_mode = False
+            try:
+                return super().forward(x)
+            finally:
+                self.export_mode = True
+        return super().forward(x)

@@ -1,0 +1,73 @@
+"""Scales and zero-points while statistics of activations are collected, in step with Brevitas' own modules.
+
+Their percentiles are found without sorting (:mod:`brevitas_a2q.quant._functional.selection`), and of what a ReLU in
+front lets through, which need not be computed for that. Everything is kept where Brevitas keeps it, so that the two can
+take turns.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from brevitas.core.utils import inplace_momentum_update, inplace_tensor_mul
+from torch import Tensor, nn
+
+from brevitas_a2q.quant._functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
+from brevitas_a2q.quant._scripted import kind_of
+
+__all__ = ["Clamp", "collecting_scale", "is_percentile"]
+
+Clamp = tuple[float, float]
+
+_PERCENTILES = ("AbsPercentile", "PercentileInterval", "NegativePercentileOrZero")
+
+
+def is_percentile(stats: nn.Module) -> bool:
+    """Whether statistics are a percentile of the whole tensor."""
+    return kind_of(stats) in _PERCENTILES and stats.stats_reduce_dim is None
+
+
+def _percentile(stats: Any, x: Tensor, clamp: Clamp) -> tuple[Tensor, Tensor]:
+    """``x`` (see :func:`kth_largest`) and the value."""
+    count = x.numel()
+    if kind_of(stats) == "AbsPercentile":
+        rank = math.floor(0.01 * stats.q * count + 0.5)
+        return kth_largest(x, count - rank + 1, MAGNITUDE, *clamp)
+    low_q = stats.low_q if kind_of(stats) == "PercentileInterval" else stats.q
+    x, negated = kth_largest(x, math.ceil(0.01 * low_q * count), NEGATIVE, *clamp)
+    lowest = (-negated).clamp(max=0)
+    if kind_of(stats) == "NegativePercentileOrZero":
+        return x, lowest
+    rank = math.floor(0.01 * stats.high_q * count + 0.5)
+    x, highest = kth_largest(x, count - rank + 1, VALUE, *clamp)
+    return x, (highest - lowest).abs()
+
+
+def _remember(scaling: Any, found: Tensor, counter: int) -> None:
+    if counter == 0:
+        inplace_tensor_mul(scaling.buffer, found.detach())
+    else:
+        inplace_momentum_update(scaling.buffer, found.detach(), scaling.momentum, counter, counter + 1)
+    scaling.counter = counter + 1
+
+
+def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, counter: int) -> tuple[Tensor, Tensor]:
+    """What ``ParameterFromRuntimeStatsScaling`` does in a step of its collection.
+
+    Args:
+        scaling: Such a module, whose statistics are a percentile.
+        x: Before the clamp.
+        threshold: What the scale is divided by.
+        clamp: Of the activation in front.
+        counter: Steps collected so far.
+
+    Returns:
+        ``x``, to be used in its place; and the scale.
+    """
+    x, found = _percentile(scaling.stats.stats_impl, x, clamp)
+    found = found.view(scaling.value.shape) + 0.0 * scaling.value  # so that the parameter has a gradient
+    found = scaling.clamp_scaling(found)
+    if not scaling.local_loss_mode:
+        _remember(scaling, found, counter)
+    return x, found / threshold

@@ -1,0 +1,199 @@
+"""Which integers arrive at a layer: learned from a trace of the running model, and held against every call.
+
+At its first call a layer has the outermost running module run once more, traced (:mod:`brevitas_a2q._trace.running`);
+one such run serves all layers. What it finds is kept with the model's state. Later calls compare types: of the input,
+and of the quantizers that the range rests on. Where one has changed, the trace is run again.
+
+Where no trace tells (a layer called alone, sharded parameters, an operation that is not known), the input's metadata
+is a claim, and every call looks at the values too: the range is widened before a sum is computed that would need it.
+"""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ReferenceType, ref
+
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor
+
+from brevitas_a2q._ranges import Value
+from brevitas_a2q._trace import Known, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
+
+__all__ = ["Arrivals", "Basis", "arrived"]
+
+
+class Basis(enum.Enum):
+    """What a range rests on."""
+
+    UNKNOWN = "unknown"
+    DECLARED = "declared by keyword"
+    QUANTIZER = "type of the quantizer before it"
+    TRACE = "traced from the quantizers before it"
+    CLAIM = "its input's metadata, with every value looked at"
+
+
+def arrived(value: Value) -> IntRange | None:
+    """Integers at a positive scale, 0 included; None where there are none or they are too many."""
+    if value.codes is None:
+        return None
+    lo, hi = upright(value).integer_ends()
+    return IntRange(int(lo.min()), int(hi.max())).with_zero()
+
+
+@dataclass
+class Arrivals:
+    """What one weight quantizer knows of its inputs, beyond their range.
+
+    Of the model it was made for: a copy starts without it, keeps the range, and finds the rest at its first call.
+    """
+
+    basis: Basis = Basis.UNKNOWN
+    reason: str = ""  # why no trace tells
+    types: set[tuple[int, bool, bool] | None] = field(default_factory=set)  # of inputs; None: a plain tensor
+    widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
+    copies: HostCopies = field(default_factory=HostCopies)
+    trace: ReferenceType[Trace] | None = None  # that noted last
+    warned: bool = False
+
+    def __deepcopy__(self, memo: Any) -> Arrivals:
+        return Arrivals(Basis.DECLARED if self.basis is Basis.DECLARED else Basis.UNKNOWN)
+
+    def __reduce__(self) -> Any:
+        return Arrivals, (Basis.DECLARED if self.basis is Basis.DECLARED else Basis.UNKNOWN,)
+
+    def observe(self, proxy: Any, x: Any) -> None:
+        """Know the range of this input before its weights are quantized."""
+        layer = proxy.tracked_module_list[0]
+        claim = Claim.of(layer, x, self.copies) if isinstance(x, IntQuantTensor) else None
+        if claim is not None and quantizes_own_input(layer):
+            self._note(proxy, claim.range, Basis.QUANTIZER, claim)
+            return
+        trace = active_trace()
+        if trace is not None:
+            if trace.learning or self.basis is Basis.UNKNOWN:
+                self.note(proxy, trace, trace.of(x), claim)
+            return
+        if not self._is_current(claim):
+            self._learn(proxy, claim)
+        if claim is not None and self.basis is Basis.QUANTIZER:
+            self._note(proxy, claim.range, Basis.QUANTIZER, claim)
+        elif claim is not None and self.basis is Basis.CLAIM:
+            self._widen(proxy, claim.range, seen_range(x))
+
+    def _is_current(self, claim: Claim | None) -> bool:
+        if self.basis is Basis.UNKNOWN or (self.basis is Basis.DECLARED and claim is not None):
+            return False
+        if self.basis is Basis.DECLARED:
+            return True
+        same = (None if claim is None else claim.type) in self.types
+        return same and all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _learn(self, proxy: Any, claim: Claim | None) -> None:
+        """Find out by a trace; else go by the claim."""
+        before = self.basis, proxy.remembered_range()
+        call, self.reason = outermost_call(), ""
+        layer = proxy.tracked_module_list[0]
+        if call is None or call.module in (layer, proxy):
+            self.reason = "it was called by itself"
+        elif is_sharded(call.module):
+            self.reason = "its model is sharded; call learn_input_ranges and scale_init_ before it is"
+        else:
+            try:
+                learn_ranges(call)
+            except Exception as error:  # of the user's model, in evaluation mode
+                self.reason = f"its model does not run in evaluation mode: {error}"
+        if (None if claim is None else claim.type) in self.types and self.basis is not Basis.CLAIM:
+            self._say_what_changed(proxy, *before)
+            return
+        if claim is None:
+            self.basis = before[0] if before[0] is Basis.DECLARED else Basis.UNKNOWN
+            return
+        known = proxy.remembered_range()
+        self.basis, self.types, self.widths = Basis.CLAIM, {claim.type}, []
+        if self.reason.startswith("its model") and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"{proxy.describe()}: inputs not traced, for {self.reason}; {Basis.CLAIM.value}", stacklevel=2
+            )
+        proxy.remember_range(_hull(known, claim.range) if before[0] is Basis.CLAIM else claim.range)
+
+    def note(self, proxy: Any, trace: Trace, known: Known | None, claim: Claim | None) -> None:
+        """Take over what a trace says of the layer's input."""
+        codes = known.value.codes if known is not None else None
+        found = arrived(known.value) if known is not None else None
+        if codes is not None and claim is not None and _is_the_quantizers(known, claim):
+            self._note(proxy, claim.range, Basis.QUANTIZER, claim, trace)
+        elif found is not None and not trace.branches:
+            self._note(proxy, found, Basis.TRACE, claim, trace)
+            self.widths += [(width, float(width)) for width in trace.widths_of(known)]
+        elif claim is not None:
+            read = f"values are read at {next(iter(trace.branches))}" if trace.branches else ""
+            self.reason = read or (known.value.origin if known else "a constant input")
+            self._note(proxy, _hull(found, claim.range), Basis.CLAIM, claim, trace)
+        else:
+            self.reason = known.value.origin if known is not None else "a constant input"
+
+    def _note(self, proxy: Any, found: IntRange, basis: Basis, claim: Claim | None, trace: Trace | None = None) -> None:
+        again = (
+            trace is not None and self.trace is not None and trace is self.trace()
+        )  # a layer that runs more than once
+        if again:
+            found = _hull(proxy.remembered_range(), found)
+            basis = max(basis, self.basis, key=list(Basis).index)
+        elif trace is not None or basis is not self.basis:
+            self.types, self.widths = set(), []
+        self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
+        self.types.add(None if claim is None else claim.type)
+        if len(proxy.tracked_module_list) > 1:
+            found = _hull(proxy.remembered_range(), found)
+        proxy.remember_range(found)
+
+    def _widen(self, proxy: Any, claimed: IntRange, seen: IntRange) -> None:
+        known = proxy.remembered_range()
+        if known is not None and known.contains(seen):
+            return
+        if not claimed.contains(seen) and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"{proxy.describe()}: integers in [{seen.lo}, {seen.hi}] reach it, where its input claims "
+                f"[{claimed.lo}, {claimed.hi}], and no trace tells more ({self.reason}); its range is widened as they "
+                "come. Put a QuantIdentity before it for a range that holds",
+                stacklevel=2,
+            )
+        proxy.remember_range(_hull(known, seen))
+
+    def _say_what_changed(self, proxy: Any, basis: Basis, known: IntRange | None) -> None:
+        now = proxy.remembered_range()
+        if known is None or now == known or basis in (Basis.UNKNOWN, Basis.DECLARED) or now is None:
+            return
+        warnings.warn(
+            f"{proxy.describe()}: its inputs have changed from [{known.lo}, {known.hi}] to [{now.lo}, {now.hi}]; its "
+            "weights follow",
+            stacklevel=2,
+        )
+
+
+def _hull(first: IntRange | None, second: IntRange) -> IntRange:
+    return second if first is None else IntRange(min(first.lo, second.lo), max(first.hi, second.hi))
+
+
+def _is_the_quantizers(known: Known | None, claim: Claim) -> bool:
+    """Whether the claim is that of a quantizer whose integers arrive unchanged."""
+    codes = known.value.codes if known is not None else None
+    if codes is None or (codes.scale < 0).any():
+        return False
+    if (codes.dtype.bit_width, codes.dtype.signed, codes.narrow) != (claim.bits, claim.signed, claim.narrow):
+        return False
+    if len(known.sources - {"input"}) != 1:  # type: ignore[union-attr]
+        return False
+    points = IntRange(int(codes.zero_point.min()), int(codes.zero_point.max()))
+    type_lo, type_hi = codes.type_range()
+    direct = (codes.lo <= type_lo).all() and (codes.hi >= type_hi).all()
+    return bool(direct) and claim.zero_point == (points.lo, points.hi)

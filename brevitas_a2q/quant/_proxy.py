@@ -1,0 +1,401 @@
+"""The weight proxy of accumulator-aware quantizers: knows the input, returns an ordinary ``IntQuantTensor``."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from brevitas import is_dynamo_compiling
+from brevitas.inject.enum import ScalingPerOutputType
+from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor, nn
+
+from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant._arrivals import Arrivals, Basis
+from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
+from brevitas_a2q.quant._functional import Budget, budget_from_range
+from brevitas_a2q.quant._input_range import claim_tensors, quantizes_own_input, seen_tensors
+from brevitas_a2q.quant._layout import WeightLayout
+from brevitas_a2q.quant._limits import FAR, constant_budget, summable
+from brevitas_a2q.quant._reinit import adopt
+from brevitas_a2q.quant._scale_search import search_scale_
+
+__all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
+
+Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
+
+
+def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
+    """Forward hook: an output that comes from the accumulator is no wider than it (upstream's width ignores P)."""
+    proxy = layer.weight_quant
+    if not isinstance(output, IntQuantTensor) or not isinstance(proxy, AccumulatorAwareWeightQuantProxy):
+        return output
+    if not proxy.is_quant_enabled or layer.output_quant.is_quant_enabled or not proxy.bounds_whole_sum:
+        return output
+    width = torch.full_like(output.bit_width, proxy.accumulator_bit_width)
+    # Upstream's width of a transposed convolution is too small (it adds kernel sides instead of multiplying them).
+    return output.set(bit_width=width if proxy.layout.transposed else torch.minimum(width, output.bit_width))
+
+
+def watch_output(layer: nn.Module, enabled: bool) -> None:
+    """Whether the bit width of the layer's quantized output is held against its accumulator's."""
+    for key in [key for key, hook in layer._forward_hooks.items() if hook is _narrow_output]:
+        del layer._forward_hooks[key]
+    if enabled:
+        layer.register_forward_hook(_narrow_output)
+
+
+class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
+    """Quantizes the weights of a layer for the integers that reach it.
+
+    The range of the input is taken from the quantized input of each call, or declared by keyword for a layer whose
+    input carries none. It is remembered, with the model's state, so that the weights can be asked for without an input.
+
+    Attributes:
+        input_lo: Lowest input integer, zero-point subtracted; int64.  # shape: ()
+        input_hi: Highest; equal to ``input_lo`` while the range is unknown.
+        input_scale: Scale of the input, for the budget of an integer bias; 0 while unknown.
+        target_width: P, only there so that a checkpoint of another width can be told.
+        range_is_fixed: Whether inputs are no longer looked at; see ``quant.layers.fixed_input_ranges``.
+        layer_name: How messages name the layer; its type and shape unless set.
+    """
+
+    tensor_quant: Any
+    input_scale: Tensor
+    _cached_weight: Any
+
+    def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
+        _refuse_layers_without_one_accumulator(quant_layer)
+        layout = WeightLayout.of(quant_layer)
+        if layout.transposed and layout.groups > 1:
+            # Its weight has no dimension of C entries, so that a scale per channel could not be told to Brevitas.
+            quant_injector = quant_injector.let(scaling_per_output=ScalingPerOutputType.TENSOR)
+        super().__init__(quant_layer, quant_injector)
+        declared = self._declared_range()
+        self.register_buffer("input_lo", torch.tensor(declared.lo if declared else 0))
+        self.register_buffer("input_hi", torch.tensor(declared.hi if declared else 0))
+        self.register_buffer("input_scale", torch.zeros(()))
+        self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
+        self.layer_name: str | None = None
+        self.range_is_fixed = False
+        self._warned = False
+        self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
+        watch_output(quant_layer, True)
+
+    def _declared_range(self) -> IntRange | None:
+        given = self.quant_injector
+        if given.input_bit_width is None:
+            return None
+        if given.input_signed is None:
+            raise ModelError(
+                "weight_input_bit_width is given without weight_input_signed",
+                where=self.describe(),
+                remedy="pass weight_input_signed=True or False",
+            )
+        if given.input_bit_width == 1 and given.input_signed:
+            return BIPOLAR
+        return input_range(
+            given.input_bit_width,
+            given.input_signed,
+            narrow_range=given.input_narrow_range,
+            zero_point=given.input_zero_point,
+        )
+
+    # --- what other packages read ---------------------------------------------------------------------------------
+
+    @property
+    def accumulator_bit_width(self) -> int:
+        """P: width of the accumulator (of one tile's, where there are tiles), in bits."""
+        return int(self.tensor_quant.accumulator_bit_width)
+
+    @property
+    def accumulator_tile(self) -> int | None:
+        """Weights per tile of a multi-stage accumulator, or None for a single stage."""
+        tile: int | None = self.tensor_quant.accumulator_tile
+        return tile
+
+    @property
+    def method(self) -> str:
+        """``"projected"``, ``"a2q"`` or ``"a2q+"``; what is done, where A2Q+ has no room for centring that is A2Q."""
+        return str(self.tensor_quant.method)
+
+    @property
+    def layout(self) -> WeightLayout:
+        """Which weights form a dot product."""
+        layout: WeightLayout = self.tensor_quant.layout
+        return layout
+
+    @property
+    def bounds_whole_sum(self) -> bool:
+        """Whether one accumulator of P bits takes the whole dot product, rather than one per tile."""
+        tile = self.accumulator_tile
+        return tile is None or tile >= self.layout.dot_product_size(tuple(self.tracked_module_list[0].weight.shape))
+
+    @property
+    def bias_covered(self) -> bool:
+        """Whether the bias, if there is one, is part of the budget.
+
+        A float bias, or an integer one at a scale of its own, is added after the accumulator and is not; neither is
+        one added outside of the tiles of a multi-stage accumulator.
+        """
+        layer = self.tracked_module_list[0]
+        return getattr(layer, "bias", None) is None or (bias_is_budgeted(layer) and self.bounds_whole_sum)
+
+    def input_range(self) -> IntRange | None:
+        """Integers that one input may take, zero-point subtracted; None before it is known.
+
+        A layer with an input quantizer of its own knows at once, others after an input has reached them.
+        """
+        known, own = self.remembered_range(), getattr(self.tracked_module_list[0], "input_quant", None)
+        if known is None and own is not None and own.is_quant_enabled:
+            self._observe(own.internal_forward(force_eval=True))
+            known = self.remembered_range()
+        return known
+
+    def _known_limits(self) -> tuple[int, int]:
+        lo, hi = (self.arrivals.copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
+        return int(lo), int(hi)
+
+    def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
+        """Take over what another quantizer of the same layer knows of its input."""
+        for name in ("input_lo", "input_hi", "input_scale"):
+            getattr(self, name).copy_(getattr(other, name))
+
+    def integer_weight(self) -> Tensor:
+        """Integer weights for the known input range.
+
+        Returns:
+            One row per output channel, int64.  # shape: (C, K)
+
+        Raises:
+            ModelError: The input range is not known yet.
+        """
+        with torch.no_grad():
+            value, scale, _, _ = self._quantized(self.tracked_module_list[0].weight)
+            codes = (value.double() / scale.double()).round().to(torch.int64)
+        return self.layout.rows(codes)
+
+    def integer_bias(self) -> Tensor | None:
+        """Integer bias that is part of the budget, or None; int64.  # shape: (C,)"""
+        layer = self.tracked_module_list[0]
+        if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
+            return None
+        with torch.no_grad():
+            scale, _ = self.scale_and_budget(layer.weight)
+            return integer_bias(layer, scale, self.input_scale)
+
+    def describe(self) -> str:
+        """The layer in messages."""
+        layer = self.tracked_module_list[0]
+        return f"layer {getattr(self, 'layer_name', None) or f'{type(layer).__name__}({layer.extra_repr()})'}"
+
+    # --- quantization ---------------------------------------------------------------------------------------------
+
+    @property
+    def requires_quant_input(self) -> bool:
+        """Brevitas hands over the input along with the weight, unless the range already known is to be used."""
+        return not self.range_is_fixed
+
+    @property
+    def requires_export_handler(self) -> bool:
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        return False
+
+    def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
+        """Initialize from the weights again; parameters keep their identity (upstream replaces them)."""
+        before = self.tensor_quant
+        super().init_tensor_quant(preserve_state_dict)
+        if before is not None:
+            self.tensor_quant = adopt(before, self.tensor_quant)
+
+    def forward(self, x: Tensor, quant_input: Tensor | IntQuantTensor | None = None) -> Tensor | IntQuantTensor:
+        """Quantize weights.
+
+        Args:
+            x: Weights of the layer.
+            quant_input: Its input, quantized or plain; None means the known range.
+
+        Raises:
+            ModelError: No range is known.
+        """
+        if not self.is_quant_enabled:
+            return x
+        if self.export_mode and self.export_handler is not None:
+            out = self.export_handler(x)
+        else:
+            if quant_input is not None:
+                self._observe(quant_input)
+            out = self._quantized(x)
+        if self.skip_create_quant_tensor:
+            return out[0]
+        weight = self.create_quant_tensor(out)
+        if not self.training and self.cache_inference_quant_weight and self._cached_weight is None:
+            self._cached_weight = self.cache_class(weight.detach(), self.cache_inference_quant_weight_metadata_only)
+        return weight
+
+    def add_tracked_module(self, module: nn.Module) -> None:
+        """Share the quantizer with one more layer.
+
+        Raises:
+            ModelError: One of them has an integer bias: the weights of all would have to fit beside each bias.
+        """
+        super().add_tracked_module(module)
+        self._refuse_shared_bias()
+
+    def _refuse_shared_bias(self) -> None:
+        if len(self.tracked_module_list) > 1 and any(bias_is_budgeted(layer) for layer in self.tracked_module_list):
+            raise ModelError(
+                "an integer bias in layers that share a weight quantizer",
+                where=self.describe(),
+                remedy="give each layer a quantizer of its own",
+            )
+
+    def _quantized(self, x: Tensor) -> Quantized:
+        if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
+            search_scale_(self, x)
+        scale, budget = self.scale_and_budget(x)
+        out: Quantized = self.tensor_quant(x, scale, budget)
+        return out
+
+    def scale_and_budget(self, x: Tensor) -> tuple[Tensor, Budget]:
+        """Weight scale in Brevitas' shape, and budget of one accumulation, for weights ``x``.
+
+        Raises:
+            ModelError: The input range, or for an integer bias the input's scale, is not known.
+        """
+        if not is_dynamo_compiling():
+            self.require_known_range()  # before the scale, whose initialization is for the first weights quantized
+        self._refuse_shared_bias()  # again: a layer gets its bias quantizer after its weight quantizer
+        scale = self.tensor_quant.scale(x)
+        layer = self.tracked_module_list[0]
+        if not (bias_is_budgeted(layer) and self.bounds_whole_sum):
+            return scale, self._budget(None)
+        if not is_dynamo_compiling():
+            self._require(bool(self.input_scale != 0), "its integer bias needs the scale of the input")
+        scale = fit_scale(layer, scale, self.input_scale, self.accumulator_bit_width)
+        bias, room = integer_bias(layer, scale, self.input_scale), room_for_bias(self.accumulator_bit_width)
+        if not is_dynamo_compiling() and bool((bias.abs() > room).any()):
+            bias = self._clip_bias(layer, scale, room)
+        return scale, self._budget(bias)
+
+    def _clip_bias(self, layer: nn.Module, scale: Tensor, room: int) -> Tensor:
+        clip_bias_(layer, room)
+        warnings.warn(
+            f"{self.describe()}: its bias has no room in {self.accumulator_bit_width} accumulator bits at any scale "
+            f"that {scale.dtype} holds, so its codes are limited to {room} from now on; use a wider accumulator or "
+            "type, or a bias that is not an integer",
+            stacklevel=2,
+        )
+        return integer_bias(layer, scale, self.input_scale)
+
+    def _budget(self, bias: Tensor | None) -> Budget:
+        bits = self.accumulator_bit_width
+        if bias is None and not is_dynamo_compiling():
+            return constant_budget(bits, *self._known_limits(), self._heaviest(), self.input_lo.device)
+        budget = budget_from_range(bits, self.input_lo, self.input_hi, bias)
+        return budget if is_dynamo_compiling() else summable(budget, *self._known_limits(), self._heaviest())
+
+    def _heaviest(self) -> int:
+        """What the magnitudes of a row's codes come to at most."""
+        size = self.layout.dot_product_size(tuple(self.tracked_module_list[0].weight.shape))
+        return int(size * max(map(abs, self.tensor_quant.code_range)))
+
+    def _observe(self, quant_input: Any) -> None:
+        """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
+        layer = self.tracked_module_list[0]
+        with torch.no_grad():
+            if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
+                scale = quant_input.scale.detach().reshape(())
+                if self.input_scale.dtype == scale.dtype:
+                    self.input_scale.copy_(scale)
+                else:  # of its own type, since Brevitas multiplies the two scales as they are
+                    self.input_scale = scale.clone()
+            if not is_dynamo_compiling():
+                self.arrivals.observe(self, quant_input)
+            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
+                self._observe_compiled(layer, quant_input)
+
+    def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
+        lo, hi = claim_tensors(layer, quant_input)
+        if self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer):
+            seen = seen_tensors(quant_input)
+            lo, hi = torch.minimum(lo, seen[0]), torch.maximum(hi, seen[1])
+        self.input_lo.copy_(lo)
+        self.input_hi.copy_(hi)
+
+    def remembered_range(self) -> IntRange | None:
+        """The range as it is stored, without asking the layer's own input quantizer."""
+        lo, hi = self._known_limits()
+        return IntRange(lo, hi) if lo < hi else None
+
+    def remember_range(self, found: IntRange) -> None:
+        """Store the range of the input with the model's state."""
+        if found == self.remembered_range():
+            return
+        with torch.no_grad():
+            self.input_lo.fill_(max(found.lo, -FAR))
+            self.input_hi.fill_(min(found.hi, FAR))
+        self._warn_if_nothing_fits(found)
+
+    def _warn_if_nothing_fits(self, inputs: IntRange) -> None:
+        budget = two_sided_budget(self.accumulator_bit_width, inputs)
+        if not self._warned and not (budget.max_positive_sum or budget.max_negative_sum):
+            self._warned = True
+            warnings.warn(
+                f"{self.describe()}: {self.accumulator_bit_width} accumulator bits hold no weight at all for inputs in "
+                f"[{inputs.lo}, {inputs.hi}], so all of its weights are zero; use a wider accumulator or fewer "
+                f"activation bits",
+                stacklevel=2,
+            )
+
+    def require_known_range(self) -> None:
+        """Raise unless the input range is known.
+
+        Raises:
+            ModelError: It is not; the message names the layer and the remedy.
+        """
+        self._require(self.input_range() is not None, "no quantized input has reached it yet")
+
+    def _require(self, condition: bool, problem: str) -> None:
+        if not condition:
+            raise ModelError(
+                problem,
+                where=self.describe(),
+                expected="a quantized input",
+                remedy="set input_quant= on the layer or return_quant_tensor=True on the activation before it and run "
+                "it once, or declare weight_input_bit_width= and weight_input_signed=",
+            )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str], *rest: Any
+    ) -> None:
+        name = prefix.removesuffix("weight_quant.").rstrip(".")
+        saved = state_dict.pop(prefix + "target_width", None)
+        if saved is not None and int(saved) != self.accumulator_bit_width:
+            warnings.warn(
+                f"layer {name or self.describe()}: the checkpoint was trained for a {int(saved)}-bit accumulator; "
+                f"the configured {self.accumulator_bit_width} bits are kept",
+                stacklevel=2,
+            )
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
+        # A checkpoint of the quantizer this one extends knows nothing of inputs.
+        for buffer in ("input_lo", "input_hi", "input_scale", "target_width"):
+            if prefix + buffer in missing:
+                missing.remove(prefix + buffer)
+
+
+def _refuse_layers_without_one_accumulator(layer: nn.Module) -> None:
+    kind = type(layer).__name__
+    if isinstance(layer, nn.Embedding):
+        raise ModelError("an embedding adds no products", where=f"layer {kind}", remedy="use a plain weight quantizer")
+    if kind == "GateWeight":  # Brevitas' recurrent layers ask for weights without an input, one quantizer for two sums
+        raise ModelError(
+            "recurrent layers of Brevitas sum input and hidden products in one accumulator without telling the "
+            "quantizer either range",
+            where=f"layer {kind} of a QuantRNN or QuantLSTM",
+            expected="a linear or convolutional layer",
+            remedy="use a plain weight quantizer there",
+        )

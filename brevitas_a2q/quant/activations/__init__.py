@@ -1,6 +1,0 @@
-"""Fused activation quantizers: what Brevitas computes in a dozen passes over memory, in one pass each way."""
-
-from brevitas_a2q.quant.activations.injectors import fuse_activations_, fused
-from brevitas_a2q.quant.activations.proxy import FusedActivation, FusedActQuantProxy
-
-__all__ = ["FusedActQuantProxy", "FusedActivation", "fuse_activations_", "fused"]

@@ -1,0 +1,167 @@
+"""From a QONNX file to an accelerator in a folder: generated, simulated, synthesised, proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from brevitas_a2q._files import remove_leftovers, write_atomically
+from brevitas_a2q._ir.reader import read_network
+from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._devices import Part, find_part
+from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.folding_reader import read_foldings
+from brevitas_a2q.hw._frontend.build import build_graph
+from brevitas_a2q.hw._ir import Folding
+from brevitas_a2q.hw._policies import apply_policy
+from brevitas_a2q.rtl._checks import simulate_design
+from brevitas_a2q.rtl._generate import generate, write_accelerator
+from brevitas_a2q.rtl._outputs import write_outputs
+from brevitas_a2q.rtl._proof import prove
+from brevitas_a2q.rtl._report import BuildReport
+from brevitas_a2q.rtl._simulators import find_simulator
+from brevitas_a2q.rtl._synthesis import synthesise
+from brevitas_a2q.rtl._witness import witness as drive_witnesses
+from brevitas_a2q.rtl._yosys import need_yosys
+
+__all__ = ["Progress", "build"]
+
+_MARK = ".brevitas_a2q_build"
+
+
+class Progress(Protocol):
+    """What shows how far a build is."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """One step of the build."""
+
+    def bar(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
+        """A bar; the value advances it by one."""
+
+
+class _Silent:
+    def step(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def bar(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
+        return nullcontext(lambda note: None)
+
+
+def build(
+    path: str | Path,
+    out: str | Path,
+    part: str | Part = "xczu7ev",
+    target_fps: float | None = None,
+    clock_mhz: float = 200.0,
+    folding: str | Path | Mapping[str, Folding] | None = None,
+    simulate: int = 0,
+    synthesize: bool = False,
+    *,
+    accumulator: str = "trained",
+    inputs: Any = None,
+    simulator: str | None = None,
+    gap: int = 0,
+    stall: int = 0,
+    seed: int = 0,
+    witness: bool = False,
+    prove_layers: tuple[str, ...] = (),
+    synthesis_cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Write a streaming accelerator whose accumulators are exactly P bits wide, and check it.
+
+    Args:
+        path: QONNX file.
+        out: Folder to write to; it must be new, empty, or an earlier build's.
+        part: Part, or the name of a part or board.
+        target_fps: Frames per second to fold for; None for the least resources at any speed.
+        clock_mhz: Clock in MHz; decides how adder trees are pipelined.
+        folding: Folding file, or folding of each unit by name; found by a search by default.
+        simulate: How many random images to simulate; ignored where ``inputs`` are given.
+        synthesize: Whether every distinct unit is synthesised with Yosys.
+        accumulator: Policy of the accumulators' widths, see :mod:`brevitas_a2q.hw._policies`.
+        inputs: Images to simulate, of the file's input shape but for their number.
+        simulator: ``verilator``, ``icarus`` or ``cxxrtl``; the fastest installed by default.
+        gap: Permille of cycles in which no input word is offered, in a second run.
+        stall: Permille of cycles in which no output word is taken, in that run.
+        seed: Of random images, gaps and stalls.
+        witness: Whether every layer is driven with its worst case, at P bits and below what it needs.
+        prove_layers: Layers of which one channel's accumulator is proved formally.
+        synthesis_cache: Folder of synthesis results by content, shared between builds.
+        progress: What shows how far it is.
+
+    Returns:
+        What was found; also written to ``report.json``.
+
+    Raises:
+        A2QError: For a bad file, part, policy or folding; a unit that has no module; a tool that is missing or fails.
+
+    Example:
+        >>> report = build("network.onnx", "accelerator", "ZCU104", target_fps=10000, simulate=4)  # doctest: +SKIP
+        >>> report.simulation.equal, report.simulation.interval_cycles  # doctest: +SKIP
+        (True, 9216)
+    """
+    shown = progress or _Silent()
+    chosen = find_part(part)
+    network = read_network(path)
+    graph = build_graph(network, name=Path(path).stem)
+    wanted = simulate > 0 or inputs is not None
+    tool = find_simulator(simulator) if wanted or witness else None
+    if synthesize:
+        need_yosys("synthesis")
+    if prove_layers:
+        need_yosys("a proof")
+    for what, value in (("gap", gap), ("stall", stall)):
+        if not 0 <= value < 1000:
+            raise RtlError(f"found a {what} of {value}", expected="0 to 999 permille of the cycles")
+    foldings = read_foldings(Path(folding), graph, chosen) if isinstance(folding, str | Path) else folding
+    with shown.step("Fold and estimate"):
+        estimate = estimate_graph(graph, chosen, target_fps, clock_mhz, "synthesis", accumulator, foldings)
+        sized = apply_policy(graph, accumulator).graph
+    folder = Path(out)
+    _claim(folder)
+    with shown.step("Write the accelerator"):
+        netlist, context = generate(sized, estimate)
+        accelerator = write_accelerator(netlist, context, folder)
+    report = BuildReport(folder, accelerator, estimate)
+    if tool is not None and wanted:
+        with shown.step(f"Simulate with {tool.name}"):
+            found = simulate_design(accelerator, network, tool, inputs, simulate, gap, stall, seed, shown)
+            report = replace(report, simulation=found.run, stalled=found.stalled, executor=found.executor)
+        write_outputs(report)
+    if tool is not None and witness:
+        count = len(netlist.accumulators)
+        with shown.step("Drive every layer with its witness"), shown.bar("layers", count) as advance:
+            report = replace(report, witness=drive_witnesses(accelerator, tool, advance))
+    if prove_layers:
+        with shown.step("Prove accumulators"), shown.bar("layers", len(prove_layers)) as advance:
+            proofs = [p for layer in prove_layers for p in prove(accelerator, layer, progress=advance)]
+            report = replace(report, proofs=tuple(proofs))
+    if synthesize:
+        with shown.step("Synthesise every distinct unit"), shown.bar("units", len(netlist.instances)) as advance:
+            cache = Path(synthesis_cache) if synthesis_cache else None
+            report = replace(report, synthesis=synthesise(accelerator, cache, progress=advance))
+    write_outputs(report)
+    return report
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder, or take that of an earlier build.
+
+    Raises:
+        RtlError: It is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RtlError("found a file", where=str(folder), expected="a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / _MARK
+    if not mark.exists():
+        if any(folder.iterdir()):
+            raise RtlError(
+                "found a folder with other files", where=str(folder), expected="a new folder or an earlier build's"
+            )
+        write_atomically(mark, "A folder that brevitas-a2q build writes to.\n")
+    remove_leftovers(folder)

@@ -1,0 +1,227 @@
+"""Synthesis by Yosys: every distinct unit once, in processes of their own, kept by the contents of its sources.
+
+LUTs are physical cells after packing (:mod:`brevitas_a2q.rtl._packing`), every adder on a carry chain of its own, as
+Vivado builds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.errors import RtlError
+from brevitas_a2q.rtl._generate import MODULES_USED_BY, Accelerator, hdl_source
+from brevitas_a2q.rtl._netlist import Instance
+from brevitas_a2q.rtl._packing import pack
+from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
+
+__all__ = ["Counts", "Synthesis", "synthesise", "yosys_family"]
+
+_LIMIT_S = 1800.0  # of one process
+_BATCH = 40  # small circuits of one process
+_LARGE = 4096  # numbers in the memories of a circuit that has a process of its own
+_FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What synthesis made of a circuit."""
+
+    lut: int = 0
+    ff: int = 0
+    bram18: int = 0
+    dsp: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.lut + other.lut, self.ff + other.ff, self.bram18 + other.bram18, self.dsp + other.dsp)
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Counts of every line of the estimate; lines whose synthesis failed are named with the reason."""
+
+    family: str
+    rows: Mapping[str, Counts]
+    failed: Mapping[str, str]
+    synthesised: int  # circuits synthesised in this run; the others were known
+
+    @property
+    def total(self) -> Counts:
+        """Sum over all lines."""
+        return sum(self.rows.values(), Counts())
+
+
+def yosys_family(family: str) -> str:
+    """Yosys' name of a part's family; parts that it does not know are mapped as UltraScale+, whose LUTs they share."""
+    return _FAMILIES.get(family, "xcup")
+
+
+def synthesise(
+    accelerator: Accelerator,
+    cache: Path | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Synthesis:
+    """Synthesise every distinct circuit of an accelerator.
+
+    Args:
+        accelerator: What was generated.
+        cache: Folder of results by content; ``synth`` below the accelerator's by default.
+        workers: Processes at a time; as many as there are processors by default.
+        progress: Called with the name of every circuit when its counts are known.
+
+    Raises:
+        RtlError: pyosys is not installed.
+    """
+    need_yosys("synthesis")
+    family = yosys_family(accelerator.context.part.family)
+    folder = cache or accelerator.folder / "synth"
+    folder.mkdir(parents=True, exist_ok=True)
+    by_key: dict[str, list[Instance]] = {}
+    for instance in accelerator.netlist.instances:
+        if instance.module != "cast":
+            by_key.setdefault(_key(instance, family), []).append(instance)
+    known = {key for key in by_key if (folder / f"{key}.json").exists()}
+
+    def one(batch: list[tuple[str, Instance]]) -> dict[str, Counts | str]:
+        found = _batch(accelerator, batch, folder, family)
+        for _, instance in batch:
+            if progress is not None:
+                progress(instance.row)
+        return found
+
+    found: dict[str, Counts | str] = {}
+    count = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        for result in pool.map(one, _batches(by_key, folder, count)):
+            found |= result
+    rows: dict[str, Counts] = {}
+    failed: dict[str, str] = {}
+    for key, instances in by_key.items():
+        counts = found[key]
+        for instance in instances:
+            if isinstance(counts, str):
+                failed[instance.row] = counts
+            else:
+                rows[instance.row] = rows.get(instance.row, Counts()) + counts
+    return Synthesis(family, rows, failed, len(by_key) - len(known))
+
+
+def _modules(name: str) -> list[str]:
+    found, queue = list[str](), [name]
+    while queue:
+        module = queue.pop()
+        if module not in found:
+            found.append(module)
+            queue += MODULES_USED_BY.get(module, ())
+    return found
+
+
+def _key(instance: Instance, family: str) -> str:
+    """A digest of everything that decides the counts: sources, parameters, contents of memories, the tools' flow."""
+    digest = hashlib.sha256()
+    for module in sorted(_modules(instance.module)):
+        digest.update(hdl_source(module).encode())
+    names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
+    digest.update(json.dumps([instance.module, names, family, _flow(instance, family)], sort_keys=True).encode())
+    for name, memory in instance.memories.items():
+        digest.update(name.split("_", 1)[1].encode() + str(memory.bits).encode() + memory.values.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _batches(by_key: Mapping[str, list[Instance]], folder: Path, workers: int) -> list[list[tuple[str, Instance]]]:
+    """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
+
+    The largest circuits come first, so that no processor waits for one of them at the end.
+    """
+    size = {key: sum(memory.values.size for memory in i[0].memories.values()) for key, i in by_key.items()}
+    order = sorted(by_key, key=lambda key: -size[key])
+    batches: list[list[tuple[str, Instance]]] = []
+    small: list[tuple[str, Instance]] = []
+    for key in order:
+        entry = (key, by_key[key][0])
+        if (folder / f"{key}.json").exists() or entry[1].module == "matrix_unit":
+            batches.append([entry])
+        else:
+            small.append(entry)
+    return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
+
+
+def _batch(
+    accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str
+) -> dict[str, Counts | str]:
+    """Counts of each circuit by its key, or why there are none."""
+    unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
+    failed: dict[str, Counts | str] = {}
+    try:
+        if unknown:
+            _run(accelerator, unknown, folder, family)
+    except RtlError as error:
+        if len(unknown) > 1:  # find the one that fails
+            for entry in unknown:
+                failed |= _batch(accelerator, [entry], folder, family)
+            return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
+        failed = {unknown[0][0]: str(error)}
+    return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
+
+
+def _read(folder: Path, key: str) -> Counts:
+    return Counts(**json.loads((folder / f"{key}.json").read_text()))
+
+
+def _flow(instance: Instance, family: str) -> list[str]:
+    """The passes behind elaboration."""
+    dsp = "" if instance.parameters.get("DSP") else " -nodsp"
+    flow = f"synth_xilinx -family {family} -noiopad -noclkbuf{dsp} -run"
+    return [
+        f"{flow} prepare:coarse",
+        "opt_expr; wreduce; opt_clean",
+        "techmap -map add_to_alu.v; opt_clean",
+        f"{flow} coarse:check",
+    ]
+
+
+def _run(accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str) -> None:
+    """Synthesise circuits in one process and keep their counts."""
+    key = batch[0][0]
+    work = folder / "work" / key
+    work.mkdir(parents=True, exist_ok=True)
+    memories = accelerator.memories
+    here = os.path.relpath(work, memories)
+    (work / "add_to_alu.v").write_text((files("brevitas_a2q.rtl") / "synth" / "add_to_alu.v").read_text())
+    script, names = [], [f"circuit_{i}" for i in range(len(batch))]
+    for name, (_, instance) in zip(names, batch, strict=True):
+        values = " ".join(
+            f'-G {k}="{v}"' if isinstance(v, str) else f"-G {k}={v}" for k, v in instance.parameters.items()
+        )
+        sources = " ".join(f"../{module}.v" for module in _modules(instance.module))
+        script += [
+            "design -reset",
+            f"read_slang {READ_LIMITS} {sources} --top {instance.module} {values}",
+            f"hierarchy -top {instance.module}; proc; flatten; opt_clean; rename {instance.module} {name}",
+            f"select -clear; setattr -mod -unset top {name}; design -save {name}",
+        ]
+    script += [
+        "design -reset",
+        "read_verilog -lib -specify +/xilinx/cells_sim.v; read_verilog -lib +/xilinx/cells_xtra.v",
+        *(f"design -copy-from {name} {name}" for name in names),
+        *(step.replace("add_to_alu.v", f"{here}/add_to_alu.v") for step in _flow(batch[0][1], family)),
+        *(f"select {name}; write_json -selected {here}/{name}.json; select -clear" for name in names),
+    ]
+    what = f"synthesis of {batch[0][1].row}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
+    run_yosys("\n".join(script) + "\n", work / "synth.ys", what, memories, _LIMIT_S)
+    for name, (key, _) in zip(names, batch, strict=True):
+        module = json.loads((work / f"{name}.json").read_text())["modules"][name]
+        c = pack(module)
+        counts = Counts(c["lut_pack"] + c["lutram"], c["ff"], c["bram18"], c["dsp"])
+        write_atomically(folder / f"{key}.json", json.dumps(asdict(counts)))
+    shutil.rmtree(work)

@@ -1,0 +1,121 @@
+"""Matrix-vector and vector-vector units: weights in the order in which the stream meets them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._ir import Folding, Mvau, SlidingWindow, Vvau
+from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
+from brevitas_a2q.rtl._memory_image import Memory, encoded
+from brevitas_a2q.rtl._units.thresholds import search_tables
+
+__all__ = ["by_group", "matrix", "vector"]
+
+
+def by_group(unit: Mvau, context: Context) -> bool:
+    """Whether a grouped convolution's window can be streamed group by group, each with rows of its own.
+
+    It can where a word of the window lies in one group and PE rows do. Otherwise the rows are as long as the whole
+    window, with zeros for the other groups, and the unit takes that many times longer.
+    """
+    if unit.groups == 1:
+        return False
+    folding = context.foldings[unit.name]
+    window = next((u for u in context.graph.units if u.name == unit.inputs[0]), None)
+    simd = context.foldings[window.name].simd if isinstance(window, SlidingWindow) else 1
+    parallel = isinstance(window, SlidingWindow) and context.foldings[window.name].parallel_window
+    taps = window.kernel[0] * window.kernel[1] if isinstance(window, SlidingWindow) else 1
+    per_group = unit.matrix_width // taps
+    return per_group % simd == 0 and not parallel and (unit.matrix_height // unit.groups) % folding.pe == 0
+
+
+def _whole_rows(unit: Mvau, context: Context) -> IntArray:
+    """Rows over the whole window, zero outside their group; shape: (outputs, taps * channels)."""
+    window = next((u for u in context.graph.units if u.name == unit.inputs[0]), None)
+    taps = window.kernel[0] * window.kernel[1] if isinstance(window, SlidingWindow) else 1
+    outputs, products = unit.weights.shape
+    per_group, rows = products // taps, outputs // unit.groups
+    whole = np.zeros((outputs, taps, unit.groups, per_group), np.int64)
+    for group in range(unit.groups):
+        mine = slice(group * rows, (group + 1) * rows)
+        whole[mine, :, group] = unit.weights[mine].reshape(rows, taps, per_group)
+    return whole.reshape(outputs, -1)
+
+
+def matrix(unit: Mvau, context: Context) -> Circuit:
+    """A dense or convolutional layer."""
+    folding = context.foldings[unit.name]
+    grouped = by_group(unit, context)
+    rows = unit.weights if grouped or unit.groups == 1 else _whole_rows(unit, context)
+    groups = unit.groups if grouped else 1
+    outputs, products = rows.shape
+    pe, simd = (outputs, products) if folding.compute == "unrolled" and unit.groups == 1 else (folding.pe, folding.simd)
+    neurons, synapses = outputs // groups // pe, products // simd
+    words = rows.reshape(groups * neurons, pe, synapses, simd).transpose(0, 2, 1, 3)
+    shape = {"SF": synapses, "NF": neurons, "GROUPS": groups, "PE": pe, "SIMD": simd, "DEPTHWISE": 0}
+    shape["REPLAY"] = int(neurons > 1)
+    shape["BUFFER_BLOCK"] = context.in_blocks(2 * synapses, simd * unit.input_type.bit_width, "auto", writable=True)
+    if not shape["REPLAY"]:
+        shape["BUFFER_BLOCK"] = 0
+    weights = words.reshape(groups * neurons * synapses, pe * simd)
+    return _unit(unit, context, folding, shape, weights, Port(simd, unit.input_type))
+
+
+def vector(unit: Vvau, context: Context) -> Circuit:
+    """A depthwise layer: each channel has its own row of taps."""
+    folding = context.foldings[unit.name]
+    channels, taps = unit.weights.shape
+    pe, simd = (channels, taps) if folding.compute == "unrolled" else (folding.pe, folding.simd)
+    groups, synapses = channels // pe, taps // simd
+    words = unit.weights.reshape(groups, pe, synapses, simd).transpose(0, 2, 1, 3)
+    shape = {"SF": synapses, "NF": groups, "GROUPS": 1, "PE": pe, "SIMD": simd, "DEPTHWISE": 1, "REPLAY": 0}
+    shape["BUFFER_BLOCK"] = 0
+    weights = words.reshape(groups * synapses, pe * simd)
+    return _unit(unit, context, folding, shape, weights, Port(pe * simd, unit.input_type))
+
+
+def _unit(
+    unit: Mvau | Vvau, context: Context, folding: Folding, shape: dict[str, int], weights: IntArray, port: Port
+) -> Circuit:
+    if not shape["DEPTHWISE"] and shape["PE"] > 9999:
+        raise RtlError(f"found PE = {shape['PE']}", where=f"{unit.kind} {unit.name}", expected="at most 9999")
+    bits, accumulator = unit.weight_type.bit_width, unit.accumulator_type
+    memories = {"w.mem": Memory(encoded(weights, unit.weight_type), bits)}
+    unrolled = folding.compute == "unrolled"
+    parameters: dict[str, Value] = {
+        **shape,
+        "W": bits,
+        "WKIND": kind_of(unit.weight_type),
+        "A": unit.input_type.bit_width,
+        "AKIND": kind_of(unit.input_type),
+        "P": accumulator.bit_width,
+        "WEIGHTS": "w.mem",
+        "BLOCK": 0 if unrolled else context.in_blocks(len(weights), weights.shape[1] * bits, folding.ram_style),
+        "DSP": int(folding.compute == "dsp"),
+        "LEVELS": context.tree_levels,
+        "B": 0,
+        "OUT": accumulator.bit_width,
+    }
+    tree = -(-(shape["SIMD"] - 1).bit_length() // context.tree_levels)
+    depth = 3 + tree + 2 * shape["REPLAY"]
+    output = accumulator
+    if unit.thresholds is not None:
+        tables = search_tables(unit.thresholds, unit.channels, accumulator.range, shape["PE"])
+        deepest = (unit.channels // shape["PE"]) << (tables.bits - 1)
+        block = context.in_blocks(deepest, tables.width, folding.ram_style_thresholds)
+        output = unit.output_type
+        parameters |= {"B": tables.bits, "T": tables.width, "BIAS": unit.activation_bias, "OUT": output.bit_width}
+        parameters |= {"FILE": "t", "THRESHOLD_BLOCK": block}
+        memories |= {f"t_{name}": memory for name, memory in tables.files()}
+        depth += tables.bits * (1 + block)
+    return Circuit(
+        "matrix_unit",
+        parameters,
+        (port,),
+        Port(shape["PE"], output),
+        memories=memories,
+        depth_cycles=depth,
+        overflow=True,
+    )

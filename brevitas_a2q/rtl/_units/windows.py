@@ -1,0 +1,110 @@
+"""Sliding windows, padding, down- and upsampling, depth to space."""
+
+from __future__ import annotations
+
+from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Mvau, Padding, PixelPadding, SlidingWindow, Unit, Upsample
+from brevitas_a2q.rtl._circuit import Circuit, Context, Port
+from brevitas_a2q.rtl._units.matrix import by_group
+
+__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_groups"]
+
+
+def window_groups(unit: SlidingWindow, context: Context) -> int:
+    """In how many groups of channels the window is streamed, each with all its taps."""
+    if unit.depthwise:
+        return unit.channels // context.foldings[unit.name].simd
+    reader = context.readers(unit)[0] if context.readers(unit) else None
+    return reader.groups if isinstance(reader, Mvau) and by_group(reader, context) else 1
+
+
+def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
+    """A circular buffer read tap by tap, or line buffers whose taps leave at once."""
+    folding = context.foldings[unit.name]
+    port = Port(folding.simd, unit.input_type)
+    words = unit.channels // folding.simd
+    geometry = {
+        "H": unit.input_dim[0],
+        "W": unit.input_dim[1],
+        "KH": unit.kernel[0],
+        "KW": unit.kernel[1],
+        "OH": unit.output_dim[0],
+        "OW": unit.output_dim[1],
+        "SH": unit.stride[0],
+        "SW": unit.stride[1],
+        "DH": unit.dilation[0],
+        "DW": unit.dilation[1],
+        "B": port.width,
+    }
+    taps = unit.kernel[0] * unit.kernel[1]
+    if folding.parallel_window:
+        line = (unit.dilation[0] * unit.input_dim[1] - (unit.kernel[1] - 1) * unit.dilation[1]) * words
+        block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True)
+        parameters = {**geometry, "CF": words, "BLOCK": block}
+        return Circuit("window_parallel", parameters, (port,), Port(folding.simd * taps, unit.output_type))
+    groups = window_groups(unit, context)
+    depth = max(2, unit.buffer_words(folding.simd))
+    block = context.in_blocks(depth, port.width, folding.ram_style, writable=True)
+    parameters = {**geometry, "G": groups, "CI": words // groups, "D": depth, "BLOCK": block}
+    return Circuit("window", parameters, (port,), Port(folding.simd, unit.output_type), depth_cycles=2)
+
+
+def padding(unit: Padding, context: Context) -> Circuit:
+    """Zeros around an image."""
+    _has_zero(unit)
+    port = Port(context.foldings[unit.name].simd, unit.input_type)
+    top, left, bottom, right = unit.pads
+    parameters = {
+        "H": unit.input_dim[0],
+        "W": unit.input_dim[1],
+        "T": top,
+        "L": left,
+        "BO": bottom,
+        "R": right,
+        "CF": unit.channels // port.elements,
+        "B": port.width,
+    }
+    return Circuit("pad", parameters, (port,), port)
+
+
+def pixel_padding(unit: PixelPadding, context: Context) -> Circuit:
+    """Zeros between pixels."""
+    _has_zero(unit)
+    return _strided("pixel_pad", unit, context)
+
+
+def down_sampler(unit: DownSampler, context: Context) -> Circuit:
+    """Every stride-th pixel."""
+    return _strided("down_sampler", unit, context)
+
+
+def _strided(module: str, unit: PixelPadding | DownSampler, context: Context) -> Circuit:
+    port = Port(context.foldings[unit.name].simd, unit.input_type)
+    (h, w), (sh, sw) = unit.input_dim, unit.stride
+    words = unit.channels // port.elements
+    parameters = {"H": h, "W": w, "SH": sh, "SW": sw, "CF": words, "B": port.width}
+    return Circuit(module, parameters, (port,), port)
+
+
+def _has_zero(unit: Unit) -> None:
+    if unit.input_type.name == "BIPOLAR":
+        raise RtlError(
+            "pads bipolar integers with zeros", where=f"{unit.kind} {unit.name}", expected="a type that holds 0"
+        )
+
+
+def upsample(unit: Upsample, context: Context) -> Circuit:
+    """Every row and every pixel repeated."""
+    port = Port(unit.channels, unit.input_type)
+    parameters = {"W": unit.input_dim[1], "SY": unit.scale[0], "SX": unit.scale[1], "C": unit.channels}
+    parameters |= {"B": unit.input_type.bit_width, "SHUFFLE": 0}
+    return Circuit("line_reader", parameters, (port,), port)
+
+
+def depth_to_space(unit: DepthToSpace, context: Context) -> Circuit:
+    """Blocks of channels as blocks of pixels."""
+    block = unit.block_size
+    parameters = {"W": unit.input_dim[1], "SY": block, "SX": block, "C": unit.channels}
+    parameters |= {"B": unit.input_type.bit_width, "SHUFFLE": 1}
+    read = Port(unit.channels * block * block, unit.input_type)
+    return Circuit("line_reader", parameters, (read,), Port(unit.channels, unit.output_type))

@@ -1,0 +1,200 @@
+"""The integer dot products of a Brevitas model: weights from its quantizers, input ranges from one traced pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray, raw_codes
+from brevitas_a2q._ranges import Value, Window, table
+from brevitas_a2q._ranges.products import Product, product_ranges
+from brevitas_a2q._trace import Trace, evaluating, plain_tensor, quantized_layers, upright
+from brevitas_a2q.errors import ModelError
+from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, integers, run, spatial_padding
+from brevitas_a2q.verify._uncovered import uncovered_parts
+
+__all__ = ["bounded", "dot_product_layer", "layers_of", "read_model"]
+
+
+def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductLayer, ...], tuple[str, ...]]:
+    """Every quantized linear or convolutional layer of a model as integers, in the order in which they run.
+
+    Works on layers of any integer weight quantizer, Brevitas' own included. A layer that runs more than once gets the
+    union of its input ranges.
+
+    Args:
+        model: Any PyTorch model with Brevitas layers; it is left as it was.
+        example_inputs: One tensor or array, or a tuple of positional arguments; any values do, for ranges come from
+            the quantizers' types.
+
+    Returns:
+        The layers; and what stays outside of a certificate of them, each as ``"name: reason"``.
+
+    Raises:
+        ModelError: Not one layer can be bounded; of the first, why.
+    """
+    if not any(True for _ in quantized_layers(model)):
+        raise ModelError(
+            "found no quantized layer",
+            where=f"model {type(model).__name__}",
+            expected="layers of brevitas.nn with a weight quantizer",
+            remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
+        )
+    found: dict[str, DotProductLayer] = {}
+    refused: dict[str, UncoveredError] = {}
+    trace = Trace(model)
+
+    def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        try:
+            value = bounded(name, layer, x, trace)
+            assert value.codes is not None
+            whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
+            _check_codes(name, value, plain_tensor(x))
+            seen = _where_covered(dot_product_layer(whole, value), layer, value)
+            found[name] = _union(found[name], seen) if name in found else seen
+        except UncoveredError as error:
+            refused.setdefault(name, error)
+        return original(x, weight, bias)
+
+    trace.calls = record
+    with evaluating(model), trace.running(example_inputs):
+        run(model, example_inputs)
+    layers = tuple(layer for name, layer in found.items() if name not in refused)
+    if not layers and refused:
+        raise next(iter(refused.values()))
+    reasons = {name: error.found for name, error in refused.items()}
+    return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
+
+
+def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, ...]:
+    """The layers of :func:`read_model`."""
+    return read_model(model, example_inputs)[0]
+
+
+def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
+    """Rows of products of one layer, for inputs of this value."""
+    layer = whole.layer
+    weights = _array(whole.weights)
+    bias = None if whole.bias is None else _array(whole.bias)
+    product = _product(layer)
+    rows = product.rows(weights.T if product.op == "MatMul" else weights)
+    x_lo, x_hi = product_ranges(product, x, weights.T.shape if product.op == "MatMul" else weights.shape)
+    if bias is not None:
+        bias = np.repeat(bias, rows.shape[0] // bias.shape[0])
+    assert x.codes is not None
+    return DotProductLayer(
+        name=whole.name,
+        op=product.op,
+        weights=rows,
+        x_lo=x_lo,
+        x_hi=x_hi,
+        input_bit_width=x.codes.dtype.bit_width,
+        input_signed=x.codes.dtype.signed,
+        weight_bit_width=whole.weight_bit_width,
+        bias=bias,
+        accumulator_bit_width=whole.accumulator_bit_width,
+        tile=whole.tile,
+        range_source=x.origin,
+        notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
+        raw=raw_codes(x.codes),
+    )
+
+
+def _where_covered(found: DotProductLayer, layer: Any, x: Value) -> DotProductLayer:
+    if found.op != "Conv" or layer.padding_mode != "zeros":
+        return found
+    size = x.shape[2:]
+    pads = spatial_padding(layer, size)
+    return found.where_covered(Window.of(layer.kernel_size, layer.stride, pads, layer.dilation), size)
+
+
+def _product(layer: Any) -> Product:
+    if isinstance(layer, nn.Linear):
+        return Product("MatMul")
+    if getattr(layer, "transposed", False):
+        return Product("ConvTranspose", layer.groups, tuple(layer.stride), tuple(layer.dilation))
+    return Product("Conv", layer.groups)
+
+
+def bounded(name: str, layer: Any, x: Any, trace: Trace) -> Value:
+    """The value of a layer's input, integers at a positive scale, with a batch axis.
+
+    Raises:
+        UncoveredError: No quantizer bounds it, or scales differ within a sum; names the layer.
+    """
+    known = trace.of(x)
+    if known is None or known.value.codes is None:
+        source = "a constant" if known is None else known.value.origin
+        raise UncoveredError(
+            f"found an input whose integers cannot be bounded ({source})",
+            where=f"layer {name}",
+            expected="the output of a quantizer, or of one followed by operations that keep or add integers",
+            remedy="set input_quant= on the layer, or put a brevitas.nn.QuantIdentity before it",
+        )
+    value = upright(known.value)
+    if not isinstance(layer, nn.Linear) and value.rank == 1 + len(layer.kernel_size):
+        value = table.reshape(value, (1, *value.shape))
+    assert value.codes is not None
+    scale = value.codes.scale
+    summed_apart = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels
+    if scale.size > 1 and not (summed_apart and scale.size == scale.shape[1]):
+        by_rows = scale.shape[-1] == 1 if isinstance(layer, nn.Linear) else scale.size == scale.shape[0]
+        if not by_rows:
+            raise UncoveredError(
+                f"found input scales of shape {tuple(scale.shape)}",
+                where=f"layer {name}",
+                expected="one scale for all inputs of an output",
+                remedy="quantize its input per tensor",
+            )
+    return value
+
+
+def _tensor(scale: Any, x: Any) -> Tensor:
+    tensor = plain_tensor(x)
+    return torch.as_tensor(np.asarray(scale), device=tensor.device)
+
+
+def _check_codes(name: str, value: Value, x: Tensor) -> None:
+    """What the example brought lies in the range that was traced."""
+    assert value.codes is not None
+    seen = integers(x, _tensor(value.codes.scale, x), f"layer {name}, input")
+    low, high = int(seen.min()), int(seen.max())
+    ends = value.integer_ends()
+    if low < int(ends[0].min()) or high > int(ends[1].max()):
+        raise ModelError(
+            f"found inputs in [{low}, {high}]",
+            where=f"layer {name}",
+            expected=f"[{ends[0].min()}, {ends[1].max()}] by the {value.origin}",
+            remedy="put a QuantIdentity before the layer",
+        )
+
+
+def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
+    """One layer that ran twice: the same integers, inputs of either range."""
+    same_bias = (first.bias is None) == (second.bias is None) and (
+        first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
+    )
+    if not (np.array_equal(first.weights, second.weights) and same_bias):
+        raise UncoveredError(
+            "its integer weights or bias differ from one call to the next",
+            where=f"layer {first.name}",
+            expected="the same integers in every call",
+            remedy="give the layer the same input quantizer wherever it is called, or use two layers",
+        )
+    wider = first if first.input_bit_width >= second.input_bit_width else second
+    sources = dict.fromkeys((first.range_source, second.range_source))
+    return replace(
+        wider,
+        x_lo=np.minimum(first.x_lo, second.x_lo),
+        x_hi=np.maximum(first.x_hi, second.x_hi),
+        input_signed=first.input_signed or second.input_signed,
+        range_source=" and ".join(sources),
+    )
+
+
+def _array(tensor: Tensor) -> IntArray:
+    return np.asarray(tensor.to("cpu", torch.int64).numpy(), np.int64)
