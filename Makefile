@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Each makes its own virtual environment, and so does `make docs`.
 PYTHON ?= python3
 
-.PHONY: demo test docs clean
+.PHONY: demo test newest docs clean
 demo: .venv/ready
 	.venv/bin/brevitas-a2q quickstart
 
@@ -30,6 +30,14 @@ test:
 	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto --pyargs brevitas_a2q
 	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto tests
 
+# Does it still work with Brevitas as it is developed?
+newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet '.[test]'
+	.venv-newest/bin/pip install --quiet --upgrade 'git+https://github.com/Xilinx/brevitas'
+	OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n auto tests/test_brevitas.py tests/quant tests/convert tests/verify tests/export
+
 # The documentation as a site, in docs/_build; open docs/_build/index.html.
 docs:
 	$(PYTHON) -m venv .venv-docs
@@ -37,4 +45,4 @@ docs:
 	.venv-docs/bin/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 clean:
-	rm -rf .venv .venv-test .venv-files .venv-docs docs/_build docs/notebooks docs/operators.md build dist *.egg-info
+	rm -rf .venv .venv-newest .venv-test .venv-files .venv-docs docs/_build docs/notebooks docs/operators.md build dist *.egg-info

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from brevitas.inject import ExtendedInjector, value
-from brevitas.inject.enum import QuantType
 from torch import nn
 
+from brevitas_a2q._brevitas import ExtendedInjector, QuantType, value
 from brevitas_a2q._config import METHODS
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError, ModelError

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 with warnings.catch_warnings():
     # On import Brevitas' graph tools warn of an optional package and of a part of themselves that is to go.
     warnings.simplefilter("ignore")
-    from brevitas.graph.calibrate import calibration_mode
+    from brevitas_a2q._brevitas import calibration_mode
 
 __all__ = ["calibrate"]
 
