@@ -51,6 +51,7 @@ def threshold(g: Graph, x: Stream) -> Stream:
     layout = {} if len(x.shape) in (2, 4) else {"data_layout": "NCW"}
     a = {"out_dtype": "UINT4", "out_scale": float(scale), "out_bias": bias, **layout}
     name = g.op("MultiThreshold", x.name, g.f32(values), domain=QONNX, **a)
+    g.nodes[-1].doc_string = str(len(x.shape))  # for who writes it out in ONNX
     return after(x, name, step=scale)
 
 
@@ -58,7 +59,7 @@ def truncate(g: Graph, x: Stream) -> Stream | None:
     if x.step is None or np.size(x.step) > 1:
         return None
     drop = int(g.rng.integers(0, 4))
-    values = g.f32(x.step), g.f32(0.0), g.f32(8.0), g.f32(8.0 - drop)
+    values = g.f32(np.ravel(x.step)[0]), g.f32(0.0), g.f32(8.0), g.f32(8.0 - drop)
     mode = str(g.rng.choice(["FLOOR", "ROUND", "CEIL"]))
     return after(x, g.op("Trunc", x.name, *values, domain=QONNX, rounding_mode=mode))
 

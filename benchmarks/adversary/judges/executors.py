@@ -189,7 +189,7 @@ def _trunc(w: _Writer, node: Any, a: dict[str, Any]) -> str:
 def _threshold(w: _Writer, node: Any, a: dict[str, Any]) -> str:
     """One comparison for every step, summed: needs no axis beyond the channels'."""
     x, thresholds = node.input[0], w.constants[node.input[1]]
-    rank = a.get("@rank", 4)
+    rank = int(node.doc_string)
     total = w.const(np.float32(0))
     shape = (1, -1, *(1,) * (rank - 2))
     for step in range(thresholds.shape[1]):
