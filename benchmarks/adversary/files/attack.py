@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from brevitas_a2q import certify
 from brevitas_a2q.errors import A2QError
@@ -21,7 +22,7 @@ from .graph import Layer
 
 __all__ = ["Verdict", "attack"]
 
-_NODE_BY_NODE = 16  # every so many cases are executed by qonnx node by node too
+_NODE_BY_NODE = 32  # every so many cases are executed by qonnx node by node too
 
 
 @dataclass
@@ -51,17 +52,16 @@ def attack(seed: int, rounds: int = 5, width: int = 48, node_by_node: bool | Non
     if not judges or not case.graph.layers:
         verdict.outcome = "not executable"
         return asdict(verdict)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "case.onnx"
-        onnx.save(model, path)
-        try:
-            certificate = certify(path)
-        except A2QError as error:
-            verdict.outcome, verdict.detail = "refused", str(error).replace(str(path), "")[:300]
-            return asdict(verdict)
-        except Exception as error:
-            verdict.outcome, verdict.detail = "CRASH", f"{type(error).__name__}: {error}"[:300]
-            return asdict(verdict)
+    path = Path(_folder()) / "case.onnx"
+    path.write_bytes(model.SerializeToString())
+    try:
+        certificate = certify(path)
+    except A2QError as error:
+        verdict.outcome, verdict.detail = "refused", str(error).replace(str(path), "")[:300]
+        return asdict(verdict)
+    except Exception as error:
+        verdict.outcome, verdict.detail = "CRASH", f"{type(error).__name__}: {error}"[:300]
+        return asdict(verdict)
     verdict.outcome = "certified"
     claims = {layer.name: layer for layer in certificate.layers}
     targets = [(i, layer, claims[layer.name]) for i, layer in enumerate(case.graph.layers) if layer.name in claims]
@@ -73,6 +73,14 @@ def attack(seed: int, rounds: int = 5, width: int = 48, node_by_node: bool | Non
         if seed % _NODE_BY_NODE == 0 if node_by_node is None else node_by_node:
             _node_by_node(model, targets, worst, verdict)
     return asdict(verdict)
+
+
+@cache
+def _folder() -> str:
+    """For the file of the case at hand; one for the whole process."""
+    folder = tempfile.TemporaryDirectory(prefix="adversary-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 def _judges(case: Case, model: Any) -> dict[str, Runner]:
