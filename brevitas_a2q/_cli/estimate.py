@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import (
+    ESTIMATE_KEEP,
     build_options,
     chosen_build,
     design_options,
@@ -96,9 +97,9 @@ def command(
         for warning in found.warnings:
             messages().print(visible(f"warning: {warning}"), markup=False)
     else:
-        tables().print(estimate_table(found))
+        show(estimate_table(found), ESTIMATE_KEEP)
         for line in summary(found):
-            tables().print(visible(line), markup=False)
+            say(line)
     return 1 if require_fit and not found.fits else 0
 
 

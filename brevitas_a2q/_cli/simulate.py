@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import DataError
@@ -69,7 +69,7 @@ def command(
     else:
         from brevitas_a2q.verify._table import simulation_table
 
-        tables().print(simulation_table(result, settings))
+        show(simulation_table(result, settings), ("overflows",))
     return 0
 
 

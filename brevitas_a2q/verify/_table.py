@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.table import Table
 
 from brevitas_a2q._terminal import marked
 from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
 from brevitas_a2q.verify._simulation import Settings, Simulation
 
-__all__ = ["certificate_table", "simulation_table"]
+__all__ = ["CERTIFICATE_KEEP", "certificate_table", "simulation_table"]
+
+CERTIFICATE_KEEP: Final = ("holds", "target", "required")  # columns that a narrow terminal shows
 
 
 def certificate_table(certificate: Certificate) -> Table:
