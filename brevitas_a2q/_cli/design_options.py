@@ -41,7 +41,7 @@ def design_options(command: F) -> F:
             default="trained",
             show_default=True,
             metavar="POLICY",
-            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P.",
+            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P; some commands take several.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     )

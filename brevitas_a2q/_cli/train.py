@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, messages
+from brevitas_a2q._cli.console import emit_json, messages, show
 from brevitas_a2q._cli.guard import Guarded
 
 if TYPE_CHECKING:
