@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import design_options
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.steps import Steps
@@ -100,9 +100,9 @@ def command(
     if as_json:
         emit_json(report.to_json())
     else:
-        tables().print(_table(report))
+        show(_table(report), ("LUT", "LUT est.", "P"))
         for line in _summary(report):
-            tables().print(line, markup=False)
+            say(line)
     return 0 if report.holds else 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q._terminal import visible
@@ -53,7 +53,7 @@ def command(
     from brevitas_a2q.verify._agreement import differences
     from brevitas_a2q.verify._certify import certify
     from brevitas_a2q.verify._document import certificate_json, read_certificate
-    from brevitas_a2q.verify._table import certificate_table
+    from brevitas_a2q.verify._table import CERTIFICATE_KEEP, certificate_table
 
     claimed = None if against is None else read_certificate(_text(against), str(against))
     certificate = certify(
@@ -71,14 +71,14 @@ def command(
         agreement = {} if claimed is None else {"against": {"agrees": not broken, "broken": list(broken)}}
         emit_json({**certificate.to_json(), **agreement})
     else:
-        tables().print(certificate_table(certificate))
+        show(certificate_table(certificate), CERTIFICATE_KEEP)
         for assumption in certificate.assumptions:
-            tables().print(visible(f"{_standing(assumption)}: {assumption.text}"), markup=False)
-        tables().print(_verdict(certificate), markup=False)
+            say(f"{_standing(assumption)}: {assumption.text}")
+        say(_verdict(certificate))
         for sentence in broken:
-            tables().print(visible(f"{against}: {sentence}"), markup=False)
+            say(f"{against}: {sentence}")
         if claimed is not None and not broken:
-            tables().print(f"{against}: every claim holds for this file", markup=False)
+            say(f"{against}: every claim holds for this file")
     return 0 if certificate.holds and not broken else 1
 
 

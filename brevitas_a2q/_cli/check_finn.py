@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, tables
+from brevitas_a2q._cli.console import emit_json, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._terminal import marked
 from brevitas_a2q.errors import FoldingError
@@ -49,7 +49,7 @@ def command(
     if as_json:
         emit_json({"accepted": not findings, "findings": [asdict(finding) for finding in findings]})
     elif not findings:
-        tables().print(f"{network}: nothing found that FINN would refuse", markup=False)
+        say(f"{network}: nothing found that FINN would refuse")
     else:
         table = Table(
             "Rule", "Node", "Operator", "Found", "How to mend it", title=marked(str(network)), title_justify="left"
@@ -58,7 +58,7 @@ def command(
             table.add_row(
                 *(marked(text) for text in (finding.rule, finding.node, finding.op, finding.found, finding.mend))
             )
-        tables().print(table)
+        show(table, ("Rule", "Found", "How to mend it"))
     return 1 if findings else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, tables
+from brevitas_a2q._cli.console import emit_json, say, show
 from brevitas_a2q._cli.design_options import design_options
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
@@ -74,10 +74,10 @@ def command(
     table.add_section()
     totals = (_cell(found.before[name], found.after[name]) for name in ("lut", "bram18", "uram", "dsp", "max_cycles"))
     table.add_row("total", "", "", *totals, style="bold")
-    tables().print(table)
+    show(table, ("LUT", "P"))
     for name, ratio in found.ratios.items():
         if ratio is not None and ratio != 1.0:
-            tables().print(f"{name}: {found.before[name]:,.6g} -> {found.after[name]:,.6g} ({ratio:.3f} times)")
+            say(f"{name}: {found.before[name]:,.6g} -> {found.after[name]:,.6g} ({ratio:.3f} times)")
 
 
 def _report(found: Difference, before: str, after: str) -> Report:

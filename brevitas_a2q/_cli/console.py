@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
-__all__ = ["emit_json", "messages", "tables"]
+from brevitas_a2q._cli.fitting import print_fitted
+from brevitas_a2q._terminal import visible
+
+__all__ = ["emit_json", "messages", "say", "show"]
 
 
 def messages() -> Console:
@@ -17,8 +21,22 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def tables() -> Console:
-    """The console for tables (standard output); in a file or pipe, rows are not cut to a terminal's width."""
+def show(table: Table, keep: Sequence[str] = ()) -> None:
+    """Print a table on standard output, made to fit a terminal; in a file or pipe, rows are not cut.
+
+    Args:
+        table: Its first column has the names.
+        keep: Headings of the columns that matter most, the most important first; others give way first.
+    """
+    print_fitted(table, _console(), keep)
+
+
+def say(line: str) -> None:
+    """Print one sentence on standard output; names in it neither style it nor drive the terminal, nor are they cut."""
+    _console().print(visible(line), markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
     console = _Output(highlight=False)
     return console if console.is_terminal else _Output(highlight=False, width=200)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from rich.table import Table
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw._units.finn import Version
 
 __all__ = [
+    "ESTIMATE_KEEP",
     "build_options",
     "chosen_build",
     "design_options",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+ESTIMATE_KEEP: Final = ("LUT", "cycles", "P")  # columns that a narrow terminal shows
 
 
 def design_options(command: F) -> F:
@@ -39,7 +41,7 @@ def design_options(command: F) -> F:
             default="trained",
             show_default=True,
             metavar="POLICY",
-            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P.",
+            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P; some commands take several.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     )

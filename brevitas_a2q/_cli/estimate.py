@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import (
+    ESTIMATE_KEEP,
     build_options,
     chosen_build,
     design_options,
@@ -17,6 +18,7 @@ from brevitas_a2q._cli.design_options import (
     summary,
 )
 from brevitas_a2q._cli.guard import Guarded
+from brevitas_a2q._cli.policy_tables import policies_json, policies_of, print_policies
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q._terminal import visible
 
@@ -70,6 +72,8 @@ def command(
 
     Every unit is listed with its folding, and between the units what connects them: width converters and FIFOs, these
     with their depths. The folding is the cheapest that reaches the target; see `brevitas-a2q fold` for more of that.
+    Several accumulator policies, such as --accumulator 32,data-type,exact,trained, stand side by side, each with a
+    folding of its own.
     """
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.hw._estimation import estimate_graph, max_cycles_for
@@ -77,10 +81,9 @@ def command(
     from brevitas_a2q.hw._finn.folding_reader import read_foldings
     from brevitas_a2q.hw._finn.lowering import lowered
     from brevitas_a2q.hw._frontend import read_graph
-    from brevitas_a2q.hw._policies import parse_policy
 
     chosen = find_part(part)
-    parse_policy(accumulator)
+    policies = policies_of(accumulator)
     max_cycles_for(target_fps, clock_mhz)
     options, build = None, chosen_build(target, finn_version, standalone_thresholds, units)
     finns = model != "synthesis"
@@ -89,17 +92,34 @@ def command(
     graph = read_graph(network, standalone_thresholds=standalone_thresholds and not finns)
     graph = graph if finns else lowered(graph, build.finn_version)
     foldings = read_foldings(folding_file, graph, chosen, build.finn_version) if folding_file else None
-    found = estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings, options, build)
+    estimates = {
+        policy: estimate_graph(graph, chosen, target_fps, clock_mhz, model, policy, foldings, options, build)
+        for policy in policies
+    }
+    if len(estimates) > 1:
+        _side_by_side(estimates, html, plot, as_json)
+        return 1 if require_fit and not all(found.fits for found in estimates.values()) else 0
+    found = estimates[accumulator.strip()]
     write_files(report_files(html, plot, lambda: _report(found)))
     if as_json:
         emit_json(found.to_json())
         for warning in found.warnings:
             messages().print(visible(f"warning: {warning}"), markup=False)
     else:
-        tables().print(estimate_table(found))
+        show(estimate_table(found), ESTIMATE_KEEP)
         for line in summary(found):
-            tables().print(visible(line), markup=False)
+            say(line)
     return 1 if require_fit and not found.fits else 0
+
+
+def _side_by_side(estimates: dict[str, Estimate], html: Path | None, plot: Path | None, as_json: bool) -> None:
+    from brevitas_a2q.report._policies import policies_report
+
+    write_files(report_files(html, plot, lambda: policies_report(estimates)))
+    if as_json:
+        emit_json(policies_json(estimates))
+    else:
+        print_policies(estimates)
 
 
 def _report(found: Estimate) -> Report:

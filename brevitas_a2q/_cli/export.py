@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._files import write_atomically
 
@@ -53,7 +53,7 @@ def command(
     from brevitas_a2q.train._restore import trained_network
     from brevitas_a2q.verify._certify import certify
     from brevitas_a2q.verify._document import certificate_json
-    from brevitas_a2q.verify._table import certificate_table
+    from brevitas_a2q.verify._table import CERTIFICATE_KEEP, certificate_table
 
     trained = trained_network(folder)
     example = trained.example(input_shape)
@@ -66,9 +66,9 @@ def command(
     if as_json:
         emit_json({**found.to_json(), "epoch": trained.epoch, **_export_json(report)})
     else:
-        tables().print(certificate_table(found))
+        show(certificate_table(found), CERTIFICATE_KEEP)
         if report is not None:
-            tables().print(str(report), markup=False)
+            say(str(report))
     if not found.holds:
         messages().print("DOES NOT HOLD: some layer can overflow its target width", markup=False)
     return 0 if found.holds else 1

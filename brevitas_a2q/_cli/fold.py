@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import (
+    ESTIMATE_KEEP,
     build_options,
     chosen_build,
     design_options,
@@ -93,9 +94,9 @@ def command(
         for warning in result.estimate.warnings:
             messages().print(visible(f"warning: {warning}"), markup=False)
         return
-    tables().print(estimate_table(result.estimate))
+    show(estimate_table(result.estimate), ESTIMATE_KEEP)
     for line in (*summary(result.estimate), *_comparison(result)):
-        tables().print(visible(line), markup=False)
+        say(line)
 
 
 def _comparison(result: FoldResult) -> list[str]:
@@ -159,7 +160,7 @@ def _curve(
             counts = (f"{p[key]:,}" for key in ("max_cycles", "lut", "bram18", "uram", "dsp"))
             table.add_row(name, f"{p['fps']:,.1f}", *counts, f"{p['lut_equivalent']:,.0f}")
         table.add_section()
-    tables().print(table)
+    show(table, ("frames per second", "LUT equivalent"))
 
 
 def _curve_report(points: list[dict[str, Any]], greedy: list[dict[str, Any]], part: Part, title: str) -> Report:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
-from brevitas_a2q._cli.design_options import build_options, chosen_build, design_options, estimate_table, summary
+from brevitas_a2q._cli.console import emit_json, messages, say, show
+from brevitas_a2q._cli.design_options import (
+    ESTIMATE_KEEP,
+    build_options,
+    chosen_build,
+    design_options,
+    estimate_table,
+    summary,
+)
 from brevitas_a2q._cli.guard import Guarded
 
 if TYPE_CHECKING:
@@ -70,8 +77,8 @@ def command(
     if as_json:
         emit_json(done.to_json())
     else:
-        tables().print(estimate_table(done.estimate))
+        show(estimate_table(done.estimate), ESTIMATE_KEEP)
         for line in summary(done.estimate):
-            tables().print(line, markup=False)
+            say(line)
     messages().print(f"wrote {', '.join(done.files)} to {out}", markup=False)
     return 0

@@ -25,6 +25,7 @@ _COMMANDS = {
     "quickstart": ("quickstart", "Train, certify, export and estimate a small network on handwritten digits."),
     "train": ("train", "Train a network by a configuration; certify, export and estimate it."),
     "ptq": ("ptq", "Quantize a trained network within narrow accumulators, without training."),
+    "narrow": ("narrow", "Find the least accumulator width of each layer that keeps a network's score."),
     "sweep": ("sweep", "Run many configurations, by any number of workers, and draw their Pareto fronts."),
     "export": ("export", "Write the network of a training run as a QONNX file with its certificate."),
     "certify": ("certify", "Prove that no layer of a QONNX file can overflow its accumulator."),

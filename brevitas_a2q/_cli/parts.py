@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, tables
+from brevitas_a2q._cli.console import emit_json, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
 
@@ -48,7 +48,7 @@ def command(name: str | None, as_json: bool, html: Path | None, plot: Path | Non
     for row in rows:
         counts = (f"{row[key]:,}" for key in ("lut", "ff", "bram18", "uram", "dsp"))
         table.add_row(row["name"], row["family"], *counts, ", ".join(row["boards"]))
-    tables().print(table)
+    show(table, ("LUT", "BRAM18", "DSP"))
 
 
 def _report(rows: list[dict[str, Any]]) -> Report:

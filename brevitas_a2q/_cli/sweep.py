@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
 
@@ -82,14 +82,14 @@ def run_command(
     jobs = [Training(devices[worker % len(devices)], data_root) for worker in range(workers)]
     for job in {job.device: job for job in jobs}.values():
         job.check(space)
-    with progress(space, messages()) as show:
-        run_sweep([Work(space, storage, out, job) for job in jobs], minutes, retry_failed, show)
+    with progress(space, messages()) as told:
+        run_sweep([Work(space, storage, out, job) for job in jobs], minutes, retry_failed, told)
     status = _status(storage, space.name)
     messages().print(f"runs are in {out / 'runs'}", markup=False)
     if as_json:
         emit_json(status.to_json())
     else:
-        tables().print(status_table(status))
+        show(status_table(status), ("state", "metric"))
     own = [run.state for run in status.runs if space.search or run.run in space.cells]  # a larger file has others, too
     return 0 if set(own) == {"done"} else 1
 
@@ -107,7 +107,7 @@ def status_command(out: Path | None, storage: str | None, name: str | None, as_j
     if as_json:
         emit_json(status.to_json())
     else:
-        tables().print(status_table(status))
+        show(status_table(status), ("state", "metric"))
 
 
 @command.command("report", cls=Guarded)
@@ -134,9 +134,9 @@ def report_command(
         emit_json({"name": status.name, "counts": status.counts, **found})
         return
     for table in network_tables(networks):
-        tables().print(table)
+        show(table, ("P", "±"))
     if not networks:
-        tables().print("no run is finished yet")
+        say("no run is finished yet")
 
 
 def _report(status: SweepStatus, networks: tuple[Network, ...]) -> Report:

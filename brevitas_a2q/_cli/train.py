@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from brevitas_a2q._cli.console import emit_json, messages, tables
+from brevitas_a2q._cli.console import emit_json, messages, show
 from brevitas_a2q._cli.guard import Guarded
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ def command(
     if dry_run:
         check(config, out, lambda line: console.print(line, markup=False))
         return 0
-    with _progress(config, console) as show:
-        result = run(config, out, show, lambda line: console.print(line, markup=False))
+    with _progress(config, console) as told:
+        result = run(config, out, told, lambda line: console.print(line, markup=False))
     if main:
         console.print(f"everything is in {out}", markup=False)
         if as_json:
             emit_json(result.to_json())
         else:
-            tables().print(_table(result))
+            show(_table(result), ("value",))
     return 0 if result.holds else 1
 
 

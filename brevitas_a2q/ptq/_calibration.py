@@ -62,6 +62,17 @@ class Calibration:
             tuple(_chunks(samples, total - kept, total, batch_size)),
         )
 
+    @classmethod
+    def to_judge(cls, data: Any, batch_size: int) -> tuple[Batch, ...]:
+        """Batches of which all are to judge by; arguments and errors as of :meth:`of`."""
+        batches = [_batch(item) for item in _items(data)]
+        total = sum(_count(batch) for batch in batches)
+        if not total:
+            raise DataError("found no data", where="evaluation", expected="samples to judge by")
+        _check_finite(batches, "evaluation")
+        samples = _joined(batches)
+        return tuple(batches if samples is None else _chunks(samples, 0, total, batch_size))
+
     @property
     def digest(self) -> str:
         """Of all values."""
@@ -120,15 +131,19 @@ def _count(batch: Batch) -> int:
     return len(first) if first.dim() else 0
 
 
-def _check(batches: Sequence[Batch]) -> None:
+def _check_finite(batches: Sequence[Batch], where: str) -> None:
     for index, batch in enumerate(batches):
         for tensor in _tensors(batch):
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise DataError(
                     "found values that are infinite or no numbers",
-                    where=f"calibration, batch {index}",
+                    where=f"{where}, batch {index}",
                     expected="numbers",
                 )
+
+
+def _check(batches: Sequence[Batch]) -> None:
+    _check_finite(batches, "calibration")
     floats = [batch for batch in batches if all(tensor.is_floating_point() for tensor in _tensors(batch))]
     if len(floats) == len(batches):
         first = _tensors(batches[0])[0].flatten()[0]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q.errors import ModelError
+from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.ptq._calibration import Batch, call
 
-__all__ = ["Agreement", "compare", "outputs"]
+__all__ = ["Agreement", "Judge", "compare", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,65 @@ class Agreement:
         error: Squared difference, relative to the variance of the float output.
         agreement: Percent of samples with the same largest class; where the output is no vector of classes, what the
             error leaves of the variance.
+        accuracy: Percent of samples whose largest class is their label; None where there are no labels.
     """
 
     error: float
     agreement: float
+    accuracy: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What a network is judged by: its accuracy where there are labels, else the agreement."""
+        return self.agreement if self.accuracy is None else self.accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Data that a network is judged by, and what the float network makes of them.
+
+    Attributes:
+        batches: Inputs.
+        expected: Outputs of the float network, by batch.
+        labels: Of the samples; None where agreement with the float network is the measure.
+    """
+
+    batches: tuple[Batch, ...]
+    expected: Sequence[Tensor]
+    labels: Tensor | None = None
+
+    @classmethod
+    def of(cls, reference: nn.Module, batches: Sequence[Batch], labels: Tensor | None = None) -> Judge:
+        """What a float network makes of these batches.
+
+        Raises:
+            DataError: Labels that are not one for each output vector.
+        """
+        judge = cls(tuple(batches), outputs(reference, batches), labels)
+        if labels is not None:
+            shapes = [tuple(y.shape) for y in judge.expected]
+            vectors = all(len(shape) == 2 and shape[1] > 1 for shape in shapes)
+            if not vectors or sum(shape[0] for shape in shapes) != len(labels):
+                raise DataError(
+                    f"found {len(labels)} labels for outputs of shape {shapes[0]}",
+                    where="labels",
+                    expected="one for each sample, and a vector of classes as the network's output",
+                )
+        return judge
+
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return "agreement" if self.labels is None else "accuracy"
+
+    @property
+    def float_score(self) -> float:
+        """Of the float network."""
+        return compare(self.expected, self.expected, self.labels).score
+
+    def of_model(self, model: nn.Module) -> Agreement:
+        """How a model does."""
+        return compare(self.expected, outputs(model, self.batches), self.labels)
 
 
 @torch.no_grad()
@@ -35,12 +90,13 @@ def outputs(model: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
     return [_first(call(batch)(model)) for batch in batches]
 
 
-def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> Agreement:
+def compare(expected: Sequence[Tensor], found: Sequence[Tensor], labels: Tensor | None = None) -> Agreement:
     """Compare outputs.
 
     Args:
         expected: Of the float network, by batch.
         found: Of the quantized one.
+        labels: Of the samples.
     """
     wanted = torch.cat([y.double().reshape(len(y), -1) for y in expected]) if _same_size(expected) else _flat(expected)
     got = torch.cat([y.double().reshape(len(y), -1) for y in found]) if _same_size(expected) else _flat(found)
@@ -49,7 +105,8 @@ def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> Agreement:
     classes = expected[0].dim() == 2 and expected[0].shape[1] > 1
     if classes:
         same = (wanted.argmax(1) == got.argmax(1)).double().mean()
-        return Agreement(error, 100 * float(same))
+        right = None if labels is None else 100 * float((got.argmax(1) == labels).double().mean())
+        return Agreement(error, 100 * float(same), right)
     return Agreement(error, 100 * max(0.0, 1 - error))
 
 

@@ -16,13 +16,13 @@ from brevitas_a2q.ptq._blocks import LongRows, solve_in_blocks
 from brevitas_a2q.ptq._moments import Array, Moments, relative_error
 from brevitas_a2q.ptq._solver import Codes, RowProblem, RowSolution, budget_rows, holds, solve
 
-__all__ = ["MAX_SEARCHED_BITS", "LayerData", "LayerSolution", "LayerTask", "least_width", "quantize_layer"]
+__all__ = ["MAX_SEARCHED_BITS", "NARROWEST", "LayerData", "LayerSolution", "LayerTask", "least_width", "quantize_layer"]
 
 _TRIAL_ROWS = 2500
 _TRIAL_OUTPUTS = 48
 _TRIAL_INPUTS = 1024
 _LONG = 6144  # products, whose moments are not held as a whole
-_NARROWEST = 4  # bits of accumulators that are tried
+NARROWEST = 4  # bits of accumulators that are tried
 MAX_SEARCHED_BITS = 24
 _HOPELESS = 1.3  # times the least error, with more bits than that has: no use going on
 
@@ -179,7 +179,7 @@ def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType
         usable = [kind for kind in types if _holds_weights(tried, kind)]
         return bool(usable) and _best_type(tried, thin, share, usable)[1] <= error
 
-    low, high = min(_NARROWEST, widest) - 1, widest
+    low, high = min(NARROWEST, widest) - 1, widest
     while high - low > 1:
         middle = (low + high) // 2
         if suffices(middle):

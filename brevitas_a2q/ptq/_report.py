@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["PostTrainingReport", "PostTrainingRow", "WidthTrial"]
+__all__ = ["COLUMNS", "PostTrainingReport", "PostTrainingRow", "WidthTrial"]
 
-_COLUMNS = ("layer", "kind", "K", "M", "N", "P", "needs", "error", "zeros", "seconds")
+COLUMNS = ("layer", "kind", "K", "M", "N", "P", "needs", "error", "zeros", "seconds")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class PostTrainingRow:
         zeros: Share of its integer weights that are zero.
         shrinkage: Share of covariances that was not trusted.
         seconds: Time that it took.
+        gain: Error of the network's output over the error of this layer's, measured; None where nobody asked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PostTrainingRow:
     zeros: float
     shrinkage: float
     seconds: float
+    gain: float | None = None
 
     def cells(self) -> tuple[str, ...]:
         """Texts of a table's row."""
@@ -57,12 +59,21 @@ class PostTrainingRow:
 
 @dataclass(frozen=True)
 class WidthTrial:
-    """One step of the search for the least widths."""
+    """One step of the search for the least widths.
 
-    layer_error: float
+    Attributes:
+        kind: ``"one P"`` for all layers, or ``"per layer"``.
+        mean_bit_width: Mean P of the layers that are constrained.
+        score: Accuracy, or agreement with the float network, in percent.
+        output_error: As in :class:`PostTrainingReport`.
+        layer_error: Error that each layer might cause at the output; None with one P for all.
+    """
+
+    kind: str
     mean_bit_width: float
-    agreement: float
+    score: float
     output_error: float
+    layer_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,8 @@ class PostTrainingReport:
         method: That was used, the better one where both were tried.
         output_error: Squared error of the network's output on held-out data, relative to its variance.
         agreement: Percent of held-out samples with the same largest class (or what the error leaves).
+        accuracy: Percent of the samples that are judged by whose class is their label; None without labels.
+        float_score: What the float network has of ``score``.
         tried: Output error of each method that was tried.
         trials: Steps of the search for the least widths, where there was one.
         not_run: Layers that no calibration data reached, which stay as they were.
@@ -84,10 +97,17 @@ class PostTrainingReport:
     method: str
     output_error: float
     agreement: float
+    accuracy: float | None
+    float_score: float
     tried: dict[str, float]
     trials: tuple[WidthTrial, ...]
     not_run: tuple[str, ...]
     spec: dict[str, Any]
+
+    @property
+    def score(self) -> float:
+        """Accuracy where there are labels, else agreement."""
+        return self.agreement if self.accuracy is None else self.accuracy
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -95,10 +115,15 @@ class PostTrainingReport:
         values["layers"] = values.pop("rows")
         return values
 
+    @property
+    def summary(self) -> str:
+        """What it came to, in a sentence."""
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.2f} % (float {self.float_score:.2f} %)"
+        return f"method {self.method}, output error {self.output_error:.4f}, agreement {self.agreement:.1f} %{accuracy}"
+
     def __str__(self) -> str:
-        table = [_COLUMNS, *(row.cells() for row in self.rows)]
-        widths = [max(len(cells[i]) for cells in table) for i in range(len(_COLUMNS))]
+        table = [COLUMNS, *(row.cells() for row in self.rows)]
+        widths = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        lines.append(f"method {self.method}, output error {self.output_error:.4f}, agreement {self.agreement:.1f} %")
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(line.rstrip() for line in [*lines, self.summary])

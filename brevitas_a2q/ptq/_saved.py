@@ -22,7 +22,7 @@ from brevitas_a2q.ptq._report import PostTrainingReport
 from brevitas_a2q.verify._certificate import Certificate
 from brevitas_a2q.verify._document import certificate_json
 
-__all__ = ["Saved", "restore_post_training_", "save_post_training"]
+__all__ = ["Saved", "example_of", "restore_post_training_", "save_post_training"]
 
 STATE: Final = "model.safetensors"
 REPORT: Final = "ptq.json"
@@ -79,7 +79,7 @@ def save_post_training(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise A2QError(f"cannot be made ({error.strerror})", where=f"folder {folder}", expected="a folder") from error
-    example = _example(calibration)
+    example = example_of(calibration)
     certificate = guarantee(model, example)
     state = {
         name: tensor.contiguous().clone() for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)
@@ -129,7 +129,8 @@ def restore_post_training_(model: nn.Module, folder: str | Path) -> None:
     model.__dict__ = network.model.__dict__
 
 
-def _example(calibration: Any) -> Any:
+def example_of(calibration: Any) -> Any:
+    """Arguments of one sample."""
     batch = Calibration.of(calibration, 0.2, 1).known[0]
     return tuple(tensor[:1] for tensor in (*batch[0], *batch[1].values()))
 

@@ -27,6 +27,7 @@ from brevitas_a2q.quant._input_range import Claim, HostCopies, seen_range
 from brevitas_a2q.quant._layout import WeightLayout
 
 __all__ = [
+    "Allowed",
     "Widths",
     "boundary_layers",
     "quantize_in_sequence",
@@ -41,6 +42,7 @@ _MOST_NUMBERS: Final = 1 << 28  # of rows that are held at a time (float32: a gi
 
 OnLayer = Callable[[str, LayerSolution], None]
 Widths = Callable[[str], int | None]  # P of a layer; None for the least that keeps its error
+Allowed = Callable[[str], float | None]  # that error, relative to its output's power
 
 
 def sample_values(reference: Network, calibration: Calibration, config: PostTrainingConfig) -> dict[str, Sample]:
@@ -82,7 +84,7 @@ class _Sequence:
     values: dict[str, ActivationType]
     known: dict[str, LayerSolution]
     on_layer: OnLayer
-    error: float = 0.0  # that a layer may have whose width is to be found
+    allowed: Allowed | None = None  # error of a layer whose width is to be found
     widest: int = MAX_SEARCHED_BITS
     solutions: dict[str, LayerSolution] = field(default_factory=dict)
 
@@ -124,7 +126,8 @@ class _Sequence:
         types = [fixed] if fixed else self._types(name, prefixes)
         task = self._task(name, layer)
         if self.widths(name) is None:
-            task = replace(task, accumulator_bit_width=least_width(task, data, types, self.error, self.widest))
+            error = (self.allowed(name) if self.allowed is not None else None) or 0.0
+            task = replace(task, accumulator_bit_width=least_width(task, data, types, error, self.widest))
         return quantize_layer(task, data, types)
 
     def _data(
@@ -245,7 +248,7 @@ def quantize_in_sequence(
     values: dict[str, ActivationType],
     known: dict[str, LayerSolution],
     on_layer: OnLayer,
-    error: float = 0.0,
+    allowed: Allowed | None = None,
     widest: int = MAX_SEARCHED_BITS,
 ) -> dict[str, LayerSolution]:
     """Quantize a network, whose layers get their weights in real units.
@@ -260,13 +263,13 @@ def quantize_in_sequence(
         values: Types of the values that others than layers read.
         known: Solutions of an earlier run that was interrupted.
         on_layer: Called with every layer that is done.
-        error: That a layer may have for which ``widths`` gives no P, relative to its output's power.
+        allowed: Error that a layer may have for which ``widths`` gives no P, relative to its output's power.
         widest: The largest P of such a layer.
 
     Returns:
         Solutions of the layers that ran.
     """
-    state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, error, widest)
+    state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, allowed, widest)
 
     def quantized(name: str) -> Any:
         return lambda module, inputs, output: values[name].quantize(output)

@@ -17,7 +17,7 @@ from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.models._torchvision_models import PREFIX
 from brevitas_a2q.ptq._onnx_file import read_float_model
 
-__all__ = ["ImageShape", "calibration_data", "float_model", "load_weights"]
+__all__ = ["ImageShape", "calibration_data", "called", "float_model", "image_tensor", "load_weights"]
 
 ImageShape = tuple[int, int]  # height, width
 # What torchvision's classifiers were trained with (ImageNet), in the range [0, 1].
@@ -42,7 +42,7 @@ def float_model(source: str, weights: Path | None = None) -> nn.Module:
     elif source.startswith(PREFIX):
         model = _torchvision(source, pretrained=weights is None)
     else:
-        model = _called(source, "model")
+        model = called(source, "model")
         if not isinstance(model, nn.Module):
             raise ModelError(f"found {type(model).__name__}", where=source, expected="a function that returns a model")
     if weights is not None:
@@ -101,10 +101,10 @@ def calibration_data(source: str, shape: ImageShape | None, samples: int | None,
             raise ConfigError(
                 "found a folder of images", where=source, expected="their size", remedy="give --image-size"
             )
-        return _some([_image(array, shape) for array in read_images(path)], samples, seed)
+        return _some([image_tensor(array, shape) for array in read_images(path)], samples, seed)
     if path.suffix == ".npz" or path.is_file():
         return _arrays(path, samples, seed)
-    return _called(source, "calibration")
+    return called(source, "calibration")
 
 
 def _arrays(path: Path, samples: int | None, seed: int) -> Any:
@@ -123,7 +123,8 @@ def _arrays(path: Path, samples: int | None, seed: int) -> Any:
     return [{name: tensor[part] for name, tensor in tensors.items()} for part in chosen.split(64)]
 
 
-def _image(array: np.ndarray[Any, Any], shape: ImageShape) -> Tensor:
+def image_tensor(array: np.ndarray[Any, Any], shape: ImageShape) -> Tensor:
+    """An image scaled and cropped, normalized as torchvision's classifiers expect.  # shape: (3, H, W)"""
     image = Image.fromarray(array)
     factor = max(shape[0] / image.height, shape[1] / image.width)
     size = (max(shape[1], round(image.width * factor)), max(shape[0], round(image.height * factor)))
@@ -139,7 +140,8 @@ def _some(images: list[Tensor], samples: int | None, seed: int) -> Tensor:
     return torch.stack([images[i] for i in chosen])
 
 
-def _called(source: str, what: str) -> Any:
+def called(source: str, what: str) -> Any:
+    """What the user's ``module:function`` returns."""
     where = f"{what} {source!r}"
     if not is_named_function(source):
         raise ConfigError(f"found {where}", expected="module:function, torchvision:NAME or a file")

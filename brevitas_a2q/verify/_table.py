@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
@@ -12,7 +12,9 @@ from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
 if TYPE_CHECKING:
     from brevitas_a2q.verify._simulation import Settings, Simulation
 
-__all__ = ["certificate_table", "simulation_table"]
+__all__ = ["CERTIFICATE_KEEP", "certificate_table", "simulation_table"]
+
+CERTIFICATE_KEEP: Final = ("holds", "target", "required")  # columns that a narrow terminal shows
 
 
 def certificate_table(certificate: Certificate) -> Table:

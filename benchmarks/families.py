@@ -1,0 +1,173 @@
+"""Every family of torchvision's classifiers through the whole chain: converted, certified, exported, estimated.
+
+    python benchmarks/families.py run                  # a process for each family; goes on where it stopped
+    python benchmarks/families.py run --only resnet    # families whose name holds this, made again
+    python benchmarks/families.py render               # the table in docs/families.md
+
+The smallest network of each family, with random weights, for images as small as it takes. A step that fails is a
+result: its error stands in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from brevitas_a2q import A2QConfig, certify, constrain_, export_qonnx
+from brevitas_a2q.errors import A2QError
+
+RESULTS = Path(__file__).parent / "results" / "families.jsonl"
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+LIMIT_SECONDS = 1500
+PART = "xcu250"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A network of a family, the side of its images, and what its builder takes."""
+
+    network: str
+    side: int = 32
+    options: dict[str, Any] = field(default_factory=dict)
+    convolutional: bool = True
+
+
+FAMILIES = {
+    "AlexNet": Family("alexnet", 64),
+    "ConvNeXt": Family("convnext_tiny"),
+    "DenseNet": Family("densenet121"),
+    "EfficientNet": Family("efficientnet_b0"),
+    "EfficientNetV2": Family("efficientnet_v2_s"),
+    "GoogLeNet": Family("googlenet", 64, {"init_weights": False, "aux_logits": False}),
+    "Inception v3": Family("inception_v3", 96, {"init_weights": False, "aux_logits": False}),
+    "MaxVit": Family("maxvit_t", 64, {"input_size": (64, 64), "partition_size": 2}, convolutional=False),
+    "MNASNet": Family("mnasnet0_5"),
+    "MobileNetV2": Family("mobilenet_v2"),
+    "MobileNetV3": Family("mobilenet_v3_small"),
+    "RegNetX": Family("regnet_x_400mf"),
+    "RegNetY": Family("regnet_y_400mf"),
+    "ResNet": Family("resnet18"),
+    "ResNeXt": Family("resnext50_32x4d"),
+    "ShuffleNetV2": Family("shufflenet_v2_x0_5"),
+    "SqueezeNet": Family("squeezenet1_1", 64),
+    "Swin": Family("swin_t", 64, convolutional=False),
+    "Swin v2": Family("swin_v2_t", 64, convolutional=False),
+    "VGG": Family("vgg11_bn"),
+    "ViT": Family("vit_b_32", 64, {"image_size": 64}, convolutional=False),
+    "Wide ResNet": Family("wide_resnet50_2"),
+}
+
+
+def measure(name: str) -> dict[str, Any]:
+    """All steps of a family; each has its seconds, and what it found or why it failed."""
+    from torchvision.models import get_model
+
+    family = FAMILIES[name]
+    torch.manual_seed(0)
+    model = get_model(family.network, weights=None, num_classes=10, **family.options).eval()
+    images = torch.rand(4, 3, family.side, family.side)
+    found: dict[str, Any] = {"family": name, "network": family.network, "side": family.side}
+
+    def step(what: str, do: Callable[[], dict[str, Any]]) -> bool:
+        started = time.perf_counter()
+        try:
+            found[what] = do()
+        except A2QError as error:
+            found[what] = {"failed": str(error)[:300]}
+        except Exception as error:  # a bug of ours, which the table must show
+            found[what] = {"failed": f"{type(error).__name__}: {error}"[:300], "crash": True}
+        found[what]["seconds"] = round(time.perf_counter() - started, 1)
+        return "failed" not in found[what]
+
+    def constrained() -> dict[str, Any]:
+        config = A2QConfig(accumulator_bit_width=16, weight_bit_width=4, activation_bit_width=4)
+        report = constrain_(model, config, images)
+        skipped = [row for row in report.skipped if "first or last" not in str(row.skipped_because)]
+        return {"constrained": len(report.constrained), "layers": len(report.rows), "left": len(skipped)}
+
+    def certified() -> dict[str, Any]:
+        certificate = certify(model, images[:1])
+        return {
+            "holds": certificate.holds,
+            "targets": certificate.targets,
+            "layers": len(certificate.layers),
+            "uncovered": list(certificate.uncovered)[:6],
+        }
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+
+        def exported() -> dict[str, Any]:
+            report = export_qonnx(model, images[:1], path)
+            return {"compared": getattr(report, "compared", None), "bytes": path.stat().st_size}
+
+        def estimated() -> dict[str, Any]:
+            from brevitas_a2q import hw
+
+            made = hw.estimate(str(path), part=PART)
+            return {"lut": made.total.lut, "units": len(made.rows)}
+
+        def finn() -> dict[str, Any]:
+            from brevitas_a2q.export import check_finn
+
+            findings = check_finn(path)
+            return {"ready": not findings, "rules": sorted({finding.rule for finding in findings})}
+
+        if step("constrain", constrained) and step("certify", certified) and step("export", exported):
+            step("file", lambda: {"holds": certify(path).holds})
+            step("estimate", estimated)
+            step("finn", finn)
+    return found
+
+
+def run(only: str) -> None:
+    known = _read()
+    for name in FAMILIES:
+        if (only.lower() not in name.lower()) or (name in known and not only):
+            continue
+        command = [sys.executable, "-W", "ignore", __file__, "measure", "--only", name]
+        started = time.perf_counter()
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+            line = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+            row = json.loads(line) if done.returncode == 0 else {"family": name, "died": done.stderr[-300:]}
+        except subprocess.TimeoutExpired:
+            row = {"family": name, "died": f"more than {LIMIT_SECONDS} s"}
+        row["seconds"] = round(time.perf_counter() - started, 1)
+        known[name] = row
+        RESULTS.write_text("".join(json.dumps(known[key]) + "\n" for key in FAMILIES if key in known))
+        print(json.dumps(row), flush=True)
+
+
+def _read() -> dict[str, Any]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return {row["family"]: row for row in map(json.loads, lines)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["run", "measure", "render"])
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    if given.action == "run":
+        run(given.only)
+    elif given.action == "measure":
+        warnings.simplefilter("ignore")
+        print(json.dumps(measure(given.only)))
+    else:
+        raise SystemExit("not yet")
+
+
+if __name__ == "__main__":
+    main()

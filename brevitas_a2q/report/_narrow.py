@@ -1,0 +1,94 @@
+"""The search for the least widths as a figure and a page: score against P, and against LUTs where they were counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from brevitas_a2q.ptq._report import PostTrainingReport
+from brevitas_a2q.report._figures import BLACK, BLUE, GREEN, GREY, bare, image, label, thousands
+from brevitas_a2q.report._html import embedded, render
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["narrow_figure", "narrow_report"]
+
+_MOST_NAMES: Final = 40
+_STYLES: Final = {"one P": (BLUE, "s", "one P for all layers"), "per layer": (GREEN, "o", "P of each layer")}
+
+
+def narrow_figure(
+    points: Sequence[Mapping[str, Any]], report: PostTrainingReport, title: str, tolerance: float
+) -> Figure:
+    """Score against mean P, against LUTs where they were counted, and the widths of the layers.
+
+    Args:
+        points: Networks that were tried: ``kind``, ``mean_bit_width``, ``score`` and ``lut`` or None.
+        report: Of the one that was chosen.
+        title: Title of the figure.
+        tolerance: Points of the score that may be lost.
+    """
+    from matplotlib.figure import Figure
+
+    counted = [point for point in points if point.get("lut") is not None]
+    figure = Figure(figsize=(5.2 * (3 if counted else 2), 4.2), layout="constrained")
+    figure.suptitle(label(title, 90))
+    panels = figure.subplots(1, 3 if counted else 2)
+    metric = "agreement with float in %" if report.accuracy is None else "accuracy in %"
+    _scores(panels[0], points, "mean_bit_width", "mean P in bits", report.float_score, tolerance)
+    panels[0].set_ylabel(metric)
+    panels[0].legend(fontsize=9, frameon=False, loc="lower right")
+    if counted:
+        _scores(panels[1], counted, "lut", "LUT", report.float_score, tolerance)
+        thousands(panels[1].xaxis)
+    _layers(panels[-1], report)
+    return figure
+
+
+def _scores(
+    axes: Axes, points: Sequence[Mapping[str, Any]], key: str, name: str, float_score: float, tolerance: float
+) -> None:
+    for kind, (color, marker, words) in _STYLES.items():
+        chosen = sorted((point[key], point["score"]) for point in points if point["kind"] == kind)
+        if chosen:
+            axes.plot(*zip(*chosen, strict=True), marker=marker, color=color, label=words, markersize=5, linewidth=1)
+    axes.axhline(float_score, color=BLACK, linewidth=1, linestyle="--", label="float")
+    axes.axhline(float_score - tolerance, color=GREY, linewidth=1, linestyle=":", label="what may be lost")
+    axes.set_xlabel(name)
+    bare(axes)
+
+
+def _layers(axes: Axes, report: PostTrainingReport) -> None:
+    rows = [row for row in report.rows if row.accumulator_bit_width < 32]
+    places = range(len(rows))
+    axes.barh(places, [row.accumulator_bit_width for row in rows], color=GREEN, height=0.7)
+    names = [label(row.name, 24) if len(rows) <= _MOST_NAMES else "" for row in rows]
+    axes.set_yticks(places, names, fontsize=min(9.0, 300 / max(1, len(rows))))
+    axes.invert_yaxis()
+    axes.set_xlabel("P in bits")
+    bare(axes)
+
+
+def narrow_report(
+    report: PostTrainingReport,
+    points: Sequence[Mapping[str, Any]],
+    title: str,
+    tolerance: float,
+    html: Path | None,
+    plot: Path | None,
+) -> list[tuple[Path, str | bytes]]:
+    """The files that ``--html`` and ``--plot`` ask for, with their contents."""
+    if html is None and plot is None:
+        return []
+    figure = narrow_figure(points, report, title, tolerance)
+    files: list[tuple[Path, str | bytes]] = []
+    if html is not None:
+        ordered = sorted(points, key=lambda point: -float(point["mean_bit_width"]))
+        shown = {"report": report, "points": ordered, "title": title, "tolerance": tolerance}
+        files.append((html, render("narrow.html.j2", **shown, picture=embedded(image(figure)))))
+    if plot is not None:
+        files.append((plot, image(figure, plot.suffix[1:].lower())))
+    return files
