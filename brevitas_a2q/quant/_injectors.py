@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from brevitas_a2q._brevitas import ExtendedInjector, QuantType, value
+from brevitas_a2q._brevitas import ExtendedInjector, FloatToIntImplType, QuantType, value
 from brevitas_a2q._config import METHODS
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.quant._keywords import check_accumulator, check_keywords
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
-from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant, check_accumulator
+from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant
 
 __all__ = ["accumulator_aware"]
 
@@ -46,9 +47,11 @@ class AccumulatorAware(ExtendedInjector):
     input_signed = None
     input_narrow_range = False
     input_zero_point = 0
+    quant_delay_steps = None
 
     @value
-    def tensor_quant(accumulator_method):  # type: ignore[no-untyped-def]  # noqa: N805
+    def tensor_quant(accumulator_method, quant_type, quant_delay_steps):  # type: ignore[no-untyped-def]  # noqa: N805
+        check_keywords(quant_type, quant_delay_steps)
         return AccumulatorAwareTensorQuant if accumulator_method == "projected" else LearnedNormTensorQuant
 
     @value
@@ -120,6 +123,8 @@ def accumulator_aware(
     if method not in METHODS:
         raise ConfigError(f"found method = {method!r}", where="accumulator_aware", expected=f"one of {METHODS}")
     settings: dict[str, Any] = {"requested_accumulator_method": method}
+    if method == "projected" and getattr(base, "float_to_int_impl_type", None) == FloatToIntImplType.ROUND_TO_ZERO:
+        settings["float_to_int_impl_type"] = FloatToIntImplType.ROUND  # A2Q's rounding; another method has its own
     if accumulator_bit_width is not None:
         check_accumulator(accumulator_bit_width, tile)
         settings["accumulator_bit_width"] = accumulator_bit_width

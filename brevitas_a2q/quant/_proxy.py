@@ -10,6 +10,7 @@ from brevitas import is_dynamo_compiling
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
+import brevitas_a2q.quant._pickling  # noqa: F401  so that layers can be pickled
 from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError

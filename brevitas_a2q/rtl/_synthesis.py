@@ -173,9 +173,7 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
     return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
 
 
-def _batch(
-    memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str
-) -> dict[str, Counts | str]:
+def _batch(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> dict[str, Counts | str]:
     """Counts of each circuit by its key, or why there are none."""
     unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
     failed: dict[str, Counts | str] = {}
