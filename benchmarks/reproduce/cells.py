@@ -136,7 +136,7 @@ WHOLE_ESPCN = _super_resolution(
     "espcn",
     {"batch_size": 16, "epochs": 6},
     4e-3,
-    2e-3,
+    5e-4,
     upscale_factor=2,
     crop=64,
     canvas=True,
