@@ -14,6 +14,7 @@ from brevitas_a2q.quant._keywords import check_accumulator, check_keywords
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant
+from brevitas_a2q.quant._zero_points import check_datapath
 
 __all__ = ["accumulator_aware"]
 
@@ -34,7 +35,7 @@ class AccumulatorAware(ExtendedInjector):
     """What an accumulator-aware quantizer adds to the integer weight quantizer it extends.
 
     Keyword arguments of a layer, each with the prefix ``weight_``: ``accumulator_bit_width``, ``accumulator_tile``,
-    and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
+    ``accumulator_zero_point`` (see :mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
     ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
     """
 
@@ -42,6 +43,7 @@ class AccumulatorAware(ExtendedInjector):
     requested_accumulator_method = "projected"
     accumulator_bit_width = 32
     accumulator_tile = None
+    accumulator_zero_point = None
     budget_aware_scale = False
     input_bit_width = None
     input_signed = None
@@ -92,7 +94,11 @@ def _check_base(base: Any) -> None:
 
 
 def accumulator_aware(
-    base: Any, method: str = "projected", accumulator_bit_width: int | None = None, tile: int | None = None
+    base: Any,
+    method: str = "projected",
+    accumulator_bit_width: int | None = None,
+    tile: int | None = None,
+    zero_point: str | None = None,
 ) -> Any:
     """Accumulator-aware version of an integer weight quantizer: its scale, bit width and granularity are kept.
 
@@ -103,6 +109,10 @@ def accumulator_aware(
             either.
         tile: Weights per tile of a multi-stage accumulator, consecutive in the flattened row of a channel; P is then
             the width of one tile's accumulator.
+        zero_point: The datapath that is guarded where inputs have a zero-point: ``"subtracted"`` from each code before
+            the product, or ``"raw"`` codes are multiplied and the sum is corrected behind the accumulator. If not
+            given, the first; the second too where that costs no budget, as with ``"a2q+"``. A certificate names which
+            of them hold.
 
     Returns:
         A quantizer for ``weight_quant=``.
@@ -131,6 +141,8 @@ def accumulator_aware(
     if tile is not None:
         check_accumulator(MIN_ACCUMULATOR_BITS, tile)
         settings["accumulator_tile"] = tile
+    if zero_point is not None:
+        settings["accumulator_zero_point"] = check_datapath(zero_point, "accumulator_aware")
     # One that is accumulator-aware already gets other settings; it cannot inherit the same parts twice.
     bases = (base,) if AccumulatorAware in base.__mro__ else (AccumulatorAware, base)
     return type(base)(f"AccumulatorAware{base.__name__}", bases, settings)
