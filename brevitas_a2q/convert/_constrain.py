@@ -10,6 +10,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
 from brevitas_a2q._config import A2QConfig
+from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
@@ -19,12 +20,16 @@ from brevitas_a2q.quant._activations import fuse_activations_
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
+from brevitas_a2q.quant._scripted import kind_of
+from brevitas_a2q.verify._torch_layers import UncoveredError, run
+from brevitas_a2q.verify._torch_model import bounded
 
 __all__ = ["constrain_"]
 
 _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
 _BY_RULE = "a rule says so"
+_BINARY = ("BinaryQuant", "ClampedBinaryQuant")
 
 
 def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs: Any = None) -> ConversionReport:
@@ -70,7 +75,8 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         )
     inputs: Mapping[str, InputType] = {}
     if weight_layers(model):
-        skipped = _extend_brevitas_model_(model, config, example_inputs)
+        inputs, unknown = _arriving(model, example_inputs)
+        skipped = _extend_brevitas_model_(model, config, unknown)
     else:
         skipped, inputs = _convert_float_model_(model, config)
     unfused = fuse_activations_(model) if config.fused_activations else {}
@@ -116,20 +122,21 @@ def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str
     return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
 
 
-def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs: Any) -> dict[str, str]:
-    """Returns: Reasons of the layers that were left as they are, by name."""
+def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, unknown: Mapping[str, str]) -> dict[str, str]:
+    """Returns: Reasons of the layers that were left as they are, by name; ``unknown``: of those without integers."""
     layers = weight_layers(model)
     names = [name for name, _ in layers]
     _check_rules(config, names)
     exempt, skipped = _exempt(config, names), dict[str, str]()
-    unknown = _layers_fed_plain_tensors(model, layers, example_inputs)
     for name, layer in layers:
         settings = config.for_layer(name)
         reason = _reason_by_config(config, name, exempt)
         if reason is None and not layer.weight_quant.is_quant_enabled:
             reason = "its weights are not quantized"
+        if reason is None and kind_of(layer.weight_quant.tensor_quant) in _BINARY:
+            reason = "its binary weights are all of one size: there is nothing to constrain"
         if reason is None and name in unknown and settings.input_bit_width is None:
-            reason = "its input is not quantized (no input_quant, and a plain tensor arrives)"
+            reason = f"its input is not quantized: {unknown[name]}"
         if reason is None:
             try:
                 extend_quantizer_(layer, name, settings)
@@ -140,27 +147,29 @@ def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs:
     return skipped
 
 
-@torch.no_grad()
-def _layers_fed_plain_tensors(model: nn.Module, layers: list[tuple[str, Any]], example_inputs: Any) -> set[str]:
+def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputType], dict[str, str]]:
+    """Types of the integers that reach layers, and of other layers why none do, both by name.
+
+    Found by a trace of the operations before them, so that a plain tensor behind a quantizer is as good as any.
+    """
+    types, reasons = dict[str, InputType](), dict[str, str]()
     if example_inputs is None:
-        return set()
-    found: set[str] = set()
+        return types, reasons
+    trace = Trace(model)
 
-    def watch(name: str) -> Any:
-        def hook(layer: Any, inputs: tuple[Any, ...]) -> None:
-            quantizes = getattr(getattr(layer, "input_quant", None), "is_quant_enabled", False)
-            if not quantizes and inputs and not isinstance(inputs[0], IntQuantTensor):
-                found.add(name)
+    def look(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        try:
+            codes = bounded(name, layer, x, trace).codes
+            assert codes is not None
+            types[name] = InputType(codes.dtype.bit_width, codes.dtype.signed, by_layer=False)
+        except UncoveredError as error:
+            reasons.setdefault(name, error.found)
+        return original(x, weight, bias)
 
-        return hook
-
-    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers]
-    try:
-        learn_input_ranges(model, example_inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    trace.calls = look
+    with evaluating(model), trace.running(example_inputs):
+        run(model, example_inputs)
+    return types, reasons
 
 
 def _rows(model: nn.Module, skipped: dict[str, str], inputs: Mapping[str, InputType]) -> list[ConversionRow]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 from brevitas.inject import ExtendedInjector, value
 from brevitas.inject.enum import QuantType
+from brevitas.quant.base import AccumulatorAwareWeightQuant
 from torch import nn
 
 from brevitas_a2q._config import METHODS
@@ -15,7 +17,7 @@ from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant, check_accumulator
 
-__all__ = ["accumulator_aware"]
+__all__ = ["accumulator_aware", "is_upstream_a2q"]
 
 
 def _first(module: Any) -> nn.Module:
@@ -89,10 +91,29 @@ def _check_base(base: Any) -> None:
         )
 
 
+def is_upstream_a2q(base: Any) -> bool:
+    """Whether it is one of Brevitas' own A2Q or A2Q+ quantizers."""
+    return isinstance(base, type(ExtendedInjector)) and issubclass(base, AccumulatorAwareWeightQuant)
+
+
+def _in_place_of_upstream(base: Any) -> Any:
+    """Our learned scale per channel, with the settings of an A2Q quantizer of Brevitas."""
+    from brevitas_a2q.quant import _quantizers as ready
+
+    fixed_point = isinstance(base.restrict_scaling_impl, PowerOfTwoRestrictValue)
+    ours = ready.Int8A2QWeightPerChannelFixedPoint if fixed_point else ready.Int8A2QWeightPerChannelFloat
+    known = base.__dependencies__
+    settings = {name: getattr(base, name) for name in ("bit_width", "accumulator_bit_width") if name in known}
+    return type(base)(base.__name__, (ours,), {name: value for name, value in settings.items() if value is not None})
+
+
 def accumulator_aware(
     base: Any, method: str = "projected", accumulator_bit_width: int | None = None, tile: int | None = None
 ) -> Any:
     """Accumulator-aware version of an integer weight quantizer: its scale, bit width and granularity are kept.
+
+    Brevitas' own A2Q and A2Q+ quantizers become ours, with the bit width, P and restriction of the scale that they
+    have; what they have learned is for :func:`brevitas_a2q.constrain_` to take over.
 
     Args:
         base: A Brevitas weight quantizer, for example ``Int8WeightPerTensorFixedPoint`` or an own subclass of one.
@@ -117,6 +138,8 @@ def accumulator_aware(
         >>> layer.weight_quant.accumulator_bit_width, layer.weight_quant.input_range()
         (14, IntRange(lo=0, hi=255))
     """
+    if is_upstream_a2q(base):
+        base = _in_place_of_upstream(base)
     _check_base(base)
     if method not in METHODS:
         raise ConfigError(f"found method = {method!r}", where="accumulator_aware", expected=f"one of {METHODS}")
