@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -34,19 +37,29 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by outcome, judge and operation, and the share of needless refusals."""
     outcomes = Counter(line["outcome"] for line in lines)
     executable = sum(outcomes.values()) - outcomes["not executable"]
-    used = Counter(kind for line in lines if line["outcome"] == "certified" for kind in set(line["used"]))
-    judges = Counter(judge for line in lines for judge in line["judged_by"] if judge != "executed")
-    certified = [line for line in lines if line["outcome"] == "certified"]
+    certified = [line for line in lines if line["outcome"] in ("certified", "VIOLATION")]
+    used = Counter(kind for line in certified for kind in set(line["used"]))
+    judges = Counter(judge for line in certified for judge in line["judged_by"])
+    silent = Counter(_kind_of(reason) for line in certified for reason in line.get("silent", ()))
+    refused = Counter(_kind_of(line["detail"]) for line in lines if line["outcome"] == "refused")
     return {
         "cases": len(lines),
-        "outcomes": dict(outcomes),
+        "outcomes": dict(outcomes.most_common()),
         "needlessly refused, share of what executes": outcomes["refused"] / max(1, executable),
+        "refusals": dict(refused.most_common(20)),
         "layers": sum(line["layers"] for line in certified),
         "covered": sum(line["covered"] for line in certified),
+        "layers left out": dict(silent.most_common(20)),
+        "inputs executed": sum(line.get("inputs", 0) for line in certified),
         "reached the end of a range": sum(line["tightest"] >= 1 for line in certified) / max(1, len(certified)),
-        "judged by": dict(judges),
+        "judged by": dict(judges.most_common()),
         "operations": dict(used.most_common()),
     }
+
+
+def _kind_of(reason: str) -> str:
+    """A reason without the names and numbers of one case."""
+    return re.sub(r"\b[nt]\d+(_\d+)?(/\w+)?\b|\d[\d.e+-]*", "#", reason)[:100]
 
 
 def page(kind: str, found: dict[str, Any], first: int) -> str:
@@ -58,35 +71,53 @@ def page(kind: str, found: dict[str, Any], first: int) -> str:
         "",
         f"`python benchmarks/adversary.py {kind} --count {found['cases']} --seed {first} --out OUT`",
         "",
-        f"- {found['cases']} cases: {outcomes}. A violation would be a sum outside its certified range.",
+        f"- {found['cases']:,} cases: {outcomes}. A violation would be a sum outside its certified range.",
+        f"- {found['inputs executed']:,} inputs were executed, chosen to drive every layer's sums to their ends.",
         f"- Refused of what can be executed: {share:.2%}.",
-        f"- {found['covered']} of {found['layers']} layers of certified {kind} are covered; in "
-        f"{found['reached the end of a range']:.0%} of them an input was found that reaches an end of a range.",
-        "- Judged by " + ", ".join(f"{name} ({count})" for name, count in found["judged by"].items()) + ".",
+        f"- {found['covered']:,} of {found['layers']:,} layers of certified {kind} are covered; in "
+        f"{found['reached the end of a range']:.0%} of the {kind} an input was found that reaches an end of a range.",
+        "- Judged by " + ", ".join(f"{name} ({count:,})" for name, count in found["judged by"].items()) + ".",
         "",
-        "| operations | certified cases |",
-        "|---|---|",
-        *(f"| {name} | {count} |" for name, count in found["operations"].items()),
-        "",
+        *_counted("operations", f"certified {kind}", found["operations"]),
+        *_counted("why a layer is not covered", "layers", found["layers left out"]),
+        *_counted(f"why {kind} are refused", "cases", found["refusals"]),
     ]
     return "\n".join(lines)
+
+
+def _counted(what: str, of: str, counts: dict[str, int]) -> list[str]:
+    if not counts:
+        return []
+    return [f"| {what} | {of} |", "|---|---|", *(f"| {name} | {count} |" for name, count in counts.items()), ""]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Verdicts of earlier runs; a last line that was cut off is cut away, so that the next one begins a line."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["files", "models"])
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000, help="cases in all; 0 sums up what there is")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.kind}.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = read_lines(path)
     done = {line["seed"] for line in lines}
     tasks = [(options.kind, s) for s in range(options.seed, options.seed + options.count) if s not in done]
     with path.open("a") as file, ProcessPoolExecutor(options.processes) as pool:
-        for line in pool.map(_attack, tasks, chunksize=16):
+        verdicts = pool.map(_attack, tasks, chunksize=16)
+        for line in tqdm(verdicts, total=len(tasks), unit="case", mininterval=10, disable=not tasks):
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)

@@ -22,6 +22,7 @@ from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import ExportError as ExportError
 from .errors import FoldingError as FoldingError
+from .errors import MissingExtraError as MissingExtraError
 from .errors import ModelError as ModelError
 from .errors import OnnxFileError as OnnxFileError
 from .errors import PartError as PartError
@@ -81,6 +82,7 @@ __all__ = [
     "Int8ProjectedA2QWeightPerTensorFixedPoint",
     "Int8ProjectedA2QWeightPerTensorFloat",
     "LayerRule",
+    "MissingExtraError",
     "ModelError",
     "OnnxFileError",
     "PartError",

@@ -2,7 +2,7 @@
 
 0.1 had no private modules, so ``from brevitas_a2q.train.restore import trained_network`` was as good as any import.
 What was ``brevitas_a2q.train.restore`` is ``brevitas_a2q.train._restore``, and its name is in the face of its package,
-``from brevitas_a2q.train import trained_network``. Where a function has its old module's name, the module stays callable.
+``from brevitas_a2q.train import trained_network``. A module that has the name of a function in its face stays callable.
 The finder below answers for modules of this package only. It goes with 0.3.
 """
 

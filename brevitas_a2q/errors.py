@@ -9,6 +9,7 @@ __all__ = [
     "DataError",
     "ExportError",
     "FoldingError",
+    "MissingExtraError",
     "ModelError",
     "OnnxFileError",
     "PartError",
@@ -26,6 +27,9 @@ class A2QError(ValueError):
         expected: What would have been accepted.
         remedy: What the user can do.
 
+    Attributes:
+        where, expected, remedy: As given, for programs.
+
     Example:
         >>> print(A2QError("found P = 1", where="layer conv1", expected="2 <= P <= 64", remedy="choose a wider one"))
         layer conv1: found P = 1; expected 2 <= P <= 64; choose a wider one
@@ -34,13 +38,17 @@ class A2QError(ValueError):
     def __init__(
         self, message: str, *, where: str | None = None, expected: str | None = None, remedy: str | None = None
     ) -> None:
-        self.where = where
+        self.where, self.expected, self.remedy = where, expected, remedy
         text = f"{where}: {message}" if where else message
         if expected:
             text += f"; expected {expected}"
         if remedy:
             text += f"; {remedy}"
         super().__init__(" ".join(text.split()))
+
+
+class MissingExtraError(A2QError, ImportError):
+    """A feature whose packages are not installed; the remedy names the extra that brings them."""
 
 
 class ConfigError(A2QError):

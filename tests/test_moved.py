@@ -36,8 +36,8 @@ def test_modules_that_never_were_are_not_found(name: str) -> None:
 
 
 def test_an_old_module_does_not_hide_a_name_of_the_face() -> None:
-    with pytest.warns(DeprecationWarning):
-        sys.modules.pop("brevitas_a2q.verify.certify", None)
+    sys.modules.pop("brevitas_a2q.verify.certify", None)
+    with pytest.warns(DeprecationWarning, match="is private now"):
         importlib.import_module("brevitas_a2q.verify.certify")
     assert callable(brevitas_a2q.certify)
     from brevitas_a2q.verify import certify

@@ -70,6 +70,16 @@ class Family:
 
 _ESTIMATE = {"part": "xczu7ev-ffvc1156-2-e", "target_fps": 1000.0}
 _GPU = {"amp": "bf16"}
+_SGD = {
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "decay": "weights",
+    "warmup_share": 0.25,
+    "batch_size": 256,
+    "loss": "smoothed-cross-entropy",
+}
 
 # One recipe for all methods and widths. The float phase is the package's short one-cycle recipe; the quantized phase
 # starts from its weights at a tenth of the rate.
@@ -95,12 +105,14 @@ def _super_resolution(
     label: str, group: str, model: str, recipe: Mapping[str, Any], start_rate: float, rate: float, **options: Any
 ) -> Family:
     """Rates of float and of quantized training; what is for the network itself is taken out of the data options."""
+    runtime = options.pop("runtime", {})
     width = {key: options.pop(key) for key in ("upscale_factor", "width") if key in options}
     base = {
         "model": model,
         "model_options": width,
         "data": "bsd300",
         "data_options": {"factor": width["upscale_factor"], **options},
+        "runtime": runtime,
         "estimate": {"part": _ESTIMATE["part"]},
     }
     recipe = {"optimizer": "adam", "batch_norm_epochs": 1, **recipe}
@@ -113,6 +125,32 @@ _LONG = {"batch_size": 8, "epochs": 300}
 ESPCN_X2 = _super_resolution("espcn-x2", "b", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=2, crop=512)
 ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
 UNET_X3 = _super_resolution("unet-x3", "d", "unet", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
+
+# Whole networks in hours of a CPU: bf16, few epochs, one schedule and rate for all methods and widths; rates chosen
+# on training images held out of training (benchmarks/recipes.py). Windows are of the square of 512 pixels that is
+# judged, black margins included.
+_WHOLE = {"amp": "bf16", "channels_last": True}
+WHOLE_ESPCN = _super_resolution(
+    "whole-espcn-x2",
+    "cpu-whole",
+    "espcn",
+    {"batch_size": 16, "epochs": 6},
+    4e-3,
+    2e-3,
+    upscale_factor=2,
+    crop=64,
+    canvas=True,
+    windows_per_image=40,
+    runtime=_WHOLE,
+)
+WHOLE_RESNET18 = Family(
+    "whole-resnet18",
+    "cpu-whole",
+    {"model": "resnet18", "data": "cifar10", "estimate": _ESTIMATE, "runtime": _WHOLE},
+    {**_SGD, "learning_rate": 0.2, "epochs": 18},
+    {**_SGD, "learning_rate": 0.02, "epochs": 4},
+    {},
+)
 
 # Short forms, narrower and of few epochs. They compare methods with each other, not with papers. Many small windows
 # raise the metric fastest in a given time; they lie inside of the photographs, so ESPCN is judged by photographs alone.
@@ -156,6 +194,7 @@ CPU_MOBILENET = Family(
 
 
 def _cells() -> Iterator[Cell]:
+    yield from _whole()
     yield from _short()
     for seed in SEEDS:
         yield RESNET18.floating(seed)
@@ -174,6 +213,18 @@ def _cells() -> Iterator[Cell]:
             yield from (MOBILENET.quantized(method, 4, 4, p, seed) for method in METHODS)
             yield from (UNET_X3.quantized(method, 4, 4, p, seed) for method in METHODS)
     yield from _grid()
+
+
+def _whole() -> Iterator[Cell]:
+    for family, ladder in ((WHOLE_ESPCN, (13, 12, 10)), (WHOLE_RESNET18, (12, 16, 10, 11, 14))):
+        yield family.floating(0)
+        yield from (family.quantized("none", w, w, 32, 0) for w in (4, 8))
+        for m, p in ((8, 16), *((4, p) for p in ladder)):
+            yield from (family.quantized(method, m, m, p, 0) for method in METHODS)
+    for seed in SEEDS[1:]:
+        yield from (WHOLE_ESPCN.quantized("none", w, w, 32, seed) for w in (4, 8))
+        for m, p in ((8, 16), (4, 13), (4, 12), (4, 10)):
+            yield from (WHOLE_ESPCN.quantized(method, m, m, p, seed) for method in METHODS)
 
 
 def _short() -> Iterator[Cell]:

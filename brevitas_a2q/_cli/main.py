@@ -93,11 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _close_output()
         return 141
+    except ModuleNotFoundError as error:
+        return _missing(error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
     except Exception as error:
         return _fail(_crash(error), 3)
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """A package of the base that is not there, where only what files need was installed."""
+    package = str(error.name).partition(".")[0]
+    if package == "brevitas_a2q":
+        return _fail(_crash(error), 3)
+    return _fail(f"found no package {package!r}, which this command needs; pip install brevitas_a2q")
 
 
 def _crash(error: Exception) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,6 @@ import click
 from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
-from brevitas_a2q.errors import SweepError
 
 if TYPE_CHECKING:
     from brevitas_a2q.sweep._results import Network
@@ -70,12 +67,12 @@ def run_command(
 
     Exit status: 0 if every run is done, 1 if some failed or are left, 2 on bad input.
     """
-    with _installed():
-        from brevitas_a2q._cli.sweep_tables import progress, status_table
-        from brevitas_a2q.sweep._pool import run_sweep
-        from brevitas_a2q.sweep._space import Space
-        from brevitas_a2q.sweep._training import Training
-        from brevitas_a2q.sweep._worker import Work
+    from brevitas_a2q._cli.sweep_tables import progress, status_table
+    from brevitas_a2q.sweep._pool import run_sweep
+    from brevitas_a2q.sweep._space import Space
+    from brevitas_a2q.sweep._training import Training
+    from brevitas_a2q.sweep._worker import Work
+
     if minutes is not None and math.isnan(minutes):
         raise click.BadParameter("nan is no number of minutes", param_hint="--minutes")
     space = Space.from_yaml(source, Training().kind)
@@ -104,8 +101,8 @@ def run_command(
 @_json
 def status_command(out: Path | None, storage: str | None, name: str | None, as_json: bool) -> None:
     """Show where every run of a sweep stands."""
-    with _installed():
-        from brevitas_a2q._cli.sweep_tables import status_table
+    from brevitas_a2q._cli.sweep_tables import status_table
+
     status = _status(_address(out, storage), name)
     if as_json:
         emit_json(status.to_json())
@@ -126,9 +123,9 @@ def report_command(
 
     Runs that differ by their seed are one row: the mean of their last epochs, and its standard deviation.
     """
-    with _installed():
-        from brevitas_a2q._cli.sweep_tables import network_tables
-        from brevitas_a2q.sweep._results import networks_of
+    from brevitas_a2q._cli.sweep_tables import network_tables
+    from brevitas_a2q.sweep._results import networks_of
+
     status = _status(_address(out, storage), name)
     networks = networks_of(status.runs)
     write_files(report_files(html, plot, lambda: _report(status, networks)))
@@ -166,16 +163,3 @@ def _address(out: Path | None, storage: str | None) -> str:
     if out is None and storage is None:
         raise click.UsageError(f"give --out, --storage, or the environment variable {_ENVIRONMENT}")
     return storage or _embedded(out or Path())
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    """Say what to install where the packages of sweeps are missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("optuna", "sqlalchemy", "psycopg"):
-            raise
-        raise SweepError(
-            f"found no {error.name}", expected="the packages of sweeps", remedy="pip install 'brevitas_a2q[sweep]'"
-        ) from error

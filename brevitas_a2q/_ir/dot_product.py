@@ -43,6 +43,18 @@ class DotProductLayer:
     notes: tuple[str, ...] = field(default=())
     raw: IntRange | None = None  # of codes whose zero-point is not subtracted first; None: there is none
 
+    def either_sign(self) -> DotProductLayer:
+        """The same layer where a datapath may hold all its integers, or their negatives at the positive scale.
+
+        Its inputs must be allowed both signs already; a channel with a bias becomes two, one with the negated bias.
+        """
+        if self.bias is None or not self.bias.any():
+            return self
+        ends = (end if end.shape[0] == 1 else np.repeat(end, 2, axis=0) for end in (self.x_lo, self.x_hi))
+        x_lo, x_hi = ends
+        bias = np.stack([self.bias, -self.bias], axis=1).reshape(-1)
+        return replace(self, weights=np.repeat(self.weights, 2, axis=0), x_lo=x_lo, x_hi=x_hi, bias=bias)
+
     def where_covered(self, window: Window, size: Sequence[int]) -> DotProductLayer:
         """The same convolution on images of this size: taps that only padding meets are no part of a sum.
 

@@ -67,7 +67,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     assert w.integers is not None
     x_lo, x_hi = product_ranges(node, x, w.shape)
     turned = bool((x.codes.scale < 0).any() or (w.codes.scale < 0).any())
-    if turned:  # the datapath may hold these integers, or their negatives at the positive scale
+    if turned:
         x_lo, x_hi = np.minimum(x_lo, -x_hi), np.maximum(x_hi, -x_lo)
     key = w.name, product_of(node)
     if key not in known:
@@ -92,6 +92,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         notes=("a negative scale turns its integers: either sign of them is allowed for",) if turned else (),
         raw=raw_codes(x.codes),
     )
+    layer = layer.either_sign() if turned else layer
     if node.op != "Conv":
         return layer
     a, axes = node.attributes, len(w.shape) - 2

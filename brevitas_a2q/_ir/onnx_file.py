@@ -214,7 +214,7 @@ def constant_array(tensor: Any, where: str, folder: Path | None = None) -> npt.N
         raise OnnxFileError(f"found {values.size} values for shape {shape}", where=where, expected=str(count))
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise OnnxFileError("found NaN or infinity", where=where, expected="finite values", remedy="check the training")
-    return values.reshape(shape)
+    return (values != 0 if tensor.data_type == onnx.TensorProto.BOOL else values).reshape(shape)
 
 
 def _listed_values(tensor: Any, dtype: str, field: str) -> npt.NDArray[Any]:

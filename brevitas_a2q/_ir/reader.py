@@ -29,6 +29,7 @@ from brevitas_a2q.errors import OnnxFileError
 
 __all__ = ["read_network"]
 
+_QUANTIZERS: Final = ("BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc")
 # Operators of ONNX that sum products; where no rule makes integers of them, the certificate says that it is silent.
 _SUMMING: Final = frozenset(
     {"Attention", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "Det", "Einsum", "FlexAttention", "GRU"}
@@ -179,8 +180,10 @@ class _Reader:
         if len(named) > len(values) or any(not name for name in node.outputs[: len(values)]):
             raise Unstated("outputs that no rule states")
         element = next((t.element for t in inputs if t is not None), FLOAT32) if domain in ONNX_DOMAINS else FLOAT32
+        # NaN is handed on up to a quantizer: it makes an integer of it, or the datapath has no such execution.
+        nan = node.op not in _QUANTIZERS and any(t.maybe_nan for t in inputs if t is not None and t.number is None)
         return normal, [
-            Tensor.named(name, value, value.element if isinstance(value, Tensor) else element)
+            replace(Tensor.named(name, value, value.element if isinstance(value, Tensor) else element), nan=nan)
             for name, value in zip(node.outputs, values, strict=False)
         ]
 

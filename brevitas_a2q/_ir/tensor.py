@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,7 +28,8 @@ class Tensor(Value):
     def named(cls, name: str, value: Value, element: np.dtype[Any] = FLOAT32) -> Tensor:
         """A value as a tensor of a network."""
         element = element if value.number is None else value.number.dtype
-        return cls(value.shape, value.lo, value.hi, value.codes, value.origin, value.number, name, element)
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(Value)}
+        return cls(**fields, name=name, element=element)
 
     @property
     def value(self) -> npt.NDArray[Any] | None:

@@ -215,7 +215,7 @@ def dropout(x: Value, ratio: float, training: bool) -> Value:
     """Dropout: in training some elements become zero, and the others grow by ``1 / (1 - ratio)``."""
     if not training or ratio == 0:
         return x
-    if not 0 < ratio < 1:
+    if not 0 < ratio < 1 or not x.bounded:
         return Value.unknown(x.shape, f"dropout of {x.origin}")
     factor = np.asarray(1 / (1 - ratio))
     kept = Value.interval((), *outward(*outward(factor, factor)))

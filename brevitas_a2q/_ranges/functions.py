@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q._ranges.annotation import FloatArray, RangeError, aligned, broadcast_shape, full_rank
-from brevitas_a2q._ranges.rounding import UNIT, outward, products, widened
+from brevitas_a2q._ranges.rounding import FLOAT_MAX, UNIT, outward, products, widened
 from brevitas_a2q._ranges.value import Codes, Value
 
 __all__ = ["FUNCTIONS", "batch_norm", "clip", "function", "hard_sigmoid", "leaky_relu", "prelu", "relu", "softmax"]
@@ -75,6 +75,8 @@ def hard_sigmoid(x: Value, alpha: float, beta: float) -> Value:
         ends = alpha * lo + beta, alpha * hi + beta
         error = 8 * UNIT * (abs(alpha) * np.maximum(np.abs(lo), np.abs(hi)) + abs(beta))
         low, high = widened(np.minimum(*ends), np.maximum(*ends), error)
+    if alpha == 0 and not x.bounded:
+        return Value.unknown(x.shape, "zero times infinity")
     return Value.interval(x.shape, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0), x.origin)
 
 
@@ -113,7 +115,9 @@ def batch_norm(
     with np.errstate(all="ignore"):
         ends = [full_rank(np.asarray(end), x.rank) * slope + (b - m * slope) for end in (source.lo, source.hi)]
         reach = np.maximum(np.abs(source.lo), np.abs(source.hi))
-        error = 24 * UNIT * (np.abs(slope) * (reach + np.abs(m)) + np.abs(b))
+        terms = np.abs(slope) * (reach + np.abs(m)) + np.abs(b)
+        ends = [np.where(terms <= FLOAT_MAX, end, np.nan) for end in ends]  # a term may overflow where the sum does not
+        error = 24 * UNIT * terms
     return Value.interval(x.shape, *widened(np.minimum(*ends), np.maximum(*ends), error), x.origin)
 
 
@@ -139,7 +143,7 @@ _RISING: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "selu": _selu,
     "erf": _erf,
-    "softsign": lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))),
+    "softsign": lambda x: x / (1 + np.abs(x)),  # NaN at infinity
     "sqrt": np.sqrt,
     "log": np.log,
 }
@@ -165,7 +169,8 @@ def function(x: Value, name: str) -> Value:
         return _rounded(x, name, origin)
     with np.errstate(all="ignore"):
         if name in _GATED:
-            low, high = np.where(lo < 0, _GATED[name], 0.0), np.maximum(hi, 0.0)
+            # An infinity times nothing is NaN.
+            low, high = np.where(lo < 0, _GATED[name], 0.0), np.where(np.isinf(lo), np.nan, np.maximum(hi, 0.0))
         elif name in _RISING:
             low, high = (np.asarray(_RISING[name](end)) for end in (lo, hi))
         else:
@@ -173,7 +178,7 @@ def function(x: Value, name: str) -> Value:
         finite = np.where(np.isfinite(low) & np.isfinite(high), np.maximum(np.abs(low), np.abs(high)), 0.0)
     low, high = widened(low, high, _ELEMENTARY * (1 + finite))
     if name in _NEVER_NEGATIVE or (name in _GATED and x.never_negative):
-        low = np.maximum(low, 0.0)
+        low = np.where(np.isinf(low), low, np.maximum(low, 0.0))
     return Value.interval(x.shape, low, high, origin)
 
 
@@ -186,6 +191,8 @@ def _rounded(x: Value, name: str, origin: str) -> Value:
 
 def softmax(x: Value, axis: int, log: bool = False) -> Value:
     """Softmax along an axis: numbers from 0 to 1; its logarithm from below up to 0."""
+    if not x.bounded:
+        return Value.unknown(x.shape, f"softmax of {x.origin}")
     if not log:
         return Value.interval(x.shape, np.zeros(()), np.asarray(1 + _ELEMENTARY), f"softmax of {x.origin}")
     lo = np.asarray(x.lo.min() - x.hi.max() - np.log(x.shape[axis]))

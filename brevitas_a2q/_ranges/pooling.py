@@ -10,7 +10,7 @@ import numpy as np
 
 from brevitas_a2q._ranges.annotation import FloatArray, RangeError
 from brevitas_a2q._ranges.movement import along, reshape
-from brevitas_a2q._ranges.rounding import UNIT, quotients, widened
+from brevitas_a2q._ranges.rounding import FLOAT_MAX, UNIT, quotients, widened
 from brevitas_a2q._ranges.value import Codes, Value, integer_sum_fits
 from brevitas_a2q._ranges.windows import Window
 
@@ -41,8 +41,8 @@ def max_pool(x: Value, window: Window) -> Value:
     """The largest element of each window; padding never wins, for it is less than any number."""
     size = _spatial(x, window)
     shape = (*x.shape[:2], *window.positions(size))
-    if window.meets_nothing(size):
-        return Value.unknown(shape, "a pool whose windows can be empty")
+    if window.meets_nothing(size) or x.maybe_nan:
+        return Value.unknown(shape, "a pool whose windows can hold no number")
     return along(x, tuple(range(2, x.rank)), shape, x.origin)
 
 
@@ -86,6 +86,8 @@ def _with_zero(x: Value) -> Value:
 def _mean_error(lo: FloatArray, hi: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
     with np.errstate(all="ignore"):
         reach = np.maximum(np.abs(lo), np.abs(hi))
+        # The sum may overflow where the mean does not.
+        lo, hi = np.where(lo * count < -FLOAT_MAX, -np.inf, lo), np.where(hi * count > FLOAT_MAX, np.inf, hi)
         return widened(lo, hi, np.where(np.isfinite(reach), reach, 0.0) * (count + 2) * UNIT * 1.01)
 
 
@@ -170,4 +172,6 @@ def total(x: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
 def extremum_along(x: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
     """The largest, or the smallest, element along axes: one of them in any case."""
     chosen = _axes(x, axes)
+    if x.maybe_nan:
+        return _reduced(x, chosen, keepdims, Value.unknown(_kept(x, chosen), f"extremum of {x.origin}"))
     return _reduced(x, chosen, keepdims, along(x, chosen, _kept(x, chosen), x.origin))

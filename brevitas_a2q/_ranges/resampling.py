@@ -79,6 +79,8 @@ def interpolate(x: Value, shape: Sequence[int], reach: float = 1.0, taps: int = 
     """
     spatial = tuple(range(2, x.rank))
     image = along(x, spatial, shape, f"interpolation of {x.origin}")
+    if not image.bounded:  # a weight of zero makes NaN of infinity
+        return Value.unknown(tuple(shape), image.origin)
     lo, hi = image.ends()
     middle, half = (lo + hi) / 2, (hi - lo) / 2 * reach
     with np.errstate(all="ignore"):

@@ -48,7 +48,11 @@ def outward(lo: FloatArray, hi: FloatArray, exact: Flags | bool = False) -> tupl
         >>> bool(lo < 0.1 < hi), [float(end) for end in outward(np.float64(0.5), np.float64(0.5), exact=True)]
         (True, [0.5, 0.5])
     """
-    return -_up(-np.asarray(lo), exact), _up(np.asarray(hi), exact)
+    lo, hi = np.asarray(lo), np.asarray(hi)
+    broken = np.isnan(lo) | np.isnan(hi)
+    if broken.any():  # what may be NaN has no ends
+        lo, hi = np.where(broken, -np.inf, lo), np.where(broken, np.inf, hi)
+    return -_up(-lo, exact), _up(hi, exact)
 
 
 def _up(x: FloatArray, exact: Flags | bool) -> FloatArray:
@@ -58,7 +62,7 @@ def _up(x: FloatArray, exact: Flags | bool) -> FloatArray:
         raised = np.where(step, np.nextafter(nearest, np.float32(np.inf)), nearest).astype(np.float64)
     raised = np.where((raised > -_SMALLEST_NORMAL) & (raised < 0), 0.0, raised)
     raised = np.where((raised > 0) & (raised < _SMALLEST_NORMAL), _SMALLEST_NORMAL, raised)
-    return np.asarray(np.where(np.isnan(x), np.inf, raised))
+    return np.asarray(raised)
 
 
 def sums(a: tuple[FloatArray, FloatArray], b: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:

@@ -4,6 +4,10 @@ Soundness: whatever the network's input (within its own value), every element of
 in exact arithmetic and as float32 arithmetic computes it, in any order and with or without fused multiply-add. Where
 there are ``codes``, the datapath holds an integer ``v`` in ``[codes.lo, codes.hi]`` for it, and ``scale * v`` is the
 element in exact arithmetic.
+
+Infinity is a value like others: an end that may be infinite is infinite. What may be no number at all (NaN) has two
+infinite ends, or says so. Quantizers that compare (BipolarQuant, MultiThreshold) make an integer of NaN, which counts;
+others do not, and an execution that gives NaN to one of them is not one of integers.
 """
 
 from __future__ import annotations
@@ -142,6 +146,7 @@ class Value:
     codes: Codes | None = None
     origin: str = ""  # what bounds it, or why nothing does
     number: Array | None = None  # of constants
+    nan: bool = False  # whether it may be NaN although it has an end
 
     @classmethod
     def unknown(cls, shape: tuple[int, ...], origin: str = "") -> Value:
@@ -197,6 +202,11 @@ class Value:
     def bounded(self) -> bool:
         """Whether both ends are finite everywhere."""
         return bool(np.isfinite(self.lo).all() and np.isfinite(self.hi).all())
+
+    @property
+    def maybe_nan(self) -> bool:
+        """Whether an element may be NaN."""
+        return self.nan or bool(np.isinf(self.lo).any() and np.isinf(self.hi).any())
 
     @property
     def never_negative(self) -> bool:

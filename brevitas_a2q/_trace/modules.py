@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
-from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import nn
+
+from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
 
 __all__ = ["LayerCall", "evaluating", "intercepted", "quantized_layers"]
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from brevitas.core.scaling import ConstScaling
-from brevitas.proxy.runtime_quant import (
-    ActQuantProxyFromInjector,
-    ClampQuantProxyFromInjector,
-    TruncQuantProxyFromInjector,
-)
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
+from brevitas_a2q._brevitas import (
+    ActQuantProxyFromInjector,
+    ClampQuantProxyFromInjector,
+    ConstScaling,
+    TruncQuantProxyFromInjector,
+)
 from brevitas_a2q._ranges import Codes, IntType, Value
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 

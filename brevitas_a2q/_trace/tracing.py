@@ -11,12 +11,15 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from brevitas.proxy.parameter_quant import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase
 from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor, nn
-from torch.utils import _pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from brevitas_a2q._brevitas import (
+    BiasQuantProxyFromInjectorBase,
+    TorchDispatchMode,
+    WeightQuantProxyFromInjectorBase,
+    _pytree,
+)
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.memory import Known, Memory
 from brevitas_a2q._trace.modules import intercepted
@@ -85,7 +88,7 @@ class Trace(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module, learning: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.model, self.learning = model, learning
         self.products: list[Product] = []
         self.branches: dict[str, None] = {}  # places that read values, in order

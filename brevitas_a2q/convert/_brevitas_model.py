@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjectorBase
 from torch import nn
 
+from brevitas_a2q._brevitas import WeightQuantProxyFromInjectorBase
 from brevitas_a2q._config import LayerSettings
 from brevitas_a2q.convert._upstream import take_over_
 from brevitas_a2q.quant._injectors import accumulator_aware, is_upstream_a2q

@@ -151,7 +151,7 @@ def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> N
     layers[nn.MultiheadAttention] = (qnn.QuantMultiheadAttention, attention_kwargs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing it tells of an optional package and of Brevitas' own deprecations
-        from brevitas.graph.quantize import layerwise_quantize
+        from brevitas_a2q._brevitas import layerwise_quantize
     layerwise_quantize(model, layers)
 
 

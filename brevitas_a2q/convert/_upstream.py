@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from brevitas.quant.base import AccumulatorAwareZeroCenterWeightQuant
 from torch import Tensor
 
+from brevitas_a2q._brevitas import AccumulatorAwareZeroCenterWeightQuant
 from brevitas_a2q.quant._tensor_quant import LearnedNormTensorQuant
 
 __all__ = ["take_over_"]

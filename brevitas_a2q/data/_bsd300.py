@@ -52,6 +52,7 @@ class Bsd300Options:
     crop: int = 128  # side of the training targets in pixels, cut to what ImagePairs.multiple divides
     windows_per_image: int = 1  # training windows from every photograph in one epoch
     protocol: Literal["published", "whole"] = "published"
+    canvas: bool = False  # training windows from the whole square that is judged, black margins included
     validation: int = 0  # training images that take the place of the test images
 
 
@@ -61,15 +62,18 @@ def load_bsd300(root: Path | None, options: Bsd300Options) -> ImagePairs:
     An .npz file (``root`` itself, or bsd300*.npz in it) with x_train and x_test (uint8, count x height x width x 3)
     serves for small parts of it.
 
-    Training windows of ``crop`` pixels lie inside of the images; those of 512 pixels are black outside, as published.
+    Training windows of ``crop`` pixels lie inside of the images; those of 512 pixels are black outside, as published,
+    and with ``canvas`` smaller ones are cut from the square of 512.
 
     Raises:
         DataError: It is not there, or damaged, or an image is too small.
     """
     train, test = (RaggedImages.pack(images) for images in _read(root))
     protocol = PROTOCOLS[options.protocol]
-    data = ImagePairs("bsd300", train, test, options.factor, options.crop, protocol, options.windows_per_image)
-    if data.crop != protocol.window:
+    data = ImagePairs(
+        "bsd300", train, test, options.factor, options.crop, protocol, options.windows_per_image, options.canvas
+    )
+    if data.crop != protocol.window and not data.canvas:
         train.require_sides(data.side, "data set bsd300, training part", "choose a smaller crop")
     test.require_sides(data.multiple, "data set bsd300, test part", "leave it out")
     return data

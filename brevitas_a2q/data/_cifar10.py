@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brevitas_a2q._extras import need
 from brevitas_a2q.data._arrays import ImageData
 from brevitas_a2q.data._sources import find_npz, read_npz, require
 from brevitas_a2q.errors import ConfigError, DataError
@@ -65,6 +66,7 @@ def load_cifar10_subset(root: Path | None, options: Cifar10Options) -> ImageData
 
 def _from_torchvision(root: Path, download: bool) -> dict[str, NDArray[Any]]:
     """Both parts; torchvision compares checksums before it unpickles anything."""
+    need("CIFAR-10 as downloaded", "torchvision")
     from torchvision.datasets import CIFAR10
 
     arrays: dict[str, NDArray[Any]] = {}

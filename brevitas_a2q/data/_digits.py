@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from brevitas_a2q._extras import need
 from brevitas_a2q.data._arrays import ImageData
 
 __all__ = ["DigitsOptions", "load_digits"]
@@ -35,6 +36,7 @@ def load_digits(split_seed: int = 0) -> ImageData:
     Returns:
         Images of shape (count, 1, 8, 8) in [0, 1].
     """
+    need("the digits data set", "sklearn")
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 

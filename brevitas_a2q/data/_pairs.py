@@ -53,6 +53,7 @@ class ImagePairs:
     crop: int  # side of the high-resolution training windows, cut to what ``multiple`` divides
     protocol: Protocol
     windows_per_image: int = 1  # training windows cut from every image in one pass
+    canvas: bool = False  # training windows lie anywhere in the protocol's square, black margins included
 
     task: ClassVar[str] = "super-resolution"
 
@@ -61,6 +62,9 @@ class ImagePairs:
             raise ConfigError(f"found crop = {self.crop}", expected=f"at least {self.multiple}")
         if self.windows_per_image < 1:
             raise ConfigError(f"found windows_per_image = {self.windows_per_image}", expected="at least 1")
+        if self.canvas and not self.crop <= (self.protocol.window or 0):
+            found = f"canvas with crop = {self.crop}, protocol {self.protocol.name}"
+            raise ConfigError(f"found {found}", expected="a protocol with a window, not smaller than the crop")
 
     @property
     def multiple(self) -> int:
@@ -87,14 +91,25 @@ class ImagePairs:
         return dataclasses.replace(self, train=self.train.to(device), test=self.test.to(device))
 
     def train_batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of one pass: a random window of every training image in a random one of its eight positions."""
+        """Batches of one pass: a random window of every training image in a random one of its eight positions.
+
+        With ``canvas``, the windows are those of the square that is judged, as a network that has not seen black
+        would be judged by margins that it was not trained for.
+        """
         images, size = self.train, (self.side, self.side)
         order = random_order(self.len_train, generator, images.heights.device) % len(images)
         for index in order.split(batch_size):
-            spare = torch.stack((images.heights[index], images.widths[index])) - self.side
-            anywhere = random_integers(spare.clamp_min(0), generator)
-            top, left = torch.where(spare < 0, _centred(spare), anywhere)
+            sides = torch.stack((images.heights[index], images.widths[index]))
+            top, left = self._corners(sides, generator)
             yield self._pair(random_dihedral(images.windows(index, top, left, size), generator))
+
+    def _corners(self, sides: Tensor, generator: torch.Generator) -> Tensor:
+        """Where random windows of images of these sides begin; shape as of ``sides``, (2, images)."""
+        if self.canvas and self.protocol.window is not None:
+            room = torch.full_like(sides, self.protocol.window - self.side)
+            return _centred(sides - self.protocol.window) + random_integers(room, generator)
+        spare = sides - self.side
+        return torch.where(spare < 0, _centred(spare), random_integers(spare.clamp_min(0), generator))
 
     def test_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of the test images in the protocol's windows, those of equal size together."""

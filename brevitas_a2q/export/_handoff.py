@@ -240,8 +240,13 @@ def _verification(path: Path) -> tuple[bytes, bytes, bytes]:
 
 
 def _example(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Random numbers over the range of the network's input quantizer."""
-    network = read_network(path)
+    """Random numbers over the range of the network's input quantizer; codes of its type where it has one."""
+    network, random = read_network(path), np.random.default_rng(_SEED)
+    codes = network.tensors[network.inputs[0]].codes
+    if codes is not None:
+        ends, step = codes.dtype.range, 2 if codes.dtype.name == "BIPOLAR" else 1
+        given = random.integers(0, (ends.hi - ends.lo) // step + 1, shape) * step + ends.lo
+        return np.asarray(given * codes.scale, np.float32)
     lo, hi = -1.0, 1.0
     for node in network.consumers(network.inputs[0]):
         quantizer = node.attributes.get("quantizer")
@@ -250,4 +255,4 @@ def _example(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
             scale = float(np.abs(quantizer.scale).max())
             lo, hi = ends.lo * scale, ends.hi * scale
             break
-    return np.random.default_rng(_SEED).uniform(lo, hi, shape).astype(np.float32)
+    return random.uniform(lo, hi, shape).astype(np.float32)

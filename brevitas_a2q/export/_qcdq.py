@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from brevitas.core.function_wrapper import RoundSte
-from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import ActQuantProxyFromInjector, RoundSte
 from brevitas_a2q._files import atomic_target
 from brevitas_a2q._ir.metadata import CERTIFICATE_SHA256
 from brevitas_a2q.errors import ExportError

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from brevitas.proxy.parameter_quant import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase
-from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import (
+    BiasQuantProxyFromInjectorBase,
+    QuantProxyFromInjector,
+    WeightQuantProxyFromInjectorBase,
+)
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import ExportError, ModelError
 

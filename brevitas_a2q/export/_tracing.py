@@ -17,17 +17,15 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import onnx
-import torch
-from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import QuantTensor
 from torch import nn
 
+from brevitas_a2q._brevitas import QuantProxyFromInjector, silent_onnx_log
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._recording import Args, quantizer_names, quantizers
 
@@ -60,7 +58,8 @@ def trace_qonnx(model: nn.Module, args: Args, exporter: Exporter = "torchscript"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about an optional kernel that no export needs
         from brevitas.export import export_qonnx
-        from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
+
+        from brevitas_a2q._brevitas import QONNXDynamoManager, QONNXManager
     manager = QONNXManager if exporter == "torchscript" else QONNXDynamoManager
     return _trace(model, args, exporter, export_qonnx, manager)
 
@@ -74,7 +73,8 @@ def trace_qcdq(model: nn.Module, args: Args) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from brevitas.export import export_onnx_qcdq
-        from brevitas.export.onnx.standard.qcdq.manager import StdQCDQONNXManager
+
+        from brevitas_a2q._brevitas import StdQCDQONNXManager
     return _trace(model, args, "torchscript", export_onnx_qcdq, StdQCDQONNXManager)
 
 
@@ -112,7 +112,7 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         warnings.simplefilter("ignore")  # both exporters warn about themselves: deprecated, experimental
         path = str(Path(folder) / "model.onnx")
         try:
-            with _silent_log():
+            with silent_onnx_log():
                 export(model, args=args, export_path=path, **options)
         except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError, KeyError) as error:
             reason = str(error).strip().split("\n")[0].split(" [Caused by")[0] or type(error).__name__
@@ -143,25 +143,6 @@ def _values(output: Any) -> Any:
     if isinstance(output, QuantTensor):
         return output.value
     return type(output)(map(_values, output)) if type(output) in (tuple, list) else output
-
-
-@contextmanager
-def _silent_log() -> Iterator[None]:
-    """While active, torch does not print its graphs on standard output when the TorchScript exporter fails.
-
-    Its log is off by default, but that exporter turns it on by mistake: it asks whether the function that tells is
-    true, instead of calling it.
-    """
-    switch = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
-    if switch is None:
-        yield
-        return
-    switch(False)
-    torch._C._jit_set_onnx_log_enabled = lambda enabled: None
-    try:
-        yield
-    finally:
-        torch._C._jit_set_onnx_log_enabled = switch
 
 
 def _place(model: nn.Module, reason: str) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
+from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
 from brevitas_a2q.verify._sums import End

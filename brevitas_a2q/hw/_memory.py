@@ -36,7 +36,6 @@ _URAM_SHAPE = (4096, 72)
 _FEW_WORDS = 12
 _LUT_ROM_WORDS = 64  # one LUT6 is a 64x1 read-only memory
 EXACT_WORDS = 256  # four LUTs of 64 words and the slice's own F7 and F8 multiplexers
-_SELECTING = 0.14  # LUTs that select, per LUT that stores and doubling of the words
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,12 @@ def rom_luts(words: int, bits: int) -> int:
 
     Equal columns are stored once, so that a memory of few words takes no more than there are different ones.
 
-    Up to 256 words the slice's own multiplexers join the LUTs; beyond, every doubling adds 14 % for selecting. Source:
-    synthesis (``wmem:rom_dist`` of the reference grid and ``read only memory`` of our own), exact up to 256 words.
+    Up to 256 words the slice's own multiplexers join the LUTs; LUTs select among more. Source: UG574 UltraScale CLB;
+    synthesis of the accelerator's memories, exact where no columns are equal.
 
     Example:
         >>> rom_luts(1, 64), rom_luts(2, 64), rom_luts(16, 16), rom_luts(64, 16), rom_luts(256, 16), rom_luts(512, 64)
-        (0, 1, 8, 16, 64, 584)
+        (0, 1, 8, 16, 64, 544)
     """
     if words <= 1:
         return 0
@@ -67,8 +66,7 @@ def rom_luts(words: int, bits: int) -> int:
         bits = min(bits, (1 << words) - 2)  # as many columns differ at most, constant ones left out
     if words <= _LUT_ROM_WORDS // 2:
         return -(-bits // 2)
-    luts = bits * -(-words // _LUT_ROM_WORDS)
-    return luts if words <= EXACT_WORDS else math.ceil(luts * (1 + _SELECTING * math.log2(words / EXACT_WORDS)))
+    return math.ceil(bits * (-(-words // _LUT_ROM_WORDS) + _multiplexer_luts(-(-words // EXACT_WORDS))))
 
 
 def lutram_luts(words: int, bits: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from brevitas_a2q._extras import need
 from brevitas_a2q._settings import nearest
 from brevitas_a2q.errors import ConfigError, DataError
 
@@ -21,6 +22,7 @@ def classifier(name: str) -> Callable[..., nn.Module]:
     Raises:
         ConfigError: torchvision has no classifier of this name.
     """
+    need(f"model {name}", "torchvision")
     from torchvision import models
 
     names = [known for known in models.list_models(module=models) if known not in _TWO_OUTPUTS]

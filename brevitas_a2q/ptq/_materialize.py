@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from brevitas.nn import QuantIdentity
-from brevitas.nn.mixin.act import QuantInputMixin
 from torch import nn
 
+from brevitas_a2q._brevitas import QuantInputMixin
 from brevitas_a2q._config import LayerSettings
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.errors import ModelError

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from torch import nn
 
+from brevitas_a2q._brevitas import QuantProxyFromInjector
 from brevitas_a2q._config import A2QConfig
 from brevitas_a2q.convert._batch_norm import fold_batch_norms_
 from brevitas_a2q.convert._brevitas_model import weight_layers

@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
-from brevitas.core.zero_point import ParameterZeroPoint
-from brevitas.inject import ExtendedInjector, this
-from brevitas.inject.enum import BitWidthImplType, FloatToIntImplType, QuantType, ScalingImplType
 from brevitas.nn import QuantIdentity
-from brevitas.quant.base import IntQuant, NarrowIntQuant, PerTensorFloatScaling8bit, PerTensorPoTScaling8bit, UintQuant
-from brevitas.quant.solver.act import ActQuantSolver
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import (
+    ActQuantSolver,
+    BitWidthImplType,
+    ExtendedInjector,
+    FloatToIntImplType,
+    IntQuant,
+    NarrowIntQuant,
+    ParameterZeroPoint,
+    PerTensorFloatScaling8bit,
+    PerTensorPoTScaling8bit,
+    QuantType,
+    ScalingImplType,
+    UintQuant,
+    this,
+)
 from brevitas_a2q._config import LayerSettings
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType

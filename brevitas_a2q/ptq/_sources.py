@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from brevitas_a2q._extras import need
 from brevitas_a2q._named import is_named_function, named_function
 from brevitas_a2q.data._sources import read_images, read_npz
 from brevitas_a2q.errors import ConfigError, DataError, ModelError
@@ -50,6 +51,7 @@ def float_model(source: str, weights: Path | None = None) -> nn.Module:
 
 
 def _torchvision(source: str, pretrained: bool) -> nn.Module:
+    need(f"model {source}", "torchvision")
     from torchvision import models
 
     name = source.removeprefix(PREFIX)

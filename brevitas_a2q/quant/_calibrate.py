@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import ActQuantProxyFromInjectorBase
 from brevitas_a2q.quant._scripted import kind_of
 
 with warnings.catch_warnings():
     # On import Brevitas' graph tools warn of an optional package and of a part of themselves that is to go.
     warnings.simplefilter("ignore")
-    from brevitas.graph.calibrate import calibration_mode
+    from brevitas_a2q._brevitas import calibration_mode
 
 __all__ = ["calibrate", "calls_of", "scales_without_data"]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from brevitas.core.restrict_val import PowerOfTwoRestrictValue
-from brevitas.inject import ExtendedInjector, value
-from brevitas.inject.enum import QuantType
-from brevitas.quant.base import AccumulatorAwareWeightQuant
 from torch import nn
 
+from brevitas_a2q._brevitas import (
+    AccumulatorAwareWeightQuant,
+    ExtendedInjector,
+    PowerOfTwoRestrictValue,
+    QuantType,
+    value,
+)
 from brevitas_a2q._config import METHODS
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError, ModelError

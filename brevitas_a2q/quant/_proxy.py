@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from brevitas import is_dynamo_compiling
-from brevitas.inject.enum import ScalingPerOutputType
-from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._arrivals import Arrivals, Basis
@@ -42,8 +41,7 @@ def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
 
 def watch_output(layer: nn.Module, enabled: bool) -> None:
     """Whether the bit width of the layer's quantized output is held against its accumulator's."""
-    for key in [key for key, hook in layer._forward_hooks.items() if hook is _narrow_output]:
-        del layer._forward_hooks[key]
+    forget_hook(layer, _narrow_output)
     if enabled:
         layer.register_forward_hook(_narrow_output)
 

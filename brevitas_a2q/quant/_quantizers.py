@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from brevitas.inject import ExtendedInjector, value
-from brevitas.inject.enum import RestrictValueType, ScalingImplType
 from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8WeightPerTensorFixedPoint
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
+from brevitas_a2q._brevitas import ExtendedInjector, RestrictValueType, ScalingImplType, value
 from brevitas_a2q.quant._injectors import accumulator_aware
 from brevitas_a2q.quant._scaling import LearnedScaling
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import PowerOfTwoRestrictValue
 from brevitas_a2q.quant._euclidean import project_rows
 from brevitas_a2q.quant._tensor_quant import LearnedNormTensorQuant
 

@@ -7,10 +7,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-from brevitas.core.scaling import ParameterFromStatsFromParameterScaling
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from brevitas_a2q._brevitas import ParameterFromStatsFromParameterScaling
 from brevitas_a2q.quant._scripted import kind_of, scripted_forward
 
 __all__ = ["LearnedScaling"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from brevitas import config, is_dynamo_compiling
-from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import ZeroZeroPoint
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS, weight_range
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant._functional import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,15 @@ from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._netlist import Netlist, build_netlist
 from brevitas_a2q.rtl._verilog import TOP, top_module
 
-__all__ = ["MODULES_USED_BY", "Accelerator", "generate", "hdl_source", "tree_levels_at", "write_accelerator"]
+__all__ = [
+    "MODULES_USED_BY",
+    "Accelerator",
+    "generate",
+    "hdl_source",
+    "modules_below",
+    "tree_levels_at",
+    "write_accelerator",
+]
 
 # Modules that a module instantiates.
 MODULES_USED_BY = {
@@ -39,7 +48,7 @@ class Accelerator:
     @property
     def sources(self) -> tuple[Path, ...]:
         """HDL files, the top last."""
-        names = used_modules(self.netlist)
+        names = modules_below(i.module for i in self.netlist.instances)
         return (*(self.folder / "rtl" / f"{name}.v" for name in names), self.folder / "rtl" / f"{TOP}.v")
 
     @property
@@ -58,9 +67,9 @@ def hdl_source(name: str) -> str:
     return (files("brevitas_a2q.rtl") / "hdl" / f"{name}.v").read_text(encoding="utf-8")
 
 
-def used_modules(netlist: Netlist) -> list[str]:
-    """Modules of a netlist and those below them, in alphabetical order."""
-    found, queue = set[str](), {instance.module for instance in netlist.instances}
+def modules_below(names: Iterable[str]) -> list[str]:
+    """Modules and those below them, in alphabetical order."""
+    found, queue = set[str](), set(names)
     while queue:
         name = queue.pop()
         found.add(name)
@@ -97,7 +106,7 @@ def write_accelerator(netlist: Netlist, context: Context, folder: Path) -> Accel
             path.unlink()
     for name, memory in contents.items():
         _write_if_new(memories / name, memory.text())
-    modules = used_modules(netlist)
+    modules = modules_below(i.module for i in netlist.instances)
     for path in (folder / "rtl").glob("*.v"):
         if path.stem not in modules and path.stem != TOP:
             path.unlink()

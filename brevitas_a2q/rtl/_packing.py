@@ -51,7 +51,7 @@ def _functions(cells: Any) -> dict[int, frozenset[int]]:
     """Nets each LUT function reads, by the net it drives."""
     found = {}
     for cell in cells:
-        if re.fullmatch(r"LUT[1-6]", cell["type"]):
+        if re.fullmatch(r"(ROM_)?LUT[1-6]", cell["type"]):
             nets = (net for port, bits in cell["connections"].items() if port != "O" for net in bits)
             found[cell["connections"]["O"][0]] = frozenset(net for net in nets if isinstance(net, int))
     return found

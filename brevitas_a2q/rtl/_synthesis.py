@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -18,16 +19,18 @@ from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl._generate import MODULES_USED_BY, Accelerator, hdl_source
+from brevitas_a2q.rtl._generate import Accelerator, hdl_source, modules_below
 from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._packing import pack
 from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
+from brevitas_a2q.rtl._yosys_process import MAP_ROMS
 
-__all__ = ["Counts", "Synthesis", "synthesise", "yosys_family"]
+__all__ = ["Counts", "Synthesis", "synthesise", "synthesise_instances", "yosys_family"]
 
 _LIMIT_S = 1800.0  # of one process
 _BATCH = 40  # small circuits of one process
 _LARGE = 4096  # numbers in the memories of a circuit that has a process of its own
+_OWN = ("add_to_alu.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
 
@@ -82,18 +85,42 @@ def synthesise(
     Raises:
         RtlError: pyosys is not installed.
     """
-    need_yosys("synthesis")
     family = yosys_family(accelerator.context.part.family)
     folder = cache or accelerator.folder / "synth"
+    return synthesise_instances(
+        accelerator.netlist.instances, family, accelerator.memories, folder, workers=workers, progress=progress
+    )
+
+
+def synthesise_instances(
+    instances: Iterable[Instance],
+    family: str,
+    memories: Path,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Synthesis:
+    """The same for circuits of any origin.
+
+    Args:
+        instances: The circuits.
+        family: Yosys' name of a family.
+        memories: Folder of the contents of memories; the modules' sources are in the one above.
+        folder: Folder of results by content.
+        workers: Processes at a time; as many as there are processors by default.
+        progress: Called with the name of every circuit when its counts are known.
+    """
+    need_yosys("synthesis")
     folder.mkdir(parents=True, exist_ok=True)
     by_key: dict[str, list[Instance]] = {}
-    for instance in accelerator.netlist.instances:
+    for instance in instances:
         if instance.module != "cast":
             by_key.setdefault(_key(instance, family), []).append(instance)
     known = {key for key in by_key if (folder / f"{key}.json").exists()}
 
     def one(batch: list[tuple[str, Instance]]) -> dict[str, Counts | str]:
-        found = _batch(accelerator, batch, folder, family)
+        found = _batch(memories, batch, folder, family)
         for _, instance in batch:
             if progress is not None:
                 progress(instance.row)
@@ -102,7 +129,7 @@ def synthesise(
     found: dict[str, Counts | str] = {}
     count = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
-        for result in pool.map(one, _batches(by_key, folder, count)):
+        for result in pool.map(one, _batches(by_key, folder)):
             found |= result
     rows: dict[str, Counts] = {}
     failed: dict[str, str] = {}
@@ -116,20 +143,10 @@ def synthesise(
     return Synthesis(family, rows, failed, len(by_key) - len(known))
 
 
-def _modules(name: str) -> list[str]:
-    found, queue = list[str](), [name]
-    while queue:
-        module = queue.pop()
-        if module not in found:
-            found.append(module)
-            queue += MODULES_USED_BY.get(module, ())
-    return found
-
-
 def _key(instance: Instance, family: str) -> str:
     """A digest of everything that decides the counts: sources, parameters, contents of memories, the tools' flow."""
     digest = hashlib.sha256()
-    for module in sorted(_modules(instance.module)):
+    for module in modules_below([instance.module]):
         digest.update(hdl_source(module).encode())
     names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
     digest.update(json.dumps([instance.module, names, family, _flow(instance, family)], sort_keys=True).encode())
@@ -138,7 +155,7 @@ def _key(instance: Instance, family: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _batches(by_key: Mapping[str, list[Instance]], folder: Path, workers: int) -> list[list[tuple[str, Instance]]]:
+def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tuple[str, Instance]]]:
     """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
 
     The largest circuits come first, so that no processor waits for one of them at the end.
@@ -149,26 +166,24 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path, workers: int) -
     small: list[tuple[str, Instance]] = []
     for key in order:
         entry = (key, by_key[key][0])
-        if (folder / f"{key}.json").exists() or entry[1].module == "matrix_unit":
+        if (folder / f"{key}.json").exists() or size[key] > _LARGE:
             batches.append([entry])
         else:
             small.append(entry)
     return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
 
 
-def _batch(
-    accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str
-) -> dict[str, Counts | str]:
+def _batch(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> dict[str, Counts | str]:
     """Counts of each circuit by its key, or why there are none."""
     unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
     failed: dict[str, Counts | str] = {}
     try:
         if unknown:
-            _run(accelerator, unknown, folder, family)
+            _run(memories, unknown, folder, family)
     except RtlError as error:
         if len(unknown) > 1:  # find the one that fails
             for entry in unknown:
-                failed |= _batch(accelerator, [entry], folder, family)
+                failed |= _batch(memories, [entry], folder, family)
             return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
         failed = {unknown[0][0]: str(error)}
     return failed | {key: _read(folder, key) for key, _ in batch if key not in failed}
@@ -184,26 +199,28 @@ def _flow(instance: Instance, family: str) -> list[str]:
     flow = f"synth_xilinx -family {family} -noiopad -noclkbuf{dsp} -run"
     return [
         f"{flow} prepare:coarse",
+        "read_verilog -lib rom_luts.v; memory_collect",
+        MAP_ROMS,
         "opt_expr; wreduce; opt_clean",
         "techmap -map add_to_alu.v; opt_clean",
         f"{flow} coarse:check",
     ]
 
 
-def _run(accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Path, family: str) -> None:
+def _run(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> None:
     """Synthesise circuits in one process and keep their counts."""
     key = batch[0][0]
     work = folder / "work" / key
     work.mkdir(parents=True, exist_ok=True)
-    memories = accelerator.memories
     here = os.path.relpath(work, memories)
-    (work / "add_to_alu.v").write_text((files("brevitas_a2q.rtl") / "synth" / "add_to_alu.v").read_text())
+    for name in _OWN:
+        (work / name).write_text((files("brevitas_a2q.rtl") / "synth" / name).read_text())
     script, names = [], [f"circuit_{i}" for i in range(len(batch))]
     for name, (_, instance) in zip(names, batch, strict=True):
         values = " ".join(
             f'-G {k}="{v}"' if isinstance(v, str) else f"-G {k}={v}" for k, v in instance.parameters.items()
         )
-        sources = " ".join(f"../{module}.v" for module in _modules(instance.module))
+        sources = " ".join(f"../{module}.v" for module in modules_below([instance.module]))
         script += [
             "design -reset",
             f"read_slang {READ_LIMITS} {sources} --top {instance.module} {values}",
@@ -214,7 +231,7 @@ def _run(accelerator: Accelerator, batch: list[tuple[str, Instance]], folder: Pa
         "design -reset",
         "read_verilog -lib -specify +/xilinx/cells_sim.v; read_verilog -lib +/xilinx/cells_xtra.v",
         *(f"design -copy-from {name} {name}" for name in names),
-        *(step.replace("add_to_alu.v", f"{here}/add_to_alu.v") for step in _flow(batch[0][1], family)),
+        *(re.sub(rf"({'|'.join(_OWN)})", rf"{here}/\1", step) for step in _flow(batch[0][1], family)),
         *(f"select {name}; write_json -selected {here}/{name}.json; select -clear" for name in names),
     ]
     what = f"synthesis of {batch[0][1].row}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")

@@ -21,7 +21,7 @@ from brevitas_a2q.errors import ModelError
 with warnings.catch_warnings():
     # On import Brevitas' graph tools warn of an optional package and of a part of themselves that is to go.
     warnings.simplefilter("ignore")
-    from brevitas.graph.equalize import EqualizeGraph
+    from brevitas_a2q._brevitas import EqualizeGraph
 
 __all__ = ["equalize_"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from brevitas_a2q._brevitas import _BatchNorm
 from brevitas_a2q.data._arrays import ImageData, batches
 from brevitas_a2q.data._tasks import TASKS, Loss
 from brevitas_a2q.errors import ModelError

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from brevitas_a2q._extras import need
 from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.train._model_state import model_tensors
 
@@ -123,12 +124,9 @@ def start_processes(device: str) -> Processes:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes(0, 1, _find(device))
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise ConfigError(
-            f"found {count} processes but not `accelerate`", where="launch", remedy="pip install brevitas_a2q[train]"
-        ) from error
+    need(f"training on {count} processes", "accelerate")
+    from accelerate import PartialState
+
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     state = PartialState(cpu=on_cpu)
     return Processes(state.process_index, state.num_processes, torch.device(state.device))

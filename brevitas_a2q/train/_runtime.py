@@ -9,10 +9,9 @@ from subprocess import SubprocessError
 from typing import Any
 
 import torch
-from brevitas.core.zero_point import ZeroZeroPoint
-from brevitas.proxy.runtime_quant import FusedActivationQuantProxy
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import FusedActivationQuantProxy, ZeroZeroPoint
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant._activations import FusedActivation
 from brevitas_a2q.train._config import RuntimeConfig
@@ -89,7 +88,7 @@ def compiled(
     Raises:
         ConfigError: Compilation was asked for and failed.
     """
-    from torch._dynamo.exc import TorchDynamoException
+    from brevitas_a2q._brevitas import TorchDynamoException
 
     if not wants(runtime.compile, next(model.parameters()).device):
         return model

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
 from brevitas_a2q._terminal import marked
 from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
-from brevitas_a2q.verify._simulation import Settings, Simulation
+
+if TYPE_CHECKING:
+    from brevitas_a2q.verify._simulation import Settings, Simulation
 
 __all__ = ["CERTIFICATE_KEEP", "certificate_table", "simulation_table"]
 

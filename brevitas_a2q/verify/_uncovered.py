@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import brevitas.nn as qnn
-from brevitas.nn.quant_rnn import QuantRecurrentStackBase
 from torch import nn
 
+from brevitas_a2q._brevitas import QuantRecurrentStackBase
 from brevitas_a2q._ranges import Value
 from brevitas_a2q._trace import Product, Trace, quantized_layers
 from brevitas_a2q.bounds import required_bit_width

@@ -20,7 +20,7 @@ def attack(seed: int, **options: Any) -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_no_execution_leaves_its_certificate() -> None:
-    verdicts = [attack(seed, tries=8, by_qonnx=seed == 3) for seed in range(60)]
+    verdicts = [attack(seed, node_by_node=seed == 3) for seed in range(60)]
     outcomes = Counter(verdict["outcome"] for verdict in verdicts)
     assert [v["detail"] for v in verdicts if v["outcome"] in ("VIOLATION", "CRASH")] == []
     assert outcomes["certified"] > 40
@@ -38,5 +38,5 @@ FOUND = {"the element type of Where": 3, "the sign of integers behind Neg": 1721
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found(name: str) -> None:
-    verdict = attack(FOUND[name], tries=4, by_qonnx=False)
+    verdict = attack(FOUND[name], node_by_node=False)
     assert verdict["outcome"] == "certified", verdict["detail"]

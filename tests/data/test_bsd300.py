@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,23 @@ def test_training_windows_are_found_in_their_images(root: Path) -> None:
     hits = [w.numpy().tobytes() for batch in seen for w in batch if w.numpy().tobytes() in known]
     assert len(hits) == 10  # once in every pass
     assert len(set(hits)) > 5
+
+
+def test_windows_of_the_canvas_are_black_as_often_as_the_canvas(root: Path) -> None:
+    data = pairs(root, windows_per_image=4, canvas=True)
+    targets = torch.cat([y for _, y in data.train_batches(6, torch.Generator().manual_seed(0))])
+    assert targets.shape == (12, 3, 24, 24)
+    # Images of about 35 pixels in a square of 512: nearly all is black, and no photograph is.
+    assert (targets.amax((1, 2, 3)) == 0).sum() >= 10
+    near = dataclasses.replace(data, protocol=dataclasses.replace(data.protocol, window=40), windows_per_image=200)
+    black = torch.cat([y for _, y in near.train_batches(50, torch.Generator().manual_seed(0))]).amax(1) == 0
+    assert 0.05 < black.float().mean() < 0.5
+
+
+@pytest.mark.parametrize("options", [{"protocol": "whole"}, {"crop": 600}])
+def test_a_canvas_needs_a_window_that_holds_the_crop(options: dict[str, Any], root: Path) -> None:
+    with pytest.raises(ConfigError, match="canvas"):
+        pairs(root, canvas=True, **options)
 
 
 def test_whole_test_images_are_cut_to_what_the_networks_take(root: Path) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from brevitas_a2q import certify
 from brevitas_a2q.errors import A2QError
 
-from ..judges.executors import ort_runner, qonnx_run
-from ..judges.integers import ascend, partial_sums
+from ..judges.executors import Runner, by_onnxruntime, by_qonnx_operators, qonnx_run
+from ..judges.integers import partial_sums, search
 from .generate import Case, generate
+from .graph import Layer
 
 __all__ = ["Verdict", "attack"]
+
+_NODE_BY_NODE = 32  # every so many cases are executed by qonnx node by node too
 
 
 @dataclass
@@ -30,100 +35,141 @@ class Verdict:
     outcome: str = ""  # certified, refused, not executable, VIOLATION, CRASH
     layers: int = 0
     covered: int = 0
+    inputs: int = 0  # executed
     tightest: float = 0.0  # largest share of a certified range that was reached
     judged_by: list[str] = field(default_factory=list)
     detail: str = ""
+    silent: list[str] = field(default_factory=list)  # why the certificate says nothing of a layer
 
 
-def attack(seed: int, tries: int = 40, by_qonnx: bool | None = None) -> dict[str, Any]:
+def attack(seed: int, rounds: int = 5, width: int = 48, node_by_node: bool | None = None) -> dict[str, Any]:
     """Generate, certify, execute, compare."""
     case = generate(seed)
     model = case.graph.model(case.outputs)
-    verdict = Verdict(seed, case.graph.opset, case.graph.used, layers=len(case.graph.layers))
-    executable = _executable(case, model)
-    if executable is None:
+    used = sorted({node.op_type for node in model.graph.node})
+    verdict = Verdict(seed, case.graph.opset, used, layers=len(case.graph.layers))
+    judges = _judges(case, model)
+    if not judges or not case.graph.layers:
         verdict.outcome = "not executable"
         return asdict(verdict)
-    run, verdict.judged_by = executable
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "case.onnx"
-        onnx.save(model, path)
-        try:
-            certificate = certify(path)
-        except A2QError as error:
-            verdict.outcome, verdict.detail = "refused", str(error).replace(str(path), "")[:300]
-            return asdict(verdict)
-        except Exception as error:
-            verdict.outcome, verdict.detail = "CRASH", f"{type(error).__name__}: {error}"[:300]
-            return asdict(verdict)
+    path = Path(_folder()) / "case.onnx"
+    path.write_bytes(model.SerializeToString())
+    try:
+        certificate = certify(path)
+    except A2QError as error:
+        verdict.outcome, verdict.detail = "refused", str(error).replace(str(path), "")[:300]
+        return asdict(verdict)
+    except Exception as error:
+        verdict.outcome, verdict.detail = "CRASH", f"{type(error).__name__}: {error}"[:300]
+        return asdict(verdict)
     verdict.outcome = "certified"
-    _judge(case, model, certificate, run, verdict, tries, seed % 16 == 0 if by_qonnx is None else by_qonnx)
+    claims = {layer.name: layer for layer in certificate.layers}
+    targets = [(i, layer, claims[layer.name]) for i, layer in enumerate(case.graph.layers) if layer.name in claims]
+    verdict.covered = len(targets)
+    reasons = dict(line.split(": ", 1) for line in certificate.uncovered)
+    verdict.silent = [reasons.get(layer.name, "") for layer in case.graph.layers if layer.name not in claims]
+    if targets:
+        worst = _driven(case, targets, judges, verdict, rounds, width)
+        if seed % _NODE_BY_NODE == 0 if node_by_node is None else node_by_node:
+            _node_by_node(model, targets, worst, verdict)
     return asdict(verdict)
 
 
-def _executable(case: Case, model: Any) -> tuple[Any, list[str]] | None:
+@cache
+def _folder() -> str:
+    """For the file of the case at hand; one for the whole process."""
+    folder = tempfile.TemporaryDirectory(prefix="adversary-")
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
+def _judges(case: Case, model: Any) -> dict[str, Runner]:
+    """Executors that can execute the file at all; the first one guides the search."""
     names = [layer.source.name for layer in case.graph.layers]
+    constants = {constant.name for constant in case.graph.constants}
+    names += [node.output[0] for node in model.graph.node if node.op_type == "Quant" and node.input[0] not in constants]
     zero = np.zeros(case.graph.shape, np.float32)
-    try:
-        if case.graph.opset >= 11:
-            run = ort_runner(model, names)
-            run(zero)
-            return run, ["onnxruntime"]
-        qonnx_run(model, zero)
-    except Exception:  # not a file that can be executed
-        return None
-    return (lambda x: [qonnx_run(model, x)[name] for name in names]), ["qonnx"]
-
-
-def _judge(case: Case, model: Any, certificate: Any, run: Any, verdict: Verdict, tries: int, by_qonnx: bool) -> None:
-    rng = np.random.default_rng(case.seed + 1)
-    known = {layer.name: layer for layer in certificate.layers}
-    slow = "qonnx" in verdict.judged_by
-    for index, layer in enumerate(case.graph.layers):
-        claim = known.get(layer.name)
-        if claim is None:
-            continue
-        verdict.covered += 1
-        step = np.asarray(layer.source.step, np.float64)
-
-        def sums(executed: np.ndarray, layer: Any = layer, step: Any = step) -> tuple[np.ndarray, np.ndarray]:
-            return partial_sums(layer.op, executed, step, layer.weights, layer.attributes)
-
-        for sign in (1, -1):
-
-            def number(x: np.ndarray, index: int = index, sign: int = sign) -> float:
-                executed = run(x)[index]
-                if not np.isfinite(executed).all():
-                    return -sign * 1e300
-                low, high = sums(executed)
-                return float(high.max() if sign > 0 else low.min())
-
-            worst = ascend(number, case.graph.shape, rng, 2 if slow else tries, sign)
-            for name, tensors in _executions(model, layer, worst, run(worst)[index], by_qonnx):
-                if not np.isfinite(tensors).all():
-                    continue
-                low, high = sums(tensors)
-                _compare(verdict, layer, claim, low, high, name)
-
-
-def _executions(
-    model: Any, layer: Any, x: np.ndarray, executed: np.ndarray, by_qonnx: bool
-) -> list[tuple[str, np.ndarray]]:
-    found = [("executed", executed)]
-    if by_qonnx:
+    found: dict[str, Runner] = {}
+    for name, make in (("onnxruntime", by_onnxruntime), ("qonnx's operators", by_qonnx_operators)):
         try:
-            found.append(("qonnx", qonnx_run(model, x)[layer.source.name]))
+            runner = _of_numbers(make(model, names), len(case.graph.layers))
+            runner(zero)
+            found[name] = runner
         except Exception:
-            return found
+            continue
     return found
 
 
-def _compare(verdict: Verdict, layer: Any, claim: Any, low: np.ndarray, high: np.ndarray, judge: str) -> None:
-    if judge != "executed" and judge not in verdict.judged_by:
-        verdict.judged_by.append(judge)
-    rows = len(claim.sums.lower)
-    lower = np.array(claim.sums.lower, float).reshape(len(low), rows // len(low)).min(axis=1)
-    upper = np.array(claim.sums.upper, float).reshape(len(low), rows // len(low)).max(axis=1)
+def _of_numbers(run: Runner, layers: int) -> Runner:
+    """What layers read; all of it NaN where a quantizer was given NaN, of which it makes no integer."""
+
+    def runner(x: np.ndarray) -> list[np.ndarray]:
+        executed = run(x)
+        broken = np.zeros(len(x), bool)
+        for quantized in executed[layers:]:
+            broken |= np.isnan(quantized).reshape(len(quantized), -1).any(axis=1)
+        # What depends on no input has one row for all.
+        found = [np.array(np.broadcast_to(tensor, (len(x), *tensor.shape[1:]))) for tensor in executed[:layers]]
+        for tensor in found:
+            tensor[broken] = np.nan
+        return found
+
+    return runner
+
+
+def _driven(
+    case: Case, targets: list[Any], judges: dict[str, Runner], verdict: Verdict, rounds: int, width: int
+) -> np.ndarray:
+    """Drive every layer's sums to their ends, compare each execution on the way, and return the worst inputs."""
+    verdict.judged_by = list(judges)
+    guide, *others = judges.items()
+
+    def scores(x: np.ndarray) -> list[np.ndarray]:
+        executed = guide[1](x)
+        verdict.inputs += len(x)
+        return [score for _, layer, claim in targets for score in _compared(executed, layer, claim)]
+
+    def _compared(executed: list[np.ndarray], layer: Layer, claim: Any) -> Iterator[np.ndarray]:
+        index = case.graph.layers.index(layer)
+        low, high = _compare(verdict, layer, claim, executed[index], guide[0])
+        yield -low.min(axis=1)
+        yield high.max(axis=1)
+
+    worst = search(scores, case.graph.shape[1:], np.random.default_rng(case.seed + 1), rounds, width)
+    for name, run in others:
+        executed = run(worst)
+        for index, layer, claim in targets:
+            _compare(verdict, layer, claim, executed[index], name)
+    return worst
+
+
+def _node_by_node(model: Any, targets: list[Any], worst: np.ndarray, verdict: Verdict) -> None:
+    for position, (_, layer, claim) in enumerate(targets):
+        for x in worst[2 * position : 2 * position + 2]:
+            try:
+                executed = qonnx_run(model, x[None])[layer.source.name]
+            except Exception:  # it does not execute every file that onnxruntime does
+                return
+            _compare(verdict, layer, claim, executed, "qonnx")
+    verdict.judged_by.append("qonnx")
+
+
+def _compare(
+    verdict: Verdict, layer: Layer, claim: Any, executed: np.ndarray, judge: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold what a layer's inputs make of its sums against its certificate; shape of what is returned: (inputs, channels).
+
+    Sums of inputs that are not finite are put out of the search.
+    """
+    finite = np.isfinite(executed).reshape(len(executed), -1).all(axis=1)
+    shown = np.where(finite.reshape(-1, *(1,) * (executed.ndim - 1)), executed, 0)
+    step = np.abs(np.asarray(layer.source.step, np.float64))  # its sign is not followed through every operation
+    low, high = partial_sums(layer.op, shown, step, layer.weights, layer.attributes)
+    if layer.bias is not None and claim.bias_sha256 is not None:
+        low, high = low + np.minimum(layer.bias, 0), high + np.maximum(layer.bias, 0)
+    rows, channels = len(claim.sums.lower), low.shape[1]
+    lower = np.array(claim.sums.lower, float).reshape(channels, rows // channels).min(axis=1)
+    upper = np.array(claim.sums.upper, float).reshape(channels, rows // channels).max(axis=1)
     if (low < lower).any() or (high > upper).any():
         verdict.outcome = "VIOLATION"
         verdict.detail = (
@@ -131,3 +177,4 @@ def _compare(verdict: Verdict, layer: Any, claim: Any, low: np.ndarray, high: np
         )
     reach = max(float(high.max()) / max(1.0, float(upper.max())), float(low.min()) / min(-1.0, float(lower.min())))
     verdict.tightest = max(verdict.tightest, reach)
+    return np.where(finite[:, None], low, np.inf), np.where(finite[:, None], high, -np.inf)

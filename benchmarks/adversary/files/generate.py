@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper
 
 from .graph import Graph, Layer, Stream, after
 from .operations import OPERATIONS, join, quantize
@@ -30,8 +32,10 @@ def generate(seed: int) -> Case:
     case = Case(seed)
     g, rng = case.graph, case.graph.rng
     weights = np.array([weight for _, weight in OPERATIONS], float)
+    weights /= weights.sum()
     streams = [quantize(g, Stream("x", g.shape)) if rng.random() < 0.8 else Stream("x", g.shape)]
-    for _ in range(int(rng.integers(2, 9))):
+    for _ in range(int(rng.integers(3, 14))):
+        nodes, layers = len(g.nodes), len(g.layers)
         x = streams[int(rng.integers(len(streams)))] if rng.random() < 0.25 else streams[-1]
         if rng.random() < 0.15 and len(streams) > 1:
             y = streams[int(rng.integers(len(streams)))]
@@ -40,44 +44,44 @@ def generate(seed: int) -> Case:
         elif rng.random() < 0.2:
             made, kind = layer(g, x), "layer"
         else:
-            operation = OPERATIONS[int(rng.choice(len(OPERATIONS), p=weights / weights.sum()))][0]
+            operation = OPERATIONS[int(rng.choice(len(OPERATIONS), p=weights))][0]
             made, kind = operation(g, x), operation.__name__
         if made is not None:
             g.used.append(kind)
-            made = resolved(g, made)
-            if made is None:
-                break
+            made = resolved(g, made, x)
+        if made is None:
+            del g.nodes[nodes:], g.layers[layers:]
+        else:
             streams.append(made)
-    final = layer(g, streams[-1])
+    nodes, layers = len(g.nodes), len(g.layers)
+    final = layer(g, quantize(g, streams[-1], 0.0) if streams[-1].step is None else streams[-1])
     if final is None:
-        final = layer(g, quantize(g, streams[-1], 0.0))
-    case.outputs = [final if final is not None else streams[-1]]
+        del g.nodes[nodes:], g.layers[layers:]
+    else:
+        streams.append(final)
+    read = {name for node in g.nodes for name in node.input}
+    case.outputs = [stream for stream in streams if stream.name not in read]
     return case
 
 
-def resolved(g: Graph, x: Stream) -> Stream | None:
+def resolved(g: Graph, x: Stream, before: Stream) -> Stream | None:
     """The stream with its shape, where only inference knows it; None for a tensor that is empty or large."""
     if -1 in x.shape:
-        import onnx
-
-        model = onnx.shape_inference.infer_shapes(_ideal(g, x))
-        found = {
-            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
-            for v in (*model.graph.value_info, *model.graph.output)
-        }
-        x = after(x, x.name, found.get(x.name, (0,)))
+        x = after(x, x.name, _inferred(g, before))
     return x if min(x.shape) > 0 and np.prod(x.shape) <= 600 else None
 
 
-def _ideal(g: Graph, x: Stream) -> Any:
-    """The graph with every quantizer an Identity, for shape inference; the last output's shape is left open."""
-    from onnx import TensorProto, helper
-
-    nodes = [helper.make_node("Identity", [n.input[0]], list(n.output)) if n.domain else n for n in g.nodes]
-    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, list(g.shape))
-    out = helper.make_tensor_value_info(x.name, TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "g", [source], [out], g.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", g.opset)], ir_version=8)
+def _inferred(g: Graph, before: Stream) -> tuple[int, ...]:
+    """Shape of what the last node makes."""
+    node = g.nodes[-1]
+    shapes = {before.name: before.shape, **g.weight_shapes}
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shapes[n]) for n in node.input if n in shapes]
+    kept = [c for c in g.constants if c.name in node.input]
+    out = helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", inputs, [out], kept)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", g.opset)], ir_version=8)
+    found = onnx.shape_inference.infer_shapes(model).graph.output[0].type.tensor_type.shape.dim
+    return tuple(d.dim_value for d in found) or (0,)
 
 
 def layer(g: Graph, x: Stream) -> Stream | None:
@@ -118,11 +122,16 @@ def layer(g: Graph, x: Stream) -> Stream | None:
             scale = np.float32(rng.choice([1.0, 0.1]))
     q = rng.integers(-top, top + 1, shape)
     weights = g.quant(g.f32(q * scale), scale, 0.0, float(bits), 1, int(rng.integers(2)), "ROUND")
+    g.weight_shapes[weights] = shape
     name = f"n{len(g.nodes)}"
-    out = g.op(kind, x.name, weights, **a)
-    g.layers.append(Layer(name, kind, x, q, a, None))
+    bias = None
+    if kind == "Conv" and not per_channel and rng.random() < 0.3:
+        bias = np.round(rng.normal(0, 10 ** rng.uniform(0, 3), shape[0]))
+        a_bias = [g.f32(bias * float(np.ravel(x.step)[0]) * scale.reshape(-1).astype(np.float64))]
+    out = g.op(kind, x.name, weights, *([] if bias is None else a_bias), **a)
+    g.layers.append(Layer(name, kind, x, q, a, bias))
     g.targets[name] = int(rng.integers(4, 14))
     g.nodes[-1].metadata_props.add(key="a2q.accumulator_bit_width", value=str(g.targets[name]))
     if kind == "MatMul":
         return after(x, out, (*x.shape[:-1], shape[1]), None)
-    return resolved(g, after(x, out, (-1,) * len(x.shape), None))
+    return resolved(g, after(x, out, (-1,) * len(x.shape), None), x)

@@ -41,6 +41,7 @@ class Graph:
         self.constants: list[Any] = []
         self.layers: list[Layer] = []
         self.targets: dict[str, int] = {}
+        self.weight_shapes: dict[str, tuple[int, ...]] = {}
         self.used: list[str] = []  # kinds of operations, for the statistics
 
     def constant(self, value: Any) -> str:

@@ -9,20 +9,17 @@ import numpy as np
 from .graph import QONNX, Graph, Stream, after
 
 SCALES = (1.0, 0.5, 0.1, 0.333, 3.7, 17.0, 1e-3, 2.0**-20, 1e4)
-UNARY = (
-    "Relu",
-    "Neg",
-    "Abs",
-    "Sigmoid",
-    "Tanh",
-    "HardSigmoid",
-    "LeakyRelu",
-    "Identity",
-    "Elu",
-    "Softplus",
-    "Exp",
-    "Floor",
-)
+# Functions of one tensor, and the first opset that has them.
+UNARY = {
+    **dict.fromkeys(("Relu", "Neg", "Abs", "Identity"), 7),
+    **dict.fromkeys(("Sigmoid", "Tanh", "HardSigmoid", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "Exp"), 7),
+    **dict.fromkeys(("Floor", "Ceil", "Sqrt", "Log"), 7),
+    **dict.fromkeys(("Sign", "Erf"), 9),
+    "Round": 11,
+    "HardSwish": 14,
+    "Mish": 18,
+    "Gelu": 20,
+}
 MODES = ("ROUND", "ROUND", "ROUND", "FLOOR", "CEIL", "ROUND_TO_ZERO", "HALF_UP", "HALF_DOWN", "UP", "DOWN")
 
 
@@ -40,7 +37,9 @@ def quantize(g: Graph, x: Stream, per_channel: float = 0.3) -> Stream:
     if rng.random() < 0.08:
         return after(x, g.op("BipolarQuant", x.name, g.f32(scale), domain=QONNX), step=scale)
     bits, signed, narrow = int(rng.integers(1, 9)), int(rng.integers(2)), int(rng.integers(2))
-    return after(x, g.quant(x.name, scale, zero, bits, signed, narrow, str(rng.choice(MODES))), step=scale)
+    mode = str(rng.choice(MODES))
+    mode = "DOWN" if mode == "ROUND_TO_ZERO" and g.opset < 11 else mode  # qonnx, which alone executes those, has DOWN
+    return after(x, g.quant(x.name, scale, zero, bits, signed, narrow, mode), step=scale)
 
 
 def threshold(g: Graph, x: Stream) -> Stream:
@@ -52,6 +51,7 @@ def threshold(g: Graph, x: Stream) -> Stream:
     layout = {} if len(x.shape) in (2, 4) else {"data_layout": "NCW"}
     a = {"out_dtype": "UINT4", "out_scale": float(scale), "out_bias": bias, **layout}
     name = g.op("MultiThreshold", x.name, g.f32(values), domain=QONNX, **a)
+    g.nodes[-1].doc_string = str(len(x.shape))  # for who writes it out in ONNX
     return after(x, name, step=scale)
 
 
@@ -59,13 +59,14 @@ def truncate(g: Graph, x: Stream) -> Stream | None:
     if x.step is None or np.size(x.step) > 1:
         return None
     drop = int(g.rng.integers(0, 4))
-    values = g.f32(x.step), g.f32(0.0), g.f32(8.0), g.f32(8.0 - drop)
+    values = g.f32(np.ravel(x.step)[0]), g.f32(0.0), g.f32(8.0), g.f32(8.0 - drop)
     mode = str(g.rng.choice(["FLOOR", "ROUND", "CEIL"]))
     return after(x, g.op("Trunc", x.name, *values, domain=QONNX, rounding_mode=mode))
 
 
 def unary(g: Graph, x: Stream) -> Stream:
-    kind = str(g.rng.choice(UNARY))
+    names = [name for name, first in UNARY.items() if first <= g.opset]
+    kind = str(g.rng.choice([*names, "Relu", "Relu", "Neg", "Abs", "Identity"]))
     options = {"LeakyRelu": {"alpha": float(g.rng.choice([0.1, 0.5, -0.3, 0.0]))}}.get(kind, {})
     keeps = kind in ("Relu", "Neg", "Abs", "Identity")
     return after(x, g.op(kind, x.name, **options), step="same" if keeps else None)
@@ -123,6 +124,16 @@ def _window(g: Graph, x: Stream, rank: int) -> dict[str, Any]:
     return {"kernel_shape": kernel, "strides": [int(rng.integers(1, 3)) for _ in range(rank)], "pads": pads}
 
 
+def _starts_inside(x: Stream, a: dict[str, Any]) -> bool:
+    """Whether onnx' shape inference and onnxruntime agree on the number of windows where it is rounded up."""
+    rank = len(a["kernel_shape"])
+    for d, n in enumerate(x.shape[2:]):
+        free = n + a["pads"][d] + a["pads"][d + rank] - a["kernel_shape"][d]
+        if -(-free // a["strides"][d]) * a["strides"][d] >= n + a["pads"][d]:
+            return False
+    return True
+
+
 def pool(g: Graph, x: Stream) -> Stream | None:
     rng, rank = g.rng, len(x.shape) - 2
     if rank < 1:
@@ -137,7 +148,7 @@ def pool(g: Graph, x: Stream) -> Stream | None:
         return None
     if op == "AveragePool":
         a["count_include_pad"] = int(rng.integers(2))
-    if g.opset >= 10 and rng.random() < 0.3:
+    if g.opset >= 10 and rng.random() < 0.3 and _starts_inside(x, a):
         a["ceil_mode"] = 1
     return after(x, g.op(op, x.name, **a), None or _unknown(x), "same" if op == "MaxPool" else None)
 
@@ -194,7 +205,7 @@ def move(g: Graph, x: Stream) -> Stream | None:
     if kind == 5 and rank == 4:
         n, c, h, w = x.shape
         shape = (n, h, c, w) if rng.random() < 0.5 else (n, c, w, h)
-        return after(x, g.op("Reshape", x.name, g.i64(shape)), shape, plain)
+        return after(x, g.op("Reshape", x.name, g.i64((0, *shape[1:]))), shape, plain)
     if kind == 6:
         repeats = [1, *(int(v) for v in rng.integers(1, 3, rank - 1))]
         return after(
@@ -247,7 +258,89 @@ def join(g: Graph, x: Stream, y: Stream) -> Stream | None:
     return after(x, g.op(op, x.name, y.name), step="same" if same else None)
 
 
+def limit(g: Graph, x: Stream) -> Stream:
+    """The larger or smaller of a stream and constants."""
+    one = 1.0 if x.step is None else float(np.ravel(x.step)[0])
+    value = column(g, x, lambda n: g.rng.choice([0.0, one, -2 * one, 0.37, 5.0], n))
+    return after(x, g.op(str(g.rng.choice(["Max", "Min"])), x.name, g.f32(value)), step=None)
+
+
+def power(g: Graph, x: Stream) -> Stream:
+    return after(x, g.op("Pow", x.name, g.f32(g.rng.choice([2.0, 3.0, 0.5, 1.0]))), step=None)
+
+
+def dropout(g: Graph, x: Stream) -> Stream:
+    if g.opset < 12:
+        return after(x, g.op("Dropout", x.name, ratio=0.3))
+    training = g.rng.random() < 0.5
+    name = g.op("Dropout", x.name, g.f32(0.3), g.constant(np.asarray(training)), seed=7)
+    return after(x, name, step=None if training else "same")
+
+
+def cast(g: Graph, x: Stream) -> Stream:
+    """To another type and back."""
+    kind = int(g.rng.choice([1, 11, 6, 7]))  # float, double, int32, int64
+    name = g.op("Cast", g.op("Cast", x.name, to=kind), to=1)
+    return after(x, name, step="same" if kind == 1 else None)
+
+
+def part(g: Graph, x: Stream) -> Stream | None:
+    """One of two parts of a split."""
+    axis = int(g.rng.integers(1, len(x.shape)))
+    size = x.shape[axis]
+    if size < 2:
+        return None
+    first = int(g.rng.integers(1, size))
+    if g.opset >= 13:
+        names = g.op("Split", x.name, g.i64([first, size - first]), outputs=2, axis=axis)
+    else:
+        names = g.op("Split", x.name, outputs=2, axis=axis, split=[first, size - first])
+    index = int(g.rng.integers(2))
+    shape = [(first, size - first)[index] if d == axis else n for d, n in enumerate(x.shape)]
+    plain = "same" if x.step is None or np.size(x.step) == 1 else None
+    return after(x, names[index], shape, plain)
+
+
+def rank(g: Graph, x: Stream) -> Stream | None:
+    """Another number of axes."""
+    plain = "same" if x.step is None or np.size(x.step) == 1 else None
+    thin = [d for d in range(2, len(x.shape)) if x.shape[d] == 1]
+    if thin and g.rng.random() < 0.7:
+        axes = {"axes": thin[:1]} if g.opset < 13 else {}
+        name = g.op("Squeeze", x.name, *([] if axes else [g.i64(thin[:1])]), **axes)
+        return after(x, name, [n for d, n in enumerate(x.shape) if d != thin[0]], plain)
+    if len(x.shape) == 3:
+        axes = {"axes": [2]} if g.opset < 13 else {}
+        name = g.op("Unsqueeze", x.name, *([] if axes else [g.i64([2])]), **axes)
+        return after(x, name, (*x.shape[:2], 1, x.shape[2]), plain)
+    if len(x.shape) == 4 and g.rng.random() < 0.3:
+        return after(x, g.op("Flatten", x.name, axis=1), (1, int(np.prod(x.shape[1:]))), plain)
+    return None
+
+
+def expand(g: Graph, x: Stream) -> Stream | None:
+    if 1 not in x.shape[1:]:
+        return None
+    shape = [1, *(int(g.rng.integers(1, 4)) if n == 1 else n for n in x.shape[1:])]
+    plain = "same" if x.step is None or np.size(x.step) == 1 else None
+    return after(x, g.op("Expand", x.name, g.i64(shape)), shape, plain)
+
+
+def softmax(g: Graph, x: Stream) -> Stream:
+    kind = str(g.rng.choice(["Softmax", "LogSoftmax"]))
+    return after(x, g.op(kind, x.name, axis=int(g.rng.integers(1, len(x.shape)))), step=None)
+
+
+def upsample(g: Graph, x: Stream) -> Stream | None:
+    if g.opset != 9 or len(x.shape) != 4:
+        return None
+    n, c, h, w = x.shape
+    name = g.op("Upsample", x.name, g.f32([1, 1, 2, 3]), mode="nearest")
+    return after(x, name, (n, c, 2 * h, 3 * w), "same" if x.step is None or np.size(x.step) == 1 else None)
+
+
 OPERATIONS = (
-    (quantize, 5), (threshold, 1), (truncate, 1), (unary, 4), (clip, 1), (prelu, 1), (constant, 4),
-    (there_and_back, 1), (norm, 2), (pool, 3), (pad, 3), (move, 4), (resize, 1), (reduce, 1),
+    (quantize, 7), (threshold, 1), (truncate, 1), (unary, 4), (clip, 1), (prelu, 1), (constant, 4),
+    (there_and_back, 1), (norm, 2), (pool, 3), (pad, 3), (move, 4), (resize, 1), (reduce, 1), (limit, 1), (power, 0.3),
+    (dropout, 0.7), (cast, 0.5), (part, 1), (rank, 1), (expand, 0.7), (softmax, 0.3), (upsample, 1),
 )  # fmt: skip

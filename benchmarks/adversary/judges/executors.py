@@ -1,15 +1,27 @@
-"""Execution of a QONNX file: by qonnx, node by node, or by onnxruntime, QONNX' operators written out in ONNX."""
+"""Execution of a QONNX file for many inputs at once.
+
+Three ways: by qonnx, node by node, as its users run it; by qonnx' own operators with the ONNX operators between them in
+onnxruntime; and by onnxruntime alone, QONNX' operators written out in ONNX. Nothing is optimised in any of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from qonnx.custom_op.registry import getCustomOp
 
-__all__ = ["ort_runner", "qonnx_run"]
+__all__ = ["Runner", "by_onnxruntime", "by_qonnx_operators", "qonnx_run"]
+
+Runner = Callable[[np.ndarray], list[np.ndarray]]
+
+_OPTIONS = onnxruntime.SessionOptions()
+_OPTIONS.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+_OPTIONS.intra_op_num_threads = 1
+_OPTIONS.log_severity_level = 4
 
 
 def qonnx_run(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -22,15 +34,74 @@ def qonnx_run(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
     return dict(execute_onnx(wrapper, {"x": x}, return_full_exec_context=True))
 
 
-def ort_runner(model: Any, wanted: list[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A function from an input to tensors of a file, by onnxruntime without optimisations."""
-    plain = _translated(model, wanted)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(plain.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(wanted, {"x": x})
+def by_onnxruntime(model: Any, wanted: Sequence[str]) -> Runner:
+    """Tensors of a file by onnxruntime alone; the first axis of the input may have any length."""
+    session = _session(model, *_written_out(model), list(model.graph.initializer), [_batched(model)], wanted)
+    return lambda x: session.run(list(wanted), {"x": x})
+
+
+def by_qonnx_operators(model: Any, wanted: Sequence[str]) -> Runner:
+    """The same, with every operator of QONNX executed by qonnx' own code."""
+    constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
+    steps: list[Callable[[dict[str, np.ndarray]], None]] = []
+    nodes = list(model.graph.node)
+    while nodes:
+        count = next((i for i, node in enumerate(nodes) if node.domain), len(nodes))
+        if count:
+            steps.append(_segment(model, nodes[:count], wanted, constants))
+            nodes = nodes[count:]
+        else:
+            operator = getCustomOp(nodes.pop(0), onnx_opset_version=1)
+            steps.append(lambda context, operator=operator: operator.execute_node(context, None))  # type: ignore[misc]
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        context = {**constants, "x": x}
+        with np.errstate(all="ignore"):
+            for step in steps:
+                step(context)
+        return [context[name] for name in wanted]
+
+    return run
+
+
+def _segment(
+    model: Any, nodes: list[Any], wanted: Sequence[str], constants: dict[str, np.ndarray]
+) -> Callable[[dict[str, np.ndarray]], None]:
+    """ONNX nodes in a row, as one session."""
+    made = {name for node in nodes for name in node.output}
+    read = {name for node in nodes for name in node.input if name} - made
+    later = {name for node in model.graph.node for name in node.input if node not in nodes} | set(wanted)
+    outputs = [name for name in made if name in later]
+    inputs = [_batched(model) if n == "x" else _open(n, TensorProto.FLOAT) for n in read - set(constants)]
+    kept = [c for c in model.graph.initializer if c.name in read]
+    session = _session(model, nodes, [], kept, inputs, outputs) if outputs else None
+    names = [value.name for value in inputs]
+
+    def step(context: dict[str, np.ndarray]) -> None:
+        if session is not None:
+            found = session.run(outputs, {name: context[name] for name in names})
+            context.update(zip(outputs, found, strict=True))
+
+    return step
+
+
+def _open(name: str, element: int) -> Any:
+    return helper.make_tensor_value_info(name, element, None)
+
+
+def _batched(model: Any) -> Any:
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    return helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape[1:]])
+
+
+def _session(
+    model: Any, nodes: list[Any], added: list[Any], kept: list[Any], inputs: list[Any], wanted: Sequence[str]
+) -> Any:
+    outputs = [_open(name, TensorProto.FLOAT) for name in wanted]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [*kept, *added])
+    opset = next(o.version for o in model.opset_import if not o.domain)
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=model.ir_version)
+    return onnxruntime.InferenceSession(whole.SerializeToString(), _OPTIONS, providers=["CPUExecutionProvider"])
 
 
 class _Writer:
@@ -72,7 +143,8 @@ class _Writer:
         return self.op("Where", negative, self.const(np.float32(-1)), self.const(np.float32(1)))
 
 
-def _translated(model: Any, wanted: list[str]) -> Any:
+def _written_out(model: Any) -> tuple[list[Any], list[Any]]:
+    """Nodes of ONNX that compute what a file computes, and constants that they need besides."""
     constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
     nodes, added = [], []
     for node in model.graph.node:
@@ -84,10 +156,7 @@ def _translated(model: Any, wanted: list[str]) -> Any:
         result = _WRITTEN[node.op_type](writer, node, a)
         nodes += [*writer.nodes, helper.make_node("Identity", [result], list(node.output))]
         added += writer.new
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
-    graph = helper.make_graph(nodes, "g", list(model.graph.input), outputs, [*model.graph.initializer, *added])
-    opset = next(o.version for o in model.opset_import if not o.domain)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=model.ir_version)
+    return nodes, added
 
 
 def _quant(w: _Writer, node: Any, a: dict[str, Any]) -> str:
@@ -120,7 +189,7 @@ def _trunc(w: _Writer, node: Any, a: dict[str, Any]) -> str:
 def _threshold(w: _Writer, node: Any, a: dict[str, Any]) -> str:
     """One comparison for every step, summed: needs no axis beyond the channels'."""
     x, thresholds = node.input[0], w.constants[node.input[1]]
-    rank = a.get("@rank", 4)
+    rank = int(node.doc_string)
     total = w.const(np.float32(0))
     shape = (1, -1, *(1,) * (rank - 2))
     for step in range(thresholds.shape[1]):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-__all__ = ["ascend", "partial_sums"]
+__all__ = ["partial_sums", "search"]
 
 _CONV = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
 
@@ -17,25 +17,27 @@ _CONV = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
 def partial_sums(
     op: str, x: np.ndarray, step: Any, weights: np.ndarray, a: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest partial sum, over all orders of additions, of every output channel for one input.
+    """Lowest and highest partial sum, over all orders of additions, of every output channel for each input.
 
     Args:
         op: Conv, ConvTranspose or MatMul.
-        x: The layer's input, as it was executed.
+        x: The layer's inputs, as they were executed; the first axis counts them.
         step: Of its values; one, or one per channel.
         weights: Integers, as the operator has them.
         a: Attributes.
 
     Returns:
-        Two arrays of shape (channels,), in float64 below 2^53, so exact.
+        Two arrays of shape (inputs, channels), in float64 below 2^53, so exact.
     """
     integers = np.round(x.astype(np.float64) / step)
     plus, minus = np.maximum(integers, 0), np.maximum(-integers, 0)
     up, down = np.maximum(weights, 0).astype(np.float64), np.maximum(-weights, 0).astype(np.float64)
-    high = _apply(op, plus, up, a) + _apply(op, minus, down, a)
-    low = -(_apply(op, plus, down, a) + _apply(op, minus, up, a))
-    axes = tuple(d for d in range(high.ndim) if d != (high.ndim - 1 if op == "MatMul" else 1))
-    return low.min(axis=axes), high.max(axis=axes)
+    high, low = _apply(op, plus, up, a), _apply(op, plus, down, a)
+    if minus.any():
+        high, low = high + _apply(op, minus, down, a), low + _apply(op, minus, up, a)
+    channels = high.ndim - 1 if op == "MatMul" else 1
+    axes = tuple(d for d in range(1, high.ndim) if d != channels)
+    return -low.max(axis=axes), high.max(axis=axes)
 
 
 def _apply(op: str, x: np.ndarray, w: np.ndarray, a: dict[str, Any]) -> np.ndarray:
@@ -51,31 +53,49 @@ def _apply(op: str, x: np.ndarray, w: np.ndarray, a: dict[str, Any]) -> np.ndarr
     return convolve(F.pad(s, pairs), t, None, a["strides"], 0, a["dilations"], a["group"]).numpy()
 
 
-def ascend(
-    run: Callable[[np.ndarray], float], shape: tuple[int, ...], rng: np.random.Generator, tries: int, sign: int
+def search(
+    scores: Callable[[np.ndarray], Sequence[np.ndarray]],
+    shape: Sequence[int],
+    rng: np.random.Generator,
+    rounds: int,
+    width: int,
 ) -> np.ndarray:
-    """An input that drives a number up (or down): single elements are changed, and what helps stays.
+    """Inputs that drive numbers up, one for each: elements are changed, and what helps stays.
 
     Args:
-        run: From an input to the number.
-        shape: Of the input.
+        scores: From inputs, of shape (count, *shape), to the numbers of each input; -inf where there is none.
+        shape: Of one input.
         rng: Random numbers.
-        tries: How often to run.
-        sign: 1 for up, -1 for down.
+        rounds: How often to change elements of the best inputs so far.
+        width: How many changed inputs to try each time.
+
+    Returns:
+        The best input for each number, of shape (numbers, *shape).
     """
     scale = 10.0 ** rng.uniform(-2, 6)
-    starts = [np.full(shape, v, np.float32) for v in (0.0, scale, -scale, 3e38, -3e38)]
-    starts += [np.float32(rng.choice([-scale, 0, scale], shape)), np.float32(rng.normal(0, scale, shape))]
-    best, score = starts[0], -np.inf
-    for x in starts:
-        found = sign * run(x)
-        best, score = (x, found) if found > score else (best, score)
-    for _ in range(tries):
-        x = best.copy()
-        count = int(rng.choice([1, 1, 2, max(1, x.size // 3)]))
-        places = rng.integers(0, x.size, count)
-        large = 10.0 ** rng.uniform(-3, 7)
-        x.reshape(-1)[places] = rng.choice([-scale, scale, 0.0, rng.normal(0, scale), large, -large])
-        found = sign * run(x)
-        best, score = (x, found) if found >= score else (best, score)
+    flat = np.float32([0.0, scale, -scale, 3e38, -3e38])
+    starts = [np.broadcast_to(flat.reshape(-1, *(1,) * len(shape)), (len(flat), *shape))]
+    starts += [np.float32(rng.choice([-scale, 0, scale], (4, *shape))), np.float32(rng.normal(0, scale, (2, *shape)))]
+    tried = np.concatenate(starts)
+    found = np.array(scores(tried))  # shape: (numbers, inputs)
+    best, reached = tried[found.argmax(axis=1)], found.max(axis=1)
+    size = int(np.prod(shape))
+    for _ in range(rounds):
+        tried = best[rng.integers(0, len(best), width)].copy()
+        rows = tried.reshape(width, size)
+        for count, some in ((1, slice(0, width // 2)), (2, slice(width // 2, 3 * width // 4))):
+            _change(rows[some], rng, scale, count)
+        _change(rows[3 * width // 4 :], rng, scale, max(1, size // 3))
+        found = np.array(scores(tried))
+        better = found.max(axis=1) >= reached
+        best[better] = tried[found.argmax(axis=1)][better]
+        reached = np.maximum(reached, found.max(axis=1))
     return best
+
+
+def _change(rows: np.ndarray, rng: np.random.Generator, scale: float, count: int) -> None:
+    places = rng.integers(0, rows.shape[1], (len(rows), count))
+    large = 10.0 ** rng.uniform(-3, 7, len(rows))
+    palette = np.stack([0 * large - scale, 0 * large + scale, 0 * large, rng.normal(0, scale, len(rows)), large, -large])
+    each = rng.integers(0, len(palette), (len(rows), 1 if count > 2 else count))
+    rows[np.arange(len(rows))[:, None], places] = palette[each, np.arange(len(rows))[:, None]]

@@ -77,7 +77,7 @@ def cast(call: Call) -> Result:
     if to not in _INTEGERS:
         raise Unstated(f"a cast to element type {to}")
     limits = np.iinfo(_INTEGERS[to])
-    if not (x.lo > limits.min - 1).all() or not (x.hi < limits.max + 1).all():
+    if x.maybe_nan or not (x.lo > limits.min - 1).all() or not (x.hi < limits.max + 1).all():
         raise Unstated(f"a cast of values that {limits.dtype} does not hold")
     if x.codes is not None and x.codes.uniform_scale == 1:
         return call.done(Tensor.named("", x, np.dtype(_INTEGERS[to])), op="Identity", inputs=1)

@@ -83,6 +83,8 @@ def trunc(call: Call) -> Result:
     output_scale = _scale(call, 4) if second else scale
     if scale.size != 1 or output_scale.size != 1 or zero_point.any() or min(scale.min(), output_scale.min()) < 0:
         raise Unstated("a scale per channel, a negative one, or a zero-point")
+    if broadcast_shape(x.shape, scale.shape, zero_point.shape, output_scale.shape) != x.shape:
+        raise Unstated("a scale of more axes than the tensor")
     scale, output_scale = scale.reshape(()), output_scale.reshape(())
     shift = int(np.round(np.log2(output_scale / scale))) if second else _bit_width(call, 3) - bits
     dtype, limits, narrow = None, None, bool(call.attribute("narrow", 0))

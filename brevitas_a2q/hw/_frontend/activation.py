@@ -8,6 +8,7 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import IntRange, required_bit_width
+from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend.context import Context
 from brevitas_a2q.hw._frontend.stream import Stream
 from brevitas_a2q.hw._frontend.thresholds import Thresholds
@@ -80,6 +81,7 @@ def _turned(context: Context, unit: Mvau | Vvau, table: Thresholds) -> Threshold
 
 def _standalone(context: Context, stream: Stream, table: Thresholds, dtype: IntType, source: tuple[str, ...]) -> str:
     unit, input_type = stream.unit, context.wire(stream)
+    table, channels, pixels = _on_wire(stream, table, source)
     if table.mirrored.any():
         lo, hi = input_type.range.lo, input_type.range.hi
         turned = IntType.smallest(IntRange(min(lo, -hi), max(hi, -lo)))
@@ -89,8 +91,8 @@ def _standalone(context: Context, stream: Stream, table: Thresholds, dtype: IntT
                 inputs=(unit,),
                 input_type=input_type,
                 output_type=turned,
-                pixels=stream.pixels,
-                channels=stream.channels,
+                pixels=pixels,
+                channels=channels,
                 source=source,
                 function="mul",
                 parameter_type=IntType("BIPOLAR"),
@@ -104,10 +106,27 @@ def _standalone(context: Context, stream: Stream, table: Thresholds, dtype: IntT
             inputs=(unit,),
             input_type=input_type,
             output_type=dtype,
-            pixels=stream.pixels,
-            channels=stream.channels,
+            pixels=pixels,
+            channels=channels,
             source=source,
             thresholds=table.table,
             activation_bias=table.bias,
         )
     )
+
+
+def _on_wire(stream: Stream, table: Thresholds, source: tuple[str, ...]) -> tuple[Thresholds, int, int]:
+    """The table with a row for each channel of the wire, its channels and pixels: a flattened image still has both."""
+    if stream.image is None:
+        return table, stream.channels, stream.pixels
+    channels, pixels = stream.image[0], stream.image[1] * stream.image[2]
+    by_channel = [rows.reshape(channels, pixels, -1) for rows in (table.table, table.mirrored, table.flat)]
+    if any((rows != rows[:, :1]).any() for rows in by_channel):
+        raise OnnxFileError(
+            "compares the pixels of a flattened image with different thresholds",
+            where=f"node {source[-1]}",
+            expected="the same for all pixels of a channel",
+            remedy="quantize before the image is flattened",
+        )
+    rows, mirrored, flat = (rows[:, 0] for rows in by_channel)
+    return replace(table, table=rows, mirrored=mirrored[:, 0], flat=flat[:, 0]), channels, pixels

@@ -10,7 +10,7 @@ caller flips the signs of its weights, as FINN's streamlining does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.elementwise import evaluate
 from brevitas_a2q._ir.network import Network, Node
-from brevitas_a2q._ir.quantizer import Quantizer
+from brevitas_a2q._ir.quantizer import MultiThreshold, Quantizer
 from brevitas_a2q._ir.tensor import Codes
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend.stream import Stream
@@ -106,7 +106,7 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     Raises:
         OnnxFileError: Naming the node, where there are too many thresholds or constants differ between pixels.
     """
-    quantizer = quantizer_node.attributes["quantizer"]
+    quantizer = _per_channel(quantizer_node, stream)
     assert output is not None
     lowest, highest = (int(end.min()) for end in output.type_range())
     steps = highest - lowest
@@ -131,6 +131,23 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, ends[0] == ends[1])
+
+
+def _per_channel(node: Node, stream: Stream) -> Any:
+    """The node's quantizer with one row of thresholds for each channel of the stream, or one for all.
+
+    A flattened image has a row for each of its values in the file; hardware compares with one for all of its pixels.
+    """
+    quantizer = node.attributes["quantizer"]
+    if not isinstance(quantizer, MultiThreshold) or len(quantizer.thresholds) in (1, stream.channels):
+        return quantizer
+    if (quantizer.thresholds != quantizer.thresholds[:1]).any():
+        raise node.error(
+            f"found {len(quantizer.thresholds)} different rows of thresholds on {stream.channels} channels",
+            expected="one for each channel or one for all",
+            remedy="quantize before the image is flattened",
+        )
+    return replace(quantizer, thresholds=quantizer.thresholds[:1])
 
 
 def _axis_at_end(stream: Stream) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from brevitas.inject import ExtendedInjector
-from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector, ActQuantProxyFromInjectorBase
 from torch import nn
 
+from brevitas_a2q._brevitas import ActQuantProxyFromInjector, ActQuantProxyFromInjectorBase, ExtendedInjector
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._activations.proxy import FusedActQuantProxy
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import ActQuantProxyFromInjector
 from brevitas_a2q.quant._activations.anatomy import unfusable
 from brevitas_a2q.quant._activations.tensor_quant import FusedIntQuant
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from brevitas.core.utils import inplace_momentum_update, inplace_tensor_mul
 from torch import Tensor, nn
 
+from brevitas_a2q._brevitas import inplace_momentum_update, inplace_tensor_mul
 from brevitas_a2q.quant._functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
 from brevitas_a2q.quant._scripted import kind_of
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from brevitas_a2q._brevitas import dispatch_is_plain
+
 __all__ = ["NAMESPACE", "Operator"]
 
 NAMESPACE = "brevitas_a2q"
@@ -66,9 +68,7 @@ class Operator:
 
 def _runs_plainly(args: tuple[Any, ...]) -> bool:
     first = args[0]
-    if type(first) not in _PLAIN or not first.is_cpu or torch._C._get_tracing_state() is not None:
-        return False
-    return not (torch._C._len_torch_dispatch_stack() or torch._C._functorch.maybe_current_level())
+    return type(first) in _PLAIN and first.is_cpu and dispatch_is_plain()
 
 
 def _node(

@@ -1,0 +1,61 @@
+"""Single units as the accelerator's own RTL, synthesised many at a time; results are kept by content."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.hw import find_part
+from brevitas_a2q.hw._ir import Folding, Graph, Unit
+from brevitas_a2q.rtl._circuit import Context
+from brevitas_a2q.rtl._generate import hdl_source, modules_below
+from brevitas_a2q.rtl._netlist import Instance
+from brevitas_a2q.rtl._synthesis import Counts, synthesise_instances, yosys_family
+from brevitas_a2q.rtl._units.dispatch import circuit_of
+
+__all__ = ["instance_of", "synthesised"]
+
+TREE_LEVELS = 4  # adders between two registers: what 200 MHz leaves time for
+
+
+def instance_of(name: str, unit: Unit, folding: Folding, part: str = "xczu7ev") -> Instance:
+    """A unit as a module with its memories."""
+    context = Context(Graph(name, (unit,)), {unit.name: folding}, find_part(part), TREE_LEVELS)
+    circuit = circuit_of(unit, context)
+    parameters = {k: f"{name}_{v}" if isinstance(v, str) else v for k, v in circuit.parameters.items()}
+    memories = {f"{name}_{key}": memory for key, memory in circuit.memories.items()}
+    return Instance(name, circuit.module, parameters, (), (), name, memories)
+
+
+def synthesised(
+    cases: Mapping[str, tuple[Unit, Folding]],
+    cache: Path,
+    part: str = "xczu7ev",
+    *,
+    workers: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Counts | str]:
+    """Counts of every case by its name, or why there are none.
+
+    Args:
+        cases: Units with their foldings.
+        cache: Folder of results by content.
+        part: Part whose memories and family are meant.
+        workers: Processes at a time.
+        progress: Called with the name of every case when its counts are known.
+    """
+    instances = [instance_of(f"u{i}", *case, part) for i, case in enumerate(cases.values())]
+    with tempfile.TemporaryDirectory() as folder:
+        memories = Path(folder) / "mem"
+        memories.mkdir()
+        for module in modules_below({i.module for i in instances}):
+            write_atomically(memories.parent / f"{module}.v", hdl_source(module))
+        for instance in instances:
+            for name, memory in instance.memories.items():
+                write_atomically(memories / name, memory.text())
+        family = yosys_family(find_part(part).family)
+        found = synthesise_instances(instances, family, memories, cache, workers=workers, progress=progress)
+    rows: dict[str, Counts | str] = {**found.rows, **found.failed}
+    return {name: rows[f"u{i}"] for i, name in enumerate(cases)}

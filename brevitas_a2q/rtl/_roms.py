@@ -1,0 +1,131 @@
+"""Read-only memories as LUT cells, for counting, in the way in which FPGAs hold them: 64 words a LUT6, the slice's own multiplexers.
+
+Left to Yosys, a memory of some thousand words becomes logic to be minimised: minutes of work for three times the LUTs.
+Equal columns are stored once and constant ones not at all. Memories of few words stay as they are: they merge with the
+logic that reads them. Runs inside of Yosys' process (pyosys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final, TypeAlias
+
+__all__ = ["ROM_LUT", "map_roms", "reduced"]
+
+ROM_LUT: Final = "ROM_LUT"  # and its inputs: the cells' names, see synth/rom_luts.v
+_FEWEST_WORDS: Final = 33  # of a memory that is mapped here
+_LUT_INPUTS: Final = 6
+_SLICE_MULTIPLEXERS: Final = {6: "MUXF7", 7: "MUXF8"}  # by the address bit that selects
+Signal: TypeAlias = Any  # one bit, a Yosys SigSpec
+
+
+def reduced(table: int, inputs: int) -> tuple[int, tuple[int, ...]]:
+    """A truth table without the inputs that it does not depend on, and which are left.
+
+    Args:
+        table: Bit ``i`` is the value for the inputs ``i``.
+        inputs: How many there are.
+
+    Example:
+        >>> reduced(0b1100, 2), reduced(0b1111, 2)
+        ((2, (1,)), (1, ()))
+    """
+    left = list(range(inputs))
+    for place in reversed(range(inputs)):
+        size = len(left)
+        low = [i for i in range(1 << size) if not i >> place & 1]
+        zero = [table >> i & 1 for i in low]
+        if zero == [table >> (i | 1 << place) & 1 for i in low]:
+            table = sum(bit << i for i, bit in enumerate(zero))
+            del left[place]
+    return table, tuple(left)
+
+
+def map_roms(design: Any) -> None:
+    """Map the read-only memories of all modules that ``rom_style`` puts into LUTs; they must be collected."""
+    from pyosys import libyosys as ys
+
+    for module in design.selected_modules():
+        for cell in module.selected_cells():
+            if cell.type.str() == "$mem_v2" and _is_rom(cell, ys):
+                _Rom(module, cell, ys).map()
+
+
+def _number(cell: Any, name: str, ys: Any) -> int:
+    return int(cell.getParam(ys.IdString(f"\\{name}")).as_int())
+
+
+def _is_rom(cell: Any, ys: Any) -> bool:
+    if _number(cell, "WR_PORTS", ys) or _number(cell, "RD_PORTS", ys) != 1 or _number(cell, "RD_CLK_ENABLE", ys):
+        return False
+    style = cell.get_string_attribute(ys.IdString("\\rom_style"))
+    return bool(style == "distributed" and _number(cell, "SIZE", ys) >= _FEWEST_WORDS)
+
+
+class _Rom:
+    def __init__(self, module: Any, cell: Any, ys: Any) -> None:
+        self.module, self.cell, self.ys = module, cell, ys
+        self.words, self.width = _number(cell, "SIZE", ys), _number(cell, "WIDTH", ys)
+        self.address = self._bits(cell.getPort(ys.IdString("\\RD_ADDR")))
+        self.prefix, self.numbers = cell.name.str(), count()
+        self.known: dict[Any, Signal] = {}  # LUTs and multiplexers by what they compute
+        self.constants = [ys.SigSpec(state, 1) for state in (ys.State.S0, ys.State.S1)]
+
+    def map(self) -> None:
+        """Replace the memory."""
+        text = self.cell.getParam(self.ys.IdString("\\INIT")).as_string()[::-1].replace("x", "0")
+        data = self._bits(self.cell.getPort(self.ys.IdString("\\RD_DATA")))
+        for place, target in enumerate(data):
+            column = text[place :: self.width][: self.words]
+            self.module.connect(target, self._select(column, len(self.address)))
+        self.module.remove(self.cell)
+
+    def _bits(self, signal: Any) -> list[Signal]:
+        return [signal.extract(i, 1) for i in range(signal.size())]
+
+    def _select(self, column: str, bits: int) -> Signal:
+        """The bit of a column that the lowest ``bits`` of the address choose."""
+        if bits <= _LUT_INPUTS:
+            return self._lut(int(column[::-1], 2), bits)
+        half = 1 << (bits - 1)
+        low = self._select(column[:half], bits - 1)
+        if len(column) <= half:
+            return low
+        high = self._select(column[half:], bits - 1)
+        return self._multiplexed(low, high, bits - 1)
+
+    def _lut(self, table: int, bits: int) -> Signal:
+        table, inputs = reduced(table, bits)
+        if not inputs:
+            return self.constants[table]
+        wires = [(f"I{i}", self.address[a]) for i, a in enumerate(inputs)]
+        return self._cell(f"{ROM_LUT}{len(inputs)}", wires, (table, inputs))
+
+    def _multiplexed(self, low: Signal, high: Signal, place: int) -> Signal:
+        if low is high:
+            return low
+        select, key = self.address[place], (id(low), id(high), place)  # equal signals are one object
+        constant = any(signal is c for signal in (low, high) for c in self.constants)
+        if place in _SLICE_MULTIPLEXERS and not constant:
+            return self._cell(_SLICE_MULTIPLEXERS[place], [("I0", low), ("I1", high), ("S", select)], key)
+        if key not in self.known:
+            out = self._wire()
+            self.module.addMux(self._name(), low, high, select, out)
+            self.known[key] = out
+        return self.known[key]
+
+    def _cell(self, kind: str, inputs: Sequence[tuple[str, Signal]], key: Any) -> Signal:
+        if (kind, key) not in self.known:
+            out = self._wire()
+            cell = self.module.addCell(self._name(), self.ys.IdString(f"\\{kind}"))
+            for name, signal in (*inputs, ("O", out)):
+                cell.setPort(self.ys.IdString(f"\\{name}"), signal)
+            self.known[kind, key] = out
+        return self.known[kind, key]
+
+    def _name(self) -> Any:
+        return self.ys.IdString(f"{self.prefix}$lut{next(self.numbers)}")
+
+    def _wire(self) -> Signal:
+        return self.ys.SigSpec(self.module.addWire(self._name(), 1))
