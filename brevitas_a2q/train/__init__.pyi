@@ -1,4 +1,4 @@
-from ..quant._calibrate import calibrate as calibrate
+from ._calibrate import calibrate as calibrate
 from ._config import RunConfig as RunConfig
 from ._loop import EpochRecord as EpochRecord
 from ._loop import History as History
