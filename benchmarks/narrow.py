@@ -256,7 +256,9 @@ def report() -> None:
         found = row["variants"]
         cells = [f"{_saving(found, name):.0%} ({found[name]['lut']:,} at {found[name]['P']})" for name in BASELINES]
         trained = found["trained"]
-        text += f"| {row['regime']} | {row['P']} | {trained['sparsity']:.0%} | {trained['lut']:,} | {' | '.join(cells)} |\n"
+        text += (
+            f"| {row['regime']} | {row['P']} | {trained['sparsity']:.0%} | {trained['lut']:,} | {' | '.join(cells)} |\n"
+        )
     write_atomically(RESULTS / "narrow.md", text)
     _figure(rows)
 

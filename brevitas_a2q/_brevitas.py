@@ -54,6 +54,8 @@ BORROWED: Final[dict[str, tuple[str, ...]]] = {
         "TruncQuantProxyFromInjector",
     ),
     "brevitas.quant.base": (
+        "AccumulatorAwareWeightQuant",
+        "AccumulatorAwareZeroCenterWeightQuant",
         "IntQuant",
         "NarrowIntQuant",
         "PerTensorFloatScaling8bit",

@@ -8,7 +8,8 @@ from torch import nn
 
 from brevitas_a2q._brevitas import WeightQuantProxyFromInjectorBase
 from brevitas_a2q._config import LayerSettings
-from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.convert._upstream import take_over_
+from brevitas_a2q.quant._injectors import accumulator_aware, is_upstream_a2q
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 
 __all__ = ["extend_quantizer_", "weight_layers"]
@@ -57,7 +58,10 @@ def extend_quantizer_(layer: Any, name: str, settings: LayerSettings) -> None:
     proxy.layer_name = name or None
     for other in old.tracked_module_list[1:]:
         proxy.add_tracked_module(other)
-    proxy.tensor_quant.load_state_dict(old.tensor_quant.state_dict(), strict=False)
+    if is_upstream_a2q(old.quant_injector):
+        take_over_(layer, old, proxy)
+    else:
+        proxy.tensor_quant.load_state_dict(old.tensor_quant.state_dict(), strict=False)
     if isinstance(old, AccumulatorAwareWeightQuantProxy):
         proxy.adopt_input_range(old)
     proxy.train(old.training)

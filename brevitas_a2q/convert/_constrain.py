@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from brevitas.quant_tensor import IntQuantTensor
-from torch import nn
+from torch import Tensor, nn
 
 from brevitas_a2q._config import A2QConfig
+from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
+from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.convert._report import ConversionReport, ConversionRow
-from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.quant._activations import fuse_activations_
+from brevitas_a2q.quant._calibrate import calibrate, calls_of, scales_without_data
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
+from brevitas_a2q.quant._scripted import kind_of
+from brevitas_a2q.verify._torch_layers import UncoveredError, run
+from brevitas_a2q.verify._torch_model import bounded
 
-__all__ = ["constrain_"]
+__all__ = ["constrain_", "constrained_"]
 
 _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
 _BY_RULE = "a rule says so"
+_FEW = 16  # samples that a trace runs on
+_BINARY = ("BinaryQuant", "ClampedBinaryQuant")
 
 
 def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs: Any = None) -> ConversionReport:
@@ -40,9 +48,10 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
     Args:
         model: Any Brevitas model, or any float model made of linear, convolutional and attention layers.
         config: What to do; None for the defaults.
-        example_inputs: Input tensor, or tuple of inputs. With them, input ranges are learnt right away, so that the
-            report can show N and the budget of every layer, and a layer whose input turns out not to be quantized is
-            skipped instead of raising when the model runs.
+        example_inputs: Input tensor, tuple of inputs, or a loader. A float model's activation scales are set from
+            them: give a few hundred samples of the usual kind. Input ranges are learnt right away, so that the report
+            can show N and the budget of every layer, and a layer whose input turns out not to be quantized is skipped
+            instead of raising when the model runs.
 
     Returns:
         What was done to each layer.
@@ -59,6 +68,7 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
         0      QuantLinear  -          8  s8  -   8  -       skipped: first or last layer
         2      QuantLinear  projected  4  u4  14  8  546
         4      QuantLinear  -          8  u8  -   8  -       skipped: first or last layer
+        scales of 3 activation quantizers have seen no data: give example_inputs, or train
     """
     config = A2QConfig() if config is None else config
     if not isinstance(config, A2QConfig):
@@ -68,16 +78,45 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
             expected="an A2QConfig",
             remedy="pass A2QConfig(accumulator_bit_width=...), or A2QConfig.from_yaml(path)",
         )
+    report = constrained_(model, config, example_inputs)
+    quantize_relus_(model)
+    return report
+
+
+def constrained_(model: nn.Module, config: A2QConfig, example_inputs: Any = None) -> ConversionReport:
+    """:func:`constrain_`, but that every float operation stays what it is."""
     inputs: Mapping[str, InputType] = {}
+    every, first = _examples(example_inputs)
     if weight_layers(model):
-        skipped = _extend_brevitas_model_(model, config, example_inputs)
+        inputs, unknown = _arriving(model, first)
+        skipped = _extend_brevitas_model_(model, config, unknown)
     else:
         skipped, inputs = _convert_float_model_(model, config)
+        if every is not None:
+            modes = [(module, module.training) for module in model.modules()]
+            calibrate(model, every)
+            for module, mode in modes:
+                module.training = mode
     unfused = fuse_activations_(model) if config.fused_activations else {}
-    ran = learn_input_ranges(model, example_inputs)
+    ran = learn_input_ranges(model, first)
     if ran is not None:
         skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
-    return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()))
+    return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()), scales_without_data(model))
+
+
+def _examples(inputs: Any) -> tuple[Any, Any]:
+    """All of them, to be read once more, and few of them, as arguments of one call."""
+    if isinstance(inputs, Tensor):
+        return inputs, inputs[:_FEW] if inputs.dim() > 1 else inputs
+    if inputs is None or isinstance(inputs, (tuple, list)) or not isinstance(inputs, Iterable):
+        return inputs, inputs
+    batches = list(inputs)
+    if not batches:
+        raise DataError("found no data", where="constrain_", expected="samples in the loader")
+    args, kwargs = next(calls_of(iter(batches)))
+    if kwargs:
+        raise DataError("found keyword arguments", where="constrain_", expected="tensors, or pairs that begin with one")
+    return iter(batches), args
 
 
 def _check_rules(config: A2QConfig, names: list[str]) -> None:
@@ -116,20 +155,21 @@ def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str
     return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
 
 
-def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs: Any) -> dict[str, str]:
-    """Returns: Reasons of the layers that were left as they are, by name."""
+def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, unknown: Mapping[str, str]) -> dict[str, str]:
+    """Returns: Reasons of the layers that were left as they are, by name; ``unknown``: of those without integers."""
     layers = weight_layers(model)
     names = [name for name, _ in layers]
     _check_rules(config, names)
     exempt, skipped = _exempt(config, names), dict[str, str]()
-    unknown = _layers_fed_plain_tensors(model, layers, example_inputs)
     for name, layer in layers:
         settings = config.for_layer(name)
         reason = _reason_by_config(config, name, exempt)
         if reason is None and not layer.weight_quant.is_quant_enabled:
             reason = "its weights are not quantized"
+        if reason is None and kind_of(layer.weight_quant.tensor_quant) in _BINARY:
+            reason = "its binary weights are all of one size: there is nothing to constrain"
         if reason is None and name in unknown and settings.input_bit_width is None:
-            reason = "its input is not quantized (no input_quant, and a plain tensor arrives)"
+            reason = f"its input is not quantized: {unknown[name]}"
         if reason is None:
             try:
                 extend_quantizer_(layer, name, settings)
@@ -140,27 +180,29 @@ def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, example_inputs:
     return skipped
 
 
-@torch.no_grad()
-def _layers_fed_plain_tensors(model: nn.Module, layers: list[tuple[str, Any]], example_inputs: Any) -> set[str]:
+def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputType], dict[str, str]]:
+    """Types of the integers that reach layers, and of other layers why none do, both by name.
+
+    Found by a trace of the operations before them, so that a plain tensor behind a quantizer is as good as any.
+    """
+    types, reasons = dict[str, InputType](), dict[str, str]()
     if example_inputs is None:
-        return set()
-    found: set[str] = set()
+        return types, reasons
+    trace = Trace(model)
 
-    def watch(name: str) -> Any:
-        def hook(layer: Any, inputs: tuple[Any, ...]) -> None:
-            quantizes = getattr(getattr(layer, "input_quant", None), "is_quant_enabled", False)
-            if not quantizes and inputs and not isinstance(inputs[0], IntQuantTensor):
-                found.add(name)
+    def look(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        try:
+            codes = bounded(name, layer, x, trace).codes
+            assert codes is not None
+            types[name] = InputType(codes.dtype.bit_width, codes.dtype.signed, by_layer=False)
+        except UncoveredError as error:
+            reasons.setdefault(name, error.found)
+        return original(x, weight, bias)
 
-        return hook
-
-    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers]
-    try:
-        learn_input_ranges(model, example_inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    trace.calls = look
+    with evaluating(model), trace.running(example_inputs):
+        run(model, example_inputs)
+    return types, reasons
 
 
 def _rows(model: nn.Module, skipped: dict[str, str], inputs: Mapping[str, InputType]) -> list[ConversionRow]:

@@ -18,6 +18,7 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uin
 from torch import nn
 
 from brevitas_a2q._config import A2QConfig, LayerSettings
+from brevitas_a2q.convert._relus import note_clipped_relus_
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
 from brevitas_a2q.convert._tracing import trace
 from brevitas_a2q.convert._values import Value, dataflow
@@ -111,6 +112,7 @@ def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset
     if graph is not None and flow is not None:
         acts = [_act_quantizer(inputs.width_of(value), not value.unsigned) for value in flow.values]
         insert_quantizers_(model, graph, flow, acts)
+        note_clipped_relus_(model, graph, flow.values)
         install_forward_(model, graph)
     return types
 

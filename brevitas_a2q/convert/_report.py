@@ -55,10 +55,12 @@ class ConversionReport:
     Attributes:
         rows: The layers.
         unfused: Activation quantizers that go on by Brevitas' operations, by name, each with the reason.
+        without_data: Activation quantizers whose scale has seen no data; what the network computes means nothing yet.
     """
 
     rows: tuple[ConversionRow, ...]
     unfused: tuple[tuple[str, str], ...] = ()
+    without_data: tuple[str, ...] = ()
 
     @property
     def constrained(self) -> tuple[ConversionRow, ...]:
@@ -78,4 +80,7 @@ class ConversionReport:
         lines += [
             f"{name}: activations are quantized by Brevitas' operations: {reason}" for name, reason in self.unfused
         ]
+        if self.without_data:
+            count = len(self.without_data)
+            lines.append(f"scales of {count} activation quantizers have seen no data: give example_inputs, or train")
         return "\n".join(line.rstrip() for line in lines)

@@ -47,6 +47,7 @@ def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quant
                 again = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (total.args[index],))
             quantized.add(again)
             total.update_arg(index, again)
+    modules.train(model.training)
     for total in flow.sums:
         total.op, total.target = "call_function", operator.add
     _unpack_elsewhere(graph, flow, quantized)

@@ -141,7 +141,8 @@ class _Analysis:
             if node in self.tensors and not self.moves(node):
                 value = values.setdefault(self._root(node), Value([], unsigned=True))
                 value.origins.append(node)
-                value.unsigned &= node in self.unsigned
+                # FINN takes an unsigned quantizer behind a ReLU only, and an average is none.
+                value.unsigned &= node in self.unsigned and self._key(node) not in _AVERAGES
         for node in self.nodes:
             self._note_readers(node, values)
         return list(values.values())
@@ -166,7 +167,8 @@ class _Analysis:
 
     def _align_sums(self) -> None:
         """Join the operands of each sum that have the same sign; the sign of a group does not change by that."""
-        signed = {self._root(node) for node in self.tensors if not self.moves(node) and node not in self.unsigned}
+        made = [node for node in self.tensors if not self.moves(node)]
+        signed = {self._root(n) for n in made if n not in self.unsigned or self._key(n) in _AVERAGES}
         for node in self.nodes:
             if self.is_sum(node):
                 first, second = self._sources(node)

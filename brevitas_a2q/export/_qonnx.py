@@ -25,6 +25,7 @@ from brevitas_a2q.export._report import ExportReport, certificate_sha256, certif
 from brevitas_a2q.export._roundtrip import expectations, round_trip
 from brevitas_a2q.export._save import save
 from brevitas_a2q.export._tracing import Exporter, trace_qonnx
+from brevitas_a2q.quant._calibrate import scales_without_data
 from brevitas_a2q.verify._certificate import Certificate, certify_layers
 
 __all__ = ["export_qonnx"]
@@ -80,7 +81,8 @@ def export_qonnx(
         annotate_certificate(file, layers, certificate, digest)
         trip = round_trip(file, expected)
         save(file, temporary)
-    return ExportReport(Path(export_path), exporter, certificate, digest, trip)
+    unseen = scales_without_data(model)
+    return ExportReport(Path(export_path), exporter, certificate, digest, trip, without_data=unseen)
 
 
 def _check_weights(claim: Certificate, certificate: Certificate, layers: Sequence[LayerNode]) -> None:

@@ -27,6 +27,7 @@ class ExportReport:
     certificate_sha256: str  # see certificate_sha256()
     round_trip: RoundTrip
     onnxruntime_difference: float | None = None  # of a QCDQ file's outputs, as a share of the largest one
+    without_data: tuple[str, ...] = ()  # activation quantizers whose scale has seen no data
 
     def __str__(self) -> str:
         """Where the file is and what was compared, a line each."""
@@ -47,6 +48,8 @@ class ExportReport:
         }
         if self.onnxruntime_difference is not None:
             checks["largest difference in onnxruntime"] = f"{self.onnxruntime_difference:.1e} of the largest output"
+        if self.without_data:
+            checks["activation scales that have seen no data"] = ", ".join(self.without_data)
         return checks
 
 

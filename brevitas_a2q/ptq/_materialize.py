@@ -13,6 +13,7 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantInputMixin
 from brevitas_a2q._config import LayerSettings
+from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._layer import LayerSolution
@@ -138,6 +139,7 @@ def install_(network: Network, spec: ModelSpec) -> nn.Module:
         weight_quantizer_(layer, name, settings, shared_scale=spec.shared_scale, power_of_two=spec.power_of_two)
         if hasattr(layer, "bias_quant"):
             layer.bias_quant.disable_quant = False
+    quantize_relus_(network.model)
     network.model.eval()
     return network.model
 

@@ -14,7 +14,7 @@ from brevitas_a2q._brevitas import QuantProxyFromInjector
 from brevitas_a2q._config import A2QConfig
 from brevitas_a2q.convert._batch_norm import fold_batch_norms_
 from brevitas_a2q.convert._brevitas_model import weight_layers
-from brevitas_a2q.convert._constrain import constrain_
+from brevitas_a2q.convert._constrain import constrained_
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS
 from brevitas_a2q.convert._rewrite import VALUE_QUANTIZERS, name_of
 from brevitas_a2q.convert._tracing import trace
@@ -110,7 +110,7 @@ def _from_float(model: nn.Module) -> Network:
     for value in () if flow is None else flow.values:
         for name in value.layers:
             read.setdefault(name, []).append((name_of(value), len(value.layers) == 1, not value.only_layers))
-    constrain_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False))
+    constrained_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False))
     sites = {}
     for name, _ in weight_layers(model):
         one = read.get(name, [])

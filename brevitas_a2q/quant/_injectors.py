@@ -6,7 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from brevitas_a2q._brevitas import ExtendedInjector, FloatToIntImplType, QuantType, value
+from brevitas_a2q._brevitas import (
+    AccumulatorAwareWeightQuant,
+    ExtendedInjector,
+    FloatToIntImplType,
+    PowerOfTwoRestrictValue,
+    QuantType,
+    value,
+)
 from brevitas_a2q._config import METHODS
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError, ModelError
@@ -16,7 +23,7 @@ from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant
 from brevitas_a2q.quant._zero_points import check_datapath
 
-__all__ = ["accumulator_aware"]
+__all__ = ["accumulator_aware", "is_upstream_a2q"]
 
 
 def _first(module: Any) -> nn.Module:
@@ -35,8 +42,8 @@ class AccumulatorAware(ExtendedInjector):
     """What an accumulator-aware quantizer adds to the integer weight quantizer it extends.
 
     Keyword arguments of a layer, each with the prefix ``weight_``: ``accumulator_bit_width``, ``accumulator_tile``,
-    ``accumulator_zero_point`` (see :mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
-    ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
+    ``accumulator_zero_point`` (see :mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no range
+    ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
     """
 
     proxy_class = AccumulatorAwareWeightQuantProxy
@@ -93,6 +100,22 @@ def _check_base(base: Any) -> None:
         )
 
 
+def is_upstream_a2q(base: Any) -> bool:
+    """Whether it is one of Brevitas' own A2Q or A2Q+ quantizers."""
+    return isinstance(base, type(ExtendedInjector)) and issubclass(base, AccumulatorAwareWeightQuant)
+
+
+def _in_place_of_upstream(base: Any) -> Any:
+    """Our learned scale per channel, with the settings of an A2Q quantizer of Brevitas."""
+    from brevitas_a2q.quant import _quantizers as ready
+
+    fixed_point = isinstance(base.restrict_scaling_impl, PowerOfTwoRestrictValue)
+    ours = ready.Int8A2QWeightPerChannelFixedPoint if fixed_point else ready.Int8A2QWeightPerChannelFloat
+    known = base.__dependencies__
+    settings = {name: getattr(base, name) for name in ("bit_width", "accumulator_bit_width") if name in known}
+    return type(base)(base.__name__, (ours,), {name: value for name, value in settings.items() if value is not None})
+
+
 def accumulator_aware(
     base: Any,
     method: str = "projected",
@@ -101,6 +124,9 @@ def accumulator_aware(
     zero_point: str | None = None,
 ) -> Any:
     """Accumulator-aware version of an integer weight quantizer: its scale, bit width and granularity are kept.
+
+    Brevitas' own A2Q and A2Q+ quantizers become ours, with the bit width, P and restriction of the scale that they
+    have; what they have learned is for :func:`brevitas_a2q.constrain_` to take over.
 
     Args:
         base: A Brevitas weight quantizer, for example ``Int8WeightPerTensorFixedPoint`` or an own subclass of one.
@@ -129,6 +155,8 @@ def accumulator_aware(
         >>> layer.weight_quant.accumulator_bit_width, layer.weight_quant.input_range()
         (14, IntRange(lo=0, hi=255))
     """
+    if is_upstream_a2q(base):
+        base = _in_place_of_upstream(base)
     _check_base(base)
     if method not in METHODS:
         raise ConfigError(f"found method = {method!r}", where="accumulator_aware", expected=f"one of {METHODS}")

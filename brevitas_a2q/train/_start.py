@@ -17,10 +17,10 @@ from brevitas_a2q.convert._brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import build_model, load_float_weights, model_entry
 from brevitas_a2q.models._spec import QuantSpec
+from brevitas_a2q.quant._calibrate import calibrate
 from brevitas_a2q.quant._init import ep_init_, scale_init_
 from brevitas_a2q.quant._layers import accumulator_layers, learn_input_ranges
 from brevitas_a2q.train._bias_correction import correct_bias_
-from brevitas_a2q.train._calibrate import calibrate
 from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._equalize import equalize_
 

@@ -130,7 +130,7 @@ def test_converting_twice_changes_the_target() -> None:
 @pytest.mark.parametrize(
     ("quantizer", "reason"),
     [
-        (SignedBinaryWeightPerTensorConst, "is not an integer quantizer"),
+        (SignedBinaryWeightPerTensorConst, "binary weights are all of one size"),
         (ShiftedUint8WeightPerTensorFloat, "is asymmetric"),
         (None, "its weights are not quantized"),
     ],
