@@ -5,6 +5,7 @@ Brevitas hands every ``weight_...=`` keyword to the injector, where one that nob
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
 
 from torch import nn
@@ -13,9 +14,10 @@ from brevitas_a2q._brevitas import QuantType
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["check_accumulator", "check_keywords", "check_rounding", "check_width"]
+__all__ = ["check_accumulator", "check_keywords", "check_rounding", "check_width", "chosen_width"]
 
 _WHERE: Final = "weight quantizer"
+_UNCHOSEN: Final = 32
 # Brevitas' default stands for the method's own rounding: to nearest within the budget, or towards zero.
 _ROUNDINGS: Final = {
     "projected": ("RoundSte",),
@@ -38,6 +40,18 @@ def check_accumulator(bit_width: int, tile: int | None) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             span = f"an integer from {low}" + (f" to {high}" if name == "accumulator_bit_width" else "")
             raise ConfigError(f"found {name} = {value!r}", where=_WHERE, expected=span)
+
+
+def chosen_width(accumulator_bit_width: int | None) -> int:
+    """P, or the width of the registers that there are anyway, with a warning, where nobody chose one."""
+    if accumulator_bit_width is not None:
+        return accumulator_bit_width
+    warnings.warn(
+        f"no accumulator bit width was chosen, so it is {_UNCHOSEN}, which narrows nothing; give the layer "
+        "weight_accumulator_bit_width=P, or the quantizer accumulator_bit_width",
+        stacklevel=2,
+    )
+    return _UNCHOSEN
 
 
 def check_keywords(quant_type: Any, quant_delay_steps: Any) -> None:

@@ -18,7 +18,7 @@ from brevitas_a2q.quant._functional import (
     projected_quantize,
 )
 from brevitas_a2q.quant._functional.tiling import tile_count
-from brevitas_a2q.quant._keywords import check_accumulator, check_rounding, check_width
+from brevitas_a2q.quant._keywords import check_accumulator, check_rounding, check_width, chosen_width
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._scaling import LearnedScaling
 
@@ -40,7 +40,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         signed: Whether weights are signed.
         narrow_range: Whether they leave out the lowest code.
         accumulator_method: ``"projected"``, ``"a2q"`` or ``"a2q+"``.
-        accumulator_bit_width: P.
+        accumulator_bit_width: P; None where nobody chose it, of which a warning tells.
         accumulator_tile: Weights per tile of a multi-stage accumulator.
         weight_layout: Which weights form a dot product.
         budget_aware_scale: Whether a learned scale starts where it loses least within the budget.
@@ -58,7 +58,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         signed: bool,
         narrow_range: bool,
         accumulator_method: str,
-        accumulator_bit_width: int,
+        accumulator_bit_width: int | None,
         accumulator_tile: int | None,
         weight_layout: WeightLayout,
         budget_aware_scale: bool,
@@ -66,6 +66,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         bit_width: int | None = None,
     ) -> None:
         super().__init__()
+        accumulator_bit_width = chosen_width(accumulator_bit_width)
         check_accumulator(accumulator_bit_width, accumulator_tile)
         check_rounding(int_quant.get_submodule("float_to_int_impl"), accumulator_method)
         check_width(bit_width, signed, narrow_range)

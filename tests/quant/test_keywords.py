@@ -68,3 +68,10 @@ def test_these_are_obeyed(method: str) -> None:
     assert layer(method, weight_scaling_per_output_type="TENSOR").quant_weight().scale.numel() == 1
     scale = layer(method, weight_restrict_scaling_type="POWER_OF_TWO").quant_weight().scale
     assert torch.equal(scale.log2(), scale.log2().round())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_width_that_nobody_chose_is_told(method: str) -> None:
+    with pytest.warns(UserWarning, match="no accumulator bit width was chosen, so it is 32"):
+        made = qnn.QuantLinear(16, 4, bias=False, weight_quant=getattr(brevitas_a2q, METHODS[method]))
+    assert made.weight_quant.accumulator_bit_width == 32
