@@ -255,7 +255,10 @@ def _headline(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
             lines.append(("mean of the papers' four", method, "", "", *(f"{mean:.1f}" for mean in means)))
     paper = (str(published[key]) for key in ("share_of_float", "sparsity", "compression"))
     lines.append(("mean of the papers' four", "a2q, published", "", "", *paper))
-    note = "Networks named `cpu-` and `whole-` are the short and the whole ones above; the share is of the same network in float, last epochs both.\n"
+    note = (
+        "Networks named `cpu-` are the short ones above, `whole-` those at full width; the share is of the same network "
+        "in float, last epochs both.\n"
+    )
     return f"## {published['title']}\n\n{note}\n" + _table(head, lines)
 
 
