@@ -130,6 +130,10 @@ class Trace(TorchDispatchMode):
         tensor = plain_tensor(value)
         return self._memory.get(tensor) if isinstance(tensor, Tensor) else None
 
+    def note(self, tensor: Tensor, known: Known) -> None:
+        """Say what is known of a tensor."""
+        self._memory.set(tensor, known)
+
     def widths_of(self, known: Known | None) -> list[Tensor]:
         """Bit widths of the quantizers that a value rests on, as they hold them."""
         sources = known.sources if known is not None else frozenset()
