@@ -31,7 +31,7 @@ def depends_on_values(func: Any, args: Any) -> bool:
 
 
 def place() -> str | None:
-    """File and line of the model's code that is running; None where that is Brevitas' own, whose checks decide nothing."""
+    """File and line of the model's code that is running; None where it is Brevitas', whose checks decide nothing."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         package = str(frame.f_globals.get("__name__", "")).split(".")[0]

@@ -35,8 +35,9 @@ class AccumulatorAware(ExtendedInjector):
     """What an accumulator-aware quantizer adds to the integer weight quantizer it extends.
 
     Keyword arguments of a layer, each with the prefix ``weight_``: ``accumulator_bit_width``, ``accumulator_tile``,
-    ``accumulator_zero_point`` (see :mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
-    ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
+    ``accumulator_zero_point`` (see :mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no
+    range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and ``input_zero_point``.
+    ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
     """
 
     proxy_class = AccumulatorAwareWeightQuantProxy
