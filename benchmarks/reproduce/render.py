@@ -256,7 +256,7 @@ def _headline(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
     paper = (str(published[key]) for key in ("share_of_float", "sparsity", "compression"))
     lines.append(("mean of the papers' four", "a2q, published", "", "", *paper))
     note = (
-        "Networks named `cpu-` are the short ones above, `whole-` those at full width; the share is of the same network "
+        "Networks named `cpu-` are the short ones above, `whole-` those at full width; the share is of the network "
         "in float, last epochs both.\n"
     )
     return f"## {published['title']}\n\n{note}\n" + _table(head, lines)

@@ -333,6 +333,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             ends = (0, 0) if raw is None else (max(raw.lo, -FAR), min(raw.hi, FAR))
             with torch.no_grad():
                 self.input_raw.copy_(torch.tensor(ends, device=self.input_raw.device))
+        if found.lo == found.hi:  # inputs that are always zero; a range of one integer stands for none
+            found = IntRange(0, 1)
         if found == self.remembered_range():
             return
         with torch.no_grad():

@@ -162,13 +162,14 @@ def _node_by_node(model: Any, targets: list[Any], worst: np.ndarray, verdict: Ve
 def _compare(
     verdict: Verdict, layer: Layer, claim: Any, executed: np.ndarray, judge: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hold what a layer's inputs make of its sums against its certificate; shape of what is returned: (inputs, channels).
+    """Hold what a layer's inputs make of its sums against its certificate; returns arrays of shape (inputs, channels).
 
     Sums of inputs that are not finite are put out of the search.
     """
     finite = np.isfinite(executed).reshape(len(executed), -1).all(axis=1)
     shown = np.where(finite.reshape(-1, *(1,) * (executed.ndim - 1)), executed, 0)
     step = np.abs(np.asarray(layer.source.step, np.float64))  # its sign is not followed through every operation
+    step = step.reshape(()) if step.size == 1 else step
     low, high = partial_sums(layer.op, shown, step, layer.weights, layer.attributes)
     if layer.bias is not None and claim.bias_sha256 is not None:
         low, high = low + np.minimum(layer.bias, 0), high + np.maximum(layer.bias, 0)
