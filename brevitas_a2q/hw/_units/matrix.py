@@ -48,6 +48,7 @@ class MatrixUnit(Unit):
     trained_accumulator_bit_width: int | None  # P the network was trained for, if the file says so
     thresholds: IntArray | None = None  # shape: (channels or 1, steps); None: the sum itself leaves the unit
     activation_bias: int = 0  # FINN's ActVal: output code below the first threshold
+    threshold_reach: tuple[int, int] | None = None  # lowest and highest before clipping to what sums reach; for FINN
     analysed_range: tuple[int, int] | None = None  # the same over the inputs that range analysis leaves
 
     @property
