@@ -43,6 +43,7 @@ def with_thresholds(
                 output_type=dtype,
                 thresholds=table.table,
                 activation_bias=table.bias,
+                threshold_reach=table.reach,
                 source=(*unit.source, *source),
             )
             return stream.unit
@@ -111,8 +112,14 @@ def _standalone(context: Context, stream: Stream, table: Thresholds, dtype: IntT
             source=source,
             thresholds=table.table,
             activation_bias=table.bias,
+            threshold_reach=table.reach if _reads_sums(context, stream) else None,
         )
     )
+
+
+def _reads_sums(context: Context, stream: Stream) -> bool:
+    unit = context.units.get(stream.unit)
+    return isinstance(unit, Mvau | Vvau) and unit.thresholds is None
 
 
 def _on_wire(stream: Stream, table: Thresholds, source: tuple[str, ...]) -> tuple[Thresholds, int, int]:
