@@ -96,6 +96,8 @@ def search(
 def _change(rows: np.ndarray, rng: np.random.Generator, scale: float, count: int) -> None:
     places = rng.integers(0, rows.shape[1], (len(rows), count))
     large = 10.0 ** rng.uniform(-3, 7, len(rows))
-    palette = np.stack([0 * large - scale, 0 * large + scale, 0 * large, rng.normal(0, scale, len(rows)), large, -large])
+    palette = np.stack(
+        [0 * large - scale, 0 * large + scale, 0 * large, rng.normal(0, scale, len(rows)), large, -large]
+    )
     each = rng.integers(0, len(palette), (len(rows), 1 if count > 2 else count))
     rows[np.arange(len(rows))[:, None], places] = palette[each, np.arange(len(rows))[:, None]]
