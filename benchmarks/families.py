@@ -22,13 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from brevitas_a2q import A2QConfig, certify, constrain_, export_qonnx
-from brevitas_a2q.errors import A2QError
-
 RESULTS = Path(__file__).parent / "results" / "families.jsonl"
 PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+MARK, END = "<!-- table: benchmarks/families.py render -->", "<!-- end of table -->"
 LIMIT_SECONDS = 1500
 PART = "xcu250"
 
@@ -69,9 +65,21 @@ FAMILIES = {
 }
 
 
+# From the smallest network to the largest.
+_ORDER = (
+    "SqueezeNet", "ShuffleNetV2", "MobileNetV3", "MNASNet", "MobileNetV2", "RegNetX", "RegNetY", "EfficientNet",
+    "GoogLeNet", "DenseNet", "ResNet", "EfficientNetV2", "Inception v3", "ResNeXt", "Swin", "Swin v2", "ConvNeXt",
+    "MaxVit", "AlexNet", "Wide ResNet", "ViT", "VGG",
+)  # fmt: skip
+
+
 def measure(name: str) -> dict[str, Any]:
     """All steps of a family; each has its seconds, and what it found or why it failed."""
+    import torch
     from torchvision.models import get_model
+
+    from brevitas_a2q import A2QConfig, certify, constrain_, export_qonnx
+    from brevitas_a2q.errors import A2QError
 
     family = FAMILIES[name]
     torch.manual_seed(0)
@@ -109,8 +117,8 @@ def measure(name: str) -> dict[str, Any]:
         path = Path(folder) / "network.onnx"
 
         def exported() -> dict[str, Any]:
-            report = export_qonnx(model, images[:1], path)
-            return {"compared": getattr(report, "compared", None), "bytes": path.stat().st_size}
+            trip = export_qonnx(model, images[:1], path).round_trip
+            return {"quantizers": trip.quantizers, "codes": trip.codes, "ties": trip.rounding_ties}
 
         def estimated() -> dict[str, Any]:
             from brevitas_a2q import hw
@@ -133,7 +141,7 @@ def measure(name: str) -> dict[str, Any]:
 
 def run(only: str) -> None:
     known = _read()
-    for name in FAMILIES:
+    for name in _ORDER:
         if (only.lower() not in name.lower()) or (name in known and not only):
             continue
         command = [sys.executable, "-W", "ignore", __file__, "measure", "--only", name]
@@ -155,6 +163,39 @@ def _read() -> dict[str, Any]:
     return {row["family"]: row for row in map(json.loads, lines)}
 
 
+def render() -> None:
+    """Put the table between the marks of the page."""
+    rows = [
+        "| family | network | constrained | certified | round trip | estimate, LUT | FINN | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in _read().items():
+        cells = [name, row.get("network", FAMILIES[name].network)]
+        cells += [_cell(row, step) for step in ("constrain", "certify", "export", "estimate", "finn")]
+        rows.append(f"| {' | '.join(cells)} | {row['seconds']:.0f} |")
+    before, _, rest = PAGE.read_text().partition(MARK)
+    after = rest.partition(END)[2]
+    PAGE.write_text(before + MARK + "\n\n" + "\n".join(rows) + "\n\n" + END + after)
+
+
+def _cell(row: dict[str, Any], step: str) -> str:
+    found = row.get(step)
+    if found is None:
+        return row.get("died", "-") if step == "constrain" else "-"
+    if "failed" in found:
+        return "no: " + " ".join(found["failed"].replace("|", "/").split())[:140]
+    if step == "constrain":
+        return f"{found['constrained']} of {found['layers']}"
+    if step == "certify":
+        uncovered = f", {len(found['uncovered'])} parts not covered" if found["uncovered"] else ""
+        return f"{'holds' if found['holds'] else 'DOES NOT HOLD'}, {found['targets']} targets{uncovered}"
+    if step == "export":
+        return f"{found['codes']:,} integers"
+    if step == "estimate":
+        return f"{found['lut']:,}"
+    return "ready" if found["ready"] else ", ".join(found["rules"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["run", "measure", "render"])
@@ -166,7 +207,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
         print(json.dumps(measure(given.only)))
     else:
-        raise SystemExit("not yet")
+        render()
 
 
 if __name__ == "__main__":

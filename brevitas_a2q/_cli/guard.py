@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.report._origin import ORIGIN, Origin
 
 __all__ = ["Guarded"]
 
@@ -27,7 +30,27 @@ class Guarded(click.Command):
             ExportError: An output is also an input, or two outputs are the same file.
         """
         _refuse_destructive(ctx)
-        return super().invoke(ctx)
+        token = ORIGIN.set(_origin(ctx))
+        try:
+            return super().invoke(ctx)
+        finally:
+            ORIGIN.reset(token)
+
+
+def _origin(context: click.Context) -> Origin:
+    """The command as it would be typed, and all its settings, for pages."""
+    words, settings = [context.command_path], dict[str, str]()
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        shown = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+        settings[_name(option)] = "-" if value is None else shown
+        if value is None or value == () or value is False:
+            continue
+        if isinstance(option, click.Argument):
+            words.append(shlex.quote(shown))
+        elif context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
+            words.append(option.opts[0] if value is True else f"{option.opts[0]} {shlex.quote(shown)}")
+    return Origin(" ".join(words), settings)
 
 
 def _refuse_destructive(context: click.Context) -> None:

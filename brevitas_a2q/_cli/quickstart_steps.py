@@ -77,9 +77,10 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, 
         seconds=dict(steps.seconds),
     )
     with steps.step("Report"):
-        picture = image(overview(story))
+        figure = overview(story)
+        picture = image(figure)
         write_atomically(out / FILES["picture"], picture)
-        write_atomically(out / FILES["page"], page(story, picture))
+        write_atomically(out / FILES["page"], page(story, image(figure, "svg", transparent=True)))
         write_atomically(out / FILES["results"], json.dumps(story.to_json(), indent=2))
         steps.say(", ".join(str(out / FILES[name]) for name in ("page", "picture", "results")))
     return story

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "report_files", "report_options", "write_files"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-# A figure, and what writes the page around it, given as PNG.
+# A figure, and what writes the page around it, given as SVG.
 Report: TypeAlias = "tuple[Figure, Callable[[bytes], str]]"
 _PLOT_FORMATS: Final = ("png", "svg", "pdf")
 
@@ -63,7 +63,7 @@ def report_files(html: Path | None, plot: Path | None, report: Callable[[], Repo
     figure, page = report()
     files: list[tuple[Path, str | bytes]] = []
     if html is not None:
-        files.append((html, page(image(figure))))
+        files.append((html, page(image(figure, "svg", transparent=True))))
     if plot is not None:
         files.append((plot, image(figure, plot.suffix[1:].lower())))
     return files

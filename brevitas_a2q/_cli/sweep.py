@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
 
 from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
+from brevitas_a2q._terminal import marked
 
 if TYPE_CHECKING:
     from brevitas_a2q.sweep._results import Network
@@ -137,6 +139,52 @@ def report_command(
         show(table, ("P", "±"))
     if not networks:
         say("no run is finished yet")
+
+
+@command.command("pick", cls=Guarded)
+@_out
+@_storage
+@_name
+@click.option("--run", "wanted", metavar="RUN", help="This run, by the beginning of its name.")
+@click.option("--tolerance", type=float, default=0.01, show_default=True, help="How much of the metric may be lost.")
+@click.option("--max-width", type=float, metavar="P", help="Mean accumulator width at most.")
+@click.option("--max-lut", type=float, metavar="LUT", help="LUTs at most.")
+@click.option("--to", "output", metavar="DIR", type=_FOLDER, help="Copy the run's files to this folder.")
+@_json
+def pick_command(
+    out: Path | None,
+    storage: str | None,
+    name: str | None,
+    wanted: str | None,
+    tolerance: float,
+    max_width: float | None,
+    max_lut: float | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Lead from a sweep to one network: its QONNX file, its certificate, and what it came to.
+
+    Of the finished runs within the limits, those within --tolerance of the best metric are looked at, and the one of
+    least mean P is taken, then of fewest LUTs.
+    """
+    from brevitas_a2q.sweep._pick import copy_files, pick
+
+    status = _status(_address(out, storage), name)
+    chosen = pick(status.runs, run=wanted, tolerance=tolerance, width=max_width, lut=max_lut)
+    folder = (out or Path("a2q-sweep") / status.name) / "runs" / chosen.run
+    files = copy_files(folder, output)
+    if as_json:
+        emit_json({**chosen.to_json(), "folder": str(folder), "files": {what: str(at) for what, at in files.items()}})
+        return
+    table = Table("", "value", title=f"run {marked(chosen.run)}")
+    table.add_row("settings", marked(", ".join(f"{key} = {value}" for key, value in chosen.settings.items())))
+    assert chosen.summary is not None
+    table.add_row(chosen.summary.metric, f"{chosen.summary.last:.4f}")
+    table.add_row("mean P", f"{chosen.summary.mean_accumulator_bit_width or float('nan'):.1f}")
+    table.add_row("LUT", "-" if chosen.summary.lut is None else f"{chosen.summary.lut:,.0f}")
+    for what, at in files.items():
+        table.add_row(what, marked(str(at)))
+    show(table, ("value",))
 
 
 def _report(status: SweepStatus, networks: tuple[Network, ...]) -> Report:

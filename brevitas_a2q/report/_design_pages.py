@@ -21,7 +21,7 @@ def estimate_page(estimate: Estimate, picture: bytes) -> str:
 
     Args:
         estimate: What to show.
-        picture: PNG of :func:`brevitas_a2q.report._design_plots.estimate_figure`.
+        picture: PNG or SVG of :func:`brevitas_a2q.report._design_plots.estimate_figure`.
     """
     return render("estimate.html.j2", **_estimate(estimate), picture=embedded(picture))
 
@@ -45,7 +45,7 @@ def curve_page(
         points: Points of ``brevitas-a2q fold --pareto --json``.
         part: Part in force.
         title: Title of the page.
-        picture: PNG of :func:`brevitas_a2q.report._comparison_plots.curve_figure`.
+        picture: PNG or SVG of :func:`brevitas_a2q.report._comparison_plots.curve_figure`.
         greedy: The same points of SetFolding.
     """
     ours, beside = ([{**p, "fits": fits_part(p, part)} for p in rows] for rows in (points, greedy))
@@ -59,7 +59,7 @@ def difference_page(difference: Difference, before: str, after: str, picture: by
         difference: What to show.
         before: Name of the first estimate.
         after: Name of the second one.
-        picture: PNG of :func:`brevitas_a2q.report._comparison_plots.difference_figure`.
+        picture: PNG or SVG of :func:`brevitas_a2q.report._comparison_plots.difference_figure`.
     """
     return render("compare.html.j2", difference=difference, names=(before, after), picture=embedded(picture))
 

@@ -39,15 +39,21 @@ GREY: Final = "#999999"
 BLACK: Final = "#222222"
 
 
-def image(figure: Figure, file_format: str = "png") -> bytes:
-    """The figure as a file: ``png`` (at 150 dots per inch), ``svg`` or ``pdf``; the same bytes for the same figure."""
+def image(figure: Figure, file_format: str = "png", *, transparent: bool = False) -> bytes:
+    """The figure as a file: ``png`` (at 150 dots per inch), ``svg`` or ``pdf``; the same bytes for the same figure.
+
+    Args:
+        figure: What to draw.
+        file_format: Of the file.
+        transparent: Without a background, for pages that have their own, light or dark.
+    """
     from matplotlib import rc_context
 
     dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_format)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), rc_context({"svg.hashsalt": "brevitas_a2q"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # an odd layer name
-        figure.savefig(buffer, format=file_format, dpi=150, metadata=dateless)
+        figure.savefig(buffer, format=file_format, dpi=150, metadata=dateless, transparent=transparent)
     return buffer.getvalue()
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import re
+from typing import Any, Final
 
 import jinja2
 
 from brevitas_a2q import __version__
+from brevitas_a2q.report._origin import ORIGIN
 
 __all__ = ["embedded", "render"]
+
+
+_HEADING: Final = re.compile(r"<h2>(?P<text>.*?)</h2>|<table>", re.S)
 
 
 def render(template: str, **values: Any) -> str:
@@ -30,12 +35,30 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": _count, "share": _share, "percent": _percent}
-    return environment.get_template(template).render(version=__version__, **values)
+    page = environment.get_template(template).render(version=__version__, origin=ORIGIN.get(), **values)
+    return _with_captions(
+        page.replace("<th>", '<th scope="col">').replace('<th class="text">', '<th scope="col" class="text">')
+    )
+
+
+def _with_captions(page: str) -> str:
+    """Every table is named by the heading above it, for those who hear it."""
+    heading = ""
+
+    def named(match: re.Match[str]) -> str:
+        nonlocal heading
+        if match["text"] is not None:
+            heading = match["text"]
+            return match[0]
+        return f"<table><caption>{heading}</caption>" if heading else match[0]
+
+    return _HEADING.sub(named, page)
 
 
 def embedded(picture: bytes) -> str:
-    """A PNG as the address of an image inside the page."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    """A PNG or SVG as the address of an image inside the page."""
+    kind = "svg+xml" if picture.lstrip().startswith(b"<") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _count(value: float | None, digits: int = 0) -> str:

@@ -88,7 +88,9 @@ def narrow_report(
     if html is not None:
         ordered = sorted(points, key=lambda point: -float(point["mean_bit_width"]))
         shown = {"report": report, "points": ordered, "title": title, "tolerance": tolerance}
-        files.append((html, render("narrow.html.j2", **shown, picture=embedded(image(figure)))))
+        files.append(
+            (html, render("narrow.html.j2", **shown, picture=embedded(image(figure, "svg", transparent=True))))
+        )
     if plot is not None:
         files.append((plot, image(figure, plot.suffix[1:].lower())))
     return files

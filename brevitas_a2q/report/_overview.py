@@ -25,7 +25,7 @@ def page(story: Story, picture: bytes) -> str:
 
     Args:
         story: What to tell.
-        picture: PNG shown at the top, embedded.
+        picture: PNG or SVG shown at the top, embedded.
     """
     return render("quickstart.html.j2", story=story, picture=embedded(picture), policy_names=POLICY_NAMES)
 

@@ -42,7 +42,7 @@ def parts_page(rows: Sequence[dict[str, Any]], picture: bytes) -> str:
 
     Args:
         rows: Parts of ``brevitas-a2q parts --json``.
-        picture: PNG of :func:`parts_figure`.
+        picture: PNG or SVG of :func:`parts_figure`.
     """
     return render("parts.html.j2", rows=rows, picture=embedded(picture))
 

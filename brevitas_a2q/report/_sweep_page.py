@@ -18,7 +18,7 @@ def sweep_page(status: SweepStatus, networks: Sequence[Network], picture: bytes)
     Args:
         status: Where every run stands.
         networks: What the finished ones come to.
-        picture: PNG of :func:`brevitas_a2q.report._sweep_figures.sweep_figure`.
+        picture: PNG or SVG of :func:`brevitas_a2q.report._sweep_figures.sweep_figure`.
     """
     failed = [run for run in status.runs if run.state == "failed"]
     return render(

@@ -1,4 +1,6 @@
 from ._calibrate import calibrate as calibrate
+from ._callbacks import lightning_callback as lightning_callback
+from ._callbacks import trainer_callback as trainer_callback
 from ._config import RunConfig as RunConfig
 from ._loop import EpochRecord as EpochRecord
 from ._loop import History as History
@@ -25,7 +27,9 @@ __all__ = [
     "accuracy",
     "calibrate",
     "fit",
+    "lightning_callback",
     "run",
     "seed_everything",
     "trained_network",
+    "trainer_callback",
 ]
