@@ -59,16 +59,20 @@ class Regime:
     weights: Literal["block", "distributed"] = "block"
     thresholds: Literal["none", "distributed", "block"] = "none"
 
+    @property
+    def contents_matter(self) -> bool:
+        """Whether LUTs depend on the weights: those in block RAM do not, unless thresholds follow from them."""
+        return self.way == "unrolled" or self.weights == "distributed" or self.thresholds != "none"
+
 
 CONV, W4, W8 = 576, (9, 10, 12, 14), (13, 14, 16, 20)
 REGIMES = (
     Regime("multipliers in LUTs, 4 bits, one", 4, CONV, 16, W4),
     Regime("multipliers in LUTs, 4 bits, 1 x 8", 4, CONV, 16, W4, 1, 8),
-    Regime("multipliers in LUTs, 4 bits, 4 x 32", 4, CONV, 16, W4, 4, 32),
+    Regime("multipliers in LUTs, 4 bits, 2 x 16", 4, CONV, 16, W4, 2, 16),
     Regime("multipliers in LUTs, 8 bits, one", 8, CONV, 16, W8),
     Regime("multipliers in LUTs, 8 bits, 1 x 8", 8, CONV, 16, W8, 1, 8),
-    Regime("multipliers in LUTs, 8 bits, 2 x 32", 8, CONV, 16, W8, 2, 32),
-    Regime("multipliers in DSP blocks, 8 bits, 4 x 8", 8, CONV, 16, W8, 4, 8, compute="dsp"),
+    Regime("multipliers in DSP blocks, 8 bits, 2 x 8", 8, CONV, 16, W8, 2, 8, compute="dsp"),
     Regime("weights in LUTs, 4 bits, 1 x 4", 4, CONV, 16, W4, 1, 4, weights="distributed"),
     Regime("thresholds in LUTs, 4 bits, 4 x 4", 4, CONV, 32, W4, 4, 4, thresholds="distributed"),
     Regime("thresholds in block RAM, 4 bits, 4 x 4", 4, CONV, 32, W4, 4, 4, thresholds="block"),
@@ -164,10 +168,11 @@ def measured(regime: Regime, cache: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     circuits: dict[str, tuple[dict[str, Any], list[Instance]]] = {}
     constants: list[tuple[dict[str, Any], IntArray]] = []
+    fixed = integer_weights(regime, None)
     for width in regime.widths:
         found: dict[str, Any] = {}
         for number, (name, weights, bits) in enumerate(variants(regime, width)):
-            unit, folding = unit_of(regime, weights, bits)
+            unit, folding = unit_of(regime, weights if regime.contents_matter else fixed, bits)
             found[name] = entry = {"P": bits, "sparsity": round(float((weights == 0).mean()), 3)}
             label = f"p{width}_{number}"
             if regime.way == "unrolled":
