@@ -1,12 +1,12 @@
 """finn-plus' own estimate of a folder that ``brevitas-a2q handoff --finn-version plus`` wrote; no vendor tools.
 
-Needs an environment of its own with finn-plus 1.6.1; its import of the compiled simulator is stubbed. Runs the steps up
-to the estimates on ``model.onnx`` with the folder's build file and prints a table, or JSON:
+Needs an environment of its own with finn-plus 1.6.1; its import of the compiled simulator is stubbed. Runs the steps
+up to the estimates on ``model.onnx`` with the folder's build file and prints a table, or JSON:
 
     brevitas-a2q handoff MODEL.onnx --finn-version plus --out DIR
     PYTHON_OF_FINN_PLUS benchmarks/finn_plus.py DIR [--json]
 
-Where ``estimate --model finn-dev --json`` of the same folding is given with ``--ours FILE``, both are held side by side.
+With ``--ours FILE``, the JSON of ``estimate --model finn-dev`` of the same folding, both are held side by side.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Where narrow accumulators pay: one layer, many ways to build it, synthesised at every P.
 
-A layer of random float weights (seed 0, Laplace) is rounded within the budget of P bits (the exact projection, its scale
-searched) and, without a bound, to its weights' bits. Each way of building it is synthesised by Yosys four times: with the
-trained P; the same weights with 32 bits; with the bound of the data types; and the weights without a bound with the width
-that they need. Thresholds lie where sums of random inputs fall. Synthesis results are kept by content.
+A layer of random float weights (seed 0, Laplace) is rounded within the budget of P bits (the exact projection, its
+scale searched) and, without a bound, to its weights' bits. Each way of building it is synthesised by Yosys four times:
+with the trained P; the same weights with 32 bits; with the bound of the data types; and the weights without a bound
+with the width that they need. Thresholds lie where sums of random inputs fall. Results are kept by content.
 
     python benchmarks/narrow.py run [--cache FOLDER]    # appends what results/narrow.json lacks
     python benchmarks/narrow.py report                  # results/narrow.md and .png
@@ -255,13 +255,17 @@ def run(cache: Path | None, only: str | None) -> None:
 def report() -> None:
     """Write the table and the figure."""
     rows = sorted(known(), key=lambda r: ([g.name for g in REGIMES].index(r["regime"]), r["P"]))
-    text = f"# Where narrow accumulators pay\n\n{_paragraph(2)}\n\nLUTs by synthesis ({PART}), and what the trained P saves.\n\n"
-    text += "| built as | P | zeros | LUT | of 32 bits | of data types | of unconstrained |\n|---|---|---|---|---|---|---|\n"
+    text = f"# Where narrow accumulators pay\n\n{_paragraph(2)}\n\n"
+    text += f"LUTs by synthesis ({PART}), and what the trained P saves of each baseline (its LUTs at its P).\n\n"
+    text += "| built as | P | zeros | LUT | of 32 bits | of data types | of unconstrained |\n"
+    text += "|---|---|---|---|---|---|---|\n"
     for row in rows:
         found = row["variants"]
         cells = [f"{_saving(found, name):.0%} ({found[name]['lut']:,} at {found[name]['P']})" for name in BASELINES]
         trained = found["trained"]
-        text += f"| {row['regime']} | {row['P']} | {trained['sparsity']:.0%} | {trained['lut']:,} | {' | '.join(cells)} |\n"
+        text += (
+            f"| {row['regime']} | {row['P']} | {trained['sparsity']:.0%} | {trained['lut']:,} | {' | '.join(cells)} |\n"
+        )
     write_atomically(RESULTS / "narrow.md", text)
     _figure(rows)
 

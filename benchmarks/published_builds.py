@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.hw import BuildOptions, estimate_graph, finn_estimate, read_foldings, read_graph, vivado_unit
+from brevitas_a2q.hw import BuildOptions, estimate_graph, read_foldings, read_graph, vivado_unit
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED, RESULTS = HERE / "published", HERE / "results"
@@ -78,7 +78,14 @@ def _radio() -> Any:
 CNV, TFC = "C=3 PE=1 A=8 AS=0 T=8 steps=255 B=8", "C=784 PE=49 A=8 AS=0 T=8 steps=1 B=1"
 BUILDS = (
     Build("tfc-w1a1", "CI_118674_3", _pynq("TFC_1W1A"), (1, 1, 28, 28), "tfc-w1a1", quantizer=TFC),
-    Build("tfc-w1a2", "CI_118674_4", _pynq("TFC_1W2A"), (1, 1, 28, 28), "tfc-w1a2", quantizer=TFC.replace("steps=1 B=1", "steps=3 B=2")),
+    Build(
+        "tfc-w1a2",
+        "CI_118674_4",
+        _pynq("TFC_1W2A"),
+        (1, 1, 28, 28),
+        "tfc-w1a2",
+        quantizer=TFC.replace("steps=1 B=1", "steps=3 B=2"),
+    ),
     Build("cnv-w1a1", "CI_118674_0", _pynq("CNV_1W1A"), (1, 3, 32, 32), "cnv-w1a1", quantizer=CNV),
     Build("cnv-w1a2", "CI_118674_1", _pynq("CNV_1W2A"), (1, 3, 32, 32), "cnv-w1a2", quantizer=CNV),
     Build("gtsrb-w1a1", "CI_118674_6", _pynq("CNV_1W1A", 44), (1, 3, 32, 32), "cnv-w1a1", quantizer=CNV, last_pe=4),
@@ -154,8 +161,10 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     text += (
         f"Shell, from {' and '.join(CALIBRATED)}: {shell['lut']:,.0f} LUT, {shell['ff']:,.0f} FF,"
         f" {shell['bram18']:.0f} BRAM18.\n\n"
-        "| build | cycles, FINN / ours / measured | LUT, Vivado | ours + shell | error | FINN + shell | FF, Vivado | ours + shell |"
-        " BRAM18, Vivado | ours + shell | DSP, Vivado | ours |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| build | cycles, FINN / ours / measured | LUT, Vivado | ours + shell | error |"
+        " FINN + shell | FF, Vivado |"
+        " ours + shell | BRAM18, Vivado | ours + shell | DSP, Vivado | ours |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     errors = []
     for r in rows:
@@ -169,7 +178,8 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
         text += (
             f"| {r['build']}{mark} | {r['published_cycles']:,} / {r['cycles']:,} / {r['measured_interval']:,} |"
             f" {vivado['LUT']:,} | {lut:,.0f} | {error:+.1%} | {finn:,.0f} ({finn / vivado['LUT'] - 1:+.0%}) |"
-            f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} | {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
+            f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} |"
+            f" {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
             f" {vivado['DSP']:,} | {r['dsp']:,} |\n"
         )
     median = statistics.median(errors)

@@ -103,6 +103,8 @@ def _added(low: _Sum, high: _Sum, name: str, body: list[str]) -> _Sum:
     elif apart >= low.width:
         body.append(f"  assign {name} = {low.name} {operator} ({high.name} <<< {apart});")
     else:
-        body.append(f"  wire signed [{made.width - apart - 1}:0] {name}_h = ({low.name} >>> {apart}) {operator} {high.name};")
+        body.append(
+            f"  wire signed [{made.width - apart - 1}:0] {name}_h = ({low.name} >>> {apart}) {operator} {high.name};"
+        )
         body.append(f"  assign {name} = {{{name}_h, {low.name}[{apart - 1}:0]}};")
     return made

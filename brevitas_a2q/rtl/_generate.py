@@ -14,7 +14,15 @@ from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._netlist import Netlist, build_netlist
 from brevitas_a2q.rtl._verilog import TOP, top_module
 
-__all__ = ["MODULES_USED_BY", "Accelerator", "generate", "hdl_source", "modules_below", "tree_levels_at", "write_accelerator"]
+__all__ = [
+    "MODULES_USED_BY",
+    "Accelerator",
+    "generate",
+    "hdl_source",
+    "modules_below",
+    "tree_levels_at",
+    "write_accelerator",
+]
 
 # Modules that a module instantiates.
 MODULES_USED_BY = {

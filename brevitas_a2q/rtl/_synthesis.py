@@ -151,7 +151,9 @@ def _key(instance: Instance, family: str) -> str:
     names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
     digest.update(json.dumps([instance.module, names, family, _flow(instance, family)], sort_keys=True).encode())
     for name, memory in instance.memories.items():
-        digest.update(name.removeprefix(f"{instance.name}_").encode() + str(memory.bits).encode() + memory.values.tobytes())
+        digest.update(
+            name.removeprefix(f"{instance.name}_").encode() + str(memory.bits).encode() + memory.values.tobytes()
+        )
     return digest.hexdigest()[:32]
 
 
@@ -173,9 +175,7 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
     return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
 
 
-def _batch(
-    memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str
-) -> dict[str, Counts | str]:
+def _batch(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> dict[str, Counts | str]:
     """Counts of each circuit by its key, or why there are none."""
     unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
     failed: dict[str, Counts | str] = {}

@@ -127,13 +127,13 @@ def _on_wire(stream: Stream, table: Thresholds, source: tuple[str, ...]) -> tupl
     if stream.image is None:
         return table, stream.channels, stream.pixels
     channels, pixels = stream.image[0], stream.image[1] * stream.image[2]
-    by_channel = [rows.reshape(channels, pixels, -1) for rows in (table.table, table.mirrored, table.flat)]
-    if any((rows != rows[:, :1]).any() for rows in by_channel):
+    rows = table.table.reshape(channels, pixels, -1)
+    mirrored, flat = (flags.reshape(channels, pixels) for flags in (table.mirrored, table.flat))
+    if (rows != rows[:, :1]).any() or (mirrored != mirrored[:, :1]).any():
         raise OnnxFileError(
             "compares the pixels of a flattened image with different thresholds",
             where=f"node {source[-1]}",
             expected="the same for all pixels of a channel",
             remedy="quantize before the image is flattened",
         )
-    rows, mirrored, flat = (rows[:, 0] for rows in by_channel)
-    return replace(table, table=rows, mirrored=mirrored[:, 0], flat=flat[:, 0]), channels, pixels
+    return replace(table, table=rows[:, 0], mirrored=mirrored[:, 0], flat=flat[:, 0]), channels, pixels
