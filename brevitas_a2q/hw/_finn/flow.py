@@ -148,9 +148,7 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
             layer = _narrowed_matrix(layer, unit, policy, layer.name not in read, version)
         elif layer.thresholds is not None:
             found = _unclipped(layer.thresholds, graph[layer.source])
-            layer = replace(
-                layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version)
-            )
+            layer = replace(layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version))
         done[layer.name] = layer
     return tuple(done.values())
 
@@ -243,7 +241,10 @@ def finn_estimate(
     """
     options = options or FinnOptions()
     layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
-    layers = specialize(layers, part, version, prefer_hls=options.prefer_hls)
+    in_luts = {
+        name for name, folding in (foldings or {}).items() if folding.compute == "lut"
+    }  # RTL has DSP blocks only
+    layers = specialize(layers, part, version, prefer_hls=options.prefer_hls, hls_units=in_luts)
     layers = _styled(layers, options)
     if foldings is None:
         # FINN takes the integer part of binary64 nanoseconds over frames per second.
