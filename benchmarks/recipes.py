@@ -3,9 +3,9 @@
     python benchmarks/recipes.py whole-espcn-x2 --data-root BSD300 --validation 20
 
 Trains the float network of a family of ``benchmarks/reproduce`` at several rates, then, from the best of them, W4A4 at
-P = 10 by A2Q+ and by the projection at several rates, each judged by held-out training images; test images are not
-read. The quantized rate of the family is the one that is best for A2Q+. Rewrites the family's section in
-``benchmarks/results/recipes.json``.
+P = 10 by A2Q+ at several rates, each judged by held-out training images; test images are not read. The rates of the
+family are the best of each; the projection, and all other widths, take what is best for A2Q+. Rewrites the family's
+section in ``benchmarks/results/recipes.json``. With ``--work`` it goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from brevitas_a2q._files import write_atomically  # noqa: E402
 from brevitas_a2q.train import RunConfig, run  # noqa: E402
 
 RESULTS = HERE / "results" / "recipes.json"
-FACTORS = (0.25, 1.0)  # of the family's rates
+FLOAT_RATES = {"whole-espcn-x2": (1e-3, 4e-3), "whole-resnet18": (0.1, 0.2)}
+QUANTIZED_RATES = {"whole-espcn-x2": (5e-4, 2e-3), "whole-resnet18": (5e-3, 2e-2)}
 FAMILIES = {f.label: f for f in vars(cells).values() if isinstance(f, Family) and f.group == "cpu-whole"}
 
 
@@ -54,13 +55,10 @@ def main(label: str, data_root: Path, validation: int, work: Path | None) -> Non
         return result.last, place
 
     floating = dict(family.floating(0).values)
-    rates = [factor * family.float_recipe["learning_rate"] for factor in FACTORS]
-    _, best = max(trained("float", floating, rate) for rate in rates)
-    for method in ("a2q+", "projected"):
-        values = dict(family.quantized(method, 4, 4, 10, 0).values)
-        for factor in FACTORS:
-            rate = factor * family.recipe["learning_rate"]
-            trained(f"w4a4-p10-{method}", values, rate, float_checkpoint=str(best))
+    _, best = max(trained("float", floating, rate) for rate in FLOAT_RATES[label])
+    quantized = dict(family.quantized("a2q+", 4, 4, 10, 0).values)
+    for rate in QUANTIZED_RATES[label]:
+        trained("w4a4-p10-a2q+", quantized, rate, float_checkpoint=str(best))
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     found[label] = {"validation_images": validation, "rows": rows}
     write_atomically(RESULTS, json.dumps(found, indent=1) + "\n")

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.hw._vivado.laws import LAWS, kind_of
+from brevitas_a2q.hw._vivado.laws import KNOWN, LAWS, kind_of
 from brevitas_a2q.hw._vivado.parameters import Parameters
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +29,10 @@ SHIPPED = HERE.parent / "brevitas_a2q/hw/_vivado/coefficients.json"
 ROUNDS = 6
 # Where few rows say it, the control of an HLS unit is drawn to what most of them take: one row's worth of evidence.
 CONTROL = {"max pool: image": 200.0, "max pool: line": 90.0, "label select": 40.0, "hls matrix unit": 200.0}
+
+
+FAMILIES = {"xczu": "UltraScale+"}  # by how a part's name begins; the others are 7-series
+SOURCES = {"radioml": "UltraScale+", "mvu-2022": "UltraScale+"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,13 @@ def samples() -> list[Sample]:
     found: dict[tuple[object, ...], Sample] = {}
     with (HERE / "published/units.csv").open() as file:
         for row in csv.DictReader(file):
-            _add(found, row["repo"].split("/")[0], row["build"], row["op"], row["parameters"], row)
+            extra = f" family={FAMILIES.get(row['part'][:4], '7-series')}"
+            _add(found, row["repo"].split("/")[0], row["build"], row["op"], row["parameters"] + extra, row)
     with (HERE / "published/counts.csv").open() as file:
         for row in csv.DictReader(file):
             extra = f" dsp={row['dsp']}" if row["dsp"] and row["unit"] == "MVAU_hls" else ""
             source = row["source"].split("-w")[0]
+            extra += f" family={SOURCES.get(source, '7-series')}"
             _add(found, source, row["source"], row["unit"], row["parameters"] + extra, row)
     return list(found.values())
 
@@ -73,15 +79,17 @@ def fit(features: list[dict[str, float]], values: list[float], control: float | 
     """Coefficients that are not negative and lie close in relative terms, outliers counting less."""
     if control is not None:
         features, values = [*features, {"each": 1.0}], [*values, control]
-    names = sorted({name for row in features for name in row})
+    names = sorted({name for row in features for name in row if name != KNOWN})
     table = np.array([[row.get(name, 0.0) for name in names] for row in features])
-    target = np.array(values)
-    weights = 1 / np.maximum(target, 1)
+    counted = np.array(values)
+    target = counted - [row.get(KNOWN, 0.0) for row in features]
+    weights = 1 / np.maximum(counted, 1)
     for _ in range(ROUNDS):
         found, _ = nnls(table * weights[:, None], target * weights)
-        off = np.abs(table @ found - target) / np.maximum(target, 1)
-        weights = 1 / np.maximum(target, 1) / np.sqrt(np.maximum(off, 0.03))
-    return dict(zip(names, found.tolist(), strict=True))
+        off = np.abs(table @ found - target) / np.maximum(counted, 1)
+        weights = 1 / np.maximum(counted, 1) / np.sqrt(np.maximum(off, 0.03))
+    known = {KNOWN: 1.0} if any(KNOWN in row for row in features) else {}
+    return {**dict(zip(names, found.tolist(), strict=True)), **known}
 
 
 def predict(found: dict[str, float], features: dict[str, float]) -> float:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from brevitas_a2q.errors import ExportError
 
-__all__ = ["atomic_target", "remove_leftovers", "write_atomically"]
+__all__ = ["atomic_target", "exclusive", "remove_leftovers", "write_atomically"]
 
 
 @contextmanager
@@ -41,6 +43,24 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Hold a lock for this process, without waiting; False where another one has it.
+
+    The operating system gives it up with the process, however that ends.
+    """
+    lock = FileLock(path, blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ WHOLE_ESPCN = _super_resolution(
     "espcn",
     {"batch_size": 16, "epochs": 6},
     4e-3,
-    2e-3,
+    5e-4,
     upscale_factor=2,
     crop=64,
     canvas=True,
@@ -216,15 +216,20 @@ def _cells() -> Iterator[Cell]:
 
 
 def _whole() -> Iterator[Cell]:
-    for family, ladder in ((WHOLE_ESPCN, (13, 12, 10)), (WHOLE_RESNET18, (12, 16, 10, 11, 14))):
+    for family, ladder in ((WHOLE_ESPCN, (13, 10, 12)), (WHOLE_RESNET18, (12, 16, 10, 11, 14))):
         yield family.floating(0)
-        yield from (family.quantized("none", w, w, 32, 0) for w in (4, 8))
-        for m, p in ((8, 16), *((4, p) for p in ladder)):
-            yield from (family.quantized(method, m, m, p, 0) for method in METHODS)
+        yield from _ladder(family, 4, ladder, 0)
+        yield from _ladder(family, 8, (16,), 0)
     for seed in SEEDS[1:]:
-        yield from (WHOLE_ESPCN.quantized("none", w, w, 32, seed) for w in (4, 8))
-        for m, p in ((8, 16), (4, 13), (4, 12), (4, 10)):
-            yield from (WHOLE_ESPCN.quantized(method, m, m, p, seed) for method in METHODS)
+        yield from _ladder(WHOLE_ESPCN, 4, (13, 10, 12), seed)
+        yield from _ladder(WHOLE_ESPCN, 8, (16,), seed)
+
+
+def _ladder(family: Family, width: int, accumulators: Iterable[int], seed: int) -> Iterator[Cell]:
+    """Unconstrained, then every method at every P; weights and activations of one width."""
+    yield family.quantized("none", width, width, 32, seed)
+    for p in accumulators:
+        yield from (family.quantized(method, width, width, p, seed) for method in METHODS)
 
 
 def _short() -> Iterator[Cell]:

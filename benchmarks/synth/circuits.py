@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
+from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw import find_part
 from brevitas_a2q.hw._ir import Folding, Graph, Unit
 from brevitas_a2q.rtl._circuit import Context
@@ -15,7 +16,7 @@ from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._synthesis import Counts, synthesise_instances, yosys_family
 from brevitas_a2q.rtl._units.dispatch import circuit_of
 
-__all__ = ["instance_of", "synthesised"]
+__all__ = ["fifo_instance", "instance_of", "synthesised"]
 
 TREE_LEVELS = 4  # adders between two registers: what 200 MHz leaves time for
 
@@ -29,24 +30,31 @@ def instance_of(name: str, unit: Unit, folding: Folding, part: str = "xczu7ev") 
     return Instance(name, circuit.module, parameters, (), (), name, memories)
 
 
+def fifo_instance(name: str, width: int, depth: int) -> Instance:
+    """A FIFO in LUTs."""
+    return Instance(name, "fifo", {"W": width, "D": depth, "BLOCK": 0}, (), (), name)
+
+
 def synthesised(
-    cases: Mapping[str, tuple[Unit, Folding]],
+    instances: Sequence[Instance],
     cache: Path,
     part: str = "xczu7ev",
     *,
     workers: int = 1,
     progress: Callable[[str], None] | None = None,
-) -> dict[str, Counts | str]:
-    """Counts of every case by its name, or why there are none.
+) -> dict[str, Counts]:
+    """Counts of every circuit by its name.
 
     Args:
-        cases: Units with their foldings.
+        instances: Circuits of different names.
         cache: Folder of results by content.
-        part: Part whose memories and family are meant.
+        part: Part whose family is meant.
         workers: Processes at a time.
-        progress: Called with the name of every case when its counts are known.
+        progress: Called with the name of every circuit when its counts are known.
+
+    Raises:
+        RtlError: One cannot be synthesised.
     """
-    instances = [instance_of(f"u{i}", *case, part) for i, case in enumerate(cases.values())]
     with tempfile.TemporaryDirectory() as folder:
         memories = Path(folder) / "mem"
         memories.mkdir()
@@ -57,5 +65,6 @@ def synthesised(
                 write_atomically(memories / name, memory.text())
         family = yosys_family(find_part(part).family)
         found = synthesise_instances(instances, family, memories, cache, workers=workers, progress=progress)
-    rows: dict[str, Counts | str] = {**found.rows, **found.failed}
-    return {name: rows[f"u{i}"] for i, name in enumerate(cases)}
+    for name, reason in found.failed.items():
+        raise RtlError(reason, where=name)
+    return dict(found.rows)

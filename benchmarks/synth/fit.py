@@ -29,7 +29,7 @@ from units import model
 from brevitas_a2q.hw._cost.synthesis.rows import RowModel, grid_row_to_prediction
 
 HERE = Path(__file__).resolve().parent
-COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "cost" / "synthesis" / "coefficients.json"
+COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "_cost" / "synthesis" / "coefficients.json"
 FOLDS = 5
 SMALL = 12  # rows up to which every row is a fold of its own
 Array = npt.NDArray[np.float64]

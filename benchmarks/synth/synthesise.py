@@ -15,12 +15,15 @@ from pathlib import Path
 
 from packing import pack
 
+from brevitas_a2q.rtl._yosys import RUNNER
+from brevitas_a2q.rtl._yosys_process import MAP_ROMS
+
 HERE = Path(__file__).resolve().parent
 RTL = HERE / "rtl"
+OWN = HERE.parent.parent / "brevitas_a2q/rtl/synth"
 BATCH = 40  # modules of one process
 _LIMITS = "--unroll-limit 1000000 --max-constexpr-steps 100000000"  # contents of memories are computed in loops
 _SYNTH = "synth_xilinx -family xcup -noiopad -noclkbuf -nodsp -nobram -run"
-_RUNNER = "import sys; from pyosys import libyosys as ys; d = ys.Design(); ys.run_pass('script ' + sys.argv[1], d)"
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ def _script(jobs: Sequence[Job], folder: Path) -> str:
     ]
     steps += [f"design -copy-from job_{i} job_{i}" for i in range(len(jobs))]
     # Every adder gets its own carry chain, as Vivado does it.
-    steps += [f"{_SYNTH} prepare:coarse", "opt_expr; wreduce; opt_clean"]
-    steps += [f"techmap -map {RTL / 'add_to_alu.v'}; opt_clean", f"{_SYNTH} coarse:check"]
+    steps += [f"{_SYNTH} prepare:coarse", f"read_verilog -lib {OWN / 'rom_luts.v'}; memory_collect", MAP_ROMS]
+    steps += ["opt_expr; wreduce; opt_clean"]
+    steps += [f"techmap -map {OWN / 'add_to_alu.v'}; opt_clean", f"{_SYNTH} coarse:check"]
     steps += [f"select job_{i}; write_json -selected {folder}/{i}.json; select -clear" for i in range(len(jobs))]
     return "\n".join(steps) + "\n"
 
@@ -69,7 +73,7 @@ def synthesise(jobs: Sequence[Job]) -> list[dict[str, int]]:
             script = Path(folder) / "batch.ys"
             script.write_text(_script(batch, Path(folder)))
             run = subprocess.run(
-                [sys.executable, "-c", _RUNNER, str(script)], capture_output=True, text=True, check=False
+                [sys.executable, "-m", RUNNER, str(script)], capture_output=True, text=True, check=False
             )
             if run.returncode:
                 raise RuntimeError(run.stdout[-500:] + run.stderr[-500:])

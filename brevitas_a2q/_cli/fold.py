@@ -115,10 +115,8 @@ def _comparison(result: FoldResult) -> list[str]:
 def _beside(result: FoldResult, greedy: Estimate, cost: float) -> str:
     """SetFolding's design in words; a ratio only where it does what was asked for."""
     found = f"{greedy.total.lut:,} LUT at {greedy.fps:,.1f} frames per second; {cost:,.0f} LUT-equivalents"
-    if result.target_fps is not None and greedy.fps < result.target_fps:
-        return f"{found}; it misses the target of {result.target_fps:,.1f}"
-    if not greedy.fits:
-        return f"{found}; it does not fit {greedy.part.name}"
+    if result.setfolding_verdict is not None:
+        return f"{found}; it {result.setfolding_verdict}"
     return f"{found}, {cost / result.lut_equivalent:.2f} times as many"
 
 

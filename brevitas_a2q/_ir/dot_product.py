@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,12 @@ from brevitas_a2q.errors import ModelError
 __all__ = ["DotProductLayer", "IntArray", "raw_codes"]
 
 IntArray = npt.NDArray[np.int64]
+
+_ORDERS: Final = {
+    "MatMul": "input feature",
+    "Conv": "input channel, kernel axes",
+    "ConvTranspose": "phase of the stride, input channel, kernel axes",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,7 @@ class DotProductLayer:
     range_source: str = "data type"  # what the input range was taken from
     notes: tuple[str, ...] = field(default=())
     raw: IntRange | None = None  # of codes whose zero-point is not subtracted first; None: there is none
+    zero_point: str = "subtracted"  # or "raw": the datapath that its target was trained for
 
     def either_sign(self) -> DotProductLayer:
         """The same layer where a datapath may hold all its integers, or their negatives at the positive scale.
@@ -87,6 +95,18 @@ class DotProductLayer:
         if (self.x_lo > 0).any() or (self.x_hi < 0).any():
             raise ModelError("found an input range without 0", where=f"layer {self.name}", expected="x_lo <= 0 <= x_hi")
 
+    def of_codes(self) -> DotProductLayer:
+        """The same layer where codes are multiplied as they are, and the zero-point is corrected behind the sum."""
+        if self.raw is None:
+            return self
+        ends = (np.array([[end]], np.int64) for end in (self.raw.lo, self.raw.hi))
+        return replace(self, x_lo=next(ends), x_hi=next(ends))
+
+    @property
+    def order(self) -> str:
+        """How its products are laid out in a row: the order in which tiles, hashes and witnesses have them."""
+        return _ORDERS[self.op]
+
     @property
     def channels(self) -> int:
         """Number of output channels."""
@@ -99,7 +119,11 @@ class DotProductLayer:
 
 
 def raw_codes(codes: Codes) -> IntRange | None:
-    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point."""
+    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point.
+
+    Padding with the value 0 is the code of the zero-point there.
+    """
     if not codes.zero_point.any():
         return None
-    return IntRange(int((codes.lo + codes.zero_point).min()), int((codes.hi + codes.zero_point).max())).with_zero()
+    lo, hi = np.minimum(codes.lo, 0) + codes.zero_point, np.maximum(codes.hi, 0) + codes.zero_point
+    return IntRange(int(lo.min()), int(hi.max())).with_zero()

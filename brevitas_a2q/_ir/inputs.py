@@ -69,7 +69,9 @@ def input_tensor(
         codes = Codes(np.asarray(step), lo, hi, kind, np.zeros((), np.int64))
         return Tensor.named(name, Value.of_codes(shape, codes, f"data type of input {name}"), dtype)
     low, high = declared if declared is not None else (-FLOAT_MAX, FLOAT_MAX)
-    value = Value.interval(shape, np.asarray(float(low)), np.asarray(float(high)), f"input {name}")
+    scaled = re.fullmatch(r"SCALEDINT<\d{1,2}>", text or "")
+    origin = f"input {name}, of {text} at a scale that the file does not say" if scaled else f"input {name}"
+    value = Value.interval(shape, np.asarray(float(low)), np.asarray(float(high)), origin)
     return Tensor.named(name, value if dtype.kind == "f" else Value.unknown(shape, f"input {name}"), dtype)
 
 

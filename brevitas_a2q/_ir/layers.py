@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray, raw_codes
-from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH
+from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH, ZERO_POINT
 from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q._ranges import Window, products
 from brevitas_a2q._ranges.products import Product, sum_ranges
-from brevitas_a2q.bounds import required_bit_width
+from brevitas_a2q.bounds import IntRange, required_bit_width
 
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
@@ -54,6 +54,14 @@ def trained_width(network: Network, node: Node, key: str = ACCUMULATOR_BIT_WIDTH
     return int(text)
 
 
+def _datapath(node: Node) -> str:
+    """Which datapath a file says that a layer's width is for."""
+    found = node.metadata.get(ZERO_POINT, "subtracted")
+    if found not in ("subtracted", "raw"):
+        raise node.error(f"found {ZERO_POINT} = {found[:40]!r}", expected="subtracted or raw")
+    return found
+
+
 def dot_product_layers(network: Network) -> tuple[DotProductLayer, ...]:
     """The integer dot products of a network, in order; see :meth:`Network.dot_product_layers`."""
     rows: dict[tuple[str, Product], IntArray] = {}  # weights that several layers share are laid out once
@@ -67,7 +75,9 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     assert w.integers is not None
     x_lo, x_hi = product_ranges(node, x, w.shape)
     turned = bool((x.codes.scale < 0).any() or (w.codes.scale < 0).any())
+    raw = raw_codes(x.codes)
     if turned:
+        raw = raw and IntRange(min(raw.lo, -raw.hi), max(raw.hi, -raw.lo))
         x_lo, x_hi = np.minimum(x_lo, -x_hi), np.maximum(x_hi, -x_lo)
     key = w.name, product_of(node)
     if key not in known:
@@ -90,7 +100,8 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         outer_accumulator_bit_width=trained_width(network, node, OUTER_ACCUMULATOR_BIT_WIDTH),
         range_source=_range_source(network) if narrower else "data type",
         notes=("a negative scale turns its integers: either sign of them is allowed for",) if turned else (),
-        raw=raw_codes(x.codes),
+        raw=raw,
+        zero_point=_datapath(node),
     )
     layer = layer.either_sign() if turned else layer
     if node.op != "Conv":

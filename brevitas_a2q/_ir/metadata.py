@@ -7,6 +7,7 @@ Node properties (``NodeProto.metadata_props``) of a layer's Conv, ConvTranspose,
 - ``a2q.outer_accumulator_bit_width``: width of the sum of the tiles.
 - ``a2q.required_bit_width``: smallest width that holds every sum, as certified.
 - ``a2q.accumulator_lower``, ``a2q.accumulator_upper``: exact range of the whole sum over all channels and inputs.
+- ``a2q.zero_point``: which datapath P is for where inputs have a zero-point, ``subtracted`` or ``raw``.
 - ``a2q.weights_sha256``: hash of the integer weights, as in the certificate.
 
 Model properties (``ModelProto.metadata_props``):
@@ -31,6 +32,7 @@ __all__ = [
     "OUTER_ACCUMULATOR_BIT_WIDTH",
     "REQUIRED_BIT_WIDTH",
     "WEIGHTS_SHA256",
+    "ZERO_POINT",
 ]
 
 ACCUMULATOR_BIT_WIDTH: Final = "a2q.accumulator_bit_width"
@@ -41,4 +43,5 @@ REQUIRED_BIT_WIDTH: Final = "a2q.required_bit_width"
 ACCUMULATOR_LOWER: Final = "a2q.accumulator_lower"
 ACCUMULATOR_UPPER: Final = "a2q.accumulator_upper"
 WEIGHTS_SHA256: Final = "a2q.weights_sha256"
+ZERO_POINT: Final = "a2q.zero_point"
 CERTIFICATE_SHA256: Final = "a2q.certificate_sha256"

@@ -59,8 +59,8 @@ def _added(a: Value, b: Value, rank: int) -> Codes | None:
         return None if offset is None else _checked(a.codes.scale, a.codes.lo + offset, a.codes.hi + offset)
     if b.codes is None:
         return None
-    other = b.codes if a.codes.same_scale(b.codes, rank) else b.codes.mirrored()
-    if not a.codes.same_scale(other, rank):
+    other = _at_scale_of(a.codes, b.codes, rank)
+    if other is None:
         return None
     return _checked(a.codes.scale, a.codes.lo + other.lo, a.codes.hi + other.hi)
 
@@ -206,9 +206,14 @@ def _paired(a: Value, b: Value, rank: int) -> tuple[Codes, IntArray, IntArray] |
     if b.number is not None:
         steps = _in_steps(a.codes, b, rank)
         return None if steps is None else (a.codes, steps, steps)
-    if b.codes is None or not a.codes.same_scale(b.codes, rank):
-        return None
-    return a.codes, b.codes.lo, b.codes.hi
+    other = None if b.codes is None else _at_scale_of(a.codes, b.codes, rank)
+    return None if other is None else (a.codes, other.lo, other.hi)
+
+
+def _at_scale_of(codes: Codes, other: Codes, rank: int) -> Codes | None:
+    """The other integers at the first ones' scale, turned where the scales differ in sign; None at another scale."""
+    turned = other if codes.same_scale(other, rank) else other.mirrored()
+    return turned if codes.same_scale(turned, rank) else None
 
 
 def dropout(x: Value, ratio: float, training: bool) -> Value:

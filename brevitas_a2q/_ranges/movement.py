@@ -144,10 +144,14 @@ def along(x: Value, axis: int | Sequence[int], shape: Sequence[int], origin: str
     source = x if x.number is None else Value.interval(x.shape, *x.ends(), x.origin)
     lo, hi = over(source.lo, np.min), over(source.hi, np.max)
     c = source.codes
-    if c is None or any((over(a, np.min) != over(a, np.max)).any() for a in (c.scale, c.zero_point)):
+    if c is None or (over(c.scale, np.min) != over(c.scale, np.max)).any():
         return Value.interval(tuple(shape), lo, hi, origin)
     scale, zero_point = over(c.scale, np.min), over(c.zero_point, np.min)
-    codes = replace(c, scale=scale, zero_point=zero_point, lo=over(c.lo, np.min), hi=over(c.hi, np.max))
+    bottom, top = over(c.lo, np.min), over(c.hi, np.max)
+    if (zero_point != over(c.zero_point, np.max)).any():  # integers of several zero-points are codes of none
+        codes = Codes.plain(scale, bottom, top)
+    else:
+        codes = replace(c, scale=scale, zero_point=zero_point, lo=bottom, hi=top)
     return Value.of(tuple(shape), codes, lo, hi, origin)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from brevitas_a2q._ranges.annotation import FloatArray, RangeError
 from brevitas_a2q._ranges.movement import along, reshape
-from brevitas_a2q._ranges.rounding import FLOAT_MAX, UNIT, quotients, widened
+from brevitas_a2q._ranges.rounding import FLOAT_MAX, UNIT, quotients, weighed
 from brevitas_a2q._ranges.value import Codes, Value, integer_sum_fits
 from brevitas_a2q._ranges.windows import Window
 
@@ -88,7 +88,7 @@ def _mean_error(lo: FloatArray, hi: FloatArray, count: int) -> tuple[FloatArray,
         reach = np.maximum(np.abs(lo), np.abs(hi))
         # The sum may overflow where the mean does not.
         lo, hi = np.where(lo * count < -FLOAT_MAX, -np.inf, lo), np.where(hi * count > FLOAT_MAX, np.inf, hi)
-        return widened(lo, hi, np.where(np.isfinite(reach), reach, 0.0) * (count + 2) * UNIT * 1.01)
+        return weighed(lo, hi, np.where(np.isfinite(reach), reach, 0.0) * (count + 2) * UNIT * 1.01)
 
 
 def exact_sums(codes: Codes, largest: int) -> bool:
@@ -112,7 +112,7 @@ def _divided_sum(image: Value, shape: tuple[int, ...], count: int, divisor: int,
         if integer_sum_fits(largest):
             codes = Codes.plain(c.scale / divisor, c.lo * count, c.hi * count)
     error = 0.0 if exact else np.where(np.isfinite(reach), reach, 0.0) * (count + 1) * UNIT * 1.01
-    bounds = widened(total_lo, total_hi, error)
+    bounds = weighed(total_lo, total_hi, error)
     number = np.asarray(float(divisor))
     divided = quotients(bounds, (number, number))
     # Sums that float32 could not hold may still be divided before they are added.

@@ -8,7 +8,7 @@ import numpy as np
 
 from brevitas_a2q._ranges.annotation import Array, RangeError
 from brevitas_a2q._ranges.movement import along, permute, reshape, take
-from brevitas_a2q._ranges.rounding import UNIT, widened
+from brevitas_a2q._ranges.rounding import UNIT, weighed, widened
 from brevitas_a2q._ranges.value import Value
 
 __all__ = ["interpolate", "pixel_shuffle", "pixel_unshuffle", "resize", "space_to_depth"]
@@ -87,4 +87,5 @@ def interpolate(x: Value, shape: Sequence[int], reach: float = 1.0, taps: int = 
         # Weights are computed from positions in float32 too: their sum is 1 up to a few roundings of each.
         error = (4 * taps + 8) * UNIT * reach * np.maximum(np.abs(lo), np.abs(hi))
         ends = (lo, hi) if reach == 1 else (middle - half, middle + half)
-    return Value.interval(tuple(shape), *widened(*ends, error), image.origin)
+    enclose = weighed if reach == 1 else widened
+    return Value.interval(tuple(shape), *enclose(*ends, error), image.origin)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from brevitas_a2q._ranges.annotation import FloatArray
 
-__all__ = ["FLOAT_MAX", "UNIT", "on_grid", "outward", "products", "quotients", "sums", "widened"]
+__all__ = ["FLOAT_MAX", "UNIT", "on_grid", "outward", "products", "quotients", "sums", "weighed", "widened"]
 
 FLOAT_MAX: Final = float(np.finfo(np.float32).max)
 UNIT: Final = 2.0**-24
@@ -105,6 +105,12 @@ def _hull(corners: list[FloatArray], exact: Flags) -> tuple[FloatArray, FloatArr
     for corner in corners[1:]:
         lo, hi = np.minimum(lo, corner), np.maximum(hi, corner)  # NaN stays NaN, and becomes unbounded
     return outward(lo, hi, exact)
+
+
+def weighed(lo: FloatArray, hi: FloatArray, error: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+    """As :func:`widened`, for sums of terms of one sign, which no rounding turns: ends do not cross zero."""
+    low, high = widened(lo, hi, error)
+    return np.where(lo >= 0, np.maximum(low, 0.0), low), np.where(hi <= 0, np.minimum(high, 0.0), high)
 
 
 def widened(lo: FloatArray, hi: FloatArray, error: FloatArray | float) -> tuple[FloatArray, FloatArray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from brevitas_a2q._trace.memory import upright
 from brevitas_a2q._trace.modules import evaluating, quantized_layers
 from brevitas_a2q._trace.running import Call, is_sharded, learn_ranges, outermost_call
+from brevitas_a2q._trace.single import value_of_call
 from brevitas_a2q._trace.tracing import Known, Product, Trace, active_trace, plain_tensor
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "plain_tensor",
     "quantized_layers",
     "upright",
+    "value_of_call",
 ]

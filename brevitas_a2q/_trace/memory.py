@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from brevitas_a2q._ranges import Codes, Value, table
 
-__all__ = ["Known", "Memory", "collapsed", "upright"]
+__all__ = ["Known", "Memory", "address", "collapsed", "upright"]
 
 View: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...], object]  # offset, shape, strides, type
 
@@ -67,25 +67,25 @@ class Memory:
 
     def __contains__(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory was ever written from the model's inputs."""
-        return _address(tensor) in self._storages
+        return address(tensor) in self._storages
 
     def get(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor; None of constants, whose memory no operation has written."""
-        found = self._storages.get(_address(tensor))
+        found = self._storages.get(address(tensor))
         if found is None:
             return None
         return found[1].get(_view(tensor)) or Known(Value.unknown(tuple(tensor.shape), "another view of its memory"))
 
     def set(self, tensor: Tensor, known: Known) -> None:
         """Note what is known of a tensor."""
-        address = _address(tensor)
-        if address not in self._storages:
-            self._storages[address] = (StorageWeakRef(tensor.untyped_storage()), {})
-        self._storages[address][1][_view(tensor)] = known
+        place = address(tensor)
+        if place not in self._storages:
+            self._storages[place] = (StorageWeakRef(tensor.untyped_storage()), {})
+        self._storages[place][1][_view(tensor)] = known
 
     def write(self, tensor: Tensor, known: Known) -> None:
         """Note that a tensor was written: every other view of its memory may show old or new elements."""
-        found = self._storages.get(_address(tensor))
+        found = self._storages.get(address(tensor))
         for view, other in list(found[1].items()) if found else ():
             after = _either(other.value, known.value)
             found[1][view] = Known(after, other.sources | known.sources)  # type: ignore[index]
@@ -101,7 +101,8 @@ def _either(old: Value, new: Value) -> Value:
         return Value.unknown(old.shape, "memory that is written by two operations")
 
 
-def _address(tensor: Tensor) -> int:
+def address(tensor: Tensor) -> int:
+    """Of the tensor's storage; -1 where it has none of its own."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own

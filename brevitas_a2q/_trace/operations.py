@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from brevitas_a2q._ranges import RangeError, Value, Window, table
+from brevitas_a2q._ranges import Codes, RangeError, Value, Window, table
 from brevitas_a2q._trace.memory import collapsed, upright
 
 __all__ = ["RULES", "apply_rule"]
@@ -255,8 +255,16 @@ def _function(name: str) -> Rule:
     return lambda x, *_, **__: table.function(x, name)
 
 
+def _mask(shape: Sequence[int]) -> Value:
+    return Value.of_codes(tuple(shape), Codes.plain(np.ones(()), np.asarray(0), np.asarray(1)), "a mask")
+
+
+def _linear(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
+    return table.interpolate(x, tuple(out), 1.0, 1 << (x.rank - 2))
+
+
 # Rules that are told the shape of the result.
-_TOLD_SHAPE: Final = frozenset({_shaped, _expanded, _nearest, _anywhere})
+_TOLD_SHAPE: Final = frozenset({_shaped, _expanded, _nearest, _anywhere, _linear})
 
 RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(["alias", "detach", "clone", "contiguous", "lift", "lift_fresh", "rename"], _same),
@@ -329,7 +337,12 @@ RULES: Final[dict[str, Rule]] = {
     "copy": _copy,
     "fill": _fill,
     "zero": _zero,
-    **{name: _function(name) for name in ("round", "floor", "ceil")},
+    **{name: _function(name) for name in table.FUNCTIONS},
+    "bernoulli": lambda x, *_, **__: _mask(x.shape),
+    **dict.fromkeys(["upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"], _linear),
+    "hardsigmoid": lambda x: table.hard_sigmoid(x, 1 / 6, 0.5),
+    "_softmax": lambda x, axis, *_: table.softmax(x, _axis(axis, x)),
+    "softmax": lambda x, axis, *_: table.softmax(x, _axis(axis, x)),
 }
 
 

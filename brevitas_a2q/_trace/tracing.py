@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,10 +20,11 @@ from brevitas_a2q._brevitas import (
     _pytree,
 )
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
-from brevitas_a2q._trace.memory import Known, Memory
+from brevitas_a2q._trace.memory import Known, Memory, address
 from brevitas_a2q._trace.modules import intercepted
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
+from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
 
 __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
@@ -93,12 +93,15 @@ class Trace(TorchDispatchMode):
         self.products: list[Product] = []
         self.branches: dict[str, None] = {}  # places that read values, in order
         self.layers: dict[str, None] = {}  # quantized layers that ran, in order
+        self.by_hand: dict[str, str] = {}  # layers whose weights were asked for outside of them, and by which module
         self.calls: Intercept | None = None  # sees every quantized layer's product
         self._memory = Memory()
         self._scales = Scales(learning)
         self._widths: dict[Any, Tensor] = {}  # of quantizers
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
         self._names: list[tuple[str, nn.Module]] = []
+        own = (*model.parameters(), *model.buffers())
+        self._parameters = frozenset(map(address, own))
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class Trace(TorchDispatchMode):
         handles = [handle for name, module in self.model.named_modules() for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
-            with intercepted(self.model, self._layer), self:
+            with intercepted(self.model, self._layer), DirectReads(self._read), self:
                 yield self
         finally:
             _ACTIVE.reset(token)
@@ -129,6 +132,10 @@ class Trace(TorchDispatchMode):
         """What is known of a tensor or QuantTensor; None of constants."""
         tensor = plain_tensor(value)
         return self._memory.get(tensor) if isinstance(tensor, Tensor) else None
+
+    def note(self, tensor: Tensor, known: Known) -> None:
+        """Say what is known of a tensor."""
+        self._memory.set(tensor, known)
 
     def widths_of(self, known: Known | None) -> list[Tensor]:
         """Bit widths of the quantizers that a value rests on, as they hold them."""
@@ -166,6 +173,8 @@ class Trace(TorchDispatchMode):
 
         def hook(proxy: Any, inputs: Any, output: Any) -> None:
             self._depth -= 1
+            if isinstance(proxy, WeightQuantProxyFromInjectorBase):
+                self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
             if not isinstance(proxy, QUANTIZERS) or not isinstance(plain_tensor(output), Tensor):
                 return
             if not proxy.is_quant_enabled and output is inputs[0]:
@@ -174,10 +183,19 @@ class Trace(TorchDispatchMode):
 
         return hook
 
+    def _note_weight(self, name: str, proxy: Any, output: Any) -> None:
+        """Weights that somebody else than the layer asks for are multiplied by hand."""
+        owner, module = self._names[-1] if self._names else ("", None)
+        if self._depth or module in proxy.tracked_module_list:
+            return
+        self.by_hand[name] = owner or type(self.model).__name__
+        if isinstance(output, IntQuantTensor) and not self.learning:
+            self._memory.set(output.value, Known(constant_codes(output, f"weights of {name}")))
+
     def _note_quantized(self, proxy: Any, inputs: Any, output: Any, origin: str) -> None:
         before = self.of(inputs[0])
         tensor = plain_tensor(output)
-        if before is None and not self.learning:
+        if before is None and not self.learning and not self.branches:
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
             return
@@ -236,7 +254,7 @@ class Trace(TorchDispatchMode):
         known = [found for found in map(self._memory.get, tensors) if found is not None]
         if not known and not name.startswith(_RANDOM):
             return func(*args, **kwargs)
-        if name in ("_local_scalar_dense", "is_nonzero", "equal") and any("input" in k.sources for k in known):
+        if any("input" in k.sources for k in known) and depends_on_values(func, args):
             self._branch()
         written = _written(func, args, kwargs)
         given, named = _pytree.tree_map(self._as_value, _reading(func, args, kwargs))
@@ -261,6 +279,8 @@ class Trace(TorchDispatchMode):
             return found.value
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
             return Value.unknown(tuple(leaf.shape), "a constant")
+        if self.branches and address(leaf) not in self._parameters:
+            return Value.unknown(tuple(leaf.shape), "numbers that may come from the input, which was read")
         number = leaf.detach().to("cpu")
         return Value.constant((number.float() if number.dtype in _HALVES else number).numpy())
 
@@ -280,15 +300,14 @@ class Trace(TorchDispatchMode):
         self.products.append(Product(module, name.strip("_"), size, left, right))
 
     def _branch(self) -> None:
-        """Where the model reads a value that its input decides; Brevitas' own checks decide nothing."""
-        frame = sys._getframe(1)
-        while frame.f_back is not None:
-            package = str(frame.f_globals.get("__name__", "")).split(".")[0]
-            if package not in ("torch", "brevitas_a2q"):
-                break
-            frame = frame.f_back
-        if str(frame.f_globals.get("__name__", "")).split(".")[0] != "brevitas":
-            self.branches[f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"] = None
+        where = place()
+        if where is not None:
+            self.branches[where] = None
+
+    def _read(self, tensor: Tensor) -> None:
+        known = None if self._depth else self._memory.get(tensor)
+        if known is not None and "input" in known.sources:
+            self._branch()
 
 
 _HALVES: Final = (torch.float16, torch.bfloat16)

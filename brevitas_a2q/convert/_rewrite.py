@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from brevitas.nn import QuantIdentity
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_aggregate, map_arg
 
 from brevitas_a2q.convert._values import Dataflow, Value
 
@@ -79,7 +81,7 @@ def _plain(x: Any) -> Any:
 
 
 def install_forward_(model: nn.Module, graph: Graph) -> None:
-    """Let the model compute what a graph says, in place; it stays an instance of its class.
+    """Let the model compute what a graph says, in place; it stays an instance of its class, and can be pickled.
 
     Args:
         model: Its modules are those that the graph calls.
@@ -90,7 +92,53 @@ def install_forward_(model: nn.Module, graph: Graph) -> None:
         model.graph = graph
         model.recompile()
         return
-    forward = type(GraphModule(model, graph)).forward
-    kind = type(model)
-    names = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
-    model.__class__ = type(kind.__name__, (kind,), names)
+    model.__class__ = _computing(type(model), graph)
+
+
+def _computing(kind: type[nn.Module], graph: Graph) -> type[nn.Module]:
+    """A class that is ``kind`` but for its forward, and that knows how to be made again by ``pickle`` and ``copy``."""
+    code = graph.python_code("self")
+    namespace = dict(code.globals)
+    exec(code.src, namespace)  # what torch.fx wrote for this graph
+    recipe = (kind, tuple(_steps(graph)))
+
+    def reduced(self: nn.Module, protocol: object) -> tuple[Any, ...]:
+        return _restored, recipe, self.__dict__
+
+    names = {"forward": namespace["forward"], "__reduce_ex__": reduced}
+    return type(kind.__name__, (kind,), {**names, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Stands for what a step of a graph gives, in the arguments of later ones."""
+
+    name: str
+
+
+_Step = tuple[str, str, Any, Any, Any]  # operation, name, target, arguments, keyword arguments
+
+
+def _result_of(node: Node) -> Any:
+    return _Result(node.name)
+
+
+def _steps(graph: Graph) -> Iterator[_Step]:
+    """A graph as plain values; torch makes no promise for pickles of its own graphs."""
+    for node in graph.nodes:
+        args, kwargs = map_arg((node.args, node.kwargs), _result_of)
+        yield node.op, node.name, node.target, args, kwargs
+
+
+def _restored(kind: type[nn.Module], steps: Sequence[_Step]) -> nn.Module:
+    """An instance that its state is yet to be put in."""
+    graph, made = Graph(), dict[str, Node]()
+
+    def node_of(value: Any) -> Any:
+        return made[value.name] if isinstance(value, _Result) else value
+
+    for op, name, target, args, kwargs in steps:
+        args, kwargs = map_aggregate((args, kwargs), node_of)
+        made[name] = graph.create_node(op, target, args, kwargs, name)
+    wanted = _computing(kind, graph)
+    return wanted.__new__(wanted)

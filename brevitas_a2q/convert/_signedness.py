@@ -1,90 +1,93 @@
-"""Which tensors of a float model are never negative, so that no bit goes to their sign."""
+"""Which tensors of a float model are never negative, so that no bit goes to their sign.
+
+Asked of the table of ranges (:mod:`brevitas_a2q._ranges`), as the trace of a running model asks it: each operation is
+run by itself on a small tensor, of which no more is known than whether it can be negative.
+"""
 
 from __future__ import annotations
 
-import operator
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.fx import Graph, Node
+from torch.fx.node import map_arg
+
+from brevitas_a2q._ranges import Value
+from brevitas_a2q._trace import value_of_call
 
 __all__ = ["never_negative"]
 
-_UNSIGNED_MODULES: Final = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
-_PRESERVING_MODULES: Final = (
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Identity,
-    nn.Flatten,
-    nn.PixelShuffle,
-    nn.UpsamplingNearest2d,
-)
-_UNSIGNED_FUNCTIONS: Final = (
-    F.relu,
-    F.relu6,
-    F.hardsigmoid,
-    F.sigmoid,
-    F.softmax,
-    torch.relu,
-    torch.sigmoid,
-    torch.abs,
-)
-_PRESERVING_FUNCTIONS: Final = (
-    torch.flatten,
-    torch.cat,
-    F.adaptive_avg_pool2d,
-    F.avg_pool2d,
-    F.dropout,
-    F.max_pool2d,
-    F.pixel_shuffle,
-)
-_ARITHMETIC: Final = (operator.add, operator.iadd, operator.mul, torch.add, torch.mul)
-_UNSIGNED_METHODS: Final = ("relu", "relu_", "sigmoid", "abs")
-_PRESERVING_METHODS: Final = ("contiguous", "flatten", "mean", "permute", "reshape", "squeeze", "transpose", "view")
+# An operation is tried on these in turn: images, features, signals, volumes.
+_SHAPES: Final = ((1, 16, 8, 8), (1, 16), (1, 16, 8), (1, 16, 8, 8, 8), (1, 16, 32, 32))
+_CALLS: Final = ("call_module", "call_function", "call_method")
+_LARGE: Final = 2.0**60  # of a value; sums of such are finite
 
 
-def _is_unsigned(node: Node, modules: dict[str, nn.Module], known: dict[Node, bool]) -> bool:
-    inputs = node.all_input_nodes
-    if node.op == "call_module":
-        module = modules[str(node.target)]
-        if isinstance(module, _UNSIGNED_MODULES):
-            return True
-        preserving = isinstance(module, _PRESERVING_MODULES)
-    elif node.op == "call_function":
-        if node.target in _UNSIGNED_FUNCTIONS:
-            return True
-        preserving = node.target in _PRESERVING_FUNCTIONS
-    elif node.op == "call_method":
-        if node.target in _UNSIGNED_METHODS:
-            return True
-        preserving = node.target in _PRESERVING_METHODS
-    else:
-        return False
-    if node.target in _ARITHMETIC:  # a number among the operands (x + 0.1, alpha=2) may be negative
-        numbers = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, (int, float))]
-        preserving = all(number >= 0 for number in numbers)
-    return preserving and bool(inputs) and all(known.get(source, False) for source in inputs)
-
-
-def never_negative(graph: Graph, modules: dict[str, nn.Module]) -> frozenset[Node]:
-    """Nodes whose value comes from a function that is never negative.
+def never_negative(
+    graph: Graph, modules: dict[str, nn.Module], tensors: Collection[Node], moves: Callable[[Node], bool]
+) -> frozenset[Node]:
+    """Nodes whose value is never negative, whatever the model's input.
 
     Args:
         graph: Of a float model.
         modules: Its modules by name.
+        tensors: Nodes that are tensors made from its input; others are sizes.
+        moves: Whether a node only moves elements; asked where an operation runs on none of the small tensors, such as
+            one that flattens to a size of its own.
     """
     known: dict[Node, bool] = {}
     for node in graph.nodes:
-        known[node] = _is_unsigned(node, modules, known)
+        known[node] = node.op in _CALLS and _is_unsigned(node, modules, known, tensors, moves)
     return frozenset(node for node, unsigned in known.items() if unsigned)
+
+
+def _is_unsigned(
+    node: Node,
+    modules: dict[str, nn.Module],
+    known: dict[Node, bool],
+    tensors: Collection[Node],
+    moves: Callable[[Node], bool],
+) -> bool:
+    sources = [source for source in node.all_input_nodes if source in tensors]
+    for shape in _SHAPES:
+        operands: dict[Node, Any] = {source: 1 for source in node.all_input_nodes}  # sizes: of a batch, most often
+        operands.update({source: torch.zeros(shape) for source in sources})
+        # Parameters and buffers may turn negative; one number broadcasts to whatever shape they have.
+        operands.update({source: torch.zeros(()) for source in node.all_input_nodes if source.op == "get_attr"})
+        read = {source: tensor for source, tensor in operands.items() if isinstance(tensor, torch.Tensor)}
+        values = {tensor: _value(tuple(tensor.shape), known[source]) for source, tensor in read.items()}
+        call = _Call(node, modules, operands)
+        try:
+            value = value_of_call(call, values)
+        except Exception:  # noqa: S112  # an operation may raise anything on a tensor that is not of its shape
+            continue
+        return value is not None and value.never_negative
+    return moves(node) and bool(sources) and all(known[source] for source in sources)
+
+
+def _value(shape: tuple[int, ...], unsigned: bool) -> Value:
+    largest = np.asarray(_LARGE)
+    return Value.interval(shape, np.zeros(()) if unsigned else -largest, largest)
+
+
+class _Call:
+    """A node of a graph as a function without arguments."""
+
+    def __init__(self, node: Node, modules: dict[str, nn.Module], operands: dict[Node, Any]) -> None:
+        self.node, self.modules = node, modules
+        self.args, self.kwargs = (map_arg(part, operands.__getitem__) for part in (node.args, node.kwargs))
+
+    def __call__(self) -> Any:
+        target: Any = self.node.target
+        if self.node.op == "call_module":
+            module, training = self.modules[str(target)], self.modules[str(target)].training
+            try:
+                return module.eval()(*self.args, **self.kwargs)
+            finally:
+                module.train(training)
+        if self.node.op == "call_method":
+            return getattr(self.args[0], target)(*self.args[1:], **self.kwargs)
+        return target(*self.args, **self.kwargs)

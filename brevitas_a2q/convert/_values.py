@@ -125,9 +125,9 @@ class _Analysis:
         self.nodes = list(graph.nodes)
         self.modules = modules
         self.layer_types = layer_types
-        self.unsigned = never_negative(graph, modules)
         self.parent: dict[Node, Node] = {}
         self.tensors = self._tensors()
+        self.unsigned = never_negative(graph, modules, self.tensors, self.moves)
         for node in self.nodes:
             if self.moves(node):
                 for source in self._sources(node):

@@ -31,6 +31,7 @@ from brevitas_a2q._ir.metadata import (
     OUTER_ACCUMULATOR_BIT_WIDTH,
     REQUIRED_BIT_WIDTH,
     WEIGHTS_SHA256,
+    ZERO_POINT,
 )
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.export._constants import fold_constants_
@@ -145,6 +146,8 @@ def annotate_targets(layers: Sequence[LayerNode], claim: Certificate) -> None:
         set_property(layer.node, ACCUMULATOR_BIT_WIDTH, target.accumulator_bit_width)
         if target.tile is not None:
             set_property(layer.node, ACCUMULATOR_TILE, target.tile)
+        if target.zero_point is not None:
+            set_property(layer.node, ZERO_POINT, target.zero_point)
         if target.outer is not None and target.outer.accumulator_bit_width is not None:
             set_property(layer.node, OUTER_ACCUMULATOR_BIT_WIDTH, target.outer.accumulator_bit_width)
 

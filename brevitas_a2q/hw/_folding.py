@@ -63,6 +63,7 @@ def cheapest(
     Raises:
         FoldingError: If no folding is fast enough, or, with ``must_fit``, none that is fits; with the nearest value.
     """
+    model = model.remembering()
     problem = FoldingProblem(graph, part, model, max_cycles=max_cycles, clock_mhz=clock_mhz, weights=weights)
     plan, bound = _cheapest_sized(problem, pareto(problem, max_cycles))
     design = build_design(graph, plan.foldings, part, model)

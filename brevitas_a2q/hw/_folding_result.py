@@ -46,6 +46,16 @@ class FoldResult:
         """The same of SetFolding's design."""
         return self.weights(self.setfolding.total) if self.setfolding else None
 
+    @property
+    def setfolding_verdict(self) -> str | None:
+        """Why SetFolding's design cannot be compared: it misses the rate or does not fit; None where it can."""
+        greedy, rate = self.setfolding, self.target_fps or self.estimate.fps
+        if greedy is None:
+            return None
+        if greedy.fps < rate * (1 - 1e-9):
+            return f"misses the {'target' if self.target_fps else 'rate'} of {rate:,.1f} frames per second"
+        return None if greedy.fits else f"does not fit {greedy.part.name}"
+
     def to_json(self) -> dict[str, Any]:
         """The JSON object of ``brevitas-a2q fold --json``."""
         return {
@@ -53,6 +63,7 @@ class FoldResult:
             "folding": self.folding,
             "setfolding_total": resources_json(self.setfolding.total) if self.setfolding else None,
             "setfolding_fps": self.setfolding.fps if self.setfolding else None,
+            "setfolding_verdict": self.setfolding_verdict,
             "lut_equivalent": self.lut_equivalent,
             "setfolding_lut_equivalent": self.setfolding_lut_equivalent,
             "least_lut_equivalent": self.least_lut_equivalent,

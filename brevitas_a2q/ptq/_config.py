@@ -11,7 +11,7 @@ from brevitas_a2q._config import LayerRule
 from brevitas_a2q._settings import known_keys
 from brevitas_a2q.bounds import MAX_INPUT_BITS, MAX_WEIGHT_BITS
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.quant._tensor_quant import check_accumulator
+from brevitas_a2q.quant._keywords import check_accumulator
 
 __all__ = ["AUTO", "PostTrainingConfig"]
 

@@ -19,10 +19,12 @@ from weakref import ReferenceType, ref
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
+from brevitas_a2q._ir.dot_product import raw_codes
 from brevitas_a2q._ranges import Value
 from brevitas_a2q._trace import Known, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
+from brevitas_a2q.quant._zero_points import hull
 
 __all__ = ["Arrivals", "Basis", "arrived"]
 
@@ -83,7 +85,7 @@ class Arrivals:
         if claim is not None and self.basis is Basis.QUANTIZER:
             self._note(proxy, claim.range, Basis.QUANTIZER, claim)
         elif claim is not None and self.basis is Basis.CLAIM:
-            self._widen(proxy, claim.range, seen_range(x))
+            self._widen(proxy, claim, seen_range(x))
 
     def _is_current(self, claim: Claim | None) -> bool:
         if self.basis is Basis.UNKNOWN or (self.basis is Basis.DECLARED and claim is not None):
@@ -122,7 +124,8 @@ class Arrivals:
             warnings.warn(
                 f"{proxy.describe()}: inputs not traced, for {self.reason}; {Basis.CLAIM.value}", stacklevel=2
             )
-        proxy.remember_range(_hull(known, claim.range) if before[0] is Basis.CLAIM else claim.range)
+        found = _hull(known, claim.range) if before[0] is Basis.CLAIM else claim.range
+        proxy.remember_range(found, claim.codes(found))
 
     def note(self, proxy: Any, trace: Trace, known: Known | None, claim: Claim | None) -> None:
         """Take over what a trace says of the layer's input."""
@@ -131,7 +134,7 @@ class Arrivals:
         if codes is not None and claim is not None and _is_the_quantizers(known, claim):
             self._note(proxy, claim.range, Basis.QUANTIZER, claim, trace)
         elif found is not None and not trace.branches:
-            self._note(proxy, found, Basis.TRACE, claim, trace)
+            self._note(proxy, found, Basis.TRACE, claim, trace, None if codes is None else raw_codes(codes))
             self.widths += [(width, float(width)) for width in trace.widths_of(known)]
         elif claim is not None:
             read = f"values are read at {next(iter(trace.branches))}" if trace.branches else ""
@@ -140,22 +143,36 @@ class Arrivals:
         else:
             self.reason = known.value.origin if known is not None else "a constant input"
 
-    def _note(self, proxy: Any, found: IntRange, basis: Basis, claim: Claim | None, trace: Trace | None = None) -> None:
+    def _note(
+        self,
+        proxy: Any,
+        found: IntRange,
+        basis: Basis,
+        claim: Claim | None,
+        trace: Trace | None = None,
+        raw: IntRange | None = None,
+    ) -> None:
+        joined = False
+        if basis is not Basis.TRACE and claim is not None:
+            raw = claim.codes(found)
         again = (
             trace is not None and self.trace is not None and trace is self.trace()
         )  # a layer that runs more than once
         if again:
-            found = _hull(proxy.remembered_range(), found)
+            found, joined = _hull(proxy.remembered_range(), found), True
             basis = max(basis, self.basis, key=list(Basis).index)
         elif trace is not None or basis is not self.basis:
             self.types, self.widths = set(), []
         self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
         self.types.add(None if claim is None else claim.type)
         if len(proxy.tracked_module_list) > 1:
-            found = _hull(proxy.remembered_range(), found)
-        proxy.remember_range(found)
+            found, joined = _hull(proxy.remembered_range(), found), True
+        # Integers without a zero-point are their own codes.
+        codes = hull(proxy.remembered_codes(), raw or (found if proxy.remembered_codes() else None)) if joined else raw
+        proxy.remember_range(found, codes)
 
-    def _widen(self, proxy: Any, claimed: IntRange, seen: IntRange) -> None:
+    def _widen(self, proxy: Any, claim: Claim, seen: IntRange) -> None:
+        claimed = claim.range
         known = proxy.remembered_range()
         if known is not None and known.contains(seen):
             return
@@ -167,7 +184,7 @@ class Arrivals:
                 "come. Put a QuantIdentity before it for a range that holds",
                 stacklevel=2,
             )
-        proxy.remember_range(_hull(known, seen))
+        proxy.remember_range(_hull(known, seen), hull(proxy.remembered_codes(), claim.codes(seen)))
 
     def _say_what_changed(self, proxy: Any, basis: Basis, known: IntRange | None) -> None:
         now = proxy.remembered_range()

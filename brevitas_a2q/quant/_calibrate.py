@@ -59,7 +59,7 @@ def scales_without_data(model: nn.Module) -> tuple[str, ...]:
     for name, proxy in model.named_modules():
         if isinstance(proxy, ActQuantProxyFromInjectorBase) and proxy.is_quant_enabled:
             for part in proxy.modules():
-                if kind_of(part) == "ParameterFromRuntimeStatsScaling" and int(part.counter) == 0:  # type: ignore[arg-type]
+                if kind_of(part) == "ParameterFromRuntimeStatsScaling" and int(part.counter) == 0:
                     found.append(name.removesuffix(".act_quant"))
                     break
     return tuple(found)

@@ -9,6 +9,7 @@ from torch import nn
 from brevitas_a2q._brevitas import (
     AccumulatorAwareWeightQuant,
     ExtendedInjector,
+    FloatToIntImplType,
     PowerOfTwoRestrictValue,
     QuantType,
     value,
@@ -16,9 +17,11 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._config import METHODS
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.quant._keywords import check_accumulator, check_keywords
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
-from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant, check_accumulator
+from brevitas_a2q.quant._tensor_quant import AccumulatorAwareTensorQuant, LearnedNormTensorQuant
+from brevitas_a2q.quant._zero_points import check_datapath
 
 __all__ = ["accumulator_aware", "is_upstream_a2q"]
 
@@ -39,22 +42,26 @@ class AccumulatorAware(ExtendedInjector):
     """What an accumulator-aware quantizer adds to the integer weight quantizer it extends.
 
     Keyword arguments of a layer, each with the prefix ``weight_``: ``accumulator_bit_width``, ``accumulator_tile``,
-    and for a layer whose input carries no range ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and
-    ``input_zero_point``. ``budget_aware_scale=True`` lets a learned scale start where it loses least within the budget.
+    ``accumulator_zero_point`` (:mod:`brevitas_a2q.quant._zero_points`), and for a layer whose input carries no range
+    ``input_bit_width``, ``input_signed``, ``input_narrow_range`` and ``input_zero_point``. ``budget_aware_scale=True``
+    lets a learned scale start where it loses least within the budget.
     """
 
     proxy_class = AccumulatorAwareWeightQuantProxy
     requested_accumulator_method = "projected"
-    accumulator_bit_width = 32
+    accumulator_bit_width = None
     accumulator_tile = None
+    accumulator_zero_point = None
     budget_aware_scale = False
     input_bit_width = None
     input_signed = None
     input_narrow_range = False
     input_zero_point = 0
+    quant_delay_steps = None
 
     @value
-    def tensor_quant(accumulator_method):  # type: ignore[no-untyped-def]  # noqa: N805
+    def tensor_quant(accumulator_method, quant_type, quant_delay_steps):  # type: ignore[no-untyped-def]  # noqa: N805
+        check_keywords(quant_type, quant_delay_steps)
         return AccumulatorAwareTensorQuant if accumulator_method == "projected" else LearnedNormTensorQuant
 
     @value
@@ -111,7 +118,11 @@ def _in_place_of_upstream(base: Any) -> Any:
 
 
 def accumulator_aware(
-    base: Any, method: str = "projected", accumulator_bit_width: int | None = None, tile: int | None = None
+    base: Any,
+    method: str = "projected",
+    accumulator_bit_width: int | None = None,
+    tile: int | None = None,
+    zero_point: str | None = None,
 ) -> Any:
     """Accumulator-aware version of an integer weight quantizer: its scale, bit width and granularity are kept.
 
@@ -125,6 +136,10 @@ def accumulator_aware(
             either.
         tile: Weights per tile of a multi-stage accumulator, consecutive in the flattened row of a channel; P is then
             the width of one tile's accumulator.
+        zero_point: The datapath that is guarded where inputs have a zero-point: ``"subtracted"`` from each code before
+            the product, or ``"raw"`` codes are multiplied and the sum is corrected behind the accumulator. If not
+            given, the first; the second too where that costs no budget, as with ``"a2q+"``. A certificate names which
+            of them hold.
 
     Returns:
         A quantizer for ``weight_quant=``.
@@ -147,12 +162,16 @@ def accumulator_aware(
     if method not in METHODS:
         raise ConfigError(f"found method = {method!r}", where="accumulator_aware", expected=f"one of {METHODS}")
     settings: dict[str, Any] = {"requested_accumulator_method": method}
+    if method == "projected" and getattr(base, "float_to_int_impl_type", None) == FloatToIntImplType.ROUND_TO_ZERO:
+        settings["float_to_int_impl_type"] = FloatToIntImplType.ROUND  # A2Q's rounding; another method has its own
     if accumulator_bit_width is not None:
         check_accumulator(accumulator_bit_width, tile)
         settings["accumulator_bit_width"] = accumulator_bit_width
     if tile is not None:
         check_accumulator(MIN_ACCUMULATOR_BITS, tile)
         settings["accumulator_tile"] = tile
+    if zero_point is not None:
+        settings["accumulator_zero_point"] = check_datapath(zero_point, "accumulator_aware")
     # One that is accumulator-aware already gets other settings; it cannot inherit the same parts twice.
     bases = (base,) if AccumulatorAware in base.__mro__ else (AccumulatorAware, base)
     return type(base)(f"AccumulatorAware{base.__name__}", bases, settings)

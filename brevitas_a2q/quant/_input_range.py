@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from brevitas_a2q._trace.quantizers import code_range
 from brevitas_a2q.bounds import BIPOLAR, IntRange
 
-__all__ = ["Claim", "HostCopies", "claim_tensors", "quantizes_own_input", "seen_range", "seen_tensors"]
+__all__ = ["Claim", "HostCopies", "claim_tensors", "quantizes_own_input", "raw_tensors", "seen_range", "seen_tensors"]
 
 
 class HostCopies:
@@ -103,6 +103,20 @@ class Claim:
         """Integers of the type less the zero-point, 0 included."""
         codes = code_range(self.bits, self.signed, self.narrow)
         return IntRange(codes.lo - self.zero_point[1], codes.hi - self.zero_point[0]).with_zero()
+
+    def codes(self, found: IntRange) -> IntRange | None:
+        """Codes of integers in this range, zero-point not subtracted, 0 included; None without a zero-point."""
+        if self.zero_point == (0, 0):
+            return None
+        return IntRange(found.lo + self.zero_point[0], found.hi + self.zero_point[1]).with_zero()
+
+
+def raw_tensors(quant_input: IntQuantTensor, lo: Tensor, hi: Tensor) -> Tensor:
+    """Lowest and highest code, 0 included, of integers in ``[lo, hi]``; zeros without a zero-point.  # shape: (2,)"""
+    zero_point = quant_input.zero_point.detach()
+    ends = torch.stack([lo + zero_point.min().floor().to(lo.dtype), hi + zero_point.max().ceil().to(hi.dtype)])
+    with_zero = torch.stack([ends[0].clamp_max(0), ends[1].clamp_min(0)])
+    return torch.where((zero_point != 0).any(), with_zero, torch.zeros_like(with_zero))
 
 
 def seen_range(quant_input: IntQuantTensor) -> IntRange:

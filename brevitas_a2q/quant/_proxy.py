@@ -10,17 +10,21 @@ from brevitas import is_dynamo_compiling
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
+import brevitas_a2q.quant._pickling  # noqa: F401  so that layers can be pickled
 from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook
-from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range, two_sided_budget
+from brevitas_a2q.bounds import IntRange, two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._arrivals import Arrivals, Basis
 from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
+from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
-from brevitas_a2q.quant._input_range import claim_tensors, quantizes_own_input, seen_tensors
+from brevitas_a2q.quant._input_range import claim_tensors, quantizes_own_input, raw_tensors, seen_tensors
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
+from brevitas_a2q.quant._refusals import refuse_layers_without_one_accumulator
 from brevitas_a2q.quant._reinit import adopt
 from brevitas_a2q.quant._scale_search import search_scale_
+from brevitas_a2q.quant._zero_points import check_datapath, guards_raw_codes, multiplied
 
 __all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
 
@@ -55,6 +59,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     Attributes:
         input_lo: Lowest input integer, zero-point subtracted; int64.  # shape: ()
         input_hi: Highest; equal to ``input_lo`` while the range is unknown.
+        input_raw: Lowest and highest code before a zero-point is subtracted; zeros without one.  # shape: (2,)
         input_scale: Scale of the input, for the budget of an integer bias; 0 while unknown.
         target_width: P, only there so that a checkpoint of another width can be told.
         range_is_fixed: Whether inputs are no longer looked at; see ``quant.layers.fixed_input_ranges``.
@@ -66,41 +71,24 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
     _cached_weight: Any
 
     def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
-        _refuse_layers_without_one_accumulator(quant_layer)
+        refuse_layers_without_one_accumulator(quant_layer)
         layout = WeightLayout.of(quant_layer)
         if layout.transposed and layout.groups > 1:
             # Its weight has no dimension of C entries, so that a scale per channel could not be told to Brevitas.
             quant_injector = quant_injector.let(scaling_per_output=ScalingPerOutputType.TENSOR)
         super().__init__(quant_layer, quant_injector)
-        declared = self._declared_range()
+        declared = declared_range(quant_injector, self.describe)
         self.register_buffer("input_lo", torch.tensor(declared.lo if declared else 0))
         self.register_buffer("input_hi", torch.tensor(declared.hi if declared else 0))
+        self.register_buffer("input_raw", torch.tensor(declared_codes(quant_injector, declared)))
         self.register_buffer("input_scale", torch.zeros(()))
         self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
         self.layer_name: str | None = None
         self.range_is_fixed = False
         self._warned = False
+        self.zero_point_datapath = check_datapath(quant_injector.accumulator_zero_point, self.describe())
         self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
         watch_output(quant_layer, True)
-
-    def _declared_range(self) -> IntRange | None:
-        given = self.quant_injector
-        if given.input_bit_width is None:
-            return None
-        if given.input_signed is None:
-            raise ModelError(
-                "weight_input_bit_width is given without weight_input_signed",
-                where=self.describe(),
-                remedy="pass weight_input_signed=True or False",
-            )
-        if given.input_bit_width == 1 and given.input_signed:
-            return BIPOLAR
-        return input_range(
-            given.input_bit_width,
-            given.input_signed,
-            narrow_range=given.input_narrow_range,
-            zero_point=given.input_zero_point,
-        )
 
     # --- what other packages read ---------------------------------------------------------------------------------
 
@@ -159,7 +147,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
         """Take over what another quantizer of the same layer knows of its input."""
-        for name in ("input_lo", "input_hi", "input_scale"):
+        for name in ("input_lo", "input_hi", "input_raw", "input_scale"):
             getattr(self, name).copy_(getattr(other, name))
 
     def integer_weight(self) -> Tensor:
@@ -290,11 +278,15 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
-        bits = self.accumulator_bit_width
-        if bias is None and not is_dynamo_compiling():
-            return constant_budget(bits, *self._known_limits(), self._heaviest(), self.input_lo.device)
-        budget = budget_from_range(bits, self.input_lo, self.input_hi, bias)
-        return budget if is_dynamo_compiling() else summable(budget, *self._known_limits(), self._heaviest())
+        bits, ends = self.accumulator_bit_width, (self.input_lo, self.input_hi)
+        if guards_raw_codes(self.zero_point_datapath, self.method, bias is not None):
+            ends = multiplied(*ends, self.input_raw, self.zero_point_datapath == "raw")
+        if is_dynamo_compiling():
+            return budget_from_range(bits, *ends, bias)
+        lo, hi = (int(self.arrivals.copies.extremes(f"budget {i}", end)[0]) for i, end in enumerate(ends))
+        if bias is None:
+            return constant_budget(bits, lo, hi, self._heaviest(), self.input_lo.device)
+        return summable(budget_from_range(bits, *ends, bias), lo, hi, self._heaviest())
 
     def _heaviest(self) -> int:
         """What the magnitudes of a row's codes come to at most."""
@@ -323,14 +315,26 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             lo, hi = torch.minimum(lo, seen[0]), torch.maximum(hi, seen[1])
         self.input_lo.copy_(lo)
         self.input_hi.copy_(hi)
+        self.input_raw.copy_(raw_tensors(quant_input, lo, hi))
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""
         lo, hi = self._known_limits()
         return IntRange(lo, hi) if lo < hi else None
 
-    def remember_range(self, found: IntRange) -> None:
-        """Store the range of the input with the model's state."""
+    def remembered_codes(self) -> IntRange | None:
+        """The range of codes whose zero-point is not subtracted; None where they have none."""
+        lo, hi = self.arrivals.copies.extremes("input_raw", self.input_raw)
+        return IntRange(int(lo), int(hi)) if lo < hi else None
+
+    def remember_range(self, found: IntRange, raw: IntRange | None = None) -> None:
+        """Store the range of the input with the model's state, and that of its codes where they have a zero-point."""
+        if raw != self.remembered_codes():
+            ends = (0, 0) if raw is None else (max(raw.lo, -FAR), min(raw.hi, FAR))
+            with torch.no_grad():
+                self.input_raw.copy_(torch.tensor(ends, device=self.input_raw.device))
+        if found.lo == found.hi:  # inputs that are always zero; a range of one integer stands for none
+            found = IntRange(0, 1)
         if found == self.remembered_range():
             return
         with torch.no_grad():
@@ -380,20 +384,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             )
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
         # A checkpoint of the quantizer this one extends knows nothing of inputs.
-        for buffer in ("input_lo", "input_hi", "input_scale", "target_width"):
+        for buffer in ("input_lo", "input_hi", "input_raw", "input_scale", "target_width"):
             if prefix + buffer in missing:
                 missing.remove(prefix + buffer)
-
-
-def _refuse_layers_without_one_accumulator(layer: nn.Module) -> None:
-    kind = type(layer).__name__
-    if isinstance(layer, nn.Embedding):
-        raise ModelError("an embedding adds no products", where=f"layer {kind}", remedy="use a plain weight quantizer")
-    if kind == "GateWeight":  # Brevitas' recurrent layers ask for weights without an input, one quantizer for two sums
-        raise ModelError(
-            "recurrent layers of Brevitas sum input and hidden products in one accumulator without telling the "
-            "quantizer either range",
-            where=f"layer {kind} of a QuantRNN or QuantLSTM",
-            expected="a linear or convolutional layer",
-            remedy="use a plain weight quantizer there",
-        )

@@ -9,8 +9,7 @@ from brevitas import config, is_dynamo_compiling
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import ZeroZeroPoint
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS, weight_range
-from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.bounds import weight_range
 from brevitas_a2q.quant._functional import (
     Budget,
     a2q_plus_quantize,
@@ -19,26 +18,11 @@ from brevitas_a2q.quant._functional import (
     projected_quantize,
 )
 from brevitas_a2q.quant._functional.tiling import tile_count
+from brevitas_a2q.quant._keywords import check_accumulator, check_rounding, check_width, chosen_width
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._scaling import LearnedScaling
 
-__all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant", "check_accumulator"]
-
-
-def check_accumulator(bit_width: int, tile: int | None) -> None:
-    """Refuse a width or tile that no accumulator can have.
-
-    Raises:
-        ConfigError: P is not an integer from 2 to 64, or the tile not a positive integer.
-    """
-    allowed = (
-        ("accumulator_bit_width", bit_width, MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
-        ("accumulator_tile", 1 if tile is None else tile, 1, 1 << 62),
-    )
-    for name, value, low, high in allowed:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            span = f"an integer from {low}" + (f" to {high}" if name == "accumulator_bit_width" else "")
-            raise ConfigError(f"found {name} = {value!r}", where="weight quantizer", expected=span)
+__all__ = ["AccumulatorAwareTensorQuant", "LearnedNormTensorQuant"]
 
 
 class AccumulatorAwareTensorQuant(nn.Module):
@@ -56,7 +40,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         signed: Whether weights are signed.
         narrow_range: Whether they leave out the lowest code.
         accumulator_method: ``"projected"``, ``"a2q"`` or ``"a2q+"``.
-        accumulator_bit_width: P.
+        accumulator_bit_width: P; None where nobody chose it, of which a warning tells.
         accumulator_tile: Weights per tile of a multi-stage accumulator.
         weight_layout: Which weights form a dot product.
         budget_aware_scale: Whether a learned scale starts where it loses least within the budget.
@@ -74,7 +58,7 @@ class AccumulatorAwareTensorQuant(nn.Module):
         signed: bool,
         narrow_range: bool,
         accumulator_method: str,
-        accumulator_bit_width: int,
+        accumulator_bit_width: int | None,
         accumulator_tile: int | None,
         weight_layout: WeightLayout,
         budget_aware_scale: bool,
@@ -82,7 +66,10 @@ class AccumulatorAwareTensorQuant(nn.Module):
         bit_width: int | None = None,
     ) -> None:
         super().__init__()
+        accumulator_bit_width = chosen_width(accumulator_bit_width)
         check_accumulator(accumulator_bit_width, accumulator_tile)
+        check_rounding(int_quant.get_submodule("float_to_int_impl"), accumulator_method)
+        check_width(bit_width, signed, narrow_range)
         self.int_quant = int_quant
         self.scaling_impl = scaling_impl
         self.int_scaling_impl = int_scaling_impl

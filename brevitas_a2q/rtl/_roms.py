@@ -1,4 +1,4 @@
-"""Read-only memories as LUT cells, for counting, in the way in which FPGAs hold them: 64 words a LUT6, the slice's own multiplexers.
+"""Read-only memories as LUT cells, for counting, as FPGAs hold them: 64 words a LUT6, the slice's own multiplexers.
 
 Left to Yosys, a memory of some thousand words becomes logic to be minimised: minutes of work for three times the LUTs.
 Equal columns are stored once and constant ones not at all. Memories of few words stay as they are: they merge with the

@@ -29,7 +29,7 @@ __all__ = ["Counts", "Synthesis", "synthesise", "synthesise_instances", "yosys_f
 
 _LIMIT_S = 1800.0  # of one process
 _BATCH = 40  # small circuits of one process
-_LARGE = 4096  # numbers in the memories of a circuit that has a process of its own
+_LARGE = 16384  # numbers in the memories of a circuit that has a process of its own
 _OWN = ("add_to_alu.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 

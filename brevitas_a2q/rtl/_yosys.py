@@ -9,10 +9,10 @@ from pathlib import Path
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.rtl._tools import run_tool
 
-__all__ = ["READ_LIMITS", "need_yosys", "run_yosys", "runtime_folder"]
+__all__ = ["READ_LIMITS", "RUNNER", "need_yosys", "run_yosys", "runtime_folder"]
 
 READ_LIMITS = "--unroll-limit 1000000 --max-constexpr-steps 100000000 --allow-use-before-declare"
-_RUNNER = "brevitas_a2q.rtl._yosys_process"
+RUNNER = "brevitas_a2q.rtl._yosys_process"
 
 
 def need_yosys(what: str) -> None:
@@ -28,7 +28,7 @@ def need_yosys(what: str) -> None:
 def run_yosys(script: str, path: Path, what: str, folder: Path, limit: float | None = None) -> str:
     """Run a script, kept under ``path``, with ``folder`` as the working directory; Yosys' log."""
     path.write_text(script)
-    return run_tool([sys.executable, "-m", _RUNNER, path], what, folder, limit)
+    return run_tool([sys.executable, "-m", RUNNER, path], what, folder, limit)
 
 
 def runtime_folder() -> Path:

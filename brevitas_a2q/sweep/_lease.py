@@ -15,7 +15,6 @@ worker that died before its first one.)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import platform
 import threading
 import time
@@ -30,6 +29,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
+from brevitas_a2q._files import exclusive
 from brevitas_a2q.sweep._queue import BEAT, PLACE, Queue
 from brevitas_a2q.sweep._study import run_of
 
@@ -70,13 +70,8 @@ def place_of(out: Path) -> str:
 def run_lock(folder: Path) -> Iterator[bool]:
     """Hold the folder of a run for this process; False where another one does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".worker").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    with exclusive(folder / ".worker") as free:
+        yield free
 
 
 class Watch:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from brevitas_a2q._files import remove_leftovers, write_atomically
+from brevitas_a2q._files import exclusive, remove_leftovers, write_atomically
 from brevitas_a2q.errors import ConfigError, DataError
 from brevitas_a2q.train._config import RunConfig
 
@@ -30,13 +29,11 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: One is training there.
     """
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with exclusive(folder / ".lock") as free:
+        if not free:
             raise ConfigError(
                 "another process is training here", where=str(folder), remedy="wait for it, or choose another folder"
-            ) from error
+            )
         remove_leftovers(folder)
         yield
 

@@ -42,6 +42,8 @@ def _broken(claim: LayerCertificate, found: LayerCertificate) -> list[str]:
         "weight_bit_width": "the weights' width",
         "accumulator_bit_width": "the target width",
         "tile": "the tile",
+        "order": "the order of products",
+        "zero_point": "the datapath of the zero-point",
     }
     broken = [
         f"{what} is {getattr(found, field)}, certified {getattr(claim, field)}"
@@ -97,6 +99,8 @@ def _widths(claim: LayerCertificate, found: LayerCertificate) -> list[str]:
         broken.append(f"its inputs are of {found.input_range.bit_width} bits, certified {inputs.bit_width}")
     if alike and (claim.sums != found.sums or claim.outer != found.outer):
         broken.append("its sums are others, of the same inputs")
+    if alike and claim.guards != found.guards:
+        broken.append(f"the guarded datapaths are {', '.join(found.guards)}, certified {', '.join(claim.guards)}")
     return broken
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -79,6 +79,7 @@ class LayerCertificate:
     name: str
     op: str
     inputs: int  # K, products per output
+    order: str  # of the products, which tiles, witnesses and the hash of weights follow
     tile: int | None
     sums: SumRange = field(repr=False)
     outer: SumRange | None  # the sum of tiles and bias; its target is None where it may be as wide as required
@@ -89,6 +90,8 @@ class LayerCertificate:
     weights_sha256: str
     bias_sha256: str | None
     worst_witness: dict[End, tuple[int, ...]] = field(repr=False)  # reaches the worst channel's ends; see witness()
+    zero_point: str | None = None  # the datapath that all this is of, where inputs have a zero-point
+    guards: tuple[str, ...] = ()  # the datapaths whose sums fit the target
     notes: tuple[str, ...] = ()
     layer: DotProductLayer | None = field(default=None, repr=False, compare=False)
 
@@ -276,7 +279,8 @@ def sha256(*arrays: IntArray) -> str:
     return digest.hexdigest()
 
 
-def _certify(layer: DotProductLayer) -> LayerCertificate:
+def _certify(given: DotProductLayer) -> LayerCertificate:
+    layer = given.of_codes() if given.zero_point == "raw" else given
     tile = layer.tile if layer.tile is not None and layer.tile < layer.dot_product_size else None
     whole = layer_sum(layer, layer.outer_accumulator_bit_width if tile else layer.accumulator_bit_width)
     sums = tile_sums(layer) if tile else whole
@@ -285,6 +289,7 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
         name=layer.name,
         op=layer.op,
         inputs=layer.dot_product_size,
+        order=layer.order,
         tile=tile,
         sums=sums,
         outer=whole if tile else None,
@@ -297,21 +302,36 @@ def _certify(layer: DotProductLayer) -> LayerCertificate:
         weights_sha256=sha256(layer.weights),
         bias_sha256=None if layer.bias is None else sha256(layer.bias),
         worst_witness={end: _integers(witness(layer, sums.worst_channel, end)) for end in ends},
-        notes=(*layer.notes, *_datapaths(layer, tile)),
+        zero_point=None if layer.raw is None else layer.zero_point,
+        guards=_guarded(given),
+        notes=(*layer.notes, *_datapaths(given)),
         layer=layer,
     )
 
 
-def _datapaths(layer: DotProductLayer, tile: int | None) -> tuple[str, ...]:
-    """Which way of dealing with a zero-point the sums are of; the ways are two."""
+def _sums_of_datapath(layer: DotProductLayer, zero_point: str) -> SumRange:
+    """The sums that its target is for, where codes are multiplied in this way."""
+    seen = layer.of_codes() if zero_point == "raw" else layer
+    tiled = layer.tile is not None and layer.tile < layer.dot_product_size
+    return tile_sums(seen) if tiled else layer_sum(seen, layer.accumulator_bit_width)
+
+
+def _guarded(layer: DotProductLayer) -> tuple[str, ...]:
+    """Which ways of dealing with a zero-point keep its target."""
+    if layer.raw is None or layer.accumulator_bit_width is None:
+        return ()
+    return tuple(way for way in ("subtracted", "raw") if _sums_of_datapath(layer, way).holds)
+
+
+def _datapaths(layer: DotProductLayer) -> tuple[str, ...]:
+    """How far sums reach in the datapath that the certificate is not of."""
     if layer.raw is None:
         return ()
-    raw = replace(layer, x_lo=np.array([[layer.raw.lo]], np.int64), x_hi=np.array([[layer.raw.hi]], np.int64))
-    sums = tile_sums(raw) if tile else layer_sum(raw, layer.accumulator_bit_width)
+    other = "subtracted" if layer.zero_point == "raw" else "raw"
+    sums = _sums_of_datapath(layer, other)
     ends = f"[{min(sums.lower)}, {max(sums.upper)}]"
-    if layer.accumulator_bit_width is not None and sums.holds:
-        return (f"zero-point: subtracted before the products; raw codes, whose sums reach {ends}, are held too",)
-    return (f"zero-point: subtracted before the products; sums of raw codes reach {ends}",)
+    what = {"raw": "sums of raw codes", "subtracted": "sums of codes less their zero-point"}[other]
+    return (f"zero-point {layer.zero_point}: {what} reach {ends}",)
 
 
 def largest_norm(layer: DotProductLayer, tile: int | None) -> int:

@@ -16,7 +16,7 @@ from brevitas_a2q.verify._sums import SumRange
 __all__ = ["FORMAT", "VERSION", "certificate_document", "certificate_json", "digest", "read_certificate"]
 
 FORMAT: Final = "brevitas_a2q.certificate"
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 def certificate_document(certificate: Certificate) -> dict[str, Any]:
@@ -102,6 +102,7 @@ def _layer_document(layer: LayerCertificate) -> dict[str, Any]:
         "name": layer.name,
         "op": layer.op,
         "inputs": layer.inputs,
+        "order": layer.order,
         "tile": layer.tile,
         "accumulator_bit_width": layer.accumulator_bit_width,
         "required_bit_width": layer.required_bit_width,
@@ -119,6 +120,8 @@ def _layer_document(layer: LayerCertificate) -> dict[str, Any]:
         "bias_sha256": layer.bias_sha256,
         "channels": _sums_document(layer.sums),
         "outer": None if layer.outer is None else _sums_document(layer.outer),
+        "zero_point": layer.zero_point,
+        "guards": list(layer.guards),
         "notes": list(layer.notes),
     }
 
@@ -138,6 +141,7 @@ def _read_layer(layer: dict[str, Any]) -> LayerCertificate:
         name=_text(layer["name"]),
         op=_text(layer["op"]),
         inputs=_integer(layer["inputs"]),
+        order=_text(layer["order"]),
         tile=None if layer["tile"] is None else _integer(layer["tile"]),
         sums=_read_sums(layer["channels"]),
         outer=None if layer["outer"] is None else _read_sums(layer["outer"]),
@@ -148,6 +152,8 @@ def _read_layer(layer: dict[str, Any]) -> LayerCertificate:
         weights_sha256=_text(layer["weights_sha256"]),
         bias_sha256=None if layer["bias_sha256"] is None else _text(layer["bias_sha256"]),
         worst_witness={"lower": _integers(witnesses["lower"]), "upper": _integers(witnesses["upper"])},
+        zero_point=None if layer["zero_point"] is None else _text(layer["zero_point"]),
+        guards=tuple(_text(way) for way in layer["guards"]),
         notes=tuple(_text(note) for note in layer["notes"]),
     )
 

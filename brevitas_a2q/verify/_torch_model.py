@@ -101,6 +101,7 @@ def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
         range_source=x.origin,
         notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
         raw=raw_codes(x.codes),
+        zero_point=getattr(layer.weight_quant, "zero_point_datapath", None) or "subtracted",
     )
 
 

@@ -31,7 +31,10 @@ def uncovered_parts(
         trace: What was seen while it ran.
     """
     quantized = dict(quantized_layers(model))
-    found = [f"{name}: {reasons.get(name, 'did not run on the example')}" for name in quantized if name not in covered]
+    idle = {name: "did not run on the example" for name in quantized if name not in covered}
+    by_hand = {name: f"its weights are multiplied outside of it, in {by}" for name, by in trace.by_hand.items()}
+    # Weights that are also used by hand make a covered layer's certificate silent on that product.
+    found = [f"{name}: {reason}" for name, reason in {**idle, **reasons, **by_hand}.items() if name in quantized]
     spoken_of = set(quantized)
     for name, module in model.named_modules():
         said = None if module in quantized.values() else _of_module(module)

@@ -343,3 +343,22 @@ def test_data_types_need_no_onnx() -> None:
 def test_the_reader_needs_no_torch() -> None:
     code = "import brevitas_a2q.hw._frontend, sys; sys.exit(any(m in sys.modules for m in ('qonnx', 'torch', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_products_of_two_streams_have_a_width_by_type(builder: Build) -> None:
+    b = builder(shape=(1, 2, 4, 4))
+    x = b.quant("x", 0.5, 4, 1)
+    square = b.node("MatMul", x, b.node("Transpose", x, perm=[0, 1, 3, 2]))
+    b.node("Add", square, b.node("Conv", x, b.weights(np.ones((2, 2, 1, 1)))))
+    network = ir.read(b.save())
+    # 4 products of [-8, 7] by [-8, 7]: at most 4 * 64, at least 4 * -56.
+    assert network.uncovered == ("n2: product of two streams, 4 in a sum; 10 bits suffice by their types",)
+
+
+def test_booleans_are_read_as_such(builder: Build) -> None:
+    b = builder()
+    x = b.quant("x")
+    grown = b.node("Dropout", x, b.constant(np.float32(0.5)), b.constant(np.asarray(True)))
+    b.node("Conv", b.quant(grown), b.weights(np.ones((2, 2, 1, 1))))
+    network = ir.read(b.save())
+    assert float(network.tensors[grown].hi.max()) == pytest.approx(2 * float(network.tensors[x].hi.max()), rel=1e-5)

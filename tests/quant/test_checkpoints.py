@@ -98,7 +98,7 @@ def test_checkpoint_of_the_plain_quantizer_loads() -> None:
     extended = qnn.QuantLinear(
         8,
         4,
-        weight_quant=accumulator_aware(Int8WeightPerChannelFloat),
+        weight_quant=accumulator_aware(Int8WeightPerChannelFloat, accumulator_bit_width=32),
         weight_input_bit_width=4,
         weight_input_signed=False,
         **settings,

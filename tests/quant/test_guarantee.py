@@ -133,7 +133,9 @@ def _bias_as_brevitas_adds_it(layer: Any, act: Any) -> Tensor:
 
 
 def test_float_bias_is_not_in_the_accumulator() -> None:
-    layer = qnn.QuantLinear(4, 4, weight_quant=quantizers.Int8ProjectedA2QWeightPerChannelFloat)
+    layer = qnn.QuantLinear(
+        4, 4, weight_quant=quantizers.Int8ProjectedA2QWeightPerChannelFloat, weight_accumulator_bit_width=32
+    )
     assert not layer.weight_quant.bias_covered
 
 

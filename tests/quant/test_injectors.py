@@ -54,13 +54,13 @@ def test_scale_width_and_granularity_are_kept(base: Any, method: str) -> None:
     assert float(codes.clamp_min(0).sum(1).max()) * 15 <= 511
     got.value.sum().backward()
     if method == "projected":
-        wide = qnn.QuantLinear(32, 6, bias=False, weight_quant=accumulator_aware(base, method), **INPUT)
+        wide = qnn.QuantLinear(32, 6, bias=False, weight_quant=accumulator_aware(base, method, 32), **INPUT)
         wide.weight.data = plain.weight.data.clone()
         torch.testing.assert_close(wide.quant_weight().value, want.value)
 
 
 def test_not_narrow_uses_the_lowest_code() -> None:
-    layer = qnn.QuantLinear(32, 6, weight_quant=accumulator_aware(OwnQuantizer), **INPUT)
+    layer = qnn.QuantLinear(32, 6, weight_quant=accumulator_aware(OwnQuantizer, accumulator_bit_width=32), **INPUT)
     assert layer.weight_quant.tensor_quant.code_range == (-4, 3)
 
 
@@ -68,12 +68,13 @@ def test_keyword_goes_before_the_quantizers_own_width() -> None:
     quantizer = accumulator_aware(bq.Int8WeightPerChannelFloat, "a2q", accumulator_bit_width=14, tile=8)
     layer = qnn.QuantLinear(32, 6, weight_quant=quantizer, weight_accumulator_bit_width=11)
     assert (layer.weight_quant.accumulator_bit_width, layer.weight_quant.accumulator_tile) == (11, 8)
-    default = qnn.QuantLinear(32, 6, weight_quant=accumulator_aware(bq.Int8WeightPerChannelFloat))
+    with pytest.warns(UserWarning, match="no accumulator bit width was chosen"):
+        default = qnn.QuantLinear(32, 6, weight_quant=accumulator_aware(bq.Int8WeightPerChannelFloat))
     assert (default.weight_quant.accumulator_bit_width, default.weight_quant.method) == (32, "projected")
 
 
 def test_no_room_for_centring_means_a2q() -> None:
-    quantizer = accumulator_aware(bq.Int8WeightPerChannelFloat, "a2q+")
+    quantizer = accumulator_aware(bq.Int8WeightPerChannelFloat, "a2q+", 32)
     assert qnn.QuantConv2d(8, 8, 3, groups=8, weight_quant=quantizer).weight_quant.method == "a2q"
     assert qnn.QuantLinear(1, 8, weight_quant=quantizer).weight_quant.method == "a2q"
     assert qnn.QuantConv2d(8, 8, 3, groups=4, weight_quant=quantizer).weight_quant.method == "a2q+"
@@ -93,7 +94,6 @@ def test_learned_bit_width() -> None:
         (shifted_scaled_int.ShiftedUint8WeightPerTensorFloat, "is asymmetric"),
         (shifted_scaled_int.ShiftedUint8WeightPerChannelFloat, "is asymmetric"),
         (scaled_int.Int4WeightPerTensorFloatDecoupled, "is not an integer quantizer with one scale"),
-        (scaled_int.Int8AccumulatorAwareWeightQuant, "is not an integer quantizer with one scale"),
         (int, "expected a Brevitas weight quantizer"),
     ],
 )
@@ -122,7 +122,7 @@ def test_keywords_out_of_range_are_refused() -> None:
             qnn.QuantLinear(
                 4,
                 4,
-                weight_quant=accumulator_aware(bq.Int8WeightPerChannelFloat),
+                weight_quant=accumulator_aware(bq.Int8WeightPerChannelFloat, accumulator_bit_width=32),
                 **{f"weight_{keyword}": value},
             )
 

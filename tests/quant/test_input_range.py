@@ -193,7 +193,9 @@ def test_layers_that_share_a_quantizer_share_the_wider_range(no_overflow: Callab
 
 
 def test_layers_with_integer_biases_cannot_share_a_quantizer() -> None:
-    first = qnn.QuantLinear(4, 4, weight_quant=Int8A2QWeightPerChannelFloat, bias_quant=Int32Bias)
+    first = qnn.QuantLinear(
+        4, 4, weight_quant=Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=32, bias_quant=Int32Bias
+    )
     with pytest.raises(ModelError, match="share a weight quantizer"):
         qnn.QuantLinear(4, 4, weight_quant=first.weight_quant)
 

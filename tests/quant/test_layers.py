@@ -123,7 +123,7 @@ def test_output_width_is_the_accumulator() -> None:
 
 def test_layers_of_a_model_are_found_by_name() -> None:
     model = nn.Sequential(
-        qnn.QuantLinear(4, 4, weight_quant=quantizers.Int8A2QWeightPerChannelFloat),
+        qnn.QuantLinear(4, 4, weight_quant=quantizers.Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=32),
         qnn.QuantLinear(4, 4),
         nn.Linear(4, 4),
     )

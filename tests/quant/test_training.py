@@ -179,7 +179,7 @@ def test_state_tells_use_and_what_is_not_covered() -> None:
     assert row.zero_weights == pytest.approx(float((codes == 0).double().mean()))
     assert row.bias_covered
     assert "max use" in str(accumulator_state(net))
-    fc = qnn.QuantLinear(4, 4, weight_quant=quantizers.Int8A2QWeightPerChannelFloat)
+    fc = qnn.QuantLinear(4, 4, weight_quant=quantizers.Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=32)
     assert not accumulator_state(fc).layers[0].bias_covered
 
 

@@ -18,7 +18,7 @@ from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.rtl import _simulators as simulators
 from brevitas_a2q.rtl._build import build
-from brevitas_a2q.rtl._generate import used_modules
+from brevitas_a2q.rtl._generate import modules_below
 from brevitas_a2q.rtl._proof import prove
 from brevitas_a2q.rtl._simulators import Simulator, find_simulator
 from brevitas_a2q.rtl._synthesis import synthesise
@@ -86,7 +86,7 @@ def test_the_command_reports_what_interface_promises(
 def test_files_are_complete_and_their_names_are_safe(network: Path, tmp_path: Path) -> None:
     report = build(network, tmp_path, **OPTIONS)
     rtl = {path.name for path in (tmp_path / "rtl").iterdir()}
-    modules = used_modules(report.accelerator.netlist)
+    modules = modules_below(i.module for i in report.accelerator.netlist.instances)
     assert rtl == {"mem", "accelerator.v", *(f"{name}.v" for name in modules)}
     assert all(path.parent == tmp_path / "rtl" / "mem" for path in (tmp_path / "rtl").rglob("*.mem"))
     assert report.holds

@@ -13,6 +13,8 @@ from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._quantizers import Int8ProjectedA2QWeightPerChannelFloat
 from brevitas_a2q.train._metrics import LayerWeights, WeightStatistics, weight_statistics
 
+CONSTRAINED = Int8ProjectedA2QWeightPerChannelFloat.let(accumulator_bit_width=32)
+
 
 def layer(codes: list[int], bits: int = 4) -> LayerWeights:
     return LayerWeights("layer", np.array(codes), bits, True)
@@ -49,7 +51,7 @@ def test_hidden_layers_are_the_constrained_ones() -> None:
     act = {"input_quant": Int8ActPerTensorFloat}
     model = nn.Sequential(
         qnn.QuantLinear(4, 4, bias=False, **act),
-        qnn.QuantLinear(4, 6, bias=False, weight_quant=Int8ProjectedA2QWeightPerChannelFloat, **act),
+        qnn.QuantLinear(4, 6, bias=False, weight_quant=CONSTRAINED, **act),
         qnn.QuantLinear(6, 2, bias=False, **act),
     ).eval()
     model(torch.rand(2, 4))

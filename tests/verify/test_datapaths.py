@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import brevitas.nn as qnn
+import onnx
 import pytest
 import torch
-from brevitas.quant import Int8WeightPerTensorFloat, ShiftedUint8ActPerTensorFloat
+from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat, ShiftedUint8ActPerTensorFloat
 from torch import nn
 
+from brevitas_a2q import Certificate
+from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.quant import accumulator_aware
 from brevitas_a2q.quant._quantizers import Int8A2QPlusWeightPerChannelFloat, Int8ProjectedA2QWeightPerChannelFloat
 from brevitas_a2q.verify._certify import certify
 
@@ -29,8 +35,85 @@ def test_sums_of_raw_codes_are_named_and_right(quantizer: object) -> None:
     low, high = int(minus.min()), int(plus.max())
     (note,) = found.notes
     assert f"[{low}, {high}]" in note
-    assert ("held too" in note) == (low >= -(2**13) and high < 2**13)
+    assert ("raw" in found.guards) == (low >= -(2**13) and high < 2**13)
+    assert "subtracted" in found.guards
+    assert found.zero_point == "subtracted"
     assert found.holds
+
+
+def asymmetric(method: str, zero_point: str | None, size: int = 400) -> tuple[nn.Module, Any]:
+    """A layer behind 3-bit codes with a zero-point above 0, whose weights have mostly one sign."""
+    torch.manual_seed(0)
+    act = qnn.QuantIdentity(act_quant=ShiftedUint8ActPerTensorFloat, bit_width=3, return_quant_tensor=True)
+    quantizer = accumulator_aware(Int8WeightPerChannelFloat, method, 14, zero_point=zero_point)
+    layer = qnn.QuantLinear(size, 6, bias=False, weight_quant=quantizer)
+    nn.init.uniform_(layer.weight, -0.2, 1.0)
+    model = nn.Sequential(act, layer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model(torch.randn(8, size) + 0.8)
+    return model.eval(), layer.weight_quant
+
+
+def raw_ends(proxy: Any) -> tuple[int, int]:
+    """Lowest and highest sum of codes in [0, 7], by Python's integers."""
+    rows = [[int(code) for code in row] for row in proxy.integer_weight()]
+    return min(7 * sum(min(q, 0) for q in row) for row in rows), max(7 * sum(max(q, 0) for q in row) for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("method", "zero_point", "guards"),
+    [
+        ("projected", None, ("subtracted",)),
+        ("projected", "subtracted", ("subtracted",)),
+        ("projected", "raw", ("subtracted", "raw")),  # raw codes that fit leave room for both
+        ("a2q", "raw", ("subtracted", "raw")),
+        ("a2q+", None, ("subtracted", "raw")),  # at no cost
+        ("a2q+", "raw", ("subtracted", "raw")),
+    ],
+)
+def test_the_datapath_that_is_asked_for_is_guarded(method: str, zero_point: str | None, guards: tuple[str]) -> None:
+    model, proxy = asymmetric(method, zero_point)
+    (found,) = certify(model, torch.zeros(1, 400)).layers
+    low, high = raw_ends(proxy)
+    assert (low >= -(2**13) and high < 2**13) == ("raw" in guards)
+    assert found.guards == guards
+    assert found.zero_point == (zero_point or "subtracted")
+    if zero_point == "raw":
+        assert (min(found.sums.lower), max(found.sums.upper)) == (low, high)
+        assert (found.input_range.lower, found.input_range.upper) == (0, 7)
+    again = Certificate.from_json(certify(model, torch.zeros(1, 400)).to_json())
+    assert again.layers[0] == found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_range_of_codes_is_kept_with_the_state() -> None:
+    model, proxy = asymmetric("projected", "raw")
+    again, other = asymmetric("projected", "raw")
+    with torch.no_grad():
+        other.input_raw.zero_()
+    again.load_state_dict(model.state_dict())
+    assert other.input_raw.tolist() == [0, 7]
+    torch.testing.assert_close(other.integer_weight(), proxy.integer_weight())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_names_its_datapath(tmp_path: Path) -> None:
+    from brevitas_a2q import export_qonnx
+
+    model, _ = asymmetric("projected", "raw")
+    path = tmp_path / "raw.onnx"
+    export_qonnx(model, torch.zeros(1, 400), path)
+    (node,) = [node for node in onnx.load(path).graph.node if node.op_type in ("MatMul", "Gemm")]
+    assert {p.key: p.value for p in node.metadata_props}["a2q.zero_point"] == "raw"
+    (found,) = certify(path).layers
+    assert (found.zero_point, found.guards) == ("raw", ("subtracted", "raw"))
+
+
+def test_other_datapaths_are_refused() -> None:
+    with pytest.raises(ConfigError, match="zero_point = 'none'"):
+        accumulator_aware(Int8WeightPerChannelFloat, zero_point="none")
 
 
 @pytest.mark.parametrize(("size", "bits"), [(1, 10), (2, 12), (5, 13)])

@@ -20,7 +20,7 @@ from ..judges.integers import partial_sums, search
 from .generate import Case, generate
 from .graph import Layer
 
-__all__ = ["Verdict", "attack"]
+__all__ = ["Verdict", "attack", "judged"]
 
 _NODE_BY_NODE = 32  # every so many cases are executed by qonnx node by node too
 
@@ -44,10 +44,15 @@ class Verdict:
 
 def attack(seed: int, rounds: int = 5, width: int = 48, node_by_node: bool | None = None) -> dict[str, Any]:
     """Generate, certify, execute, compare."""
-    case = generate(seed)
+    node_by_node = seed % _NODE_BY_NODE == 0 if node_by_node is None else node_by_node
+    return judged(generate(seed), rounds, width, node_by_node)
+
+
+def judged(case: Case, rounds: int = 5, width: int = 48, node_by_node: bool = False) -> dict[str, Any]:
+    """Certify, execute, compare; ``node_by_node``: by qonnx' executor too."""
     model = case.graph.model(case.outputs)
     used = sorted({node.op_type for node in model.graph.node})
-    verdict = Verdict(seed, case.graph.opset, used, layers=len(case.graph.layers))
+    verdict = Verdict(case.seed, case.graph.opset, used, layers=len(case.graph.layers))
     judges = _judges(case, model)
     if not judges or not case.graph.layers:
         verdict.outcome = "not executable"
@@ -70,7 +75,7 @@ def attack(seed: int, rounds: int = 5, width: int = 48, node_by_node: bool | Non
     verdict.silent = [reasons.get(layer.name, "") for layer in case.graph.layers if layer.name not in claims]
     if targets:
         worst = _driven(case, targets, judges, verdict, rounds, width)
-        if seed % _NODE_BY_NODE == 0 if node_by_node is None else node_by_node:
+        if node_by_node:
             _node_by_node(model, targets, worst, verdict)
     return asdict(verdict)
 
@@ -157,13 +162,14 @@ def _node_by_node(model: Any, targets: list[Any], worst: np.ndarray, verdict: Ve
 def _compare(
     verdict: Verdict, layer: Layer, claim: Any, executed: np.ndarray, judge: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hold what a layer's inputs make of its sums against its certificate; shape of what is returned: (inputs, channels).
+    """Hold what a layer's inputs make of its sums against its certificate; returns arrays of shape (inputs, channels).
 
     Sums of inputs that are not finite are put out of the search.
     """
     finite = np.isfinite(executed).reshape(len(executed), -1).all(axis=1)
     shown = np.where(finite.reshape(-1, *(1,) * (executed.ndim - 1)), executed, 0)
     step = np.abs(np.asarray(layer.source.step, np.float64))  # its sign is not followed through every operation
+    step = step.reshape(()) if step.size == 1 else step
     low, high = partial_sums(layer.op, shown, step, layer.weights, layer.attributes)
     if layer.bias is not None and claim.bias_sha256 is not None:
         low, high = low + np.minimum(layer.bias, 0), high + np.maximum(layer.bias, 0)

@@ -36,6 +36,11 @@ def _changed(x: Any, change: Callable[[Tensor], Any]) -> Any:
     return value
 
 
+def _half(x: Tensor) -> Tensor:
+    """Some channels, as a view; gradients do not go through those of chunk."""
+    return x[:, : x.shape[1] // 2] if torch.is_grad_enabled() else x.chunk(2, 1)[0]
+
+
 OPERATIONS: dict[str, Operation] = {
     "nothing": lambda x: x,
     "plain": _plain,
@@ -57,10 +62,10 @@ OPERATIONS: dict[str, Operation] = {
     "pad": lambda x: F.pad(_plain(x), (1, 0, 0, 1)),
     "reflected pad": lambda x: F.pad(_plain(x), (1, 1, 1, 1), mode="reflect"),
     "nearest": lambda x: F.interpolate(_plain(x), scale_factor=2.0),
-    "doubled in place": lambda x: _changed(x, lambda v: v.chunk(2, 1)[0].mul_(2)),
+    "doubled in place": lambda x: _changed(x, lambda v: _half(v).mul_(2)),
     "relu in place": lambda x: _changed(x, lambda v: v[:, :, 1:].relu_()),
     "zeros in place": lambda x: _changed(x, lambda v: v.select(2, 0).zero_()),
-    "added out": lambda x: torch.add(_plain(x), _plain(x), out=torch.empty_like(_plain(x))),
+    "added out": lambda x: torch.add(*(_plain(x).detach(),) * 2, out=torch.empty_like(_plain(x))),
     "halved": lambda x: _plain(x) * 0.5,
     "shuffled": lambda x: F.pixel_unshuffle(F.pixel_shuffle(_plain(x), 2), 2) if _plain(x).shape[1] % 4 == 0 else x,
     "stacked": lambda x: torch.stack([_plain(x), _plain(x)], 1).flatten(1, 2)[:, ::2],
@@ -72,25 +77,58 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+# What the step of values becomes; None where they are no multiples of one any more. It stays where nothing is said.
+STEPS: dict[str, float | None] = {
+    "average pool": 1 / 4,
+    "padded average pool": 1 / 9,
+    "quantized average pool": 1 / 4,
+    "halved": 0.5,
+    **dict.fromkeys(("attention", "sigmoid", "leaky", "shifted")),
+}
+
+
+_KEPT = ("nothing", "twice", "negative", "magnitude", "quantized average pool")  # a QuantTensor stays one
+_LOST = tuple(name for name, factor in STEPS.items() if factor is None)
+
+
+def _names(rng: np.random.Generator, quantized: bool) -> list[str]:
+    """Up to two operations; few of those after which nothing is an integer."""
+    names = list(_KEPT) if quantized else [name for name in OPERATIONS if name not in _LOST]
+    chosen = [str(name) for name in rng.choice(names, int(rng.integers(0, 3)))]
+    return [str(rng.choice(_LOST))] if not quantized and rng.random() < 0.02 else chosen
+
+
 class Block(nn.Module):
     """A quantizer, some operations, a layer; perhaps the same layer again on something else."""
 
     def __init__(self, rng: np.random.Generator, channels: int) -> None:
         super().__init__()
         self.act = _quantizer(rng)
-        self.names = [str(name) for name in rng.choice(list(OPERATIONS), int(rng.integers(0, 3)))]
         self.layer, self.outputs = _layer(rng, channels)
+        self.names = _names(rng, quantized=self.layer.bias is not None)
         self.again = bool(rng.random() < 0.15)
         self.seen: list[Any] = []
+        self.step: float | None = None  # of what was seen
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it is made of, for the statistics."""
+        method = type(self.layer.weight_quant.tensor_quant).__name__
+        tiled = ["tiles"] * (self.layer.weight_quant.accumulator_tile is not None)
+        biased = ["integer bias"] * (self.layer.bias is not None)
+        return [*self.names, type(self.layer).__name__, method, type(self.act).__name__, *tiled, *biased]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(x)
+        step: Any = float(x.scale.detach())
         for name in self.names:
             x = OPERATIONS[name](x)
-        self.seen = [x]
+            factor = STEPS.get(name, 1.0)
+            step = None if step is None or factor is None else step * factor
+        self.step, self.seen = step, [x]
         y = _plain(self.layer(x))
         if self.again:
-            twice = _plain(x) + _plain(x)
+            twice = x + x if self.layer.bias is not None else _plain(x) + _plain(x)
             self.seen.append(twice)
             y = y + _plain(self.layer(twice))
         return y

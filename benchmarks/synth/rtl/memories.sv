@@ -1,7 +1,7 @@
 // A read-only memory with pseudo-random contents.
 module read_only #(parameter int D = 64, parameter int W = 8) (
     input clk, input [$clog2(D)-1:0] address, output logic [W-1:0] q);
-  logic [W-1:0] words [0:D-1];
+  (* ram_style = "logic", rom_style = "distributed" *) logic [W-1:0] words [0:D-1];
   logic [31:0] state;
   initial begin
     state = 32'd12345;

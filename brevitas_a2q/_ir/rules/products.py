@@ -6,6 +6,7 @@ from brevitas_a2q._ir.rules.call import Call, Result, Unstated
 from brevitas_a2q._ir.rules.windows import read_window, window_attributes
 from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q._ranges import Value, table
+from brevitas_a2q.bounds import required_bit_width
 
 __all__ = ["conv", "conv_transpose", "matmul"]
 
@@ -46,8 +47,21 @@ def matmul(call: Call) -> Result:
 def _operands(call: Call, rank: int) -> tuple[Tensor, Tensor]:
     x, weights = call.stream(rank), call.stream(index=1)
     if weights.number is None:
-        raise Unstated("constants on the left" if x.number is not None else "product of two streams")
+        raise Unstated("constants on the left" if x.number is not None else _of_streams(x, weights))
     return x, weights
+
+
+def _of_streams(x: Tensor, y: Tensor) -> str:
+    """What is known of a product of two streams: a width that suffices by the types of its integers."""
+    if x.codes is None or y.codes is None:
+        return "product of two streams, not both of integers"
+    size = x.shape[-1]
+    (a, b), (c, d) = (v.codes.type_range() for v in (x, y) if v.codes is not None)
+    corners = [int(p) * int(q) for p in (a.min(), b.max()) for q in (c.min(), d.max())]
+    if (x.codes.scale < 0).any() or (y.codes.scale < 0).any():
+        corners += [-corner for corner in corners]
+    bits = required_bit_width(size * min(0, *corners), size * max(0, *corners))
+    return f"product of two streams, {size} in a sum; {bits} bits suffice by their types"
 
 
 def _product(call: Call, x: Tensor, weights: Tensor, result: Value, **attributes: object) -> Result:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from brevitas_a2q.hw._cost.result import UnitCost
 from brevitas_a2q.hw._devices.part import Part
@@ -21,6 +22,10 @@ class CostModel:
     price: Callable[[Unit, Folding, Part], tuple[float, int, int, int]]  # LUT before rounding, BRAM18, URAM, DSP
     cycles: Callable[[Unit, Folding], int]
     unrolled: bool = False  # whether a search may choose units of constant weights, which FINN does not have
+
+    def remembering(self) -> CostModel:
+        """The same model, which keeps every price for as long as it lives: for one search over one graph."""
+        return replace(self, price=cache(self.price))
 
 
 def cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:

@@ -12,6 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
+from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
@@ -30,7 +33,7 @@ from brevitas_a2q.hw._finn.retype import retyped
 from brevitas_a2q.hw._finn.set_folding import set_folding
 from brevitas_a2q.hw._finn.specialize import specialize
 from brevitas_a2q.hw._finn.unit import FinnNode, Version
-from brevitas_a2q.hw._ir import Folding, Graph, MemoryStyle, Mvau, Vvau
+from brevitas_a2q.hw._ir import Folding, Graph, MemoryStyle, Mvau, Thresholding, Unit, Vvau
 from brevitas_a2q.hw._policies import accumulator_bit_width, parse_policy
 
 __all__ = ["FinnEstimate", "FinnOptions", "finn_estimate", "specialized"]
@@ -144,10 +147,18 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
             assert isinstance(unit, Mvau | Vvau)
             layer = _narrowed_matrix(layer, unit, policy, layer.name not in read, version)
         elif layer.thresholds is not None:
-            thresholds = minimize_thresholds(layer.op_type, layer.attributes, layer.thresholds, version)
-            layer = replace(layer, attributes=thresholds)
+            found = _unclipped(layer.thresholds, graph[layer.source])
+            layer = replace(
+                layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version)
+            )
         done[layer.name] = layer
     return tuple(done.values())
+
+
+def _unclipped(thresholds: IntArray, unit: Unit) -> IntArray:
+    """Thresholds with the ends that FINN types: where they are apart, it does not clip them to what sums reach."""
+    reach = unit.threshold_reach if isinstance(unit, Mvau | Vvau | Thresholding) else None
+    return thresholds if reach is None else np.append(thresholds, reach)
 
 
 def _narrowed_matrix(layer: FinnLayer, unit: Mvau | Vvau, policy: str, is_last: bool, version: Version) -> FinnLayer:

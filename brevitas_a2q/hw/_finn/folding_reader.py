@@ -23,7 +23,7 @@ from brevitas_a2q.hw._finn.folding_file import ALWAYS, NEVER
 from brevitas_a2q.hw._finn.network import FinnLayer
 from brevitas_a2q.hw._finn.rules import Finding, findings_of
 from brevitas_a2q.hw._finn.unit import Version
-from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, Thresholding
+from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, MaxPool, Thresholding
 from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, edges
 
 __all__ = ["check_folding", "finn_nodes", "load_folding", "read_foldings"]
@@ -171,6 +171,8 @@ def _changed(path: Path, layer: FinnLayer, graph: Graph, folding: Folding, attri
     if isinstance(unit, MatrixUnit) and layer.op_type.endswith("rtl") and not of_thresholds:
         changes["compute"] = "dsp"
     for attribute, value in attributes.items():
+        if attribute == "PE" and isinstance(unit, MaxPool) and value == unit.channels:
+            continue  # all channels in a word, as ours always has them
         if attribute in ("PE", "SIMD"):
             changes[attribute.lower()] = _positive(where, attribute, value)
         elif attribute in ("ram_style", "ram_style_thresholds"):

@@ -43,6 +43,7 @@ def with_thresholds(
                 output_type=dtype,
                 thresholds=table.table,
                 activation_bias=table.bias,
+                threshold_reach=table.reach,
                 source=(*unit.source, *source),
             )
             return stream.unit
@@ -111,8 +112,14 @@ def _standalone(context: Context, stream: Stream, table: Thresholds, dtype: IntT
             source=source,
             thresholds=table.table,
             activation_bias=table.bias,
+            threshold_reach=table.reach if _reads_sums(context, stream) else None,
         )
     )
+
+
+def _reads_sums(context: Context, stream: Stream) -> bool:
+    unit = context.units.get(stream.unit)
+    return isinstance(unit, Mvau | Vvau) and unit.thresholds is None
 
 
 def _on_wire(stream: Stream, table: Thresholds, source: tuple[str, ...]) -> tuple[Thresholds, int, int]:
@@ -120,13 +127,13 @@ def _on_wire(stream: Stream, table: Thresholds, source: tuple[str, ...]) -> tupl
     if stream.image is None:
         return table, stream.channels, stream.pixels
     channels, pixels = stream.image[0], stream.image[1] * stream.image[2]
-    by_channel = [rows.reshape(channels, pixels, -1) for rows in (table.table, table.mirrored, table.flat)]
-    if any((rows != rows[:, :1]).any() for rows in by_channel):
+    levels = table.table.reshape(channels, pixels, -1)
+    mirrored, flat = table.mirrored.reshape(channels, pixels), table.flat.reshape(channels, pixels)
+    if any((rows != rows[:, :1]).any() for rows in (levels, mirrored, flat)):
         raise OnnxFileError(
             "compares the pixels of a flattened image with different thresholds",
             where=f"node {source[-1]}",
             expected="the same for all pixels of a channel",
             remedy="quantize before the image is flattened",
         )
-    rows, mirrored, flat = (rows[:, 0] for rows in by_channel)
-    return replace(table, table=rows, mirrored=mirrored[:, 0], flat=flat[:, 0]), channels, pixels
+    return replace(table, table=levels[:, 0], mirrored=mirrored[:, 0], flat=flat[:, 0]), channels, pixels

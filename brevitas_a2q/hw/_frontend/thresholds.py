@@ -27,6 +27,7 @@ from brevitas_a2q.hw._frontend.stream import Stream
 __all__ = ["Thresholds", "chain_direction", "chain_function", "thresholds_of"]
 
 _MAX_ENTRIES: Final = 1 << 25
+_WIDE: Final = 1 << 31  # sums as FINN types them before it narrows anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,7 @@ class Thresholds:
     bias: int
     mirrored: npt.NDArray[np.bool_]  # shape: (channels,)
     flat: npt.NDArray[np.bool_]  # shape: (channels,); whether the output is the same for every input
+    reach: tuple[int, int] = (0, 0)  # lowest and highest threshold if sums had 32 bits, of channels that are not flat
 
 
 def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> Callable[[IntArray], Any]:
@@ -130,7 +132,12 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     bipolar = output.dtype.name == "BIPOLAR"
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
-    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, ends[0] == ends[1])
+    flat = ends[0] == ends[1]
+    ends_only = targets[[0, -1]]
+    far = _bisect(lambda v: codes(v * sign) >= ends_only[:, None], np.full(len(sign), -_WIDE), np.full(len(sign), _WIDE - 1), 2)
+    kept = far[:, ~flat] if not flat.all() else np.zeros((2, 1), np.int64)
+    reach = (int(kept.min()), int(kept.max()))
+    return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, flat, reach)
 
 
 def _per_channel(node: Node, stream: Stream) -> Any:

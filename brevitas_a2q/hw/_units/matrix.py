@@ -48,6 +48,7 @@ class MatrixUnit(Unit):
     trained_accumulator_bit_width: int | None  # P the network was trained for, if the file says so
     thresholds: IntArray | None = None  # shape: (channels or 1, steps); None: the sum itself leaves the unit
     activation_bias: int = 0  # FINN's ActVal: output code below the first threshold
+    threshold_reach: tuple[int, int] | None = None  # lowest and highest before clipping to what sums reach; for FINN
     analysed_range: tuple[int, int] | None = None  # the same over the inputs that range analysis leaves
 
     @property
@@ -88,8 +89,14 @@ class MatrixUnit(Unit):
         """Whether FINN has this unit in RTL, whose DSP blocks hold several products each."""
         weights, inputs = self.weight_type, self.input_type
         types = ((weights.bit_width, weights.signed), (inputs.bit_width, inputs.signed))
-        lowest = int(self.weights.min(initial=0)) == weights.range.lo
-        return self.thresholds is None and fits_rtl(*types, lowest, part.dsp_block, self._shares_activations)
+        if self.thresholds is not None:
+            return False
+        return fits_rtl(*types, self._lowest == weights.range.lo, part.dsp_block, self._shares_activations)
+
+    @cached_property
+    def _lowest(self) -> int:
+        """The lowest weight, looked for once: a search asks often."""
+        return int(self.weights.min(initial=0))
 
     def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
         rtl = self.rtl_multipliers(part)

@@ -26,6 +26,7 @@ class Thresholding(Unit):
     kind: ClassVar[str] = "Thresholding"
     thresholds: IntArray  # shape: (channels or 1, steps)
     activation_bias: int = 0
+    threshold_reach: tuple[int, int] | None = None  # lowest and highest before clipping to what sums reach; for FINN
 
     @property
     def pe_limit(self) -> int:

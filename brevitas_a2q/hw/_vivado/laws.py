@@ -19,12 +19,13 @@ from brevitas_a2q.hw._cost.synthesis.fits import lut
 from brevitas_a2q.hw._memory import bram18_count, lutram_luts, rom_luts
 from brevitas_a2q.hw._vivado.parameters import Parameters
 
-__all__ = ["LAWS", "Blocks", "Features", "Law", "kind_of"]
+__all__ = ["KNOWN", "LAWS", "Blocks", "Features", "Law", "kind_of"]
 
 Features: TypeAlias = Mapping[str, float]
 Blocks: TypeAlias = tuple[int, int]  # BRAM18, DSP
 Law: TypeAlias = Callable[[Parameters], tuple[str, Features, Features, Blocks]]  # variant, of LUTs, of flip-flops
 
+KNOWN: Final = "known"  # LUTs that are counted, not fitted
 _KINDS: Final[Mapping[str, str]] = {
     "StreamingFIFO": "fifo",
     "StreamingDataWidthConverter_rtl": "converter",
@@ -65,6 +66,12 @@ def kind_of(op: str) -> str:
 
 
 _LUT_THRESHOLD_BITS: Final = 1024
+_LUT_BUFFER_BITS: Final = 2048  # of a vector that an RTL unit keeps for its next pass; more are in block RAM
+_LUT_WEIGHT_BITS: Final = 1 << 14  # that newer parts have in LUTs where FINN leaves it to Vivado
+_LUT_WEIGHT_WORDS: Final = 3  # the same of 7-series parts
+_LUT_LINE_BITS: Final = 1 << 14  # of a line of maxima that HLS has in LUTs
+_WIDE: Final = 150  # bits of a word that is parted, above which Vivado does not pack two multiplexers into a LUT
+_FEW_WORDS: Final = 3  # nor where one is parted into so few
 
 
 def _log(number: int) -> float:
@@ -93,12 +100,13 @@ def _converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     into, out = p("IN"), p("OUT")
     if into > out:
         steps = into / out
-        features = {"moved": into - out, "count": _log(int(steps)), "each": 1}
+        moved = "moved, packed" if steps > _FEW_WORDS and into <= _WIDE else "moved"
+        features = {moved: into - out, "count": _log(int(steps)), "each": 1}
         return "parting", features, {"bits": into, "held": 2 * out, "count": _log(int(steps)), "each": 1}, (0, 0)
     count = _log(out // into)
     return (
         "gathering",
-        {"count": count, "bits": out, "each": 1},
+        {"word": into, "count": count, "each": 1},
         {"bits": into + out, "count": count, "each": 1},
         (0, 0),
     )
@@ -118,20 +126,34 @@ def _matrix(p: Parameters) -> tuple[int, int, int, int, int, int]:
     return mw // simd, mh // pe, min(p("P", bound), bound), steps, pe, simd
 
 
+def _in_luts(p: Parameters, words: int, width: int) -> bool:
+    """Whether weights are in LUTs: as FINN says, or as Vivado decides."""
+    style = p.word("ram", "auto")
+    small = words <= _LUT_WEIGHT_WORDS if _seven(p) else words * width <= _LUT_WEIGHT_BITS
+    return style == "distributed" or (style == "auto" and small)
+
+
+def _seven(p: Parameters) -> bool:
+    return p.word("family", "7-series") == "7-series"
+
+
 def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     """Core, the vector in registers behind a multiplexer, comparators, weights and thresholds in memories.
 
-    Weights take block RAM of a depth that is a power of two; each threshold of a PE is a memory of its own, in block
-    RAM where it has more than ``_LUT_THRESHOLD_BITS``.
+    On 7-series parts weights take block RAM of a depth that is a power of two. Old FINN wrote its weight memories, newer
+    FINN reads them only. Each threshold of a PE is a memory of its own, in block RAM where it has more than
+    ``_LUT_THRESHOLD_BITS``.
     """
     synapse, neuron, accumulator, steps, pe, simd = _matrix(p)
     weight, activation, mw = p("W"), p("A"), p("MW")
     words, width = synapse * neuron, pe * simd * weight
     streamed = p.word("ram", "streamed") == "streamed"
-    in_luts = not streamed and (p.word("ram", "auto") == "distributed" or words < 4)
+    in_luts = not streamed and _in_luts(p, words, width)
     dsp = p("dsp", 0) or (pe * simd if p.word("res", "lut") == "dsp" else 0)
     held = mw * activation if neuron > 1 else 0
-    blocks = 0 if streamed or in_luts else bram18_count(1 << _bits(words), width)
+    depth = 1 << _bits(words) if _seven(p) else words
+    blocks = 0 if streamed or in_luts else bram18_count(depth, width)
+    written = p.op.startswith("StreamingFCLayer")
     thresholds_in_blocks = neuron * accumulator > _LUT_THRESHOLD_BITS
     features = {
         "core": 0.0 if dsp else core_lut(weight, activation, simd, pe, accumulator),
@@ -139,7 +161,8 @@ def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
         "vector": held,
         "results": pe * accumulator,
         "comparators": pe * steps * accumulator if steps else 0,
-        "memory": rom_luts(words, width) if in_luts else 0,
+        "written memory": lutram_luts(words, width) if in_luts and written else 0,
+        KNOWN: rom_luts(words, width) if in_luts and not written else 0,
         "each": 1,
     }
     registers = {
@@ -160,21 +183,27 @@ def _rtl_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     weight, activation = p("W"), p("A")
     words, width = synapse * neuron, pe * simd * weight
     streamed = p.word("ram", "streamed") == "streamed"
-    blocks = 0 if streamed else bram18_count(words, width)
+    in_luts = not streamed and _in_luts(p, words, width)
+    blocks = 0 if streamed or in_luts else bram18_count(words, width)
+    memory = rom_luts(words, width) if in_luts else 0
     if p.op.startswith("MVU") or max(weight, activation) < 3:
         features = {
             "core": core_lut(weight, activation, simd, pe, accumulator),
             "buffer": lutram_luts(synapse, simd * activation) if neuron > 1 else 0,
             "results": pe * accumulator,
+            KNOWN: memory,
             "each": 1,
         }
         return "luts", features, {"results": pe * accumulator, "weights": width, "each": 1}, (blocks, 0)
     lanes = 4 if max(weight, activation) <= 4 else 2
     dsp = simd * -(-pe // lanes)
     core = lut("dsp core", dsp_core_features(weight, activation, simd, pe, accumulator))
-    buffer = lutram_luts(synapse, simd * activation) if neuron > 1 else 0
-    counters = _bits(synapse) + _bits(neuron)
-    features = {"core": core, "buffer": buffer, "counters": counters, "each": 1}
+    kept = simd * activation if neuron > 1 else 0
+    in_blocks = synapse * kept > _LUT_BUFFER_BITS
+    blocks += bram18_count(synapse, kept) if in_blocks else 0
+    known = memory + (lutram_luts(synapse, kept) if kept and not in_blocks else 0)
+    selected = width * _log(-(-words // 16384)) if not in_luts else 0.0  # blocks of one bit behind each other
+    features = {"core": core, KNOWN: known, "selected": selected, "each": 1}
     registers = {"results": pe * accumulator, "weights": width, "core": core, "each": 1}
     return "blocks", features, registers, (blocks, dsp)
 
@@ -184,7 +213,9 @@ def _max_pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     if p("W", 1) == 1:
         features = {"word": p("PE", 1) * p("A"), "each": 1}
         return "line", features, features, (0, 0)
-    return "image", {"bits": bits, "each": 1}, {"bits": bits, "each": 1}, (0, 0)
+    pooled = p("W") // p("KW", 2)  # the maxima of the rows so far, one for each column
+    features = {"bits": bits, KNOWN: lutram_luts(pooled, bits) if pooled * bits <= _LUT_LINE_BITS else 0, "each": 1}
+    return "image", features, {"bits": bits, "each": 1}, (0, 0)
 
 
 def _padding(p: Parameters) -> tuple[str, Features, Features, Blocks]:
@@ -227,23 +258,24 @@ def _hls_window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     return "", features, {"word": word, "each": 1}, (blocks, 0)
 
 
-_BLOCK_SEARCH_WORDS = 128  # of a stage's memory, from which Vivado takes block RAM
+_BLOCK_SEARCH_WORDS: Final = 128  # of a stage's memory, from which Vivado takes block RAM
 
 
 def _thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:
-    """One comparator and one memory per output bit and PE; what is not in block RAM is constants and LUTs."""
+    """One comparator and one memory per output bit and PE; two bits are compared in a LUT.
+
+    The value enters through a multiplexer that thresholds are written by. Where all channels are searched at once, or
+    too few of them one after another for a memory, all thresholds are constants behind multiplexers.
+    """
     pe, bits, steps = p("PE"), p("T", p("A")), p("steps", 1)
     fold, stages = max(1, p("C") // pe), max(1, steps.bit_length())
     shapes = [(fold << stage, bits) for stage in range(stages)]
     in_blocks = [s for s in shapes if s[0] >= _BLOCK_SEARCH_WORDS and stages > 1 and fold > 1]
     in_luts = [s for s in shapes if s not in in_blocks]
-    constants = pe * steps * bits if fold == 1 or (stages > 1 and pe * fold == p("C") <= 4) else 0
-    features = {
-        "comparators": pe * stages * bits,
-        "constants": constants,
-        "memory": 0 if constants else pe * sum(rom_luts(*shape) for shape in in_luts),
-        "each": 1,
-    }
+    constants = pe * steps * bits if fold == 1 and stages > 1 else 0
+    compared = pe * sum(-(-bits // 2) for _ in range(stages))
+    memory = 0 if constants or steps == 1 else pe * sum(rom_luts(*shape) for shape in in_luts)
+    features = {"constants": constants, KNOWN: compared + memory, "entered": pe * bits, "each": 1}
     registers = {"stages": pe * stages * bits, "codes": pe * stages * stages, "each": 1}
     return "", features, registers, (pe * sum(bram18_count(*s) for s in in_blocks), 0)
 

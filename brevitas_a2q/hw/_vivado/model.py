@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.model import CostModel
 from brevitas_a2q.hw._cost.model import cost as circuit_cost
 from brevitas_a2q.hw._cost.model import price as circuit_price
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._finn.minimize import minimize_weights
 from brevitas_a2q.hw._ir import (
     DataWidthConverter,
     Fifo,
@@ -84,7 +86,7 @@ def _matrix(unit: MatrixUnit, folding: Folding, part: Part) -> tuple[str, dict[s
         "MH": unit.outputs,
         "PE": folding.pe,
         "SIMD": folding.simd,
-        "W": unit.weight_type.bit_width,
+        "W": _weight_bits(unit),
         "A": unit.input_type.bit_width,
         "AS": int(unit.input_type.signed),
         "P": unit.accumulator_type.bit_width,
@@ -93,6 +95,18 @@ def _matrix(unit: MatrixUnit, folding: Folding, part: Part) -> tuple[str, dict[s
         "res": "dsp" if folding.compute == "dsp" else "lut",
     }
     return ("MVAU_rtl" if rtl else "MVAU_hls"), parameters
+
+
+def _weight_bits(unit: MatrixUnit) -> int:
+    """Bits of a weight as FINN builds it: its own type for the weights' values, but for layers of XNOR units.
+
+    Two-valued weights of -1 and 1 take two bits in front of anything but bipolar inputs.
+    """
+    kind = "BIPOLAR"
+    if unit.weight_type.name == unit.input_type.name == kind:
+        return 1
+    found = minimize_weights("MVAU_hls", {"weightDataType": unit.weight_type.name}, unit.weights)["weightDataType"]
+    return max(IntType.parse(found).bit_width, 2 if unit.weight_type.name == kind else 1)
 
 
 def _cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
@@ -121,8 +135,9 @@ def _price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, i
 
 
 def _cycles(unit: Unit, folding: Folding) -> int:
-    """FINN's max pool writes its row of maxima while it reads nothing; its parallel window starts two words later."""
-    if isinstance(unit, MaxPool):
+    """FINN's max pool of images writes its row of maxima while it reads nothing; its parallel window starts two words
+    later."""
+    if isinstance(unit, MaxPool) and unit.input_dim[1] > 1:
         return unit.cycles(folding) + unit.pixels
     if isinstance(unit, SlidingWindow) and (folding.parallel_window or unit.taps == 1):
         return unit.cycles(folding) + 2

@@ -30,6 +30,10 @@ class Parameters:
             values = dict(entry.partition("=")[::2] for entry in values.split())
         self.op, self._values = op, values
 
+    def having(self, name: str, word: str) -> Parameters:
+        """The same with one more, unless it is there."""
+        return Parameters(self.op, {name: word, **self._values})
+
     def __call__(self, name: str, default: int | None = None) -> int:
         """An integer; without a default it must be there."""
         value = self._values.get(name)

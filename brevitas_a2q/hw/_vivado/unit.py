@@ -52,9 +52,9 @@ def vivado_unit(op: str, parameters: Mapping[str, Any] | str, part: str | Part =
         >>> found.lut, found.bram18
         (11, 0)
     """
-    find_part(part)
     kind = kind_of(op)
-    variant, luts, registers, (bram18, dsp) = LAWS[kind](Parameters(op, parameters))
+    given = Parameters(op, parameters).having("family", find_part(part).family)
+    variant, luts, registers, (bram18, dsp) = LAWS[kind](given)
     entry = coefficients()[f"{kind}: {variant}" if variant else kind]
     count = {name: _sum(entry[name], features) for name, features in (("lut", luts), ("ff", registers))}
     return VivadoUnit(count["lut"], count["ff"], bram18, dsp, entry["band"])

@@ -66,9 +66,10 @@ def test_deeper_read_only_memories_cost_more() -> None:
 
 def test_shallow_memories_stay_in_luts_and_deep_ones_leave_them() -> None:
     assert place_memory(32, 64, "auto", PART).style == "distributed"
-    assert place_memory(2048, 36, "auto", PART).style == "block"
+    few_luts = replace(PART, lut=53200, bram18=280)
+    assert place_memory(2048, 36, "auto", replace(few_luts, uram=0)).style == "block"
     assert place_memory(4096, 72, "auto", PART).style == "ultra"
-    assert place_memory(4096, 72, "auto", SMALL).style == "block"
+    assert place_memory(4096, 72, "auto", replace(few_luts, uram=0)).style == "block"
 
 
 def test_one_word_is_no_memory() -> None:

@@ -1,0 +1,200 @@
+"""Whole public builds of FINN beside our estimate of the same designs (``--target finn``).
+
+The networks are rebuilt from Brevitas with random weights, folded by the builds' own folding files and costed on their
+part. What Vivado counted includes a shell (processor interconnect, DMA, instrumentation), the same for all of one flow:
+it is taken from the builds in ``CALIBRATED`` and stated apart; the others judge. Random weights change neither folding
+nor widths, but contents of memories.
+
+    python benchmarks/published_builds.py        # results/published_builds.json and .md
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brevitas_a2q._files import write_atomically
+from brevitas_a2q.hw import BuildOptions, estimate_graph, read_foldings, read_graph, vivado_unit
+
+HERE = Path(__file__).resolve().parent
+PUBLISHED, RESULTS = HERE / "published", HERE / "results"
+PART, CLOCK_MHZ = "xczu28dr", 100.0
+CALIBRATED = ("tfc-w1a1", "cnv-w1a1")  # these say what the shell takes
+
+
+@dataclass(frozen=True)
+class Build:
+    """One published build: its number in ``builds.json``, its network, and what FINN keeps in front of it."""
+
+    name: str
+    number: str
+    network: Callable[[], Any]
+    shape: tuple[int, ...]
+    folding: str
+    standalone: bool = False
+    quantizer: str = ""  # the input's quantizer, which FINN builds as a unit
+    last_pe: int | None = None  # of the last matrix unit, where the file's does not divide its outputs
+
+
+def _pynq(name: str, classes: int | None = None) -> Callable[[], Any]:
+    def network() -> Any:
+        from brevitas_examples.bnn_pynq.models import get_model_cfg, model_impl
+
+        config = get_model_cfg(name)
+        if classes is not None:
+            config.set("MODEL", "NUM_CLASSES", str(classes))
+        return model_impl[config.get("MODEL", "ARCH")](config)
+
+    return network
+
+
+def _radio() -> Any:
+    """VGG10 of the RadioML challenge: seven one-dimensional convolutions of 32 channels, three dense layers."""
+    import brevitas.nn as qnn
+    from brevitas.quant import Int8ActPerTensorFloat
+    from torch import nn
+
+    layers: list[nn.Module] = [qnn.QuantIdentity(Int8ActPerTensorFloat, bit_width=4, return_quant_tensor=True)]
+
+    def block(layer: nn.Module, norm: nn.Module) -> list[nn.Module]:
+        return [layer, norm, qnn.QuantReLU(bit_width=4, return_quant_tensor=True)]
+
+    for channels in (2, *[32] * 6):
+        conv = qnn.QuantConv1d(channels, 32, 3, padding=1, bias=False, weight_bit_width=4)
+        layers += [*block(conv, nn.BatchNorm1d(32)), nn.MaxPool1d(2)]
+    layers.append(nn.Flatten())
+    for before in (256, 128):
+        dense = qnn.QuantLinear(before, 128, bias=False, weight_bit_width=4)
+        layers += block(dense, nn.BatchNorm1d(128))
+    return nn.Sequential(*layers, qnn.QuantLinear(128, 24, bias=True, weight_bit_width=4))
+
+
+CNV, TFC = "C=3 PE=1 A=8 AS=0 T=8 steps=255 B=8", "C=784 PE=49 A=8 AS=0 T=8 steps=1 B=1"
+BUILDS = (
+    Build("tfc-w1a1", "CI_118674_3", _pynq("TFC_1W1A"), (1, 1, 28, 28), "tfc-w1a1", quantizer=TFC),
+    Build(
+        "tfc-w1a2",
+        "CI_118674_4",
+        _pynq("TFC_1W2A"),
+        (1, 1, 28, 28),
+        "tfc-w1a2",
+        quantizer=TFC.replace("steps=1 B=1", "steps=3 B=2"),
+    ),
+    Build("cnv-w1a1", "CI_118674_0", _pynq("CNV_1W1A"), (1, 3, 32, 32), "cnv-w1a1", quantizer=CNV),
+    Build("cnv-w1a2", "CI_118674_1", _pynq("CNV_1W2A"), (1, 3, 32, 32), "cnv-w1a2", quantizer=CNV),
+    Build("gtsrb-w1a1", "CI_118674_6", _pynq("CNV_1W1A", 44), (1, 3, 32, 32), "cnv-w1a1", quantizer=CNV, last_pe=4),
+    Build("vgg10-w4a4", "CI_118675_0", _radio, (1, 2, 1024), "ZCU104", standalone=True),
+)
+
+
+def exported(build: Build, folder: Path) -> Path:
+    """The network as a QONNX file."""
+    import torch
+    from brevitas.export import export_qonnx
+
+    torch.manual_seed(0)
+    model = build.network().train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.rand(8, *build.shape[1:]) * 2 - 1)
+    path = folder / f"{build.name}.onnx"
+    export_qonnx(model.eval(), torch.rand(build.shape), export_path=str(path), dynamo=False)
+    return path
+
+
+def measured(build: Build, published: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Our totals and FINN's beside Vivado's."""
+    from brevitas_a2q.hw import find_part
+
+    graph = read_graph(exported(build, folder), standalone_thresholds=build.standalone)
+    entries = json.loads((PUBLISHED / "folding" / f"{build.folding}_folding_config.json").read_text())
+    if build.quantizer:
+        entries.pop("Thresholding_rtl_0")
+    for name in ("LabelSelect_hls_0", "ChannelwiseOp_hls_0"):  # added to the network by FINN's build
+        entries.pop(name, None)
+    if build.last_pe is not None:
+        entries["MVAU_hls_8"]["PE"] = build.last_pe
+    file = folder / f"{build.name}.json"
+    file.write_text(json.dumps(entries))
+    part = find_part(PART)
+    options = BuildOptions("main", standalone_thresholds=build.standalone, target="finn")
+    foldings = read_foldings(file, graph, part)
+    found = estimate_graph(graph, part, None, CLOCK_MHZ, foldings=foldings, build=options)
+    front = vivado_unit("Thresholding_rtl", build.quantizer, part) if build.quantizer else None
+    vivado = published["vivado"]
+    return {
+        "build": build.name,
+        "lut": found.total.lut + (front.lut if front else 0),
+        "ff": (found.ff or 0) + (front.ff if front else 0),
+        "bram18": found.total.bram18 + (front.bram18 if front else 0),
+        "dsp": found.total.dsp,
+        "cycles": found.max_cycles,
+        "published_cycles": published["finn_performance"]["max_cycles"],
+        "measured_interval": published["measured"]["interval_cycles"],
+        "vivado": {**vivado, "BRAM18": vivado["BRAM_18K"] + 2 * vivado["BRAM_36K"]},
+        "finn": published["finn_estimate"],
+        "kinds": _by_kind(found),
+    }
+
+
+def _by_kind(found: Any) -> dict[str, int]:
+    kinds: dict[str, int] = {}
+    for row in found.rows:
+        name = row.op.split()[0]
+        kinds[name] = kinds.get(name, 0) + row.resources.lut
+    return kinds
+
+
+def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """The table, and the same as numbers."""
+    shell = {
+        what: statistics.mean(r["vivado"][theirs] - r[what] for r in rows if r["build"] in CALIBRATED)
+        for what, theirs in (("lut", "LUT"), ("ff", "FF"), ("bram18", "BRAM18"))
+    }
+    text = "# Whole builds\n\n" + " ".join((__doc__ or "").split("\n\n")[1].split()) + "\n\n"
+    text += (
+        f"Shell, from {' and '.join(CALIBRATED)}: {shell['lut']:,.0f} LUT, {shell['ff']:,.0f} FF,"
+        f" {shell['bram18']:.0f} BRAM18.\n\n"
+        "| build | cycles, FINN / ours / measured | LUT, Vivado | ours + shell | error | FINN + shell | FF, Vivado | ours + shell |"
+        " BRAM18, Vivado | ours + shell | DSP, Vivado | ours |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    errors = []
+    for r in rows:
+        lut, vivado = r["lut"] + shell["lut"], r["vivado"]
+        error = lut / vivado["LUT"] - 1
+        mark = " (calibrates)" if r["build"] in CALIBRATED else ""
+        if not mark:
+            errors.append(abs(error))
+        r["error"] = error
+        finn = r["finn"]["LUT"] + shell["lut"]
+        text += (
+            f"| {r['build']}{mark} | {r['published_cycles']:,} / {r['cycles']:,} / {r['measured_interval']:,} |"
+            f" {vivado['LUT']:,} | {lut:,.0f} | {error:+.1%} | {finn:,.0f} ({finn / vivado['LUT'] - 1:+.0%}) |"
+            f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} | {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
+            f" {vivado['DSP']:,} | {r['dsp']:,} |\n"
+        )
+    median = statistics.median(errors)
+    text += f"\nBuilds that judge: median error of LUTs {median:.1%}, largest {max(errors):.1%}.\n"
+    return text, {"shell": shell, "median_error": median, "largest_error": max(errors), "builds": rows}
+
+
+def main() -> None:
+    """Rebuild, estimate, compare."""
+    warnings.simplefilter("ignore")  # of Brevitas and torch, about themselves
+    published = {entry["build"]: entry for entry in json.loads((PUBLISHED / "builds.json").read_text())}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measured(build, published[build.number], Path(folder)) for build in BUILDS]
+    text, found = report(rows)
+    write_atomically(RESULTS / "published_builds.md", text)
+    write_atomically(RESULTS / "published_builds.json", json.dumps(found, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
