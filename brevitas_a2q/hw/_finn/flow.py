@@ -148,9 +148,7 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
             layer = _narrowed_matrix(layer, unit, policy, layer.name not in read, version)
         elif layer.thresholds is not None:
             found = _unclipped(layer.thresholds, graph[layer.source])
-            layer = replace(
-                layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version)
-            )
+            layer = replace(layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version))
         done[layer.name] = layer
     return tuple(done.values())
 

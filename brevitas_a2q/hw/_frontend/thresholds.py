@@ -134,7 +134,9 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     flat = ends[0] == ends[1]
     ends_only = targets[[0, -1]]
-    far = _bisect(lambda v: codes(v * sign) >= ends_only[:, None], np.full(len(sign), -_WIDE), np.full(len(sign), _WIDE - 1), 2)
+    far = _bisect(
+        lambda v: codes(v * sign) >= ends_only[:, None], np.full(len(sign), -_WIDE), np.full(len(sign), _WIDE - 1), 2
+    )
     kept = far[:, ~flat] if not flat.all() else np.zeros((2, 1), np.int64)
     reach = (int(kept.min()), int(kept.max()))
     return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, flat, reach)
