@@ -9,6 +9,7 @@ reads it is listed as not covered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from brevitas_a2q._ir.budget import Budget
 from brevitas_a2q._ir.fold import folded
 from brevitas_a2q._ir.inputs import annotated_constants, assumptions_of, declared_range, input_tensor
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
+from brevitas_a2q._ir.linear import with_quantizers
 from brevitas_a2q._ir.network import OPAQUE, Network, Node
 from brevitas_a2q._ir.nodes import domains, expanded, needed_in_order, raw_nodes
 from brevitas_a2q._ir.onnx_file import OnnxGraph, load
@@ -63,12 +65,13 @@ def read_network(
         OnnxFileError: Naming the file or node, what was found, what was expected, and a remedy.
     """
     graph = load(path)
+    graph, nodes_in_file = with_quantizers(graph, raw_nodes(graph))
     declared = declared_range(graph, input_range, assume_input_range)
     tensors = {name: Tensor.named(name, Value.constant(value)) for name, value in graph.constants.items()}
     tensors.update({name: input_tensor(graph, name, declared, input_type) for name in graph.inputs})
     tensors.update(annotated_constants(graph, tensors))
     reader = _Reader(graph, tensors)
-    nodes = reader.read()
+    nodes = reader.read(nodes_in_file)
     if not any(node.op in DOT_PRODUCTS for node in nodes):
         silent = f" ({'; '.join(reader.uncovered[:3])})" if reader.uncovered else ""
         raise OnnxFileError(
@@ -110,10 +113,10 @@ class _Reader:
         self.read_names: set[str] = set()
         self.budget = Budget(graph.file, sum(value.size for value in graph.constants.values()))
 
-    def read(self) -> list[Node]:
+    def read(self, nodes_in_file: Sequence[Node]) -> list[Node]:
         """Every node that does not depend on constants only, in the integer network's words."""
         nodes: list[Node] = []
-        for raw in needed_in_order(self.graph, raw_nodes(self.graph)):
+        for raw in needed_in_order(self.graph, nodes_in_file):
             self._check_version(raw)
             self.read_names.update(raw.inputs)
             for part in expanded(raw, self.tensors):

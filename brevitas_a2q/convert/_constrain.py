@@ -14,6 +14,7 @@ from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
+from brevitas_a2q.convert._hardware import obstacle
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.convert._report import ConversionReport, ConversionRow
 from brevitas_a2q.errors import ConfigError, DataError, ModelError
@@ -63,11 +64,11 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> print(constrain_(model, A2QConfig(accumulator_bit_width=14, weight_bit_width=4, activation_bit_width=4)))
-        layer  kind         method     M  N   P   K  budget  note
-        -----  -----------  ---------  -  --  --  -  ------  ----------------------------
-        0      QuantLinear  -          8  s8  -   8  -       skipped: first or last layer
-        2      QuantLinear  projected  4  u4  14  8  546
-        4      QuantLinear  -          8  u8  -   8  -       skipped: first or last layer
+        layer  kind         method     M  N   P   K  budget  FINN  note
+        -----  -----------  ---------  -  --  --  -  ------  ----  ----------------------------
+        0      QuantLinear  -          8  s8  -   8  -       yes   skipped: first or last layer
+        2      QuantLinear  projected  4  u4  14  8  546     yes
+        4      QuantLinear  -          8  u8  -   8  -       yes   skipped: first or last layer
         scales of 3 activation quantizers have seen no data: give example_inputs, or train
     """
     config = A2QConfig() if config is None else config
@@ -222,7 +223,8 @@ def _float_row(name: str, module: Any) -> ConversionRow:
     weight = getattr(module, "weight", None)
     size = WeightLayout.of(module).dot_product_size(tuple(weight.shape)) if weight is not None else 0
     reason = f"{type(module).__name__} is not quantized"
-    return ConversionRow(name, type(module).__name__, None, None, None, None, None, size, None, reason)
+    kind = type(module).__name__
+    return ConversionRow(name, kind, None, None, None, None, None, size, None, reason, f"no unit for {kind}")
 
 
 def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> ConversionRow:
@@ -252,6 +254,7 @@ def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> 
         dot_product_size=WeightLayout.of(layer).dot_product_size(shape),
         budget=budget,
         skipped_because=reason,
+        hardware=obstacle(layer, None if given is None else given.origins),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import brevitas.nn as qnn
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import nn
+from torch.fx import Node
 
 from brevitas_a2q._config import A2QConfig, LayerSettings
 from brevitas_a2q.convert._relus import note_clipped_relus_
@@ -45,18 +46,23 @@ _READY = {
 
 @dataclass(frozen=True)
 class InputType:
-    """What reaches a layer: N, its sign, and whether the layer quantizes it itself."""
+    """What reaches a layer: N, its sign, whether the layer quantizes it itself, and which operations make it."""
 
     bit_width: int
     signed: bool
     by_layer: bool
+    origins: tuple[str, ...] | None = None
 
 
 class _Inputs:
     """The type of every value and of every layer's input."""
 
-    def __init__(self, config: A2QConfig, exempt: frozenset[str], values: Sequence[Value]) -> None:
+    def __init__(
+        self, config: A2QConfig, exempt: frozenset[str], values: Sequence[Value], modules: Mapping[str, nn.Module]
+    ) -> None:
         self._config, self._exempt = config, exempt
+        # What makes each value: the type of a module, or the name of a function or method.
+        self._kinds = {origin: _kind(origin, modules) for value in values for origin in value.origins}
         self._read: dict[str, list[Value]] = {}
         for value in values:
             for name in value.layers:
@@ -79,7 +85,17 @@ class _Inputs:
         """Type of a layer's input."""
         read, asked = self._read.get(name, []), self._asked(name)
         signed = not read or any(not value.unsigned for value in read)
-        return InputType(asked, signed, by_layer=len(read) != 1 or self.width_of(read[0]) != asked)
+        by_layer = len(read) != 1 or self.width_of(read[0]) != asked
+        origins = tuple(self._kinds[origin] for value in read for origin in value.origins)
+        return InputType(asked, signed, by_layer, origins)
+
+
+def _kind(node: Node, modules: Mapping[str, nn.Module]) -> str:
+    if node.op == "placeholder":
+        return "input"
+    if node.op == "call_module":
+        return type(modules[str(node.target)]).__name__
+    return str(getattr(node.target, "__name__", node.target))
 
 
 def _act_quantizer(bits: int, signed: bool) -> Any:
@@ -106,7 +122,7 @@ def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset
         )
     graph = trace(model)
     flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
-    inputs = _Inputs(config, exempt, () if flow is None else flow.values)
+    inputs = _Inputs(config, exempt, () if flow is None else flow.values, dict(model.named_modules()))
     types = {name: inputs.of(name) for name, module in model.named_modules() if type(module) in FLOAT_LAYERS}
     _quantize_layers_(model, config, inputs)
     if graph is not None and flow is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["ConversionReport", "ConversionRow"]
 
-_COLUMNS = ("layer", "kind", "method", "M", "N", "P", "K", "budget", "note")
+_COLUMNS = ("layer", "kind", "method", "M", "N", "P", "K", "budget", "FINN", "note")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class ConversionRow:
         dot_product_size: K.
         budget: Largest sum of positive integer weights (the inputs alone can bear, without a bias); None where N is.
         skipped_because: Why it is not constrained; None where it is.
+        hardware: ``"yes"``, or why FINN and the estimator have no unit for it, as far as the model tells.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ConversionRow:
     dot_product_size: int
     budget: int | None
     skipped_because: str | None = None
+    hardware: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """Texts of a table's row."""
@@ -45,7 +47,7 @@ class ConversionRow:
         note = f"skipped: {self.skipped_because}" if self.skipped_because else ""
         weights = str(self.weight_bit_width) if self.weight_bit_width is not None else "float"
         shown = ("-" if number is None else str(number) for number in numbers)
-        return (self.name, self.kind, self.method or "-", weights, inputs, *shown, note)
+        return (self.name, self.kind, self.method or "-", weights, inputs, *shown, self.hardware, note)
 
 
 @dataclass(frozen=True)

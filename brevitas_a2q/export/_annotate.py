@@ -34,6 +34,7 @@ from brevitas_a2q._ir.metadata import (
     ZERO_POINT,
 )
 from brevitas_a2q._ir.network import Network
+from brevitas_a2q.export._constants import fold_constants_
 from brevitas_a2q.export._tracing import LAYER, QUANTIZER, get_property, set_property
 from brevitas_a2q.verify._certificate import Certificate
 
@@ -65,7 +66,9 @@ def clean(model: Any) -> Any:
         places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
         if places != list(range(len(places))):
             set_property(node, _PLACES, " ".join(map(str, places)))
-    cleaned = cleanup_model(ModelWrapper(model))
+    shaped = ModelWrapper(model).transform(InferShapes()).model
+    fold_constants_(shaped)
+    cleaned = cleanup_model(ModelWrapper(shaped))
     for node in cleaned.graph.node:
         places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
         for place, first in enumerate(places[: len(node.input)]):

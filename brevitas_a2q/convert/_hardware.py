@@ -1,0 +1,48 @@
+"""What stands between a layer and FINN's (or the estimator's) units, as far as the model alone tells.
+
+``check-finn`` reads an exported file and knows more: sizes of images, data types, sums. What is found here it finds, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from torch import nn
+
+__all__ = ["YES", "obstacle"]
+
+YES: Final = "yes"
+# What makes a value whose quantizer hardware computes: thresholds absorb a ReLU, and need nothing else behind sums.
+_ABSORBED: Final = (
+    *("ReLU", "ReLU6", "relu", "relu_", "input", "add", "iadd", "add_", "cat"),
+    *("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
+    *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
+    *("AvgPool2d", "AdaptiveAvgPool2d", "avg_pool2d", "adaptive_avg_pool2d", "mean"),
+)
+
+
+def obstacle(layer: Any, origins: tuple[str, ...] | None) -> str:
+    """:data:`YES`, or why there is no unit for a layer or for what makes its input.
+
+    Args:
+        layer: With weights.
+        origins: Operations whose results are quantized for it; None where that is not known, empty where the model's
+            code is no graph.
+    """
+    if isinstance(layer, nn.Linear):
+        found = None
+    elif not isinstance(layer, nn.modules.conv._ConvNd):
+        found = f"no unit for {type(layer).__name__}"
+    elif len(layer.kernel_size) != 2:
+        found = f"{len(layer.kernel_size)} spatial dimensions, not 2"
+    elif layer.padding_mode != "zeros":
+        found = f"{layer.padding_mode} padding"
+    elif layer.groups > 1 and not layer.groups == layer.in_channels == layer.out_channels:
+        found = f"{layer.groups} groups"
+    else:
+        found = None
+    if found is None and origins is not None:
+        others = [origin for origin in origins if origin not in _ABSORBED]
+        found = f"no unit for {', '.join(dict.fromkeys(others))}" if others else None
+        found = "sums between layers stay real numbers" if not origins else found
+    return found or YES
