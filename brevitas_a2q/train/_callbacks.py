@@ -131,7 +131,7 @@ def trainer_callback(
     except ImportError as error:
         raise ConfigError("is not installed", where="transformers", remedy="pip install transformers") from error
 
-    class A2QCallback(TrainerCallback):  # type: ignore[misc]
+    class A2QCallback(TrainerCallback):
         """See :func:`trainer_callback`."""
 
         def __init__(self) -> None:
