@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray, raw_codes
+from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray
 from brevitas_a2q._ranges import Value, Window, table
 from brevitas_a2q._ranges.products import Product, product_ranges
 from brevitas_a2q._trace import Trace, evaluating, plain_tensor, quantized_layers, upright
@@ -100,7 +100,7 @@ def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
         tile=whole.tile,
         range_source=x.origin,
         notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
-        raw=raw_codes(x.codes),
+        raw=x.codes.raw_range,
         zero_point=getattr(layer.weight_quant, "zero_point_datapath", None) or "subtracted",
     )
 
