@@ -76,7 +76,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     assert w.integers is not None
     x_lo, x_hi = product_ranges(node, x, w.shape)
     turned = bool((x.codes.scale < 0).any() or (w.codes.scale < 0).any())
-    raw = raw_codes(x.codes)
+    raw = x.codes.raw_range
     if turned:
         raw = raw and IntRange(min(raw.lo, -raw.hi), max(raw.hi, -raw.lo))
         x_lo, x_hi = np.minimum(x_lo, -x_hi), np.maximum(x_hi, -x_lo)

@@ -67,6 +67,17 @@ class Codes:
         return IntRange(int(self.lo.min()), int(self.hi.max()))
 
     @property
+    def raw_range(self) -> IntRange | None:
+        """What a datapath multiplies that subtracts the zero-point from the sum only; None without a zero-point.
+
+        0 is included; padding with the value 0 is the code of the zero-point there.
+        """
+        if not self.zero_point.any():
+            return None
+        lo, hi = np.minimum(self.lo, 0) + self.zero_point, np.maximum(self.hi, 0) + self.zero_point
+        return IntRange(int(lo.min()), int(hi.max())).with_zero()
+
+    @property
     def uniform_scale(self) -> float | None:
         """The scale if it is one number for the whole tensor."""
         first = self.scale.flat[0]

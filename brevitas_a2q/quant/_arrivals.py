@@ -134,7 +134,7 @@ class Arrivals:
         if codes is not None and claim is not None and _is_the_quantizers(known, claim):
             self._note(proxy, claim.range, Basis.QUANTIZER, claim, trace)
         elif found is not None and not trace.branches:
-            self._note(proxy, found, Basis.TRACE, claim, trace, None if codes is None else raw_codes(codes))
+            self._note(proxy, found, Basis.TRACE, claim, trace, None if codes is None else codes.raw_range)
             self.widths += [(width, float(width)) for width in trace.widths_of(known)]
         elif claim is not None:
             read = f"values are read at {next(iter(trace.branches))}" if trace.branches else ""

@@ -101,7 +101,7 @@ def dot_product_layer(whole: IntegerLayer, x: Value) -> DotProductLayer:
         tile=whole.tile,
         range_source=x.origin,
         notes=() if whole.float_bias is None else ("its bias is not an integer and is added after the accumulator",),
-        raw=raw_codes(x.codes),
+        raw=x.codes.raw_range,
         zero_point=getattr(layer.weight_quant, "zero_point_datapath", None) or "subtracted",
     )
 
