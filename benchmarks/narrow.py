@@ -78,8 +78,8 @@ REGIMES = (
     Regime("thresholds in block RAM, 4 bits, 4 x 4", 4, CONV, 32, W4, 4, 4, thresholds="block"),
     Regime("depthwise, 4 bits, 4 x 1", 4, 9, 16, (8, 9, 10), 4, 1, way="depthwise"),
     Regime("depthwise, 4 bits, 4 x 9", 4, 9, 16, (8, 9, 10), 4, 9, way="depthwise"),
-    Regime("weights as constants, 4 bits", 4, 64, 8, (7, 8, 9, 10), way="unrolled"),
-    Regime("weights as constants, 8 bits", 8, 64, 4, (12, 13, 14, 16), way="unrolled"),
+    Regime("weights as constants, 4 bits", 4, 64, 2, (7, 8, 9, 10), way="unrolled"),
+    Regime("weights as constants, 8 bits", 8, 64, 1, (12, 13, 14, 16), way="unrolled"),
     Regime("sums that travel on: FIFO of 32, addition, FIFO of 32", 4, CONV, 16, W4, 4, 1, way="streams"),
 )
 
