@@ -39,6 +39,7 @@ from synthesise import Job, synthesise  # noqa: E402
 
 RESULTS = HERE / "results"
 PART = "xczu7ev"
+_NEAR = 8  # per cent, within which points of one row have one label
 BASELINES = ("32 bits", "data types", "unconstrained")
 Way = Literal["matrix", "depthwise", "unrolled", "streams"]
 
@@ -78,8 +79,8 @@ REGIMES = (
     Regime("thresholds in block RAM, 4 bits, 4 x 4", 4, CONV, 32, W4, 4, 4, thresholds="block"),
     Regime("depthwise, 4 bits, 4 x 1", 4, 9, 16, (8, 9, 10), 4, 1, way="depthwise"),
     Regime("depthwise, 4 bits, 4 x 9", 4, 9, 16, (8, 9, 10), 4, 9, way="depthwise"),
-    Regime("weights as constants, 4 bits", 4, 64, 8, (7, 8, 9, 10), way="unrolled"),
-    Regime("weights as constants, 8 bits", 8, 64, 4, (12, 13, 14, 16), way="unrolled"),
+    Regime("weights as constants, 4 bits", 4, 64, 2, (7, 8, 9, 10), way="unrolled"),
+    Regime("weights as constants, 8 bits", 8, 64, 1, (12, 13, 14, 16), way="unrolled"),
     Regime("sums that travel on: FIFO of 32, addition, FIFO of 32", 4, CONV, 16, W4, 4, 1, way="streams"),
 )
 
@@ -292,8 +293,12 @@ def _figure(rows: list[dict[str, Any]]) -> None:
             x = [100 * _saving(r["variants"], baseline) for r in mine]
             axis.plot(x, [place] * len(x), color="0.8", zorder=1)
             axis.scatter(x, [place] * len(x), c=[r["P"] for r in mine], cmap="viridis_r", vmin=7, vmax=20, zorder=2)
-            for value, row in zip(x, mine, strict=True):
-                axis.annotate(str(row["P"]), (value, place), (0, 5), textcoords="offset points", ha="center", size=7)
+            ends = sorted({(round(value), row["P"]) for value, row in zip(x, mine, strict=True)})
+            near = ends[-1][0] - ends[0][0] < _NEAR
+            label = f"P = {mine[0]['P']} to {mine[-1]['P']}"
+            labels = [(x[0], label)] if near else [(value, str(row["P"])) for value, row in zip(x, mine, strict=True)]
+            for value, text in labels:
+                axis.annotate(text, (value, place), (0, 5), textcoords="offset points", ha="center", size=7)
         axis.axvline(0, color="0.3", lw=0.8)
         axis.set_title(f"against {baseline}" + (" training" if baseline == "unconstrained" else ""))
         axis.set_xlabel("LUTs saved by the trained P, %")

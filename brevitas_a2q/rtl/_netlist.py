@@ -85,7 +85,6 @@ class _Builder:
         self.context, self.depths = context, depths
         self.ids = identifiers([unit.name for unit in context.graph.units])
         self.instances: list[Instance] = []
-        self.producers = {unit.name: unit for unit in context.graph.units}
         self.unread: dict[str, list[Stream]] = {}
 
     def build(self) -> Netlist:
@@ -112,9 +111,7 @@ class _Builder:
             prefix = name if len(unit.inputs) == 1 else f"{name}_{port}"
             stream = self.unread[producer].pop(0)
             if producer:
-                # Where branches meet, one waits for a whole pixel of the other, however little of it is left over.
-                spare = self.producers[producer].channels if len(unit.inputs) > 1 else 0
-                stream = self._between(stream, unit, wanted.elements, spare, label, prefix)
+                stream = self._between(stream, unit, wanted.elements, label, prefix)
             inputs.append(self._cast(stream, wanted, label, prefix))
         copies = circuit.copies
         outputs = tuple(Stream(f"{name}_o{i}" if copies > 1 else f"{name}_o", circuit.output) for i in range(copies))
@@ -128,7 +125,7 @@ class _Builder:
     def _add(self, name: str, module: str, parameters: Any, inputs: Any, outputs: Any, row: str, *rest: Any) -> None:
         self.instances.append(Instance(name, module, parameters, inputs, outputs, row, *rest))
 
-    def _between(self, stream: Stream, unit: Unit, elements: int, spare: int, label: str, prefix: str) -> Stream:
+    def _between(self, stream: Stream, unit: Unit, elements: int, label: str, prefix: str) -> Stream:
         """A FIFO on the narrower side of a width converter, so that it stores as few unused bits as may be.
 
         A window fills its buffer faster than a converter widens, so its FIFO holds wide words.
@@ -138,7 +135,7 @@ class _Builder:
         if not early:
             stream = self._resized(stream, elements, label, prefix)
         held = stream.port.elements
-        depth = max(LEAST_FIFO_DEPTH, -(-depth * narrow // held) + -(-spare // held))
+        depth = max(LEAST_FIFO_DEPTH, -(-depth * narrow // held))
         block = self.context.in_blocks(depth, stream.port.width, "auto", writable=True)
         out = Stream(f"{prefix}_f", stream.port)
         parameters = {"W": stream.port.width, "D": depth, "BLOCK": block}
