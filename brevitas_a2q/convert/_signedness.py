@@ -78,7 +78,8 @@ class _Call:
 
     def __init__(self, node: Node, modules: dict[str, nn.Module], operands: dict[Node, Any]) -> None:
         self.node, self.modules = node, modules
-        self.args, self.kwargs = (map_arg(part, operands.__getitem__) for part in (node.args, node.kwargs))
+        self.args: Any = map_arg(node.args, operands.__getitem__)
+        self.kwargs: Any = map_arg(node.kwargs, operands.__getitem__)
 
     def __call__(self) -> Any:
         target: Any = self.node.target
