@@ -161,8 +161,10 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     text += (
         f"Shell, from {' and '.join(CALIBRATED)}: {shell['lut']:,.0f} LUT, {shell['ff']:,.0f} FF,"
         f" {shell['bram18']:.0f} BRAM18.\n\n"
-        "| build | cycles, FINN / ours / measured | LUT, Vivado | ours + shell | error | FINN + shell | FF, Vivado | ours + shell |"
-        " BRAM18, Vivado | ours + shell | DSP, Vivado | ours |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| build | cycles, FINN / ours / measured | LUT, Vivado | ours + shell | error |"
+        " FINN + shell | FF, Vivado |"
+        " ours + shell | BRAM18, Vivado | ours + shell | DSP, Vivado | ours |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     errors = []
     for r in rows:
@@ -176,7 +178,8 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
         text += (
             f"| {r['build']}{mark} | {r['published_cycles']:,} / {r['cycles']:,} / {r['measured_interval']:,} |"
             f" {vivado['LUT']:,} | {lut:,.0f} | {error:+.1%} | {finn:,.0f} ({finn / vivado['LUT'] - 1:+.0%}) |"
-            f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} | {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
+            f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} |"
+            f" {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
             f" {vivado['DSP']:,} | {r['dsp']:,} |\n"
         )
     median = statistics.median(errors)

@@ -8,6 +8,6 @@ import lazy_loader as _lazy
 
 from brevitas_a2q import _moved as _moved
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

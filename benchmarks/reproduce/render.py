@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from cells import CELLS, Cell
 from figures import ladder_figure
+from ladders import LADDERS
 from slices import RESULTS, is_of
 
 from brevitas_a2q._files import write_atomically
@@ -106,7 +107,7 @@ def render() -> list[Path]:
     made = sum(_result(cell) is not None for cell in CELLS)
     written, parts = [], [_HEAD.format(made=made, listed=f"{len(CELLS):,}")]
     with_runs = {row.label for row in rows}
-    for title, label, bits, names, short in sorted(_LADDERS, key=lambda ladder: ladder[1] not in with_runs):
+    for title, label, bits, names, short in sorted(LADDERS, key=lambda ladder: ladder[1] not in with_runs):
         chosen = [r for r in rows if r.label == label and (r.method == "float" or r.weight_bit_width == bits)]
         beside = [published[name] for name in names]
         parts.append(_ladder(title, chosen, beside, short))
@@ -120,71 +121,53 @@ def render() -> list[Path]:
     parts.insert(1, _small_network())
     page = DOCS / "results.md"
     write_atomically(page, "\n".join(parts))
+    written += _into_readme(DOCS.parent / "README.md", rows, published)
     return [page, *written]
 
 
-_WHOLE_ESPCN = (
-    "The papers' network and protocol (512x512 pixels around each photograph's centre, black outside; bicubic "
-    "upscaling: 28.75 dB), trained for six epochs of 8,000 windows of 64 pixels of that square, in bf16; the published "
-    "ones for 300 epochs. Rates were chosen on training images held out, the quantized one for A2Q+ "
-    "([results](../benchmarks/results/recipes.json)). A2Q and A2Q+ start with EP-init, all with bias correction."
-)
-_WHOLE_RESNET18 = (
-    "The papers' network, 18 epochs of float training and 4 of quantized, in bf16; the published ones for 100. "
-    "A2Q and A2Q+ start with EP-init, all with bias correction."
-)
-_SHORT_ESPCN = (
-    "Half the channels, three epochs of 24,000 windows of 32 pixels, on a CPU. Judged by whole photographs (bicubic "
-    "upscaling: 28.42 dB, [protocols](../benchmarks/results/super_resolution_protocols.md)), because the windows do "
-    "not show the published protocol's black surroundings. Compare the methods with each other, not with the papers."
-)
-_SHORT_RESNET18 = (
-    "A quarter of the channels, two thousand training images, ten epochs on a CPU: compare the methods with each other."
-)
+_BEGIN, _END = "<!-- whole networks: written by benchmarks/reproduce render -->", "<!-- end of whole networks -->"
 
-# Title, network, M = N, published tables, what is short about it.
-_LADDERS: tuple[tuple[str, str, int, tuple[str, ...], str | None], ...] = (
-    ("Whole: ESPCN x2, BSD300, W4A4", "whole-espcn-x2", 4, ("espcn-x2-w4a4",), _WHOLE_ESPCN),
-    ("Whole: ESPCN x2, BSD300, W8A8", "whole-espcn-x2", 8, ("espcn-x2-w8a8",), _WHOLE_ESPCN),
-    ("Whole: ResNet18, CIFAR-10, W4A4", "whole-resnet18", 4, ("resnet18-w4a4-ladder",), _WHOLE_RESNET18),
-    ("ResNet18, CIFAR-10, W4A4", "resnet18", 4, ("resnet18-w4a4-ladder", "resnet18-best"), None),
-    ("ESPCN x2, BSD300, W8A8", "espcn-x2", 8, ("espcn-x2-w8a8",), None),
-    ("ESPCN x2, BSD300, W4A4", "espcn-x2", 4, ("espcn-x2-w4a4",), None),
-    ("MobileNetV1, CIFAR-10, W4A4", "mobilenet-v1", 4, ("mobilenet-v1-best",), None),
-    ("ESPCN x3, BSD300, W8A8", "espcn-x3", 8, ("espcn-x3-best",), None),
-    ("U-Net x3, BSD300, W4A4", "unet-x3", 4, ("unet-x3-best",), None),
-    ("Short: ESPCN x2 of half the width, BSD300, W4A4", "cpu-espcn-half-x2", 4, (), _SHORT_ESPCN),
-    ("Short: ESPCN x2 of half the width, BSD300, W8A8", "cpu-espcn-half-x2", 8, (), _SHORT_ESPCN),
-    (
-        "Short: ResNet18 at a quarter of its width, 2,000 images of CIFAR-10, W4A4",
-        "cpu-resnet18-quarter",
-        4,
-        (),
-        _SHORT_RESNET18,
-    ),
-    (
-        "Short: ResNet18 at a quarter of its width, 2,000 images of CIFAR-10, W8A8",
-        "cpu-resnet18-quarter",
-        8,
-        (),
-        _SHORT_RESNET18,
-    ),
-    (
-        "Short: MobileNetV1 at a quarter of its width, CIFAR-10, W8A8",
-        "cpu-mobilenet-v1-quarter",
-        8,
-        (),
-        "A quarter of the channels, three epochs of float and one of quantized training on a CPU: compare methods.",
-    ),
-    (
-        "Short: U-Net x3 of half the width, BSD300, W8A8",
-        "cpu-unet-half-x3",
-        8,
-        (),
-        "Half the channels, three epochs of 24,000 windows of 48 pixels, on a CPU. Judged as published, with black "
-        "around the photographs, which the windows do not show: some tenths of a decibel mean nothing.",
-    ),
-)
+
+def _into_readme(readme: Path, rows: Sequence[Row], published: Mapping[str, Any]) -> list[Path]:
+    """Put the whole networks' table where README.md has a place for it."""
+    if not readme.exists() or _BEGIN not in (text := readme.read_text()):
+        return []
+    before, _, rest = text.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    write_atomically(readme, f"{before}{_BEGIN}\n\n{_whole_networks(rows, published)}\n{_END}{after}")
+    return [readme]
+
+
+def _whole_networks(rows: Sequence[Row], published: Mapping[str, Any]) -> str:
+    """Networks of full width: last epochs, ours beside the published best."""
+    head = ("network", "P", *METHODS[:0:-1], "P not bounded", "float", "published a2q+", "a2q", "float")
+    lines = []
+    for title, label, bits, names, _ in LADDERS:
+        if not title.startswith("Whole: "):
+            continue
+        mine = [row for row in rows if row.label == label and (row.method == "float" or row.weight_bit_width == bits)]
+        table = published[names[0]]
+        for p in sorted({row.accumulator_bit_width for row in mine if row.accumulator_bit_width}, reverse=True):
+            found = {row.method: row for row in mine if row.accumulator_bit_width in (p, None)}
+            ours = (_last(found.get(method)) for method in (*METHODS[:0:-1], "none", "float"))
+            place = table["widths"].index(p) if p in table["widths"] else None
+            theirs = (table[m][place] if m in table and place is not None else None for m in ("a2q+", "a2q"))
+            cells = (
+                title.removeprefix("Whole: "),
+                str(p),
+                *ours,
+                *(str(v or "-") for v in theirs),
+                str(table["float"]),
+            )
+            lines.append(cells)
+    return _table(head, lines)
+
+
+def _last(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    accuracy = row.runs[0]["metric"] == "accuracy"
+    return row.text("last", 100.0 if accuracy else 1.0, 1 if accuracy else 2).replace(" (n=1)", "")
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -90,7 +90,7 @@ def command(
     if prefer_hls or ram_style or ram_style_thresholds or (finns and standalone_thresholds):
         options = FinnOptions(standalone_thresholds, prefer_hls, ram_style or "auto", ram_style_thresholds or "auto")
     graph = read_graph(network, standalone_thresholds=standalone_thresholds and not finns)
-    graph = graph if finns else lowered(graph, build.finn_version)
+    graph = lowered(graph, "dev" if model == "finn-dev" else "main" if finns else build.finn_version)
     foldings = read_foldings(folding_file, graph, chosen, build.finn_version) if folding_file else None
     estimates = {
         policy: estimate_graph(graph, chosen, target_fps, clock_mhz, model, policy, foldings, options, build)

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q._ranges import Codes, Window, covered_taps
+from brevitas_a2q._ranges import Window, covered_taps
 from brevitas_a2q._ranges.rows import rows_under
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["DotProductLayer", "IntArray", "raw_codes"]
+__all__ = ["DotProductLayer", "IntArray"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -116,14 +116,3 @@ class DotProductLayer:
     def dot_product_size(self) -> int:
         """K, the products that one output sums."""
         return int(self.weights.shape[1])
-
-
-def raw_codes(codes: Codes) -> IntRange | None:
-    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point.
-
-    Padding with the value 0 is the code of the zero-point there.
-    """
-    if not codes.zero_point.any():
-        return None
-    lo, hi = np.minimum(codes.lo, 0) + codes.zero_point, np.maximum(codes.hi, 0) + codes.zero_point
-    return IntRange(int(lo.min()), int(hi.max())).with_zero()

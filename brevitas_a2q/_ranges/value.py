@@ -31,7 +31,7 @@ from brevitas_a2q._ranges.datatypes import IntType
 from brevitas_a2q._ranges.rounding import FLOAT_MAX, on_grid, outward
 from brevitas_a2q.bounds import IntRange
 
-__all__ = ["Codes", "Value", "integer_sum_fits"]
+__all__ = ["Codes", "Value", "integer_sum_fits", "raw_codes"]
 
 _FAR: Final = 2.0**62
 
@@ -260,3 +260,14 @@ class Value:
     def under(self, origin: str) -> Value:
         """The same value with another account of where it comes from."""
         return replace(self, origin=origin)
+
+
+def raw_codes(codes: Codes) -> IntRange | None:
+    """What a datapath multiplies that subtracts the zero-point only from the sum; None without a zero-point.
+
+    Padding with the value 0 is the code of the zero-point there.
+    """
+    if not codes.zero_point.any():
+        return None
+    lo, hi = np.minimum(codes.lo, 0) + codes.zero_point, np.maximum(codes.hi, 0) + codes.zero_point
+    return IntRange(int(lo.min()), int(hi.max())).with_zero()

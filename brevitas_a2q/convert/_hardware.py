@@ -1,6 +1,6 @@
 """What stands between a layer and FINN's (or the estimator's) units, as far as the model alone tells.
 
-``check-finn`` reads an exported file and knows more: sizes of images, data types, sums. What is found here it finds, too.
+``check-finn`` reads an exported file and knows more: sizes of images, data types, sums. It finds these, too.
 """
 
 from __future__ import annotations

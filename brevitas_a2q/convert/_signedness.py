@@ -53,7 +53,7 @@ def _is_unsigned(
 ) -> bool:
     sources = [source for source in node.all_input_nodes if source in tensors]
     for shape in _SHAPES:
-        operands: dict[Node, Any] = {source: 1 for source in node.all_input_nodes}  # sizes: of a batch, most often
+        operands: dict[Node, Any] = dict.fromkeys(node.all_input_nodes, 1)  # sizes: of a batch, most often
         operands.update({source: torch.zeros(shape) for source in sources})
         # Parameters and buffers may turn negative; one number broadcasts to whatever shape they have.
         operands.update({source: torch.zeros(()) for source in node.all_input_nodes if source.op == "get_attr"})
@@ -62,7 +62,7 @@ def _is_unsigned(
         call = _Call(node, modules, operands)
         try:
             value = value_of_call(call, values)
-        except Exception:  # noqa: S112  # an operation may raise anything on a tensor that is not of its shape
+        except Exception:  # an operation may raise anything on a tensor that is not of its shape
             continue
         return value is not None and value.never_negative
     return moves(node) and bool(sources) and all(known[source] for source in sources)
@@ -78,8 +78,9 @@ class _Call:
 
     def __init__(self, node: Node, modules: dict[str, nn.Module], operands: dict[Node, Any]) -> None:
         self.node, self.modules = node, modules
-        self.args: Any = map_arg(node.args, operands.__getitem__)
-        self.kwargs: Any = map_arg(node.kwargs, operands.__getitem__)
+        self.args: Any
+        self.kwargs: Any
+        self.args, self.kwargs = (map_arg(part, operands.__getitem__) for part in (node.args, node.kwargs))
 
     def __call__(self) -> Any:
         target: Any = self.node.target

@@ -23,7 +23,7 @@ from brevitas_a2q.errors import ExportError
 from brevitas_a2q.hw._build_options import BuildOptions
 from brevitas_a2q.hw._devices import boards, find_part
 from brevitas_a2q.hw._estimation import Estimate, estimate_graph
-from brevitas_a2q.hw._finn.folding_file import in_hls
+from brevitas_a2q.hw._finn.folding_file import in_hls, with_input_quantizer
 from brevitas_a2q.hw._finn.lowering import lowered
 from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.network import named
@@ -82,10 +82,9 @@ estimates first and compare the node names in `build/report/estimate_layer_resou
 _START: Final[Mapping[str, str]] = {
     "main": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream.",
     "dev": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream."
-    " This FINN keeps the quantizer of the input as a node (`Thresholding_rtl_0`), which is not in the folding file:"
-    " give it the PE that its reader's words have, or hand over integers.",
+    " This FINN keeps the quantizer of the input as a node (`Thresholding_rtl_0`), which the estimate leaves out.",
     "plus": "With finn-plus 1.6: `finn build build.yaml model.onnx`. It keeps the quantizer of the input as a node"
-    " (`Thresholding_rtl_0`), which is not in the folding file: give it the PE that its reader's words have.",
+    " (`Thresholding_rtl_0`), which the estimate leaves out.",
 }
 
 
@@ -139,8 +138,11 @@ def write_handoff(
         ).estimate
     else:
         found = estimate_graph(graph, chosen, target_fps, clock_mhz, "synthesis", accumulator, foldings, build=options)
+    entries = folding_json(graph, found.foldings, chosen, options)
+    if options.finn_version == "dev" and _quantizes_input(Path(path)):
+        entries = with_input_quantizer(entries, _first_elements(graph, found.foldings))
     contents: dict[str, str | bytes] = {
-        "folding.json": _json(folding_json(graph, found.foldings, chosen, options)),
+        "folding.json": _json(entries),
         "specialize_layers.json": _json(_preferences(graph, found.foldings, options)),
         "estimate.json": _json(found.to_json()),
         **_build_file(finn_version, part, clock_mhz, options),
@@ -158,6 +160,18 @@ def write_handoff(
     for file, content in contents.items():
         write_atomically(out / file, content)
     return Handoff(out, tuple(sorted(contents)), found)
+
+
+def _quantizes_input(path: Path) -> bool:
+    """Whether the network's input is real: its quantizer is a node of FINN dev and finn-plus."""
+    network = read_network(path)
+    return network.tensors[network.inputs[0]].codes is None
+
+
+def _first_elements(graph: Graph, foldings: Mapping[str, Folding]) -> int:
+    """Elements in a word of the accelerator's input."""
+    reader = next(unit for unit in graph.units if "" in unit.inputs)
+    return reader.input_elements(foldings[reader.name], reader.inputs.index(""))
 
 
 def _json(value: Any) -> str:

@@ -151,7 +151,9 @@ def _key(instance: Instance, family: str) -> str:
     names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
     digest.update(json.dumps([instance.module, names, family, _flow(instance, family)], sort_keys=True).encode())
     for name, memory in instance.memories.items():
-        digest.update(name.split("_", 1)[1].encode() + str(memory.bits).encode() + memory.values.tobytes())
+        digest.update(
+            name.removeprefix(f"{instance.name}_").encode() + str(memory.bits).encode() + memory.values.tobytes()
+        )
     return digest.hexdigest()[:32]
 
 

@@ -6,8 +6,6 @@ however many batches it accumulates; after mixed precision has unscaled, and aft
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,9 +93,9 @@ def lightning_callback(
     Raises:
         ConfigError: Lightning is not installed.
     """
-    base: Any = _lightning()
+    base = _lightning()
 
-    class A2QCallback(base):
+    class A2QCallback(base):  # type: ignore[misc, valid-type]
         """See :func:`lightning_callback`."""
 
         def __init__(self) -> None:
@@ -129,11 +127,11 @@ def trainer_callback(
         ConfigError: transformers is not installed.
     """
     try:
-        base: Any = importlib.import_module("transformers").TrainerCallback
+        from transformers import TrainerCallback
     except ImportError as error:
         raise ConfigError("is not installed", where="transformers", remedy="pip install transformers") from error
 
-    class A2QCallback(base):
+    class A2QCallback(TrainerCallback):
         """See :func:`trainer_callback`."""
 
         def __init__(self) -> None:
@@ -150,7 +148,11 @@ def trainer_callback(
 
 
 def _lightning() -> Any:
-    for name in ("lightning.pytorch", "pytorch_lightning"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name).Callback
-    raise ConfigError("is not installed", where="lightning", remedy="pip install lightning")
+    try:
+        from lightning.pytorch import Callback
+    except ImportError:
+        try:
+            from pytorch_lightning import Callback
+        except ImportError as error:
+            raise ConfigError("is not installed", where="lightning", remedy="pip install lightning") from error
+    return Callback

@@ -241,7 +241,10 @@ def finn_estimate(
     """
     options = options or FinnOptions()
     layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
-    layers = specialize(layers, part, version, prefer_hls=options.prefer_hls)
+    in_luts = {
+        name for name, folding in (foldings or {}).items() if folding.compute == "lut"
+    }  # RTL has DSP blocks only
+    layers = specialize(layers, part, version, prefer_hls=options.prefer_hls, hls_units=in_luts)
     layers = _styled(layers, options)
     if foldings is None:
         # FINN takes the integer part of binary64 nanoseconds over frames per second.

@@ -18,7 +18,7 @@ from brevitas_a2q.hw._finn.unit import Version
 from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, SlidingWindow, Unit
 from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, edges
 
-__all__ = ["ALWAYS", "NEVER", "finn_folding", "in_hls"]
+__all__ = ["ALWAYS", "NEVER", "finn_folding", "in_hls", "with_input_quantizer", "without_input_quantizer"]
 
 # Depths from which a memory of Thresholding_rtl goes into block RAM: every one, or none that occurs (thresholding.sv).
 ALWAYS: Final = 1
@@ -71,7 +71,7 @@ def _attributes(layer: FinnLayer, unit: Unit, folding: Folding) -> dict[str, Any
         style = folding.ram_style_thresholds
         if op.endswith("rtl") and style != "auto":
             trigger = ALWAYS if style == "block" else NEVER
-            return {"PE": folding.pe, "depth_trigger_bram": trigger, "depth_trigger_uram": 0}
+            return {"PE": folding.pe, "depth_trigger_bram": trigger, "depth_trigger_uram": NEVER}
         return {"PE": folding.pe, "ram_style": style}
     if isinstance(unit, MatrixUnit):
         written |= {"resType": "lut" if folding.compute == "auto" else folding.compute, "ram_style": folding.ram_style}
@@ -120,3 +120,24 @@ def _depths_of(layer: FinnLayer, unit: Unit, depths: _Depths) -> dict[str, list[
         "inFIFODepths": into if is_first else [LEAST_FIFO_DEPTH],
         "outFIFODepths": out if is_last else [LEAST_FIFO_DEPTH],
     }
+
+
+def with_input_quantizer(entries: Mapping[str, Any], pe: int) -> dict[str, Any]:
+    """The file for a branch that keeps the quantizer of the network's input as the first Thresholding node.
+
+    Example:
+        >>> list(with_input_quantizer({"Defaults": {}, "Thresholding_rtl_0": {"PE": 2}}, 1))
+        ['Defaults', 'Thresholding_rtl_0', 'Thresholding_rtl_1']
+    """
+    first = {"Defaults": entries.get("Defaults", {}), "Thresholding_rtl_0": {"PE": pe}}
+    return first | {_renumbered(name, 1): value for name, value in entries.items() if name != "Defaults"}
+
+
+def without_input_quantizer(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The reverse of :func:`with_input_quantizer`."""
+    return {_renumbered(name, -1): value for name, value in entries.items() if name != "Thresholding_rtl_0"}
+
+
+def _renumbered(name: str, by: int) -> str:
+    kind, _, number = name.rpartition("_")
+    return f"{kind}_{int(number) + by}" if kind.startswith("Thresholding_rtl") and number.isdigit() else name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw._design import check_foldings
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._finn.flow import FinnOptions, finn_estimate, specialized
-from brevitas_a2q.hw._finn.folding_file import ALWAYS, NEVER
+from brevitas_a2q.hw._finn.folding_file import ALWAYS, NEVER, without_input_quantizer
 from brevitas_a2q.hw._finn.network import FinnLayer
 from brevitas_a2q.hw._finn.rules import Finding, findings_of
 from brevitas_a2q.hw._finn.unit import Version
@@ -72,6 +72,8 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
     """
     entries = load_folding(path)
     layers = finn_nodes(entries, graph, part, version)
+    if _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1:
+        entries = without_input_quantizer(entries)
     unit_of = {layer.name: layer for layer in layers} | {
         u.name: FinnLayer("", "", {}, (), source=u.name) for u in graph.units
     }
@@ -95,6 +97,10 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
     foldings = _with_depths(graph, foldings, depths)
     check_foldings(graph, foldings)
     return foldings
+
+
+def _thresholdings(names: Iterable[str]) -> int:
+    return sum(name.startswith("Thresholding_rtl_") for name in names)
 
 
 def _starting(graph: Graph, part: Part) -> dict[str, Folding]:

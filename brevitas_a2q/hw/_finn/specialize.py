@@ -39,16 +39,17 @@ def specialize(
         part: FPGA part; its DSP block decides about matrix units.
         version: FINN branch.
         prefer_hls: FINN's ``preferred_impl_style = hls`` on every layer.
-        hls_units: Units of the graph for which it is set.
+        hls_units: Matrix units of the graph for which it is set.
 
     Raises:
         ConfigError: A kind that the branch does not have.
     """
     known, block = supported_op_types(version), dsp_block(part)
-    return tuple(
-        replace(x, op_type=f"{x.op_type}_{_style(x, block, known, prefer_hls or x.source in hls_units)}")
-        for x in layers
-    )
+    done = []
+    for x in layers:
+        preferred = prefer_hls or (x.source in hls_units and x.weights is not None)  # not the thresholds behind it
+        done.append(replace(x, op_type=f"{x.op_type}_{_style(x, block, known, preferred)}"))
+    return tuple(done)
 
 
 def _style(layer: FinnLayer, block: str, known: Sequence[str], prefer_hls: bool) -> str:

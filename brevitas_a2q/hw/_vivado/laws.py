@@ -140,8 +140,8 @@ def _seven(p: Parameters) -> bool:
 def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     """Core, the vector in registers behind a multiplexer, comparators, weights and thresholds in memories.
 
-    On 7-series parts weights take block RAM of a depth that is a power of two. Old FINN wrote its weight memories, newer
-    FINN reads them only. Each threshold of a PE is a memory of its own, in block RAM where it has more than
+    On 7-series parts weights take block RAM of a depth that is a power of two. Old FINN wrote its weight memories,
+    newer FINN only reads them. Each threshold of a PE is a memory of its own, in block RAM where it has more than
     ``_LUT_THRESHOLD_BITS``.
     """
     synapse, neuron, accumulator, steps, pe, simd = _matrix(p)

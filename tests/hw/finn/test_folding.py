@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from brevitas_a2q.errors import ConfigError, FoldingError
+from brevitas_a2q.hw._finn.folding_file import with_input_quantizer, without_input_quantizer
 from brevitas_a2q.hw._finn.network import FinnLayer, by_level, named, performance, with_width_converters
 from brevitas_a2q.hw._finn.set_folding import set_folding
 from brevitas_a2q.hw._finn.specialize import specialize
@@ -161,3 +162,11 @@ def test_order_names_latency_and_converters() -> None:
     assert [(c.inputs[0], c.attributes["inWidth"], c.attributes["outWidth"]) for c in converters] == [
         ("DuplicateStreams_hls_0", 4, 12), ("DuplicateStreams_hls_0", 4, 48)
     ]  # fmt: skip
+
+
+def test_a_branch_that_keeps_the_input_quantizer_counts_thresholds_from_it() -> None:
+    plain = {"Defaults": {}, "MVAU_hls_0": {"PE": 2}, "Thresholding_rtl_0": {"PE": 4}, "Thresholding_rtl_1": {"PE": 8}}
+    kept = with_input_quantizer(plain, 3)
+    assert kept["Thresholding_rtl_0"] == {"PE": 3}
+    assert kept["Thresholding_rtl_2"] == {"PE": 8}
+    assert without_input_quantizer(kept) == plain

@@ -72,3 +72,40 @@ def test_every_kind_has_a_band_measured_on_rows_left_out() -> None:
     for kind, entry in json.loads(json.dumps(coefficients())).items():
         assert 0 < entry["band"] < 2, kind
         assert entry["left_out"] in ("repository", "build", "row")
+
+
+# Goals of the median error of LUTs on repositories (or builds) that were left out.
+@pytest.mark.parametrize(
+    ("kind", "goal"),
+    [
+        ("fifo: registers", 0.05),
+        ("hls matrix unit", 0.15),
+        ("rtl matrix unit: blocks", 0.12),
+        ("converter: gathering", 0.15),
+        ("converter: parting", 0.15),
+        ("padding", 0.105),
+        ("window: sequential", 0.20),
+        ("thresholds", 0.20),
+    ],
+)
+def test_goals_of_unseen_units(kind: str, goal: float) -> None:
+    assert coefficients()[kind]["median_error"] <= goal
+
+
+def test_two_valued_weights_take_two_bits_in_front_of_wider_inputs() -> None:
+    wide = {"MW": 64, "MH": 64, "PE": 4, "SIMD": 4, "A": 2, "P": 12, "B": 0, "ram": "block"}
+    one, two = (vivado_unit("MVAU_hls", {**wide, "W": w}, "xczu28dr") for w in (1, 2))
+    assert two.bram18 >= one.bram18
+    assert two.lut > one.lut
+
+
+def test_small_memories_left_to_vivado_are_in_luts_on_newer_parts() -> None:
+    shallow = "MW=64 MH=64 PE=8 SIMD=8 W=1 A=1 P=7 B=1 ram=auto"
+    assert vivado_unit("MVAU_hls", shallow, "xczu28dr").bram18 == 0
+    assert vivado_unit("MVAU_hls", shallow, "xc7z020").bram18 > 0
+
+
+def test_published_builds_reach_their_goal() -> None:
+    found = json.loads((BENCHMARKS / "results" / "published_builds.json").read_text())
+    assert found["median_error"] <= 0.15
+    assert found["largest_error"] < 0.5
