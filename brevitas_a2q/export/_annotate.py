@@ -18,9 +18,17 @@ from typing import Any, Final
 
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.fold_constants import FoldConstants
+from qonnx.transformation.general import (
+    GiveReadableTensorNames,
+    GiveUniqueNodeNames,
+    GiveUniqueParameterTensors,
+    RemoveStaticGraphInputs,
+    RemoveUnusedTensors,
+)
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.util.cleanup import cleanup_model
+from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from brevitas_a2q._ir.metadata import (
     ACCUMULATOR_BIT_WIDTH,
@@ -66,9 +74,7 @@ def clean(model: Any) -> Any:
         places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
         if places != list(range(len(places))):
             set_property(node, _PLACES, " ".join(map(str, places)))
-    shaped = ModelWrapper(model).transform(InferShapes()).model
-    fold_constants_(shaped)
-    cleaned = cleanup_model(ModelWrapper(shaped))
+    cleaned = _cleaned(model)
     for node in cleaned.graph.node:
         places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
         for place, first in enumerate(places[: len(node.input)]):
@@ -77,6 +83,30 @@ def clean(model: Any) -> Any:
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
     return cleaned.transform(InferShapes()).model
+
+
+def _cleaned(model: Any) -> Any:
+    """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
+    shaped = ModelWrapper(model).transform(InferShapes(), cleanup=False).model
+    fold_constants_(shaped)
+    wrapper = ModelWrapper(shaped)
+    for domain_less in ("Quant", "Trunc", "BipolarQuant"):
+        for node in wrapper.get_nodes_by_op_type(domain_less):
+            node.domain = "qonnx.custom_op.general"
+    kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear"]
+    for step in (
+        InferShapes(),
+        GiveUniqueParameterTensors(),
+        FoldConstants(exclude_op_types=kept),
+        FoldTransposeIntoQuantInit(),
+        RemoveUnusedTensors(),
+        RemoveStaticGraphInputs(),
+    ):
+        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
+    wrapper.cleanup()
+    for step in (GiveUniqueNodeNames(), GiveReadableTensorNames()):
+        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
+    return wrapper
 
 
 @dataclass(frozen=True, eq=False)
