@@ -10,7 +10,6 @@ from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q._ranges import Window, products
 from brevitas_a2q._ranges.products import Product, sum_ranges
-from brevitas_a2q._ranges.value import raw_codes
 from brevitas_a2q.bounds import IntRange, required_bit_width
 
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]

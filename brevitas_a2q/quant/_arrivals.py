@@ -20,7 +20,6 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q._ranges import Value
-from brevitas_a2q._ranges.value import raw_codes
 from brevitas_a2q._trace import Known, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray
 from brevitas_a2q._ranges import Value, Window, table
 from brevitas_a2q._ranges.products import Product, product_ranges
-from brevitas_a2q._ranges.value import raw_codes
 from brevitas_a2q._trace import Trace, evaluating, plain_tensor, quantized_layers, upright
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, integers, run, spatial_padding
