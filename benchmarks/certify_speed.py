@@ -4,9 +4,9 @@
     python benchmarks/certify_speed.py model --out certify_speed.json
     python benchmarks/certify_speed.py file --files FOLDER --out certify_speed.json
 
-Models are converted without training, at 16 accumulator bits, and certified at 224 x 224 pixels; files are exported from
-them. Of the repeats the shortest is reported, since anything else on the machine only adds to it. ``--label`` tells
-versions of the package apart in one record.
+Models are converted without training, at 16 accumulator bits, and certified at 224 x 224 pixels; files are exported
+from them. Of the repeats the shortest is reported, since anything else on the machine only adds to it. ``--label``
+tells versions of the package apart in one record.
 """
 
 from __future__ import annotations
