@@ -1,8 +1,8 @@
 """How long ``certify`` takes on ResNet18 and MobileNetV2 of torchvision, as a model and as a file.
 
     python benchmarks/certify_speed.py export --files FOLDER
-    python benchmarks/certify_speed.py model --out benchmarks/results/certify_speed.json
-    python benchmarks/certify_speed.py file --files FOLDER --out benchmarks/results/certify_speed.json
+    python benchmarks/certify_speed.py model --out certify_speed.json
+    python benchmarks/certify_speed.py file --files FOLDER --out certify_speed.json
 
 Models are converted without training, at 16 accumulator bits, and certified at 224 x 224 pixels; files are exported
 from them. Of the repeats the shortest is reported, since anything else on the machine only adds to it. ``--label``
