@@ -68,7 +68,8 @@ def command(
     else:
         show(certificate_table(found), CERTIFICATE_KEEP)
         if report is not None:
-            say(str(report))
+            for line in str(report).splitlines():
+                say(line)
     if not found.holds:
         messages().print("DOES NOT HOLD: some layer can overflow its target width", markup=False)
     return 0 if found.holds else 1

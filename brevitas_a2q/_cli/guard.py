@@ -11,8 +11,8 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from brevitas_a2q._origin import ORIGIN, Origin
 from brevitas_a2q.errors import ExportError
-from brevitas_a2q.report._origin import ORIGIN, Origin
 
 __all__ = ["Guarded"]
 

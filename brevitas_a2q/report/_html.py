@@ -9,7 +9,7 @@ from typing import Any, Final
 import jinja2
 
 from brevitas_a2q import __version__
-from brevitas_a2q.report._origin import ORIGIN
+from brevitas_a2q._origin import ORIGIN
 
 __all__ = ["embedded", "render"]
 

@@ -17,7 +17,7 @@ class SmallNet(nn.Module):
 
     def __init__(self, weight_quant: Any = Int8WeightPerChannelFloat, bias_quant: Any = None, **weights: Any) -> None:
         super().__init__()
-        options = {"weight_quant": weight_quant, "weight_bit_width": 4, **weights}
+        options = {"weight_quant": weight_quant, "weight_bit_width": 4, "weight_accumulator_bit_width": 32, **weights}
         self.quant = qnn.QuantIdentity(bit_width=8, return_quant_tensor=True)
         self.body = nn.Sequential(
             qnn.QuantConv2d(2, 4, 3, padding=1, bias=False, **options),
@@ -39,7 +39,7 @@ class ResidualNet(nn.Module):
 
     def __init__(self, weight_quant: Any = Int8WeightPerChannelFloat, **weights: Any) -> None:
         super().__init__()
-        options = {"weight_quant": weight_quant, "weight_bit_width": 4, **weights}
+        options = {"weight_quant": weight_quant, "weight_bit_width": 4, "weight_accumulator_bit_width": 32, **weights}
         self.quant = qnn.QuantIdentity(bit_width=8, return_quant_tensor=True)
         self.conv = qnn.QuantConv2d(2, 2, 3, padding=1, bias=False, **options)
         self.norm = nn.BatchNorm2d(2)

@@ -20,7 +20,7 @@ def fuzzer() -> Any:
 
 
 def test_mutated_files_are_read_or_refused_by_name() -> None:
-    report = fuzzer().fuzz(400, seed=7)
+    report = fuzzer().fuzz(1000, seed=7)
     assert report.failures == []
     assert report.read > 20  # the mutations are not all hopeless
     assert report.refused > 100

@@ -79,7 +79,11 @@ def test_a_model_without_terms_says_so(odd: Estimate) -> None:
 
 
 def test_fold_page_with_and_without_setfolding(odd: Estimate) -> None:
-    other = replace(odd, rows=tuple(replace(row, pe=7, resources=Resources(lut=2468)) for row in odd.rows))
+    tight = replace(odd, rows=tuple(replace(row, pe=7, resources=Resources(lut=2468)) for row in odd.rows))
+    refused = fold_page(FoldResult(odd, tight, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd, tight)))
+    assert "SetFolding&#39;s design does not fit" in refused or "SetFolding's design does not fit" in refused
+    assert "2.00" not in refused
+    other = replace(tight, part=replace(PART, lut=10**6, bram18=100))
     both = fold_page(FoldResult(odd, other, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd, other)))
     alone = fold_page(FoldResult(odd, None, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd)))
     check_page(both)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.errors import ConfigError, MissingExtraError
 from brevitas_a2q.train._checkpoints import load_tensors
 from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._processes import SINGLE, start_processes
@@ -103,5 +103,5 @@ def test_a_device_that_is_not_there(device: str) -> None:
 def test_several_processes_need_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ConfigError, match=r"pip install brevitas_a2q\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'brevitas_a2q\[train\]'"):
         start_processes("auto")

@@ -133,12 +133,12 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     flat = ends[0] == ends[1]
-    ends_only = targets[[0, -1]]
-    far = _bisect(
-        lambda v: codes(v * sign) >= ends_only[:, None], np.full(len(sign), -_WIDE), np.full(len(sign), _WIDE - 1), 2
-    )
-    kept = far[:, ~flat] if not flat.all() else np.zeros((2, 1), np.int64)
-    reach = (int(kept.min()), int(kept.max()))
+    reach = (0, 0)
+    if len(targets) and not flat.all():
+        outer = targets[[0, -1]][:, None]
+        widest = np.full(len(sign), _WIDE - 1)
+        far = _bisect(lambda v: codes(v * sign) >= outer, -widest - 1, widest, 2)[:, ~flat]
+        reach = (int(far.min()), int(far.max()))
     return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, flat, reach)
 
 
