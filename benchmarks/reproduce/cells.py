@@ -127,8 +127,8 @@ ESPCN_X3 = _super_resolution("espcn-x3", "c", "espcn", _LONG, 1e-3, 1e-3, upscal
 UNET_X3 = _super_resolution("unet-x3", "d", "unet", _LONG, 1e-3, 1e-3, upscale_factor=3, crop=512)
 
 # Whole networks in hours of a CPU: bf16, few epochs, one schedule and rate for all methods and widths. ESPCN's rates
-# were chosen on training images held out of training (benchmarks/recipes.py); those of ResNet18 are not yet. Windows are of the square of 512 pixels that is
-# judged, black margins included.
+# were chosen on training images held out of training (benchmarks/recipes.py); those of ResNet18 are not yet. Windows
+# are of the square of 512 pixels that is judged, black margins included.
 _WHOLE = {"amp": "bf16", "channels_last": True}
 WHOLE_ESPCN = _super_resolution(
     "whole-espcn-x2",
