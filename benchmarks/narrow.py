@@ -2,7 +2,7 @@
 
 A layer of random float weights (seed 0, Laplace) is rounded within the budget of P bits (the exact projection, its
 scale searched) and, without a bound, to its weights' bits. Each way of building it is synthesised by Yosys four times:
-with the trained P; the same weights with 32 bits; with the bound of the data types; and the weights without a bound
+with P bits; the same weights with 32 bits; with the bound of the data types; and the weights without a bound
 with the width that they need. Thresholds lie where sums of random inputs fall. Results are kept by content.
 
     python benchmarks/narrow.py run [--cache FOLDER]    # appends what results/narrow.json lacks
@@ -257,7 +257,7 @@ def report() -> None:
     """Write the table and the figure."""
     rows = sorted(known(), key=lambda r: ([g.name for g in REGIMES].index(r["regime"]), r["P"]))
     text = f"# Where narrow accumulators pay\n\n{_paragraph(2)}\n\n"
-    text += f"LUTs by synthesis ({PART}), and what the trained P saves of each baseline (its LUTs at its P).\n\n"
+    text += f"LUTs by synthesis ({PART}), and what P bits save of each baseline (its LUTs at its P).\n\n"
     text += "| built as | P | zeros | LUT | of 32 bits | of data types | of unconstrained |\n"
     text += "|---|---|---|---|---|---|---|\n"
     for row in rows:
@@ -300,8 +300,8 @@ def _figure(rows: list[dict[str, Any]]) -> None:
             for value, text in labels:
                 axis.annotate(text, (value, place), (0, 5), textcoords="offset points", ha="center", size=7)
         axis.axvline(0, color="0.3", lw=0.8)
-        axis.set_title(f"against {baseline}" + (" training" if baseline == "unconstrained" else ""))
-        axis.set_xlabel("LUTs saved by the trained P, %")
+        axis.set_title(f"against {baseline}" + (" weights" if baseline == "unconstrained" else ""))
+        axis.set_xlabel("LUTs saved by P bits, %")
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
