@@ -305,7 +305,7 @@ def _figure(rows: list[dict[str, Any]]) -> None:
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
-    figure.savefig(RESULTS / "narrow.png", dpi=110)
+    figure.savefig(HERE.parent / "docs" / "narrow.png", dpi=110)
 
 
 if __name__ == "__main__":
