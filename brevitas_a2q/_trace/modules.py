@@ -11,7 +11,7 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
 
-__all__ = ["LayerCall", "evaluating", "intercepted", "quantized_layers"]
+__all__ = ["LayerCall", "evaluating", "intercepted", "outside_of", "quantized_layers"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -27,6 +27,22 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
             yield name or type(module).__name__, module
+
+
+def outside_of(model: nn.Module, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with their names, each once, but none that lie inside of these kinds."""
+    seen: set[nn.Module] = set()
+
+    def walk(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        if module in seen:
+            return
+        seen.add(module)
+        yield name, module
+        if not isinstance(module, kinds):
+            for key, child in module.named_children():
+                yield from walk(f"{name}.{key}" if name else key, child)
+
+    yield from walk("", model)
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from brevitas_a2q._brevitas import (
 )
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted
+from brevitas_a2q._trace.modules import intercepted, outside_of
 from brevitas_a2q._trace.operations import apply_rule
+from brevitas_a2q._trace.pausing import Pause
 from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
 from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
 
@@ -99,6 +100,8 @@ class Trace(TorchDispatchMode):
         self._scales = Scales(learning)
         self._widths: dict[Any, Tensor] = {}  # of quantizers
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
+        self._reads = DirectReads(self._read)
+        self._pause = Pause(self._reads, self)
         self._names: list[tuple[str, nn.Module]] = []
         own = (*model.parameters(), *model.buffers())
         self._parameters = frozenset(map(address, own))
@@ -118,10 +121,10 @@ class Trace(TorchDispatchMode):
             if self.learning:
                 for tensor in (*self.model.parameters(), *self.model.buffers()):
                     self._unbounded(tensor, "a parameter", frozenset())
-        handles = [handle for name, module in self.model.named_modules() for handle in self._watch(name, module)]
+        handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
-            with intercepted(self.model, self._layer), DirectReads(self._read), self:
+            with intercepted(self.model, self._layer), self._reads, self:
                 yield self
         finally:
             _ACTIVE.reset(token)
@@ -155,7 +158,13 @@ class Trace(TorchDispatchMode):
             yield module.register_forward_hook(lambda *_: self._leave_module(), always_call=True)
 
     def _enter(self) -> None:
+        if not self._depth:
+            self._pause.begin()
         self._depth += 1
+
+    def _leave(self) -> None:
+        if not self._depth:
+            self._pause.end()
 
     def _leave_module(self) -> None:
         if self._names:
@@ -171,8 +180,7 @@ class Trace(TorchDispatchMode):
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
 
-        def hook(proxy: Any, inputs: Any, output: Any) -> None:
-            self._depth -= 1
+        def note(proxy: Any, inputs: Any, output: Any) -> None:
             if isinstance(proxy, WeightQuantProxyFromInjectorBase):
                 self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
             if not isinstance(proxy, QUANTIZERS) or not isinstance(plain_tensor(output), Tensor):
@@ -180,6 +188,13 @@ class Trace(TorchDispatchMode):
             if not proxy.is_quant_enabled and output is inputs[0]:
                 return
             self._note_quantized(proxy, inputs, output, f"data type of {origin}")
+
+        def hook(proxy: Any, inputs: Any, output: Any) -> None:
+            self._depth -= 1
+            try:
+                note(proxy, inputs, output)
+            finally:
+                self._leave()
 
         return hook
 
@@ -211,7 +226,7 @@ class Trace(TorchDispatchMode):
                 self._memory.set(metadata, Known(Value.constant(np.asarray(shaped))))
 
     def _layer(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        self._depth += 1
+        self._enter()
         self.layers[name] = None
         try:
             if self.calls is None:
@@ -220,6 +235,7 @@ class Trace(TorchDispatchMode):
                 output = self.calls(name, layer, original, x, weight, bias)
         finally:
             self._depth -= 1
+            self._leave()
         tensor, known = plain_tensor(output), self.of(x)
         if isinstance(tensor, Tensor) and known is not None:
             value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
