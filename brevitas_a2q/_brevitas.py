@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "silent_onnx_log"]
+__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "is_exporting", "silent_onnx_log"]
 
 # Module -> names. They are imported on first use: the graph tools and the exporters are slow to load.
 BORROWED: Final[dict[str, tuple[str, ...]]] = {
@@ -76,6 +76,13 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def is_exporting() -> bool:
+    """Whether one of Brevitas' exporters is at work."""
+    from brevitas import config
+
+    return config._ONGOING_EXPORT is not None
 
 
 def dispatch_is_plain() -> bool:

@@ -11,9 +11,9 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 import brevitas_a2q.quant._pickling  # noqa: F401  so that layers can be pickled
-from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook
+from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook, is_exporting
 from brevitas_a2q.bounds import IntRange, two_sided_budget
-from brevitas_a2q.errors import ModelError
+from brevitas_a2q.errors import ExportError, ModelError
 from brevitas_a2q.quant._arrivals import Arrivals, Basis
 from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
 from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes_plain_weights
@@ -188,7 +188,17 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     @property
     def requires_export_handler(self) -> bool:
-        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works.
+
+        Raises:
+            ExportError: One of Brevitas' exporters was called, all of which round the float weights to nearest.
+        """
+        if self.is_quant_enabled and self.export_handler is None and is_exporting():
+            raise ExportError(
+                "Brevitas' exporters would write other integers than those that were bounded",
+                where=self.describe(),
+                remedy="call brevitas_a2q.export_qonnx(model, inputs, path), or export_qcdq for ONNX' own operators",
+            )
         return False
 
     def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
