@@ -26,7 +26,7 @@ __all__ = ["Clamp", "collect_for", "collecting_scale", "is_percentile"]
 Clamp = tuple[float, float]
 
 _KEYS = itertools.count()
-_QUANTIZERS: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
+_QUANTIZERS: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
 _PERCENTILES = ("AbsPercentile", "PercentileInterval", "NegativePercentileOrZero")
 
 
@@ -51,9 +51,9 @@ def _percentile(stats: Any, x: Tensor, clamp: Clamp) -> tuple[Tensor, Tensor]:
     return x, (highest - lowest).abs()
 
 
-def collect_for(quantizer: nn.Module) -> int:
-    """A key under which operators find a quantizer."""
-    key = next(_KEYS)
+def collect_for(quantizer: nn.Module) -> str:
+    """A key under which operators find a quantizer, in this process; no number, which checkpoints would keep."""
+    key = str(next(_KEYS))
     _QUANTIZERS[key] = quantizer
     return key
 
@@ -69,7 +69,7 @@ def _remember(scaling: Any, found: Tensor) -> None:
 
 # Not traced, so that compilers do not see the counter: they would take it for a constant, and compile in every step.
 @torch.library.custom_op(f"{NAMESPACE}::remember_statistics", mutates_args=("buffer",), tags=torch.Tag.cudagraph_unsafe)
-def _remember_untraced(buffer: Tensor, found: Tensor, key: int) -> None:
+def _remember_untraced(buffer: Tensor, found: Tensor, key: str) -> None:
     quantizer: Any = _QUANTIZERS[key]
     scaling = quantizer.scaling_impl
     _remember(scaling, found)
@@ -80,11 +80,11 @@ def _remember_untraced(buffer: Tensor, found: Tensor, key: int) -> None:
 
 
 @_remember_untraced.register_fake
-def _(buffer: Tensor, found: Tensor, key: int) -> None:
+def _(buffer: Tensor, found: Tensor, key: str) -> None:
     return None
 
 
-def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, key: int) -> tuple[Tensor, Tensor]:
+def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, key: str) -> tuple[Tensor, Tensor]:
     """What ``ParameterFromRuntimeStatsScaling`` does in a step of its collection.
 
     Args:
