@@ -201,7 +201,7 @@ def test_a_bias_of_thresholds_that_is_no_multiple_is_named(builder: Build, scale
         out_scale=scale, out_bias=bias, out_dtype="INT4",
     )  # fmt: skip
     b.node("Conv", out, b.weights(np.ones((3, 2, 1, 1))))
-    with pytest.raises(OnnxFileError, match="output bias of .*no multiple of its output scale"):
+    with pytest.raises(OnnxFileError, match=r"output bias of .*no multiple of its output scale"):
         ir.read(b.save())
 
 

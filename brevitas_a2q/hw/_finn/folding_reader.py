@@ -2,9 +2,10 @@
 
 Files are written by hand or by FINN (``auto_folding_config.json``, ``final_hw_config.json``). The latter list FIFOs and
 width converters as nodes of their own: FIFOs count where they stand between two neighbours of the network, converters
-follow from the folding. ``Defaults`` holds a value for all nodes of some op types (or ``all``). Files may use the names of the dataflow graph's
-units instead of FINN's. Which of FINN's names a unit has depends on which matrix units are in HLS and which in RTL: a
-file that lists all of them in the network's order says so, another one is read as FINN decides by itself.
+follow from the folding. ``Defaults`` holds a value for all nodes of some op types (or ``all``). Files may use the names
+of the dataflow graph's units instead of FINN's. Which of FINN's names a unit has depends on which matrix units are in
+HLS and which in RTL: a file that lists all of them in the network's order says so, another one is read as FINN decides
+by itself.
 """
 
 from __future__ import annotations

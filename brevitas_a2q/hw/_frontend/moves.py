@@ -164,7 +164,7 @@ def _reshape(context: Context, stream: Stream, node: Node) -> Stream:
 def _moved(places: IntArray, node: Node) -> IntArray:
     """Numbers of elements after a reshape or a transpose."""
     if node.op == "Transpose":
-        return places.transpose(node.attributes["perm"])
+        return np.asarray(places.transpose(node.attributes["perm"]))
     if node.op == "Reshape":
         return places.reshape(1, *node.attributes["shape"][1:])
     raise node.error("reads elements of several pixels at once", expected="a reshape back to the image's shape")
