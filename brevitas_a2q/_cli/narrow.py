@@ -47,7 +47,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     callback=widths_option,
     help="N that layers may have; 2,3,4,5,6,8 by default.",
 )
-@click.option("--no-zero-point", is_flag=True, help="Activations without zero-points, as FINN needs them.")
+@click.option("--no-zero-point", is_flag=True,
+              help="Activations as FINN takes them: without zero-points, unsigned behind a ReLU only.")  # fmt: skip
 @click.option("--all-layers", is_flag=True, help="Constrain the first and last layer, too.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--part", help="FPGA part, to estimate every network that is tried (brevitas-a2q parts lists them).")

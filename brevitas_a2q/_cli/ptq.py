@@ -54,7 +54,8 @@ class _Width(click.ParamType):  # type: ignore[type-arg]
 @click.option("--weight-bits", type=int, help="M at most; 8 by default.")
 @click.option("--activation-bits", metavar="N,N,...", callback=widths_option,
               help="N that layers may have; 2,3,4,5,6,8 by default.")  # fmt: skip
-@click.option("--no-zero-point", is_flag=True, help="Activations without zero-points.")
+@click.option("--no-zero-point", is_flag=True,
+              help="Activations as FINN takes them: without zero-points, unsigned behind a ReLU only.")  # fmt: skip
 @click.option("--power-of-two", is_flag=True, help="Scales that are powers of two.")
 @click.option("--per-tensor", is_flag=True, help="One weight scale for each layer instead of each channel.")
 @click.option("--tile", type=click.IntRange(min=1), help="Weights per tile of a multi-stage accumulator.")

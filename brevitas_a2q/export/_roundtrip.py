@@ -103,7 +103,8 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     # Sums that cancel leave float residue of the size of their terms, so outputs are compared on the scale of all runs.
     outputs = zip(*(recording.outputs for _, _, recording in expected), strict=True)
     largest = [max(float(np.abs(value).max(initial=0.0)) for value in runs) for runs in outputs]
-    executions = [Execution(file, recording, name, largest, constants) for name, _, recording in expected]
+    wrapper = ModelWrapper(file)  # which looks at every tensor, in a time that grows with their square
+    executions = [Execution(wrapper, recording, name, largest, constants) for name, _, recording in expected]
     for execution, (_, inputs, _) in zip(executions, expected, strict=True):
         execution.run(inputs)
     ties = _ties_by_quantizer(executions)
@@ -143,7 +144,7 @@ def _ties_by_quantizer(executions: Sequence[Execution]) -> tuple[tuple[str, int]
 class Execution:
     """One run of the file, node by node, beside what PyTorch recorded for the same input."""
 
-    file: Any  # onnx.ModelProto
+    wrapper: Any  # ModelWrapper of the file
     recording: Recording
     name: str  # of the input
     largest: Sequence[float]  # magnitude of each output over all inputs
@@ -155,7 +156,6 @@ class Execution:
     compared: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.wrapper = ModelWrapper(self.file)
         self.opsets = self.wrapper.get_opset_imports()
         # A linear layer's weights, which clean-up stores transposed: MatMul has no transB.
         self.matrices = {node.input[1] for node in self.wrapper.graph.node if node.op_type == "MatMul"}

@@ -58,6 +58,8 @@ class RuntimeConfig:
         channels_last: Memory layout of images and weights; ``"auto"`` where it is faster: on a GPU.
         deterministic: Operations that give the same bits in every run, where there are such; torch warns of others.
             Slower on a GPU.
+        tracker: Where curves and the configuration are sent besides TensorBoard's files: ``"wandb"`` (Weights & Biases)
+            or ``"mlflow"``, as their own environment variables say; the package must be installed.
     """
 
     device: str = "auto"
@@ -65,6 +67,7 @@ class RuntimeConfig:
     compile: bool | Literal["auto"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
     deterministic: bool = False
+    tracker: Literal["none", "wandb", "mlflow"] = "none"
 
 
 @dataclass(frozen=True)

@@ -301,7 +301,7 @@ def test_exporters_of_brevitas_say_what_to_call(small_net, image, tmp_path, expo
 
     model = small_net(Int8ProjectedA2QWeightPerChannelFloat)
     expected = model(image)
-    with pytest.raises(ExportError, match=r"call brevitas_a2q.export_qonnx"):
+    with pytest.raises(ExportError, match=r"call brevitas_a2q\.export_qonnx"):
         getattr(brevitas.export, exporter)(model, args=image, export_path=str(tmp_path / "x"))
     assert torch.equal(model(image), expected)
     export_qonnx(model, image, tmp_path / "ours.onnx")
