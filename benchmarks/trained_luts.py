@@ -4,8 +4,8 @@
 
 RUNS holds folders of runs (``python benchmarks/reproduce run --work RUNS``). All designs of a family are folded by
 FINN's SetFolding rule for one frame rate, so that only widths and values differ. Results go to
-``results/trained_luts-FAMILY.json`` and ``.png``. An unconstrained network may take what a compiler finds out from its frozen weights ("exact"); what training
-saves is judged against that, and against 32 bits.
+``results/trained_luts-FAMILY.json`` and ``.png``. An unconstrained network may take what a compiler finds out from its
+frozen weights ("exact"); what training saves is judged against that, and against 32 bits.
 """
 
 from __future__ import annotations
