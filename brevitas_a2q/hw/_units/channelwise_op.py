@@ -24,6 +24,9 @@ from brevitas_a2q.hw._units.folding import Folding
 __all__ = ["ChannelwiseOp"]
 
 
+_HANDSHAKE = 2  # LUTs
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChannelwiseOp(Unit):
     """One integer parameter per channel, added, multiplied or compared."""
@@ -86,7 +89,7 @@ class ChannelwiseOp(Unit):
 
     @staticmethod
     def _features(adders: int) -> dict[str, float]:
-        return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "control.each": 1}
+        return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
 
     @property
     def _parameter_bits(self) -> int:

@@ -85,7 +85,7 @@ class MaxPool(Unit):
         bill.counters(wide, columns, high)
         wide_bits = bits > _ONE_FUNCTION  # fewer are compared and chosen in one function
         features = {
-            "maximum.bits": compared * bits if wide_bits else 0,
+            "maximum.carry": compared * (bits + bits / 2) if wide_bits else 0,  # to compare, and to choose
             "maximum.small": 0 if wide_bits else compared * bits,
             "control.each": 1,
         }

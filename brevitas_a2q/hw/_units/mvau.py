@@ -63,11 +63,11 @@ class Mvau(MatrixUnit):
         interval = cycles / self.pixels
         tail = max(0.0, interval - self.matrix_width / folding.simd)
         need = np.maximum.accumulate(self.need(inputs))
-        reads_ahead = folding.pe < self.matrix_height and folding.compute != "unrolled"
+        reads_ahead = folding.pe < self.matrix_height and not self.constant(folding)
         vector = inputs // self.pixels if inputs > self.pixels else 1
         found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, tail)
         spare = vector if reads_ahead else 0
-        return replace(found, reads_ahead=reads_ahead, spare=spare, latency=self._pipeline(folding))
+        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare, latency=self._pipeline(folding))
 
     def _pipeline(self, folding: Folding) -> float:
         """Cycles from operands to a result: replay, multiply, the levels of the tree, accumulate, thresholds."""

@@ -61,7 +61,7 @@ class Pool(Unit):
         bill = Bill()
         bill.counters(window)
         if self.function == "max":
-            features = {"maximum.bits": folding.pe * bits, "maximum.each": folding.pe, "control.each": 1}
+            features = {"maximum.carry": folding.pe * (bits + bits / 2), "maximum.each": folding.pe, "control.each": 1}
             bill.circuit("pool maximum", features)
             return bill
         width = self.accumulator_bit_width or bits + (window - 1).bit_length()
