@@ -35,7 +35,7 @@ NETWORKS: dict[str, tuple[int, ...]] = {
     "tfc": (60_000, 15_000, 4_000),
     "espcn": (9_000, 3_000, 1_000),
     "mobilenet_block": (9_000, 3_000, 1_000),
-    "resnet_small": (9_000, 3_000, 1_000),
+    "resnet_small": (9_000, 3_000, 1_500),
     "cnv": (800_000, 200_000, 60_000),
 }
 FILES = {"tfc": "tfc_w4a4_a2q12", "cnv": "cnv_w4a4_a2q12"}
