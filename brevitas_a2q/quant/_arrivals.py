@@ -59,6 +59,7 @@ class Arrivals:
     widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
+    several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
     def __deepcopy__(self, memo: Any) -> Arrivals:
@@ -72,6 +73,7 @@ class Arrivals:
         layer = proxy.tracked_module_list[0]
         claim = Claim.of(layer, x, self.copies) if isinstance(x, IntQuantTensor) else None
         if claim is not None and quantizes_own_input(layer):
+            self.several = False
             self._note(proxy, claim.range, Basis.QUANTIZER, claim)
             return
         trace = active_trace()
@@ -160,11 +162,12 @@ class Arrivals:
         if again:
             found, joined = _hull(proxy.remembered_range(), found), True
             basis = max(basis, self.basis, key=list(Basis).index)
+            self.several = True
         elif trace is not None or basis is not self.basis:
-            self.types, self.widths = set(), []
+            self.types, self.widths, self.several = set(), [], False
         self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
         self.types.add(None if claim is None else claim.type)
-        if len(proxy.tracked_module_list) > 1:
+        if self.several or len(proxy.tracked_module_list) > 1:
             found, joined = _hull(proxy.remembered_range(), found), True
         # Integers without a zero-point are their own codes.
         codes = hull(proxy.remembered_codes(), raw or (found if proxy.remembered_codes() else None)) if joined else raw
