@@ -25,7 +25,7 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
-__all__ = ["Arrivals", "Basis", "arrived"]
+__all__ = ["Arrivals", "Basis", "arrived", "untraced"]
 
 
 class Basis(enum.Enum):
@@ -44,6 +44,12 @@ def arrived(value: Value) -> IntRange | None:
         return None
     lo, hi = upright(value).integer_ends()
     return IntRange(int(lo.min()), int(hi.max())).with_zero()
+
+
+def untraced(layer: Any) -> bool:
+    """Whether an accumulator-aware layer has not found out yet what reaches it: a copy, or first run while compiled."""
+    arrivals = getattr(layer.weight_quant, "arrivals", None)
+    return arrivals is not None and arrivals.basis is Basis.UNKNOWN and layer.weight_quant.is_quant_enabled
 
 
 @dataclass
@@ -190,7 +196,7 @@ class Arrivals:
 
     def _say_what_changed(self, proxy: Any, basis: Basis, known: IntRange | None) -> None:
         now = proxy.remembered_range()
-        if known is None or now == known or basis in (Basis.UNKNOWN, Basis.DECLARED) or now is None:
+        if known is None or now == known or basis is Basis.DECLARED or now is None:
             return
         warnings.warn(
             f"{proxy.describe()}: its inputs have changed from [{known.lo}, {known.hi}] to [{now.lo}, {now.hi}]; its "

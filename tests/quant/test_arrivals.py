@@ -248,3 +248,15 @@ def test_a_layer_that_runs_twice_has_one_set_of_weights_for_both_of_its_inputs(b
     model.eval()(torch.randn(4, 16))
     assert torch.equal(*made)
     assert certify(model, torch.zeros(1, 16)).holds
+
+
+def test_a_range_that_was_only_claimed_is_traced_by_the_first_certificate_which_says_so() -> None:
+    """As a model that is compiled before its first call leaves it."""
+    model = Net(unsigned(4), _in_place, conv())
+    model(torch.rand(1, 4, 6, 6))
+    traced = model.conv.weight_quant.input_range()
+    model.conv.weight_quant.remember_range(IntRange(0, 15))
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 15\]"):
+        found = certify(copy.deepcopy(model), torch.rand(1, 4, 6, 6))
+    assert found.layers[0].input_range.upper == traced.hi
+    assert found.holds
