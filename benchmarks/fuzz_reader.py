@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from tqdm import tqdm
 
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import A2QError
@@ -287,14 +289,17 @@ def fuzz(inputs: int, seed: int = 0) -> Report:
     report, rng, seeds = Report(), random.Random(seed), [seed_network(), *generated(seed)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.onnx"
-        for _ in range(inputs):
-            try:
-                data = seeds[0] if rng.random() < 0.5 else rng.choice(seeds)
-                mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
-            except (DecodeError, ValueError):
-                continue
-            path.write_bytes(mutated)
-            attempt(path, report)
+        try:
+            for _ in tqdm(range(inputs), unit="file", mininterval=10, disable=inputs < 5000):
+                try:
+                    data = seeds[0] if rng.random() < 0.5 else rng.choice(seeds)
+                    mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
+                except (DecodeError, ValueError):
+                    continue
+                path.write_bytes(mutated)
+                attempt(path, report)
+        except KeyboardInterrupt:  # what there is is reported
+            pass
     report.peak_memory_mib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     return report
 
@@ -341,6 +346,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the report as JSON")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = fuzz(arguments.inputs, arguments.seed)
     text = json.dumps(asdict(report), indent=2)
     print(text)

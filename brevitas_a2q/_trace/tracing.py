@@ -21,11 +21,12 @@ from brevitas_a2q._brevitas import (
 )
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted, outside_of
+from brevitas_a2q._trace.modules import intercepted, is_hooked, outside_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.pausing import Pause
+from brevitas_a2q._trace.precision import HALVES, in_type
 from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
-from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
+from brevitas_a2q._trace.reads import DirectReads, depends_on_values, has_numbers, place
 
 __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
@@ -45,6 +46,7 @@ _PRODUCTS: Final = {
     "convolution": (0, 1, None),
     "_convolution": (0, 1, None),
 }
+_READ: Final = "numbers that may come from the input, which was read"
 _ATTENTION: Final = ("scaled_dot_product", "_scaled_dot_product")
 Intercept = Callable[..., Any]
 
@@ -120,7 +122,7 @@ class Trace(TorchDispatchMode):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
             if self.learning:
                 for tensor in (*self.model.parameters(), *self.model.buffers()):
-                    self._unbounded(tensor, "a parameter", frozenset())
+                    self._unbounded(tensor, "a parameter", frozenset({"input"}))
         handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
@@ -210,6 +212,10 @@ class Trace(TorchDispatchMode):
     def _note_quantized(self, proxy: Any, inputs: Any, output: Any, origin: str) -> None:
         before = self.of(inputs[0])
         tensor = plain_tensor(output)
+        if is_hooked(proxy):
+            after = Value.unknown(tuple(tensor.shape), f"what hooks of {origin.removeprefix('data type of ')} return")
+            self._memory.set(tensor, Known(after, frozenset({"input"})))
+            return
         if before is None and not self.learning and not self.branches:
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
@@ -276,16 +282,25 @@ class Trace(TorchDispatchMode):
         given, named = _pytree.tree_map(self._as_value, _reading(func, args, kwargs))
         self._product(name, given)
         result = func(*args, **kwargs)
-        sources = frozenset().union(*(k.sources for k in known))
-        outputs = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
-        shapes = [tuple(output.shape) for output in outputs or written]
-        after = apply_rule(name if name.endswith("__") else name.rstrip("_"), given, named, shapes)
-        for position, (tensor, value) in enumerate(zip(outputs or written, after, strict=True)):
+        # Random numbers are as good as inputs: what reads them does something else the next time.
+        sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
+        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or written
+        after = self._results(func, name, (args, kwargs), (given, named), results)
+        for position, (tensor, value) in enumerate(zip(results, after, strict=True)):
             note = self._memory.write if position < len(written) else self._memory.set
             note(tensor, Known(value, sources))
         for tensor in written[len(after) :]:
             self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
         return result
+
+    def _results(self, func: Any, name: str, called: Any, given: Any, results: list[Tensor]) -> list[Value]:
+        if self.branches and has_numbers(func, *called):
+            return [Value.unknown(tuple(result.shape), _READ) for result in results]
+        name = name if name.endswith("__") else name.rstrip("_")
+        args, kwargs = given
+        after = apply_rule(name, args, kwargs, [tuple(result.shape) for result in results])
+        operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
+        return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
     def _as_value(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -296,9 +311,9 @@ class Trace(TorchDispatchMode):
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
             return Value.unknown(tuple(leaf.shape), "a constant")
         if self.branches and address(leaf) not in self._parameters:
-            return Value.unknown(tuple(leaf.shape), "numbers that may come from the input, which was read")
+            return Value.unknown(tuple(leaf.shape), _READ)
         number = leaf.detach().to("cpu")
-        return Value.constant((number.float() if number.dtype in _HALVES else number).numpy())
+        return Value.constant((number.float() if number.dtype in HALVES else number).numpy())
 
     def _product(self, name: str, args: Any) -> None:
         if name.startswith(_ATTENTION):
@@ -320,13 +335,14 @@ class Trace(TorchDispatchMode):
         if where is not None:
             self.branches[where] = None
 
-    def _read(self, tensor: Tensor) -> None:
+    def _read(self, tensor: Tensor, shared: bool) -> None:
         known = None if self._depth else self._memory.get(tensor)
-        if known is not None and "input" in known.sources:
-            self._branch()
-
-
-_HALVES: Final = (torch.float16, torch.bfloat16)
+        if known is None or "input" not in known.sources:
+            return
+        self._branch()
+        if shared:
+            unknown = Value.unknown(tuple(tensor.shape), "memory that is shared with Python")
+            self._memory.write(tensor, Known(unknown, known.sources))
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
