@@ -26,9 +26,9 @@ from brevitas_a2q.train._processes import Processes, start_processes
 from brevitas_a2q.train._result import EpochResult, RunResult, versions
 from brevitas_a2q.train._runtime import arithmetic
 from brevitas_a2q.train._scalars import scalars
-from brevitas_a2q.train._trackers import require_tracker, tracked
 from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.train._start import quantize_start, quantized_form
+from brevitas_a2q.train._trackers import require_tracker, tracked
 
 __all__ = ["check", "run"]
 
