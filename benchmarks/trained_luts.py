@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from policies import POLICIES, STYLES, luts
+from policies import STYLES, luts
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.hw import find_part, read_graph
 
 RESULTS = Path(__file__).parent / "results"
-MARKERS = {"none": "s", "projected": "o", "a2q+": "^", "a2q": "v"}
+MARKERS = {4: "o", 8: "s"}  # by bits of weights
+COLOURS = {"none": "black", "projected": "C0", "a2q+": "C1", "a2q": "C2"}
+NAMES = {"none": "unconstrained", "projected": "projected", "a2q+": "A2Q+", "a2q": "A2Q"}
 
 
 def rows_of(runs: Path, family: str, part_name: str, fps: float) -> list[dict[str, Any]]:
@@ -85,34 +87,31 @@ def plot(rows: list[dict[str, Any]], path: Path, fps: float) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(STYLES), figsize=(19, 4.4), sharey=True, layout="constrained")
-    for panel, style in zip(panels, STYLES, strict=True):
-        for row in rows:
-            colour = f"C{0 if row['weights'] == 4 else 1}"
+    styles = [style for style in STYLES if style != "least share"]
+    figure, panels = plt.subplots(1, len(styles), figsize=(15, 4.6), sharey=True, layout="constrained")
+    lowest = max(row["last"] for row in rows) - (4 if rows[0]["metric"] == "psnr_db" else 0.2)
+    shown = [row for row in rows if row["last"] >= lowest]
+    for panel, style in zip(panels, styles, strict=True):
+        for row in shown:
+            colour, marker = COLOURS[row["method"]], MARKERS.get(row["weights"], "D")
+            name = f"W{row['weights']}A{row['activations']}, {NAMES[row['method']]}"
+            counts = {policy: count / 1000 for policy, count in row["lut"][style].items()}
             if row["P"] is None:
-                for policy in POLICIES[:3]:
-                    x = row["lut"][style][policy] / 1000
-                    panel.plot(x, row["last"], MARKERS["none"], color=colour, mfc="none")
-                    panel.annotate(policy, (x, row["last"]), fontsize=7, xytext=(2, 4), textcoords="offset points")
-            else:
-                x = row["lut"][style]["trained"] / 1000
-                panel.plot(x, row["last"], MARKERS[row["method"]], color=colour)
-                panel.annotate(
-                    f"P={row['P']}", (x, row["last"]), fontsize=7, xytext=(3, -8), textcoords="offset points"
-                )
+                panel.plot(counts["32"], row["last"], marker, color=colour, mfc="none", ms=9, label=f"{name}, 32 bits")
+                panel.plot(counts["exact"], row["last"], "+", color=colour, ms=9, label="the same, exact widths")
+                continue
+            panel.plot(counts["trained"], row["last"], marker, color=colour, label=name)
+            if row["method"] == "projected":
+                at = {"xytext": (5, 2), "textcoords": "offset points"}
+                panel.annotate(f"{row['P']}", (counts["trained"], row["last"]), fontsize=8, **at)
         panel.set_title(style)
         panel.set_xlabel("1,000 LUTs")
-        panel.margins(0.15)
-    panels[0].set_ylabel(rows[0]["metric"])
-    seen = {(row["method"], row["weights"]) for row in rows}
-    for method, weights in sorted(seen):
-        label = f"{'unconstrained' if method == 'none' else method}, W{weights}A{weights}"
-        colour = f"C{0 if weights == 4 else 1}"
-        panels[-1].plot([], [], MARKERS[method], color=colour, mfc="none" if method == "none" else colour, label=label)
-    panels[-1].legend(fontsize=7)
-    figure.suptitle(f"Trained networks, SetFolding for {fps:g} frames per second; runs below the panel are not shown")
-    floor = max(row["last"] for row in rows) - (4 if rows[0]["metric"] == "psnr_db" else 0.2)
-    panels[0].set_ylim(bottom=floor)
+        panel.margins(0.12)
+    panels[0].set_ylabel({"psnr_db": "PSNR in dB"}.get(rows[0]["metric"], rows[0]["metric"]))
+    labels = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    panels[-1].legend(labels.values(), labels.keys(), fontsize=8, loc="lower right")
+    left_out = f"; {len(rows) - len(shown)} run below is not shown" if len(shown) < len(rows) else ""
+    figure.suptitle(f"Trained networks, SetFolding for {fps:g} frames per second; numbers: P of projected{left_out}")
     figure.savefig(path, dpi=110)
 
 
