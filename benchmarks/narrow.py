@@ -34,8 +34,6 @@ from brevitas_a2q.rtl._netlist import Instance
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "synth"))
 from circuits import fifo_instance, instance_of, synthesised  # noqa: E402
-from constant_layer import layer  # noqa: E402
-from synthesise import Job, synthesise  # noqa: E402
 
 RESULTS = HERE / "results"
 PART = "xczu7ev"
@@ -168,7 +166,6 @@ def measured(regime: Regime, cache: Path) -> list[dict[str, Any]]:
     part = find_part(PART)
     rows: list[dict[str, Any]] = []
     circuits: dict[str, tuple[dict[str, Any], list[Instance]]] = {}
-    constants: list[tuple[dict[str, Any], IntArray]] = []
     fixed = integer_weights(regime, None)
     for width in regime.widths:
         found: dict[str, Any] = {}
@@ -177,9 +174,8 @@ def measured(regime: Regime, cache: Path) -> list[dict[str, Any]]:
             found[name] = entry = {"P": bits, "sparsity": round(float((weights == 0).mean()), 3)}
             label = f"p{width}_{number}"
             if regime.way == "unrolled":
-                constants.append((entry, weights))
                 folding = ir.Folding(regime.outputs, regime.products, "unrolled")
-            elif regime.way == "streams":
+            if regime.way == "streams":
                 circuits[label] = (entry, _streams(label, unit, folding, regime.pe, bits))
             else:
                 circuits[label] = (entry, [instance_of(label, unit, folding, PART)])
@@ -191,10 +187,6 @@ def measured(regime: Regime, cache: Path) -> list[dict[str, Any]]:
         for entry, instances in circuits.values():
             entry["lut"] = sum(counts[i.row].lut for i in instances)
             entry["ff"] = sum(counts[i.row].ff for i in instances)
-    if constants:
-        luts = unrolled([weights for _, weights in constants], regime.bits)
-        for (entry, _), lut in zip(constants, luts, strict=True):
-            entry["lut"] = lut
     return rows
 
 
@@ -209,19 +201,6 @@ def _streams(label: str, unit: ir.Unit, folding: ir.Folding, pe: int, bits: int)
         instance_of(f"{label}_sum", total, ir.Folding(pe=pe), PART),
         fifo_instance(f"{label}_after", pe * (bits + 1), 32),
     ]
-
-
-def unrolled(cases: list[IntArray], bits: int) -> list[int]:
-    """LUTs of layers of constants; equal ones are synthesised once."""
-    order = {weights.tobytes(): i for i, weights in reversed(list(enumerate(cases)))}
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = []
-        for i in order.values():
-            path = Path(folder) / f"constants_{i}.v"
-            path.write_text(layer(path.stem, cases[i], bits))
-            jobs.append(Job("constants", path.stem, (str(path),)))
-        counts = dict(zip(order, synthesise(jobs), strict=True))
-    return [counts[weights.tobytes()]["lut_pack"] for weights in cases]
 
 
 def known() -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
 """The estimator held against the accelerator itself: LUTs by synthesis, interval, latency and FIFO fills by simulation.
 
     python benchmarks/rtl.py run [--network tfc ...]   # appends what results/rtl.jsonl lacks
-    python benchmarks/rtl.py report                    # results/rtl.md
+    python benchmarks/rtl.py report                   # results/rtl.md
 
-Every network is folded for three frame rates and built with the trained accumulators and with 32 bits. Words are
-compared with the reference at every unit, three images a run. Networks without a file of their own are exported with
-random weights and calibrated on noise, seed 1.
+Every network is folded for three frame rates (``results/rtl_foldings.json``) and built with the trained accumulators
+and with 32 bits. Words are compared with the reference at every unit, three images a run. Networks without a file of
+their own are exported with random weights and calibrated on noise, seed 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +26,7 @@ from brevitas_a2q import hw
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rtl.jsonl"
+FOLDINGS = HERE / "results" / "rtl_foldings.json"
 ORACLE = HERE.parent.parent / "shared" / "oracle" / "models"
 CLOCK_MHZ, PART = 200.0, "xczu7ev"
 # Cycles per image to fold for.
@@ -34,7 +35,7 @@ NETWORKS: dict[str, tuple[int, ...]] = {
     "tfc": (60_000, 15_000, 4_000),
     "espcn": (9_000, 3_000, 1_000),
     "mobilenet_block": (9_000, 3_000, 1_000),
-    "resnet_small": (9_000, 3_000, 1_000),
+    "resnet_small": (9_000, 3_000, 1_500),
     "cnv": (800_000, 200_000, 60_000),
 }
 FILES = {"tfc": "tfc_w4a4_a2q12", "cnv": "cnv_w4a4_a2q12"}
@@ -72,51 +73,55 @@ def path_of(network: str, folder: Path) -> Path:
     return path
 
 
-def measured(path: Path, cycles: int, accumulator: str, folder: Path, synthesize: bool) -> dict[str, Any]:
-    """One build; counts per kind of unit."""
+def foldings_of(network: str, cycles: int, path: Path) -> dict[str, hw.Folding]:
+    """The design that is measured: the optimal folding of the day it was first asked for, kept ever since.
+
+    So an estimate can be held against the same circuits after its laws have changed.
+    """
+    kept = json.loads(FOLDINGS.read_text()) if FOLDINGS.exists() else {}
+    name = f"{network} {cycles}"
+    if name not in kept:
+        found = hw.fold(path, PART, CLOCK_MHZ * 1e6 / cycles, clock_mhz=CLOCK_MHZ).estimate.foldings
+        kept[name] = {unit: replace(folding, fifo_depths=None).__dict__ for unit, folding in found.items()}
+        FOLDINGS.write_text(json.dumps(kept, indent=1) + "\n")
+    return {unit: hw.Folding(**values) for unit, values in kept[name].items()}
+
+
+def measured(path: Path, foldings: dict[str, hw.Folding], accumulator: str, folder: Path) -> dict[str, Any]:
+    """One build: what was simulated, and LUTs, depth and fill of every unit."""
     started = time.perf_counter()
     report = hw.build(
         path,
-        folder / f"{path.stem}_{cycles}_{accumulator}",
+        folder,
         PART,
-        CLOCK_MHZ * 1e6 / cycles,
+        None,
         CLOCK_MHZ,
+        foldings,
         simulate=3,
-        synthesize=synthesize,
+        synthesize=True,
         accumulator=accumulator,
-        synthesis_cache=folder / "synthesis",
+        synthesis_cache=folder.parent / "synthesis",
     )
     document = report.to_json()
-    kinds: dict[str, list[int]] = {}
-    errors = []
-    for unit in document["units"] if synthesize else ():
-        if unit["synthesis"] is not None:
-            pair = kinds.setdefault(unit["op"], [0, 0])
-            pair[0] += unit["estimate"]["lut"]
-            pair[1] += unit["synthesis"]["lut"]
-            if unit["depth"] is None and unit["synthesis"]["lut"]:
-                errors.append(unit["estimate"]["lut"] / unit["synthesis"]["lut"] - 1)
-    fifos = [(u["depth"], u["fill"]) for u in document["units"] if u["depth"] is not None]
-    keys = ("words", "mismatches", "interval_cycles", "estimated_interval_cycles", "latency_cycles")
+    keys = ("words", "mismatches", "interval_cycles", "latency_cycles", "simulator")
     return {
-        **{key: document[key] for key in (*keys, "estimated_latency_cycles", "simulator", "synthesis", "estimate")},
+        **{key: document[key] for key in keys},
         "executor_integers": document["executor"]["integers"],
         "executor_equal": not document["executor"]["differences"],
-        "kinds": kinds,
-        "unit_errors": sorted(errors),
+        "units": {
+            u["name"]: [u["op"], u["synthesis"]["lut"] if u["synthesis"] else None, u["built_depth"], u["fill"]]
+            for u in document["units"]
+        },
+        "synthesis": document["synthesis"],
         "not_synthesised": sorted(document["failed_synthesis"]),
-        "fifo_words": sum(depth for depth, _ in fifos),
-        "fifo_fill": sum(fill for _, fill in fifos),
-        "fifos_deeper_than_estimated": sum(fill > depth for depth, fill in fifos),
         "seconds": round(time.perf_counter() - started, 1),
     }
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """What has been measured."""
-    if RESULTS.exists():
-        for line in RESULTS.read_text().splitlines():
-            yield json.loads(line)
+def rows() -> list[dict[str, Any]]:
+    """What has been measured, network by network."""
+    found = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return sorted(found, key=lambda row: (list(NETWORKS).index(row["network"]), -row["cycles"], row["accumulator"]))
 
 
 @click.group()
@@ -127,8 +132,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--network", "names", multiple=True, type=click.Choice(list(NETWORKS)), help="Repeatable; all.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keeps builds and synthesis results.")
-@click.option("--synthesize/--no-synthesize", default=True, show_default=True)
-def run(names: tuple[str, ...], folder: Path | None, synthesize: bool) -> None:
+def run(names: tuple[str, ...], folder: Path | None) -> None:
     """Measure what is missing."""
     work = folder or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
@@ -138,7 +142,9 @@ def run(names: tuple[str, ...], folder: Path | None, synthesize: bool) -> None:
             for accumulator in ("trained", "32"):
                 if (name, cycles, accumulator) in known:
                     continue
-                found = measured(path_of(name, work), cycles, accumulator, work, synthesize)
+                path = path_of(name, work)
+                foldings = foldings_of(name, cycles, path)
+                found = measured(path, foldings, accumulator, work / f"{name}_{cycles}_{accumulator}")
                 row = {"network": name, "cycles": cycles, "accumulator": accumulator, **found}
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
@@ -150,39 +156,54 @@ def _error(estimate: float | None, true: float | None) -> str:
 
 
 @cli.command()
-def report() -> None:
-    """Write the tables."""
+@click.option("--folder", type=click.Path(path_type=Path), help="Where the networks' files are kept.")
+def report(folder: Path | None) -> None:
+    """Estimate every design that was measured, and write the tables."""
+    work = folder or Path(tempfile.mkdtemp())
     lines = [
         "# Estimates against the RTL",
         "",
-        f"`python benchmarks/rtl.py`, {PART}, {CLOCK_MHZ:g} MHz, three random images a run. Words: of all units,",
-        "in brackets how many differ from the reference. Errors are estimate / RTL - 1.",
+        f"`python benchmarks/rtl.py`, {PART}, {CLOCK_MHZ:g} MHz, three random images a run. Words: of all units, in",
+        "brackets how many differ from the reference. Errors are estimate / RTL - 1. Median unit: of the absolute",
+        "errors of units, FIFOs and converters apart. FIFO: words built, and the largest fills in sum; in brackets",
+        "those of FIFOs of more than two words alone.",
         "",
         "| network | cycles asked | P | words (differ) | interval RTL / est. | latency RTL / est. | error |"
-        " LUT Yosys / est. | error | median unit | FIFO words / fill | fuller than est. |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        " LUT Yosys / est. | error | median unit | FIFO words / fill |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    kinds: dict[str, list[int]] = {}
+    kinds: dict[str, list[tuple[int, int]]] = {}
     for row in rows():
-        lut = (row["synthesis"] or {}).get("lut")
-        errors = row["unit_errors"]
+        path = path_of(row["network"], work)
+        foldings = foldings_of(row["network"], row["cycles"], path)
+        found = hw.estimate(path, PART, None, CLOCK_MHZ, accumulator=row["accumulator"], foldings=foldings)
+        guesses = {line.name: line.resources.lut for line in found.rows}
+        errors = []
+        for name, (kind, lut, _, _) in row["units"].items():
+            if lut is not None:
+                kinds.setdefault(kind, []).append((guesses[name], lut))
+                if kind not in ("Fifo", "DataWidthConverter") and lut:
+                    errors.append(abs(guesses[name] / lut - 1))
+        fifos = [(depth, fill) for _, _, depth, fill in row["units"].values() if depth is not None]
+        deep = [(depth, fill) for depth, fill in fifos if depth > 2]
+        lut, guess = row["synthesis"]["lut"], sum(guesses[n] for n, u in row["units"].items() if u[1] is not None)
         lines.append(
             f"| {row['network']} | {row['cycles']:,} | {row['accumulator']} | {row['words']:,} ({row['mismatches']}) |"
-            f" {row['interval_cycles']:,} / {row['estimated_interval_cycles']:,} | {row['latency_cycles']:,} /"
-            f" {row['estimated_latency_cycles']:,} | {_error(row['estimated_latency_cycles'], row['latency_cycles'])} |"
-            f" {f'{lut:,}' if lut else ''} / {row['estimate']['lut']:,} | {_error(row['estimate']['lut'], lut)} |"
-            f" {f'{median(errors):+.1%}' if errors else ''} | {row['fifo_words']:,} / {row['fifo_fill']:,} |"
-            f" {row['fifos_deeper_than_estimated']} |"
+            f" {row['interval_cycles']:,} / {found.max_cycles:,} | {row['latency_cycles']:,} /"
+            f" {found.latency_cycles:,} | {_error(found.latency_cycles, row['latency_cycles'])} |"
+            f" {lut:,} / {guess:,} | {_error(guess, lut)} | {median(errors):.1%} | {_ratio(fifos)} ({_ratio(deep)}) |"
         )
-        for kind, (guess, true) in row["kinds"].items():
-            pair = kinds.setdefault(kind, [0, 0])
-            pair[0] += guess
-            pair[1] += true
-    lines += ["", "By kind, all rows together:", "", "| kind | LUT est. | LUT Yosys | error |", "|---|---|---|---|"]
-    lines += [
-        f"| {k} | {g:,} | {t:,} | {_error(g, t)} |" for k, (g, t) in sorted(kinds.items(), key=lambda i: -i[1][1])
-    ]
+    lines += ["", "By kind, all rows together:", "", "| kind | units | LUT est. | LUT Yosys | error | median |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for kind, pairs in sorted(kinds.items(), key=lambda item: -sum(true for _, true in item[1])):
+        guess, true = (sum(column) for column in zip(*pairs, strict=True))
+        middle = median(abs(g / t - 1) for g, t in pairs if t)
+        lines.append(f"| {kind} | {len(pairs)} | {guess:,} | {true:,} | {_error(guess, true)} | {middle:.1%} |")
     (HERE / "results" / "rtl.md").write_text("\n".join(lines) + "\n")
+
+
+def _ratio(fifos: list[tuple[int, int]]) -> str:
+    return " / ".join(f"{sum(column):,}" for column in zip(*fifos, strict=True)) if fifos else "-"
 
 
 if __name__ == "__main__":

@@ -65,8 +65,9 @@ BORROWED: Final[dict[str, tuple[str, ...]]] = {
     "brevitas.quant.solver.act": ("ActQuantSolver",),
     "torch._dynamo.exc": ("TorchDynamoException",),
     "torch.nn.modules.batchnorm": ("_BatchNorm",),
+    "torch.overrides": ("_get_current_function_mode",),
     "torch.utils": ("_pytree",),
-    "torch.utils._python_dispatch": ("TorchDispatchMode",),
+    "torch.utils._python_dispatch": ("TorchDispatchMode", "_get_current_dispatch_mode"),
 }
 _MODULE_OF: Final = {name: module for module, names in BORROWED.items() for name in names}
 

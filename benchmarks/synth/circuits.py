@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from math import lcm
 from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw import find_part
-from brevitas_a2q.hw._ir import Folding, Graph, Unit
+from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
 from brevitas_a2q.rtl._circuit import Context
-from brevitas_a2q.rtl._generate import hdl_source, modules_below
+from brevitas_a2q.rtl._generate import sources_of
 from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._synthesis import Counts, synthesise_instances, yosys_family
 from brevitas_a2q.rtl._units.dispatch import circuit_of
 
-__all__ = ["fifo_instance", "instance_of", "synthesised"]
+__all__ = ["fifo_instance", "instance_of", "instances_of", "synthesised"]
 
 TREE_LEVELS = 4  # adders between two registers: what 200 MHz leaves time for
 
@@ -27,7 +28,25 @@ def instance_of(name: str, unit: Unit, folding: Folding, part: str = "xczu7ev") 
     circuit = circuit_of(unit, context)
     parameters = {k: f"{name}_{v}" if isinstance(v, str) else v for k, v in circuit.parameters.items()}
     memories = {f"{name}_{key}": memory for key, memory in circuit.memories.items()}
-    return Instance(name, circuit.module, parameters, (), (), name, memories)
+    module, source = circuit.module, circuit.source
+    if source is not None:
+        module, source = f"{module}_{name}", source.replace(f"module {module} ", f"module {module}_{name} ", 1)
+    return Instance(name, module, parameters, (), (), name, memories, source=source)
+
+
+def instances_of(name: str, unit: Unit, folding: Folding, part: str = "xczu7ev") -> list[Instance]:
+    """The same for kinds that stand between units too: a FIFO, and a converter of one or two modules."""
+    if isinstance(unit, Fifo):
+        return [fifo_instance(name, unit.width, unit.depth)]
+    if isinstance(unit, DataWidthConverter):
+        have, want = unit.input_width, unit.output_width
+        common, found = lcm(have, want), []
+        for module, width in (("widen", have), ("narrow", want)):
+            if common > width:
+                parameters = {"W": width, "N": common // width}
+                found.append(Instance(f"{name}_{module}", module, parameters, (), (), name))
+        return found
+    return [instance_of(name, unit, folding, part)]
 
 
 def fifo_instance(name: str, width: int, depth: int) -> Instance:
@@ -58,8 +77,8 @@ def synthesised(
     with tempfile.TemporaryDirectory() as folder:
         memories = Path(folder) / "mem"
         memories.mkdir()
-        for module in modules_below({i.module for i in instances}):
-            write_atomically(memories.parent / f"{module}.v", hdl_source(module))
+        for module, text in sources_of(instances).items():
+            write_atomically(memories.parent / f"{module}.v", text)
         for instance in instances:
             for name, memory in instance.memories.items():
                 write_atomically(memories / name, memory.text())

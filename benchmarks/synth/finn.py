@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil, lcm, log2
 
+from brevitas_a2q.hw import _ir as ir
+
 __all__ = ["grid_lut", "unit_lut"]
 
 
@@ -37,23 +39,21 @@ def grid_lut(row: Mapping[str, str]) -> float | None:
     return None  # FINN has no unit with constant weights
 
 
-def unit_lut(circuit: str, p: Mapping[str, int]) -> float:
-    """FINN's LUTs of a synthesised streaming unit."""
-    if circuit == "read only memory":
-        return float(p["W"] * ceil(p["D"] / 64))
-    if circuit == "lut core":
-        return _array(p["W"], p["A"], p["SIMD"], p["PE"], p["P"])
-    if circuit in ("gathering", "parting"):
-        narrow, wide = p["W"], p["N"] * p["W"]
-        first, last = (narrow, wide) if circuit == "gathering" else (wide, narrow)
-        common = lcm(first, last)
-        up = (first != common) * (abs(ceil(log2(first / common))) + common)
-        down = (common != last) * (abs(ceil(log2(common / last))) + last)
-        return float(up + down)
-    if circuit == "fifo":
-        return float(2 * ceil(log2(p["D"])) + ceil(p["D"] / 32) * ceil(p["W"] / 2))
-    if circuit == "register fifo":
-        return float(2 + ceil(p["W"] / 2))
-    if circuit in ("sliding window", "parallel window"):
-        return 300.0
+def unit_lut(unit: ir.Unit) -> float | None:
+    """FINN's LUTs of a streaming unit; None for matrix units and thresholds, whose parts the grid has."""
+    match unit:
+        case ir.MatrixUnit() | ir.Thresholding():
+            return None
+        case ir.DataWidthConverter():
+            first, last = unit.input_width, unit.output_width
+            common = lcm(first, last)
+            up = (first != common) * (abs(ceil(log2(first / common))) + common)
+            down = (common != last) * (abs(ceil(log2(common / last))) + last)
+            return float(up + down)
+        case ir.Fifo(depth=2):
+            return float(2 + ceil(unit.width / 2))
+        case ir.Fifo():
+            return float(2 * ceil(log2(unit.depth)) + ceil(unit.depth / 32) * ceil(unit.width / 2))
+        case ir.SlidingWindow():
+            return 300.0
     return 0.0

@@ -1,13 +1,13 @@
-"""Fit the estimator's coefficients to synthesis results and report the error on rows that the fit did not see.
+"""Fit the estimator's coefficients to synthesis and report the error on rows that the fit did not see.
 
-Run ``python benchmarks/synth/fit.py``: reads ``data/grid.csv`` (the reference grid) and ``data/measured.csv`` (units
-of ``configurations.py``), writes ``brevitas_a2q/hw/_cost/synthesis/coefficients.json``, ``results.json`` and
-``results.md``.
+Run ``python benchmarks/synth/fit.py``: reads ``data/units.csv`` (the accelerator's own units, see ``samples.py``),
+``data/grid.csv`` (the reference grid) and ``data/arrays.csv`` (FINN's arrays in DSP blocks, and others), writes
+``brevitas_a2q/hw/_cost/synthesis/coefficients.json``, ``results.json`` and ``results.md``.
 
-Every circuit is fitted by non-negative least squares on relative errors. Bits of carry chains are LUTs by
-construction (features ``*.carry`` have coefficient 1), savings (``*.saved``) are the only negative ones. Held-out
-errors are those of cross-validation: each row is predicted by a fit to the other folds, equal rows staying together.
-The shipped coefficients are fitted to all rows.
+All coefficients are found together by non-negative least squares on relative errors, because units share circuits
+(every unit has counters). Bits of carry chains are LUTs by construction (features ``*.carry`` have coefficient 1),
+savings (``*.saved``) are the only negative ones. Held-out errors are those of cross-validation: each row is predicted
+by a fit to the other folds. The shipped coefficients are fitted to all rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,128 +23,169 @@ import numpy as np
 import numpy.typing as npt
 from finn import grid_lut, unit_lut
 from report import summarise, write_report
+from samples import samples
 from scipy.optimize import nnls
-from units import model
 
-from brevitas_a2q.hw._cost.synthesis.rows import RowModel, grid_row_to_prediction
+from brevitas_a2q.hw import find_part
+from brevitas_a2q.hw._cost.synthesis.dsp import dsp_core_features
+from brevitas_a2q.hw._cost.synthesis.fits import Features
+from brevitas_a2q.hw._cost.synthesis.rows import grid_row_to_prediction
 
 HERE = Path(__file__).resolve().parent
 COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "_cost" / "synthesis" / "coefficients.json"
-FOLDS = 5
-SMALL = 12  # rows up to which every row is a fold of its own
+PART = "xczu7ev"
+FOLDS = 10
+LEAST = 4  # LUTs below which an error counts as one of so many
 Array = npt.NDArray[np.float64]
+Key = tuple[str, str]  # circuit, feature
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One synthesised row: what it is, what it took, what FINN says, and which rows differ from it in P only."""
+class Row:
+    """One synthesised circuit: what it is made of, what it took, what FINN says, and which rows differ in P only."""
 
     group: str
-    model: RowModel
+    circuits: tuple[tuple[str, Features, float], ...]
+    exact: float
     lut: int
-    finn: float | None
-    width: int | None
-    family: tuple[str, ...]
+    finn: float | None = None
+    width: int | None = None
+    family: tuple[str, ...] = ()
 
 
-def read_grid(path: Path) -> list[Sample]:
+def read_grid(path: Path) -> list[Row]:
     """Rows of the reference grid; memories count the LUTs that store, the rest their packed logic."""
-    samples = []
+    rows = []
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             luts = int(row["lut_pack"]) + (int(row["lutram"]) if row["component"].startswith("wmem") else 0)
             group = " ".join(filter(None, (row["component"], row["flow"] if row["component"] == "mvu_core" else "")))
             names = [name for name in row if name not in ("P", "lut_pack", "lut_carry", "lutram", "bram18", "dsp")]
-            family = tuple(row[name] for name in names)
             width = int(row["P"]) if row["P"] and not group.startswith("const") else None
-            samples.append(Sample(group, grid_row_to_prediction(row), luts, grid_lut(row), width, family))
-    return samples
+            model = grid_row_to_prediction(row)
+            circuits = ((model.circuit, model.features, model.copies),) if model.circuit else ()
+            family = tuple(row[name] for name in names)
+            rows.append(Row(group, circuits, model.exact, luts, grid_lut(row), width, family))
+    return rows
 
 
-def read_measured(path: Path) -> list[Sample]:
-    """Rows of the units that were synthesised here."""
-    samples = []
+def read_arrays(path: Path) -> list[Row]:
+    """Arrays of other RTL than the grid's: FINN's in DSP blocks, and binary or wide ones in LUTs."""
+    found = []
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
-            parameters = {k: int(v) for k, v in (item.split("=") for item in row["parameters"].split())}
-            luts = int(row["lut_pack"]) + int(row["lutram"]) * (row["circuit"] == "fifo")
-            name = row["circuit"]
-            group = {"dsp core": "finn_mvu_dsp_rtl", "lut core": "array, binary or wide"}.get(name, name)
-            finn = unit_lut(name, parameters)
-            samples.append(Sample(group, model(name, parameters), luts, finn, None, (row["parameters"],)))
-    return samples
+            p = {k: int(v) for k, v in (item.split("=") for item in row["parameters"].split())}
+            lut = int(row["lut_pack"])
+            if row["circuit"] == "dsp core":
+                features = dsp_core_features(p["W"], p["A"], p["SIMD"], p["PE"], p["P"])
+                found.append(Row("finn_mvu_dsp_rtl", (("dsp core", features, 1),), 0, lut, 0.0))
+            else:
+                model = grid_row_to_prediction({"component": "mvu_core", **p})
+                found.append(
+                    Row("array, binary or wide", ((str(model.circuit), model.features, model.copies),), 0, lut)
+                )
+    return found
 
 
-def solve(samples: Sequence[Sample]) -> dict[str, float]:
-    """Coefficients that minimise the relative error of one circuit's samples."""
-    names = list(samples[0].model.features)
-    rows = np.array([[s.model.features[n] * s.model.copies for n in names] for s in samples], np.float64)
-    fixed = np.array([1.0 if n.endswith(".carry") else 0.0 for n in names])
-    sign = np.array([-1.0 if n.endswith(".saved") else 1.0 for n in names])
-    total = np.array([s.lut for s in samples], np.float64)
-    rest = total - rows @ fixed - np.array([s.model.exact for s in samples])
-    weight = 1 / total
+def read_units(path: Path) -> list[Row]:
+    """The accelerator's own units."""
+    part = find_part(PART)
+    known = {s.name: s for s in samples()}
+    rows = []
+    with path.open(newline="") as file:
+        for line in csv.DictReader(file):
+            sample = known[line["sample"]]
+            bill = sample.unit.bill(sample.folding, part)
+            exact = sum(memory.lut for memory in bill.memories)
+            finn = unit_lut(sample.unit)
+            rows.append(Row(sample.unit.kind, tuple(bill.circuits), exact, int(line["lut"]), finn))
+    return rows
+
+
+def _matrix(rows: Sequence[Row], keys: Sequence[Key]) -> Array:
+    place = {key: i for i, key in enumerate(keys)}
+    matrix = np.zeros((len(rows), len(keys)))
+    for i, row in enumerate(rows):
+        for circuit, features, copies in row.circuits:
+            for name, amount in features.items():
+                matrix[i, place[circuit, name]] += copies * amount
+    return matrix
+
+
+def solve(rows: Sequence[Row], keys: Sequence[Key]) -> Array:
+    """Coefficients that minimise the relative errors."""
+    matrix = _matrix(rows, keys)
+    fixed = np.array([1.0 if name.endswith(".carry") else 0.0 for _, name in keys])
+    sign = np.array([-1.0 if name.endswith(".saved") else 1.0 for _, name in keys])
+    total = np.array([row.lut for row in rows], np.float64)
+    rest = total - matrix @ fixed - np.array([row.exact for row in rows])
+    weight = 1 / np.maximum(total, LEAST)
     free = fixed == 0
-    found = np.zeros(len(names))
-    found[free], _ = nnls((rows * sign * weight[:, None])[:, free], rest * weight)
-    return dict(zip(names, np.round(fixed + sign * found, 4).tolist(), strict=True))
+    found = np.zeros(len(keys))
+    found[free], _ = nnls((matrix * sign * weight[:, None])[:, free], rest * weight)
+    rounded: Array = np.round(fixed + sign * found, 4)
+    return rounded
 
 
-def predict(sample: Sample, coefficients: dict[str, float]) -> float:
-    """LUTs of a sample by these coefficients."""
-    each = sum(coefficients[name] * amount for name, amount in sample.model.features.items())
-    return sample.model.copies * each + sample.model.exact
+def predict(rows: Sequence[Row], keys: Sequence[Key], coefficients: Array) -> Array:
+    """LUTs of rows by these coefficients."""
+    found: Array = _matrix(rows, keys) @ coefficients + np.array([row.exact for row in rows])
+    return found
 
 
-def cross_validate(samples: Sequence[Sample]) -> list[float]:
-    """Held-out prediction of every sample of one circuit."""
-    keys: dict[tuple[float, ...], int] = {}
-    group = np.array([keys.setdefault(_key(s.model), len(keys)) for s in samples])
-    folds = len(keys) if len(keys) <= SMALL else FOLDS
-    fold = np.random.default_rng(0).permutation(len(keys))[group] % folds
-    predictions = np.zeros(len(samples))
-    for k in range(folds):
-        coefficients = solve([s for s, f in zip(samples, fold, strict=True) if f != k])
-        for index in np.flatnonzero(fold == k):
-            predictions[index] = predict(samples[index], coefficients)
-    return predictions.tolist()
+def cross_validate(rows: Sequence[Row], keys: Sequence[Key]) -> Array:
+    """Held-out prediction of every row."""
+    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    predictions = np.zeros(len(rows))
+    for k in range(FOLDS):
+        unseen = [row for row, f in zip(rows, fold, strict=True) if f == k]
+        coefficients = solve([row for row, f in zip(rows, fold, strict=True) if f != k], keys)
+        predictions[fold == k] = predict(unseen, keys, coefficients)
+    return predictions
 
 
-def _key(model: RowModel) -> tuple[float, ...]:
-    return (*model.features.values(), model.copies, model.exact)
-
-
-def fit(samples: Iterable[Sample]) -> tuple[dict[str, dict[str, object]], list[tuple[Sample, float]]]:
-    """Coefficients of every circuit, and every sample with its held-out prediction."""
-    circuits: dict[str | None, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        circuits[sample.model.circuit].append(sample)
-    coefficients: dict[str, dict[str, object]] = {}
-    predicted = []
-    for circuit, rows in circuits.items():
-        if circuit is None:
-            predicted += [(s, float(s.model.exact)) for s in rows]
-            continue
-        held_out = cross_validate(rows)
-        errors = [abs(round(p) - s.lut) / s.lut for s, p in zip(rows, held_out, strict=True)]
-        coefficients[circuit] = {
-            "coefficients": solve(rows),
+def fit(rows: Sequence[Row], source: str) -> tuple[dict[str, dict[str, object]], list[tuple[Row, float]]]:
+    """Coefficients of every circuit, and every row with its held-out prediction."""
+    keys = sorted({(circuit, name) for row in rows for circuit, features, _ in row.circuits for name in features})
+    held_out = cross_validate(rows, keys).tolist()
+    errors: dict[str, list[float]] = defaultdict(list)
+    for row, prediction in zip(rows, held_out, strict=True):
+        for circuit in {c for c, _, _ in row.circuits}:
+            errors[circuit].append(abs(round(prediction) - row.lut) / max(row.lut, 1))
+    coefficients: dict[str, dict[str, object]] = {
+        circuit: {
+            "coefficients": {},
             "basis": "fitted",
-            "error_band": round(float(np.quantile(errors, 0.9)), 3),
-            "source": f"Yosys 0.70 synth_xilinx, UltraScale+, {len(rows)} rows; benchmarks/synth",
+            "error_band": round(float(np.quantile(found, 0.9)), 3),
+            "source": f"Yosys 0.70 synth_xilinx, UltraScale+, {len(found)} rows of {source}; benchmarks/synth",
         }
-        predicted += zip(rows, held_out, strict=True)
-    return coefficients, predicted
+        for circuit, found in sorted(errors.items())
+    }
+    for (circuit, name), value in zip(keys, solve(rows, keys).tolist(), strict=True):
+        coefficients[circuit]["coefficients"][name] = value  # type: ignore[index]
+    return coefficients, list(zip(rows, held_out, strict=True))
+
+
+def every_row() -> dict[str, list[Row]]:
+    """All rows by their source."""
+    data = HERE / "data"
+    return {
+        "the accelerator's units": read_units(data / "units.csv"),
+        "a reference grid": [*read_grid(data / "grid.csv"), *read_arrays(data / "arrays.csv")],
+    }
 
 
 def main() -> None:
     """Fit, write, report."""
-    samples = read_grid(HERE / "data" / "grid.csv") + read_measured(HERE / "data" / "measured.csv")
-    coefficients, predicted = fit(samples)
+    coefficients: dict[str, dict[str, object]] = {}
+    tables = []
+    for source, rows in every_row().items():
+        found, predicted = fit(rows, source)
+        coefficients |= found
+        tables.append((source, summarise(predicted)))
     COEFFICIENTS.write_text(json.dumps(coefficients, indent=1) + "\n", encoding="utf-8")
-    rows = summarise(predicted)
-    (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    write_report(rows, HERE / "results.md")
+    (HERE / "results.json").write_text(json.dumps(dict(tables), indent=1) + "\n", encoding="utf-8")
+    write_report(tables, HERE / "results.md")
 
 
 if __name__ == "__main__":

@@ -10,39 +10,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from fit import Sample
+    from fit import Row
 
 _HEAD = """# Error on rows that the fit did not see
 
 Absolute relative error of LUTs, in per cent, against synthesis (Yosys 0.70, UltraScale+, packed LUTs). Ours is the
 error of cross-validation; FINN's is that of its formulas on the same rows (100 where FINN says 0). "Slope" is the
 median error of the slope along P, over groups of rows that differ in P only. Written by `benchmarks/synth/fit.py`.
+"""
+_TABLE = """
+Rows of {}:
 
-| circuit | rows | median | p90 | largest | median, LUTs | slope | FINN median | FINN p90 | FINN slope |
+| circuit | rows | median | p90 | largest | median, LUTs | sum | slope | FINN median | FINN p90 |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
 
-def summarise(predicted: Sequence[tuple[Sample, float]]) -> list[dict[str, Any]]:
+def summarise(predicted: Sequence[tuple[Row, float]]) -> list[dict[str, Any]]:
     """One line per group of circuits."""
-    groups: dict[str, list[tuple[Sample, float]]] = defaultdict(list)
+    groups: dict[str, list[tuple[Row, float]]] = defaultdict(list)
     for sample, ours in predicted:
         groups[sample.group].append((sample, round(ours)))
     return [_line(name, rows) for name, rows in groups.items()]
 
 
-def _line(name: str, rows: Sequence[tuple[Sample, float]]) -> dict[str, Any]:
+def _line(name: str, rows: Sequence[tuple[Row, float]]) -> dict[str, Any]:
     ours = [(s, p) for s, p in rows if s.lut]
     finn = [(s, s.finn) for s, _ in rows if s.lut and s.finn is not None]
     return {
         "circuit": name,
         "rows": len(rows),
+        "ours sum": round(sum(p for _, p in ours) / sum(s.lut for s, _ in ours) - 1, 4) if ours else None,
         **{f"ours {key}": value for key, value in _errors(ours).items()},
         **{f"finn {key}": value for key, value in _errors(finn).items()},
     }
 
 
-def _errors(rows: Sequence[tuple[Sample, float]]) -> dict[str, float | None]:
+def _errors(rows: Sequence[tuple[Row, float]]) -> dict[str, float | None]:
     errors = [abs(p - s.lut) / s.lut for s, p in rows]
     if not errors:
         return dict.fromkeys(("median", "p90", "largest", "luts", "slope"))
@@ -56,7 +60,7 @@ def _errors(rows: Sequence[tuple[Sample, float]]) -> dict[str, float | None]:
     }
 
 
-def _slopes(rows: Sequence[tuple[Sample, float]]) -> list[float]:
+def _slopes(rows: Sequence[tuple[Row, float]]) -> list[float]:
     families: dict[tuple[str, ...], dict[int, tuple[int, float]]] = defaultdict(dict)
     for sample, prediction in rows:
         if sample.width is not None:
@@ -69,22 +73,21 @@ def _slopes(rows: Sequence[tuple[Sample, float]]) -> list[float]:
     return found
 
 
-def write_report(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The table as Markdown."""
-    ours, finn = ("ours median", "ours p90", "ours largest"), ("finn median", "finn p90", "finn slope")
-    lines = [
-        " | ".join(
-            [
-                row["circuit"],
-                str(row["rows"]),
-                *(_percent(row[key]) for key in ours),
-                "-" if row["ours luts"] is None else str(row["ours luts"]),
-                *(_percent(row[key]) for key in ("ours slope", *finn)),
-            ]
-        )
-        for row in rows
-    ]
-    path.write_text(_HEAD + "".join(f"| {line} |\n" for line in lines), encoding="utf-8")
+def write_report(sources: Sequence[tuple[str, Sequence[dict[str, Any]]]], path: Path) -> None:
+    """The tables as Markdown."""
+    text = _HEAD
+    for source, rows in sources:
+        text += _TABLE.format(source) + "".join(_text(row) for row in rows)
+    path.write_text(text, encoding="utf-8")
+
+
+def _text(row: dict[str, Any]) -> str:
+    cells = [row["circuit"], str(row["rows"])]
+    cells += [_percent(row[f"ours {key}"]) for key in ("median", "p90", "largest")]
+    cells.append("-" if row["ours luts"] is None else str(row["ours luts"]))
+    cells.append("-" if row["ours sum"] is None else f"{100 * row['ours sum']:+.1f}")
+    cells += [_percent(row[key]) for key in ("ours slope", "finn median", "finn p90")]
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _percent(value: float | None) -> str:

@@ -41,6 +41,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--prove", "layers", metavar="LAYER", multiple=True, help="Prove a layer's worst channel; repeatable.")
 @click.option("--synthesize", is_flag=True, help="Synthesise every distinct unit with Yosys.")
 @click.option("--synthesis-cache", metavar="DIR", type=click.Path(path_type=Path), help="Shared between builds.")
+@click.option("--place-and-route", "router", type=click.Choice(["ecp5"]), help="For a clock frequency; minutes.")
 def command(
     network: Path,
     out: Path,
@@ -60,6 +61,7 @@ def command(
     layers: tuple[str, ...],
     synthesize: bool,
     synthesis_cache: Path | None,
+    router: str | None,
 ) -> int:
     """Write a streaming accelerator in Verilog whose accumulators are exactly P bits wide.
 
@@ -94,6 +96,7 @@ def command(
         witness=witness,
         prove_layers=layers,
         synthesis_cache=synthesis_cache,
+        place_route=router is not None,
         progress=_Shown(Steps(messages())),
     )
     build_page(report)
@@ -175,4 +178,7 @@ def _summary(report: BuildReport) -> list[str]:
             f" {total.bram18} BRAM18 ({guess.bram18}), {total.dsp} DSP ({guess.dsp})"
         )
         lines += [f"  not synthesised: {name}: {reason}" for name, reason in report.synthesis.failed.items()]
+    if report.placed is not None:
+        used = ", ".join(f"{count:,} {kind}" for kind, count in report.placed.used.items())
+        lines.append(f"placed and routed on {report.placed.device}: {report.placed.max_mhz:g} MHz ({used})")
     return lines

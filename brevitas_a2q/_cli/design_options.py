@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from brevitas_a2q.hw._build_options import BuildOptions, Target, Units
     from brevitas_a2q.hw._design import Row
     from brevitas_a2q.hw._estimation import Estimate
-    from brevitas_a2q.hw._units.finn import Version
+    from brevitas_a2q.hw._units.finn_node import Version
 
 __all__ = [
     "ESTIMATE_KEEP",

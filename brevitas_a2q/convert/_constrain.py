@@ -20,6 +20,7 @@ from brevitas_a2q.convert._report import ConversionReport, ConversionRow
 from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.quant._activations import fuse_activations_
 from brevitas_a2q.quant._calibrate import calibrate, calls_of, scales_without_data
+from brevitas_a2q.quant._compilation import make_traceable_
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
@@ -98,6 +99,7 @@ def constrained_(model: nn.Module, config: A2QConfig, example_inputs: Any = None
             calibrate(model, every)
             for module, mode in modes:
                 module.training = mode
+    make_traceable_(model)
     unfused = fuse_activations_(model) if config.fused_activations else {}
     ran = learn_input_ranges(model, first)
     if ran is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from brevitas_a2q.hw._cost.model import CostModel, synthesis_model
-from brevitas_a2q.hw._units.finn import Version
+from brevitas_a2q.hw._units.finn_node import Version
 
 __all__ = ["BuildOptions", "Target", "Units"]
 

@@ -213,7 +213,7 @@ class _Programme:
         written, write_class = np.unique(writer.output_words, return_inverse=True)
         read, read_class = np.unique(reader.input_words[:, link.port], return_inverse=True)
         flows = first + np.arange(len(written) * len(read)).reshape(len(written), len(read))
-        costs = [problem.stream(w, r, link.bits) for w in written.tolist() for r in read.tolist()]
+        costs = [problem.stream(reader.units[0], w, r, link.bits) for w in written.tolist() for r in read.tolist()]
         self.resources.append(np.array(costs, dtype=np.float64))
         for i, out in enumerate(flows):
             self._row(out, self.starts[link.writer] + np.flatnonzero(write_class == i), 0.0)

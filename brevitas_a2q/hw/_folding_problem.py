@@ -19,10 +19,10 @@ from brevitas_a2q.hw._choices import Choices, choices_of, groups
 from brevitas_a2q.hw._cost.model import CostModel
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._ir import Folding, Graph, Unit
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._perf import stream_fills
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo, fifo_depth
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo_depth, fifo_in_front, held_elements
 
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
@@ -75,7 +75,7 @@ class FoldingProblem:
         weights: LutEquivalent | None = None,
     ) -> None:
         self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz
-        self._streams: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
+        self._streams: dict[tuple[int, int, int, int, int], tuple[int, int, int, int]] = {}
         self._tables: dict[tuple[Link, bytes, bytes], npt.NDArray[np.int64]] = {}
         self.weights = weights or LutEquivalent.of(part)
         members = groups(graph)
@@ -118,18 +118,23 @@ class FoldingProblem:
             return choices
         writer, reader = choices.units
         bits = writer.output_type.bit_width
-        inner = [self.stream(writer.output_elements(w), reader.input_elements(r), bits) for w, r in choices.foldings]
+        inner = [
+            self.stream(reader, writer.output_elements(w), reader.input_elements(r), bits) for w, r in choices.foldings
+        ]
         return replace(choices, resources=choices.resources + np.array(inner, dtype=np.int64))
 
-    def stream(self, written: int, read: int, bits: int, depth: int = LEAST_FIFO_DEPTH) -> tuple[int, int, int, int]:
+    def stream(
+        self, reader: Unit, written: int, read: int, bits: int, depth: int = LEAST_FIFO_DEPTH
+    ) -> tuple[int, int, int, int]:
         """LUT, BRAM18, URAM and DSP between a word of ``written`` elements and one of ``read``, of ``bits`` bits each.
 
-        The FIFO sits on the narrower side of the converter; ``depth`` is in its words.
+        ``depth`` is in words of the narrower side of the converter.
         """
-        key = (written, read, bits, depth)
+        key = (held_elements(reader, written, read), written, read, bits, depth)
         if key not in self._streams:
             cost, part = self.model.cost, self.part
-            used = cost(fifo("", "", min(written, read) * bits, depth), Folding(), part).resources
+            buffer = fifo_in_front(reader, "", "", (written, read), bits, depth)
+            used = cost(buffer, Folding(), part).resources
             if written != read:
                 used += cost(converter("", "", written * bits, read * bits), Folding(), part).resources
             self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
@@ -143,7 +148,8 @@ class FoldingProblem:
         for edge, fill in stream_fills(self.graph, plan.foldings, cycles).items():
             depth, written, read = fifo_depth(units, plan.foldings, edge, fill)
             bits = units[edge.producer].output_type.bit_width
-            deep, least = self.stream(written, read, bits, depth), self.stream(written, read, bits)
+            reader = units[edge.consumer]
+            deep, least = self.stream(reader, written, read, bits, depth), self.stream(reader, written, read, bits)
             used += Resources(*(d - n for d, n in zip(deep, least, strict=True)))
         return used
 
@@ -154,7 +160,8 @@ class FoldingProblem:
         if key not in self._tables:
             written, write_row = np.unique(out, return_inverse=True)
             read, read_row = np.unique(into, return_inverse=True)
-            pairs = [[self.stream(w, r, link.bits) for r in read.tolist()] for w in written.tolist()]
+            first = reader.units[0]
+            pairs = [[self.stream(first, w, r, link.bits) for r in read.tolist()] for w in written.tolist()]
             table = np.array(pairs, dtype=np.int64)
             if len(out) * len(into) > _LARGEST_KEPT:
                 return table[write_row][:, read_row]
@@ -167,7 +174,7 @@ class FoldingProblem:
         for link in self.links:
             written = int(choices[link.writer].output_words[rows[link.writer]])
             read = int(choices[link.reader].input_words[rows[link.reader], link.port])
-            used = used + self.stream(written, read, link.bits)
+            used = used + self.stream(choices[link.reader].units[0], written, read, link.bits)
         return Resources(*used.tolist())
 
 

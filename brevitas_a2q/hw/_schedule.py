@@ -70,10 +70,12 @@ def _reading(flow: Flow, need: Ints, elapsed: Floats, ends: Floats, ports: int) 
     if ports > 1:  # one input waits for the other
         return Trace(flow, need, elapsed, ends, ends - np.diff(elapsed, prepend=0.0), ends, need + 1)
     images = len(ends) // flow.pixels
-    last = np.repeat(np.arange(images) + 1, flow.pixels) * flow.inputs - 1
+    seen = np.full(images, images) if flow.across else np.arange(images) + 1
+    last = np.repeat(seen, flow.pixels) * flow.inputs - 1
     read = np.minimum(need + flow.spare, last)
     idle = ends - (flow.tail if flow.reads_ahead else 0.0)
-    idle[flow.pixels - 1 :: flow.pixels] = ends[flow.pixels - 1 :: flow.pixels]
+    if not flow.across:
+        idle[flow.pixels - 1 :: flow.pixels] = ends[flow.pixels - 1 :: flow.pixels]
     before = np.concatenate([[0.0], idle[:-1]])
     return Trace(flow, need, elapsed, ends, before, before + np.diff(read, prepend=-1) * flow.read, read + 1)
 

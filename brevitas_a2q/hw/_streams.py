@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any
 
 from brevitas_a2q._ir.datatypes import IntType
-from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
+from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, SlidingWindow, Unit
 
 __all__ = [
     "LEAST_FIFO_DEPTH",
@@ -22,6 +22,8 @@ __all__ = [
     "edges",
     "fifo",
     "fifo_depth",
+    "fifo_in_front",
+    "held_elements",
     "output_width",
     "words_per_pixel",
 ]
@@ -76,9 +78,33 @@ def fifo_depth(
     return LEAST_FIFO_DEPTH + ceil((fill + ahead) * elements / min(written, read)), written, read
 
 
+def held_elements(reader: Unit, written: int, read: int) -> int:
+    """Elements in a word of the FIFO between two units: it is on the narrower side of their converter.
+
+    A window fills its buffer faster than a converter widens, so its FIFO holds the words that it reads.
+    """
+    return read if isinstance(reader, SlidingWindow) else min(written, read)
+
+
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:
     """A FIFO of ``depth`` words of ``width`` bits behind the unit ``reads``."""
     return Fifo(**_wires(name, reads, width), width=width, depth=depth)
+
+
+def fifo_in_front(reader: Unit, label: str, producer: str, ends: tuple[int, int], bits: int, depth: int) -> Fifo:
+    """The FIFO in front of a unit.
+
+    Args:
+        reader: The unit.
+        label: What the stream is called.
+        producer: Name of the unit that writes.
+        ends: Elements of a word that is written, and of one that is read.
+        bits: Of an element.
+        depth: Words of the narrower end.
+    """
+    held = held_elements(reader, *ends)
+    words = max(LEAST_FIFO_DEPTH, -(-depth * min(ends) // held))
+    return fifo(f"{label}/fifo", producer, held * bits, words)
 
 
 def converter(name: str, reads: str, written: int, read: int) -> DataWidthConverter:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from brevitas_a2q._files import remove_leftovers, write_atomically
 from brevitas_a2q._ir.reader import read_network
@@ -20,6 +19,8 @@ from brevitas_a2q.hw._policies import apply_policy
 from brevitas_a2q.rtl._checks import simulate_design
 from brevitas_a2q.rtl._generate import generate, write_accelerator
 from brevitas_a2q.rtl._outputs import write_outputs
+from brevitas_a2q.rtl._place_route import need_router, place_and_route
+from brevitas_a2q.rtl._progress import Progress, Silent
 from brevitas_a2q.rtl._proof import prove
 from brevitas_a2q.rtl._report import BuildReport
 from brevitas_a2q.rtl._simulators import find_simulator
@@ -27,27 +28,9 @@ from brevitas_a2q.rtl._synthesis import synthesise
 from brevitas_a2q.rtl._witness import witness as drive_witnesses
 from brevitas_a2q.rtl._yosys import need_yosys
 
-__all__ = ["Progress", "build"]
+__all__ = ["build"]
 
 _MARK = ".brevitas_a2q_build"
-
-
-class Progress(Protocol):
-    """What shows how far a build is."""
-
-    def step(self, name: str) -> AbstractContextManager[None]:
-        """One step of the build."""
-
-    def bar(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
-        """A bar; the value advances it by one."""
-
-
-class _Silent:
-    def step(self, name: str) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def bar(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
-        return nullcontext(lambda note: None)
 
 
 def build(
@@ -69,6 +52,7 @@ def build(
     witness: bool = False,
     prove_layers: tuple[str, ...] = (),
     synthesis_cache: str | Path | None = None,
+    place_route: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Write a streaming accelerator whose accumulators are exactly P bits wide, and check it.
@@ -91,6 +75,7 @@ def build(
         witness: Whether every layer is driven with its worst case, at P bits and below what it needs.
         prove_layers: Layers of which one channel's accumulator is proved formally.
         synthesis_cache: Folder of synthesis results by content, shared between builds.
+        place_route: Whether the accelerator is placed and routed on an open FPGA, for a clock frequency.
         progress: What shows how far it is.
 
     Returns:
@@ -104,7 +89,7 @@ def build(
         >>> report.simulation.equal, report.simulation.interval_cycles  # doctest: +SKIP
         (True, 9216)
     """
-    shown = progress or _Silent()
+    shown = progress or Silent()
     chosen = find_part(part)
     network = read_network(path)
     graph = build_graph(network, name=Path(path).stem)
@@ -114,6 +99,8 @@ def build(
         need_yosys("synthesis")
     if prove_layers:
         need_yosys("a proof")
+    if place_route:
+        need_router()
     for what, value in (("gap", gap), ("stall", stall)):
         if not 0 <= value < 1000:
             raise RtlError(f"found a {what} of {value}", expected="0 to 999 permille of the cycles")
@@ -144,6 +131,9 @@ def build(
         with shown.step("Synthesise every distinct unit"), shown.bar("units", len(netlist.instances)) as advance:
             cache = Path(synthesis_cache) if synthesis_cache else None
             report = replace(report, synthesis=synthesise(accelerator, cache, progress=advance))
+    if place_route:
+        with shown.step("Place and route for ECP5"):
+            report = replace(report, placed=place_and_route(accelerator, clock_mhz))
     write_outputs(report)
     return report
 

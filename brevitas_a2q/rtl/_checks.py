@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,11 @@ from brevitas_a2q._files import write_atomically
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.rtl._executor_check import ExecutorCheck
 from brevitas_a2q.rtl._generate import Accelerator
+from brevitas_a2q.rtl._progress import Progress
 from brevitas_a2q.rtl._reference import outputs_of
 from brevitas_a2q.rtl._simulation import Difference, Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import Simulator
 from brevitas_a2q.rtl._vectors import Executor, checked_inputs, random_inputs
-
-if TYPE_CHECKING:
-    from brevitas_a2q.rtl._build import Progress
 
 __all__ = ["Checked", "simulate_design"]
 

@@ -41,6 +41,7 @@ class Circuit:
     memories: Mapping[str, Memory] = field(default_factory=dict)  # file name without the unit's prefix
     depth_cycles: int = 1  # registers between the last input word and the output word that needs it
     overflow: bool = False  # whether it has accumulators to watch
+    source: str | None = None  # Verilog of a module that is the unit's own; its name is made unique
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from brevitas_a2q._files import write_atomically
 from brevitas_a2q.hw._estimation import Estimate
 from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.rtl._circuit import Context
-from brevitas_a2q.rtl._netlist import Netlist, build_netlist
+from brevitas_a2q.rtl._netlist import Instance, Netlist, build_netlist
 from brevitas_a2q.rtl._verilog import TOP, top_module
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "generate",
     "hdl_source",
     "modules_below",
+    "sources_of",
     "tree_levels_at",
     "write_accelerator",
 ]
@@ -48,8 +49,8 @@ class Accelerator:
     @property
     def sources(self) -> tuple[Path, ...]:
         """HDL files, the top last."""
-        names = modules_below(i.module for i in self.netlist.instances)
-        return (*(self.folder / "rtl" / f"{name}.v" for name in names), self.folder / "rtl" / f"{TOP}.v")
+        names = sources_of(self.netlist.instances)
+        return (*(self.folder / "rtl" / f"{name}.v" for name in sorted(names)), self.folder / "rtl" / f"{TOP}.v")
 
     @property
     def memories(self) -> Path:
@@ -75,6 +76,13 @@ def modules_below(names: Iterable[str]) -> list[str]:
         found.add(name)
         queue |= set(MODULES_USED_BY.get(name, ())) - found
     return sorted(found)
+
+
+def sources_of(instances: Iterable[Instance]) -> dict[str, str]:
+    """Verilog of all modules that instances need, by name; those of constant layers are their own."""
+    own = {i.module: i.source for i in instances if i.source is not None}
+    library = modules_below("thresholds" if i.source is not None else i.module for i in instances)
+    return {name: hdl_source(name) for name in library} | own
 
 
 def generate(graph: Graph, estimate: Estimate) -> tuple[Netlist, Context]:
@@ -106,12 +114,12 @@ def write_accelerator(netlist: Netlist, context: Context, folder: Path) -> Accel
             path.unlink()
     for name, memory in contents.items():
         _write_if_new(memories / name, memory.text())
-    modules = modules_below(i.module for i in netlist.instances)
+    modules = sources_of(netlist.instances)
     for path in (folder / "rtl").glob("*.v"):
         if path.stem not in modules and path.stem != TOP:
             path.unlink()
-    for name in modules:
-        _write_if_new(folder / "rtl" / f"{name}.v", hdl_source(name))
+    for name, text in modules.items():
+        _write_if_new(folder / "rtl" / f"{name}.v", text)
     _write_if_new(folder / "rtl" / f"{TOP}.v", top_module(netlist))
     return accelerator
 

@@ -42,6 +42,7 @@ class Instance:
     row: str
     memories: Mapping[str, Memory] = field(default_factory=dict)
     overflow: bool = False
+    source: str | None = None  # Verilog of the module, where it is the instance's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,11 @@ class _Builder:
             key: f"{name}_{value}" if isinstance(value, str) else value for key, value in circuit.parameters.items()
         }
         memories = {f"{name}_{key}": memory for key, memory in circuit.memories.items()}
-        self._add(name, circuit.module, parameters, tuple(inputs), outputs, unit.name, memories, circuit.overflow)
+        module, source = circuit.module, circuit.source
+        if source is not None:
+            module, source = f"{module}_{name}", source.replace(f"module {module} ", f"module {module}_{name} ", 1)
+        rest = (unit.name, memories, circuit.overflow, source)
+        self._add(name, module, parameters, tuple(inputs), outputs, *rest)
         self.unread[unit.name] = list(outputs)
 
     def _add(self, name: str, module: str, parameters: Any, inputs: Any, outputs: Any, row: str, *rest: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from brevitas_a2q.hw._estimation import Estimate
 from brevitas_a2q.rtl._executor_check import ExecutorCheck
 from brevitas_a2q.rtl._generate import Accelerator
+from brevitas_a2q.rtl._place_route import Placed
 from brevitas_a2q.rtl._proof import Proof
 from brevitas_a2q.rtl._simulation import Simulation
 from brevitas_a2q.rtl._synthesis import Synthesis
@@ -31,6 +32,7 @@ class BuildReport:
     synthesis: Synthesis | None = None
     witness: tuple[Witness, ...] = ()
     proofs: tuple[Proof, ...] = ()
+    placed: Placed | None = None
 
     @property
     def holds(self) -> bool:
@@ -64,6 +66,7 @@ class BuildReport:
             "executor": asdict(self.executor) if self.executor else None,
             "witness": [asdict(w) for w in self.witness],
             "proofs": [asdict(p) for p in self.proofs],
+            "placed": asdict(self.placed) if self.placed else None,
             "failed_synthesis": dict(synthesis.failed) if synthesis else {},
         }
 

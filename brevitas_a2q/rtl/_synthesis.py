@@ -19,7 +19,7 @@ from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.rtl._generate import Accelerator, hdl_source, modules_below
+from brevitas_a2q.rtl._generate import Accelerator, sources_of
 from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._packing import pack
 from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
@@ -28,8 +28,9 @@ from brevitas_a2q.rtl._yosys_process import MAP_ROMS
 __all__ = ["Counts", "Synthesis", "synthesise", "synthesise_instances", "yosys_family"]
 
 _LIMIT_S = 1800.0  # of one process
-_BATCH = 40  # small circuits of one process
+_BATCH = 8  # small circuits of one process: more share its start, but every pass looks at all of them
 _LARGE = 16384  # numbers in the memories of a circuit that has a process of its own
+_LETTERS = 16  # of a module of its own that count as a number
 _OWN = ("add_to_alu.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
@@ -146,10 +147,11 @@ def synthesise_instances(
 def _key(instance: Instance, family: str) -> str:
     """A digest of everything that decides the counts: sources, parameters, contents of memories, the tools' flow."""
     digest = hashlib.sha256()
-    for module in modules_below([instance.module]):
-        digest.update(hdl_source(module).encode())
+    module = instance.module if instance.source is None else "own"
+    for text in sources_of([instance]).values():
+        digest.update(text.replace(f"module {instance.module} ", f"module {module} ", 1).encode())
     names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
-    digest.update(json.dumps([instance.module, names, family, _flow(instance, family)], sort_keys=True).encode())
+    digest.update(json.dumps([module, names, family, _flow(instance, family)], sort_keys=True).encode())
     for name, memory in instance.memories.items():
         digest.update(
             name.removeprefix(f"{instance.name}_").encode() + str(memory.bits).encode() + memory.values.tobytes()
@@ -162,7 +164,10 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
 
     The largest circuits come first, so that no processor waits for one of them at the end.
     """
-    size = {key: sum(memory.values.size for memory in i[0].memories.values()) for key, i in by_key.items()}
+    size = {
+        key: sum(memory.values.size for memory in i[0].memories.values()) + len(i[0].source or "") // _LETTERS
+        for key, i in by_key.items()
+    }
     order = sorted(by_key, key=lambda key: -size[key])
     batches: list[list[tuple[str, Instance]]] = []
     small: list[tuple[str, Instance]] = []
@@ -222,7 +227,7 @@ def _run(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family
         values = " ".join(
             f'-G {k}="{v}"' if isinstance(v, str) else f"-G {k}={v}" for k, v in instance.parameters.items()
         )
-        sources = " ".join(f"../{module}.v" for module in modules_below([instance.module]))
+        sources = " ".join(f"../{module}.v" for module in sources_of([instance]))
         script += [
             "design -reset",
             f"read_slang {READ_LIMITS} {sources} --top {instance.module} {values}",

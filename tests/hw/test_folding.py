@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import product
 
 import numpy as np
@@ -20,6 +20,7 @@ from brevitas_a2q.hw._folding import cheapest, fastest, fits
 from brevitas_a2q.hw._folding_budget import any_within, best_within, impossible, solve_programme
 from brevitas_a2q.hw._folding_curve import fold_curve, setfolding_curve
 from brevitas_a2q.hw._folding_problem import FoldingProblem
+from brevitas_a2q.hw._folding_result import fold_graph
 from brevitas_a2q.hw._folding_search import least_cost, pareto
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
@@ -282,3 +283,17 @@ def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     part = Part("small", "7-series", 6000, 12000, 20, 0, 20, "DSP48E1")
     fastest(small_cnn(), part, MODEL)
     assert capfd.readouterr().out == ""
+
+
+def test_setfoldings_design_is_compared_only_where_it_reaches_the_rate_and_fits() -> None:
+    found = fold_graph(small_cnn(), PART, 2000.0)
+    assert found.setfolding is not None
+    assert found.setfolding_verdict is None
+    slower = replace(found, target_fps=found.setfolding.fps * 1.5)
+    assert slower.setfolding_verdict == f"misses the target of {slower.target_fps:,.1f} frames per second"
+    fastest_found = replace(found, target_fps=None)
+    assert fastest_found.setfolding_verdict is None
+    small = replace(PART, name="small", lut=10)
+    large = replace(found, setfolding=replace(found.setfolding, part=small))
+    assert large.setfolding_verdict == "does not fit small"
+    assert replace(found, setfolding=None).setfolding_verdict is None

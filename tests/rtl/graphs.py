@@ -112,6 +112,27 @@ def grouped() -> Graph:
     ).graph("grouped")
 
 
+def binary() -> Graph:
+    """Weights of -1 and 1 in front of wide and of bipolar inputs."""
+    b = Builder(3, (4, 4), IntType("INT8")).window("window", 3)
+    for name, outputs, products, written in (("first", 6, 27, IntType("BIPOLAR")), ("second", 4, 6, None)):
+        weights = np.random.default_rng(products).choice(np.array([-1, 1]), (outputs, products))
+        low, high = sum_range(weights, b.type)
+        accumulator = IntType.of(max(abs(low), abs(high)).bit_length() + 1, True)
+        b.add(
+            Mvau(
+                **{**b.common(name), "channels": outputs, "output_type": written or accumulator},
+                weight_type=IntType("BIPOLAR"),
+                weights=weights,
+                accumulator_type=accumulator,
+                accumulator_range=(low, high),
+                trained_accumulator_bit_width=None,
+                thresholds=np.arange(outputs)[:, None] * 9 - 20 if written else None,
+            )
+        )
+    return b.graph("binary")
+
+
 def folded(graph: Graph, seed: int) -> dict[str, Folding]:
     """A legal folding of every unit, drawn at random."""
     rng, found = random.Random(seed), {}

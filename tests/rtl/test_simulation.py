@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import folded, grouped, joined, reordered
+from graphs import binary, folded, grouped, joined, reordered
 from networks import residual_net
 
 from brevitas_a2q import hw
-from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit
 from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._generate import Accelerator, generate, write_accelerator
 from brevitas_a2q.rtl._simulation import Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import SIMULATORS, Simulator, find_simulator
 
-GRAPHS = {"joined": joined, "reordered": reordered, "grouped": grouped}
+GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "grouped": grouped}
 
 
 def random_images(graph: Graph, count: int) -> np.ndarray:
@@ -57,6 +58,22 @@ def test_memories_in_blocks_hold_the_same(
 ) -> None:
     monkeypatch.setattr(Context, "in_blocks", lambda self, words, bits, style, writable=False: 1)
     assert simulated(reordered(), tmp_path, simulator, folded(reordered(), 2)).words > 100
+
+
+@pytest.mark.parametrize("name", ["reordered", "binary"])
+def test_layers_of_constants_hold_the_same(name: str, simulator: Simulator, tmp_path: Path) -> None:
+    graph = {"reordered": reordered, "binary": binary}[name]()
+    units = {unit.name: unit for unit in graph.units}
+    foldings = {
+        n: Folding(units[n].pe_limit, units[n].simd_limit, "unrolled") if isinstance(units[n], MatrixUnit) else f
+        for n, f in folded(graph, 1).items()
+    }
+    window = foldings.get("depthwise")
+    if window is not None:  # its reader takes a whole window in a word
+        foldings["depthwise"] = replace(window, simd=foldings["taps"].pe, parallel_window=True)
+    accelerator = accelerator_of(graph, tmp_path / "built", foldings)
+    assert any(i.source is not None for i in accelerator.netlist.instances)
+    assert simulated(graph, tmp_path, simulator, foldings).words > 50
 
 
 @pytest.mark.parametrize("name", SIMULATORS)

@@ -13,7 +13,7 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.hw import _ir as ir
 from brevitas_a2q.hw._finn.network import FinnLayer, by_level
 from brevitas_a2q.hw._finn.unit import Version
-from brevitas_a2q.hw._units.finn import Node
+from brevitas_a2q.hw._units.finn_node import Node
 
 __all__ = ["finn_layers"]
 

@@ -14,7 +14,7 @@ from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._devices import Part, find_part
 from brevitas_a2q.hw._finn.attributes import Attributes
 from brevitas_a2q.hw._finn.data_types import DataType
-from brevitas_a2q.hw._units.finn import Version
+from brevitas_a2q.hw._units.finn_node import Version
 
 __all__ = ["FinnNode", "FinnUnit", "Version", "ceil_div", "dsp_block"]
 

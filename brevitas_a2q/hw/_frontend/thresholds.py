@@ -52,7 +52,7 @@ def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) ->
     """
     rank, axis = len(stream.start.shape), stream.channel_axis
     scale = stream.codes.scale
-    _check_per_channel(scale, axis, rank, nodes[0] if nodes else None)
+    _check_per_channel(scale, axis, rank, f"tensor {stream.start.name}")
     constants, at = {}, axis
     for node in nodes:
         at = axis_behind(at, (node,))
@@ -100,17 +100,15 @@ def _constant(network: Network, node: Node, name: str, axis: int) -> npt.NDArray
         if axis != 1:
             raise node.error("found a batch norm over another axis than the channels'", expected="channels on axis 1")
     else:
-        _check_per_channel(value, axis, rank, node)
+        _check_per_channel(value, axis, rank, f"node {node.name} ({node.op})")
     return value.astype(np.float32)
 
 
-def _check_per_channel(value: npt.NDArray[Any], axis: int, rank: int, node: Node | None) -> None:
+def _check_per_channel(value: npt.NDArray[Any], axis: int, rank: int, where: str) -> None:
     sizes = (1,) * (rank - value.ndim) + value.shape
     if any(size > 1 for d, size in enumerate(sizes) if d != axis):
-        message, expected = f"found constants of shape {value.shape}", "one value per channel or one for all"
-        if node is None:
-            raise OnnxFileError(message, expected=expected)
-        raise node.error(message, expected=expected)
+        message = f"found constants of shape {value.shape}"
+        raise OnnxFileError(message, where=where, expected="one value per channel or one for all")
 
 
 def chain_direction(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> npt.NDArray[np.int64]:
@@ -137,7 +135,7 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     if isinstance(quantizer, Quantizer):
         rank = len(network.tensors[quantizer_node.inputs[0]].shape)
         axis = axis_behind(stream.channel_axis, stream.chain)
-        _check_per_channel(quantizer.scale, axis, rank, quantizer_node)
+        _check_per_channel(quantizer.scale, axis, rank, f"node {quantizer_node.name} ({quantizer_node.op})")
         if quantizer.zero_point.size > 1:
             raise quantizer_node.error("found zero-points per channel", expected="one zero-point")
 

@@ -11,7 +11,8 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version, stream_attributes
+from brevitas_a2q.hw._units.finn import stream_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["AddStreams"]
@@ -42,7 +43,9 @@ class AddStreams(Unit):
         return [("ElementwiseAdd", {"PE": 1, "lhs_shape": shape, "rhs_shape": shape, "out_shape": shape, **types})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """PE adders, a LUT per input bit (the sum's top bit repeats the sign), and a handshake that joins streams."""
+        """PE adders, a LUT a bit, and a handshake that joins streams."""
+        bits = min(self.input_type.bit_width + 1, self.output_type.bit_width)
         bill = Bill()
-        bill.circuit("add streams", {"adders.carry": folding.pe * self.input_type.bit_width, "handshake.each": 1})
+        features = {"adders.bits": folding.pe * bits, "adders.saved": folding.pe, "handshake.each": 1}
+        bill.circuit("add streams", features)
         return bill

@@ -17,7 +17,7 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import ConfigError, FoldingError
-from brevitas_a2q.hw._units.finn import REMEDY, Node, Version
+from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.flow import Flow, Ints, evenly
 from brevitas_a2q.hw._units.folding import Folding, MemoryStyle
 

@@ -11,16 +11,20 @@ import numpy as np
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
-from brevitas_a2q.hw._cost.synthesis.core import multiplier_bits
+from brevitas_a2q.hw._cost.result import Resources
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import place_memory
+from brevitas_a2q.hw._memory import MemoryCost, place_memory, stored_luts
 from brevitas_a2q.hw._units.base import Memory, Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version, stream_attributes
+from brevitas_a2q.hw._units.finn import stream_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["ChannelwiseOp"]
+
+
+_HANDSHAKE = 2  # LUTs
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,32 +68,45 @@ class ChannelwiseOp(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE adders, multipliers or comparators with a parameter memory of ``channels / PE`` words."""
         bill = Bill()
-        words = self.channels // folding.pe
-        parameter, data = self.parameter_type.bit_width, self.input_type.bit_width
-        lanes, widest = folding.pe, max(parameter, data)
-        control = {"control.bits": counter_bits(words), "control.each": 1}
-        if self.function == "mul" and self.parameters is not None and (self.parameters == self.parameters[0]).all():
-            features = _constant_factor(int(self.parameters[0]), lanes * self.output_type.bit_width)
-            bill.circuit("channelwise add", features)
+        lanes, words = folding.pe, self.channels // folding.pe
+        data = self.input_type.bit_width + (not self.input_type.signed)
+        constant = self.parameters is not None and (self.parameters == self.parameters[0]).all()
+        if self.function == "mul" and self.parameters is not None and constant:
+            bill.circuit("channelwise", self._features(_constant_factor(int(self.parameters[0])) * lanes * data))
             return bill
+        bill.counters(words)
+        parameter = self._parameter_bits
         if self.function == "mul":
-            chained, short = multiplier_bits(parameter, data, parameter + data)
-            rows = {"multipliers.carry": lanes * (chained + short), "multipliers.rows": lanes * (data - 1)}
-            bill.circuit("channelwise multiply", {**rows, **control})
+            # Left to synthesis, which adds a row for each bit of the narrower factor.
+            rows = lanes * max(data, parameter) * (min(data, parameter) - 1)
+            bill.circuit("channelwise", {**self._features(0), "products.bits": rows})
         elif self.function == "add":
-            bill.circuit("channelwise add", {"adders.carry": lanes * widest, **control})
+            bill.circuit("channelwise", self._features(lanes * self.output_type.bit_width))
         else:
-            comparators = {"comparators.bits": lanes * widest, "comparators.each": lanes}
-            bill.circuit("channelwise compare", {**comparators, **control})
-        bill.memory("parameter memory", place_memory(words, folding.pe * parameter, folding.ram_style, part))
+            bill.circuit("channelwise", {**self._features(0), "comparators.bits": lanes * max(data, parameter)})
+        bill.memory("parameter memory", self._memory(words, lanes, part))
         return bill
 
+    @staticmethod
+    def _features(adders: int) -> dict[str, float]:
+        return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
 
-def _constant_factor(factor: int, bits: int) -> dict[str, float]:
-    """One factor for all channels: an adder for each canonical signed digit but the first, and one that negates.
+    @property
+    def _parameter_bits(self) -> int:
+        """Bits that the parameters need."""
+        if self.parameters is None:
+            return self.parameter_type.bit_width
+        return max(2, *(int(p).bit_length() + 1 for p in (self.parameters.min(), self.parameters.max())))
 
-    A power of two is wires, so that the output's register and its handshake remain.
-    """
+    def _memory(self, words: int, lanes: int, part: Part) -> MemoryCost:
+        """Parameters in LUTs, wherever a folding wants them: they are few."""
+        if self.parameters is None:
+            return place_memory(words, lanes * self._parameter_bits, "distributed", part)
+        found = stored_luts(self.parameters.reshape(1, words, lanes), self._parameter_bits)
+        return MemoryCost("distributed", Resources(lut=found), 1.0)
+
+
+def _constant_factor(factor: int) -> int:
+    """Adders of a product with a constant: one for each canonical signed digit but the first, and one that negates."""
     digits = int(csd_digits(np.array([factor]))[0])
-    adders = digits - 1 if factor > 0 else digits
-    return {"adders.carry": bits * adders, "control.bits": 0, "control.each": 1}
+    return digits - 1 if factor > 0 else digits

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import Node, Version
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["Concat"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm
 from typing import ClassVar
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits, wrapped_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.folding import Folding
@@ -28,17 +28,15 @@ class DataWidthConverter(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """Gathers words up to the least common multiple of both widths, then parts them, both by shift registers.
 
-        Gathering shifts whole words in and needs no multiplexer; parting loads and shifts, one 2:1 multiplexer per bit.
+        Gathering shifts whole words in and needs no multiplexer; parting loads and shifts, two bits to a LUT.
         """
         common = lcm(self.input_width, self.output_width)
         bill = Bill()
         if common > self.input_width:
-            ratio = common // self.input_width
-            bill.circuit("gathering", {"control.wrapped": wrapped_bits(ratio), "control.each": 1})
+            bits = (common // self.input_width).bit_length()
+            bill.circuit("gathering", {"control.bits": bits, "control.each": 1})
         if common > self.output_width:
-            shifted = common - self.output_width
-            ratio = common // self.output_width
-            bill.circuit("parting", {"shift.bits": shifted, "control.bits": counter_bits(ratio), "control.each": 1})
-        if common == self.input_width == self.output_width:
-            bill.circuit("duplicate streams", {"handshake.copies": 1, "handshake.each": 1})
+            pairs = -(-(common - self.output_width) // 2)
+            bits = counter_bits(common // self.output_width)
+            bill.circuit("parting", {"shift.pairs": pairs, "control.bits": bits, "control.each": 1})
         return bill

@@ -49,4 +49,4 @@ class DepthToSpace(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """A buffer of one input row, read once per output row of its block."""
         block, bits = self.block_size, self.input_channels * self.input_type.bit_width
-        return line_bill(self.input_dim[1], bits, (block, block), folding, part)
+        return line_bill(self.input_dim[1], bits, (block, block), bits // block**2, part)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, compared, counter_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import REMEDY, Node, Version, spatial_attributes, window_node
+from brevitas_a2q.hw._units.finn import spatial_attributes, window_node
+from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.flow import Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -67,12 +68,6 @@ class DownSampler(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """Counters that let every stride-th pixel through."""
         bill = Bill()
-        limits = (*self.input_dim, *self.stride, self.channels // folding.simd)
-        features = {
-            "control.image": len(compared(*self.input_dim)),
-            "control.compared": len(compared(*limits)),
-            "control.bits": counter_bits(*limits),
-            "control.each": 1,
-        }
-        bill.circuit("down sampler", features)
+        bill.counters(*self.input_dim, *self.stride, self.channels // folding.simd)
+        bill.circuit("down sampler", {"control.each": 1})
         return bill

@@ -8,7 +8,8 @@ from typing import ClassVar
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import Node, Version, stream_attributes
+from brevitas_a2q.hw._units.finn import stream_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["DuplicateStreams"]

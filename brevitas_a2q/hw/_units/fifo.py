@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, wrapped_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit
@@ -34,9 +34,12 @@ class Fifo(Unit):
             bill.circuit("register fifo", {"multiplexer.pairs": -(-self.width // 2), "control.each": 1})
             return bill
         placed = place_memory(self.depth, self.width, folding.ram_style, part, writable=True)
+        in_luts = placed.style == "distributed"
+        words = self.depth if in_luts else max(3, self.depth - 1)  # a block RAM has a register behind it
         # In LUTs these are memories of 64 words, of which the write pointer selects one.
-        groups = -(-self.depth // 64) if placed.style == "distributed" else 1
-        features = {"pointers.wrapped": wrapped_bits(self.depth), "pointers.groups": groups - 1, "control.each": 1}
+        groups = -(-words // 64) if in_luts else 1
+        bill.counters(words, words)
+        features = {"level.bits": words.bit_length(), "level.groups": groups - 1, "control.each": 1}
         bill.circuit("fifo", features)
         bill.memory("memory", placed)
         return bill

@@ -5,27 +5,19 @@ Source: FINN ``transformation/fpgadataflow/convert_to_hw_layers.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any
 
 from brevitas_a2q._ir.dot_product import IntArray
-
-if TYPE_CHECKING:
-    from brevitas_a2q.hw._units.base import Unit
+from brevitas_a2q.hw._units.base import Unit
+from brevitas_a2q.hw._units.finn_node import Node
 
 __all__ = [
-    "REMEDY",
-    "Node",
-    "Version",
     "fits_rtl",
     "spatial_attributes",
     "stream_attributes",
     "threshold_node",
     "window_node",
 ]
-
-REMEDY: Final = "estimate it with the synthesis model"
-Version: TypeAlias = Literal["main", "dev"]
-Node: TypeAlias = tuple[str, dict[str, Any]]  # general op type, attributes as FINN's conversion writes them
 
 
 def fits_rtl(

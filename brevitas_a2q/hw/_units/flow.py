@@ -30,6 +30,7 @@ class Flow:
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
     reads_ahead: bool = False  # whether the next pixels of an image are read while this one is written
+    across: bool = False  # whether those may be of the next image
     spare: int = 0  # pixels beyond those needed that the unit has room for
     latency: float = 1.0  # of its pipeline
 

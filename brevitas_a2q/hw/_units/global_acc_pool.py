@@ -12,13 +12,12 @@ from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version, stream_attributes
+from brevitas_a2q.hw._units.finn import stream_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.folding import Folding
 
-__all__ = ["GlobalAccPool", "sum_features", "total_type"]
-
-_COUNTED_IN_PLACE = 4
+__all__ = ["GlobalAccPool", "total_type"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,18 +55,12 @@ class GlobalAccPool(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE adders as wide as the sum, and one sum per channel in a memory of ``channels / PE`` words."""
-        h, w = self.input_dim
-        bits = folding.pe * self.output_type.bit_width
+        words, bits = self.channels // folding.pe, folding.pe * self.output_type.bit_width
         bill = Bill()
-        bill.circuit("global pool", sum_features(bits, h * w))
-        words = self.channels // folding.pe
-        bill.memory("sums", place_memory(words, bits, folding.ram_style, part, writable=True))
+        bill.counters(words, self.input_dim[0] * self.input_dim[1])
+        bill.circuit("global pool", {"sum.carry": bits, "sum.each": folding.pe, "control.each": 1})
+        bill.memory("sums", place_memory(words, bits, "distributed", part, writable=True))
         return bill
-
-
-def sum_features(bits: int, count: int) -> dict[str, float]:
-    """Adders that restart after ``count`` words: a counter of more than two bits no longer fits into their LUTs."""
-    return {"sum.carry": bits, "sum.restart": bits if count > _COUNTED_IN_PLACE else 0, "control.each": 1}
 
 
 def total_type(term: IntType, count: int) -> IntType:

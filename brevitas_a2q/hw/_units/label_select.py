@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from brevitas_a2q._ir.datatypes import IntType
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["LabelSelect"]
@@ -56,11 +56,13 @@ class LabelSelect(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """A sorted list of the ``k`` highest; each of PE new labels is compared with all of them in one cycle."""
-        stages = folding.pe * self.k
+        stages, index = folding.pe * self.k, max(1, (self.labels - 1).bit_length())
         bill = Bill()
+        bill.counters(self.labels // folding.pe)
         features = {
             "maximum.bits": stages * self.input_type.bit_width,
-            "control.bits": counter_bits(self.labels // folding.pe),
+            "maximum.index": stages * index,
+            "list.index": (self.k - 1) * index,
             "control.each": 1,
         }
         bill.circuit("label select", features)

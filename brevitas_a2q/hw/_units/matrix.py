@@ -15,21 +15,24 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.hw._cost.result import Resources
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, control_features
-from brevitas_a2q.hw._cost.synthesis.core import cheaper_core
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features
 from brevitas_a2q.hw._cost.synthesis.dsp import dsp_blocks, dsp_core_features
-from brevitas_a2q.hw._cost.synthesis.thresholds import ThresholdTable, thresholds_bill
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import MemoryCost, place_memory
+from brevitas_a2q.hw._memory import MemoryCost, place_memory, rom_luts, stored_luts
 from brevitas_a2q.hw._units.base import WIDEST_HLS_WORD, Memory, Unit, covering
-from brevitas_a2q.hw._units.finn import Node, fits_rtl, threshold_node
+from brevitas_a2q.hw._units.finn import fits_rtl, threshold_node
+from brevitas_a2q.hw._units.finn_node import Node
 from brevitas_a2q.hw._units.folding import Folding
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_MOST_COMPARED = 1 << 19  # bits of weights whose columns are held against each other
 _WIDEST_FACTOR = 18  # bits of a DSP block's narrower factor
 _BLOCK_WORDS = 4  # public FINN builds: all 23 weight memories of 4 and more words are in block RAM
 __all__ = ["FINN_ACCUMULATOR", "MatrixUnit"]
@@ -80,6 +83,10 @@ class MatrixUnit(Unit):
     def weight_words(self, folding: Folding) -> int:
         """Words of the weight memory, one for each cycle of an output pixel."""
         return (self.outputs // folding.pe) * (self.products // folding.simd)
+
+    def constant(self, folding: Folding) -> bool:
+        """Whether all weights are constants in one word, multiplied in LUTs: adders alone are what that comes to."""
+        return folding.compute == "unrolled" or (folding.compute != "dsp" and self.weight_words(folding) == 1)
 
     def weight_bits(self, folding: Folding) -> int:
         """Bits of one word of the weight memory."""
@@ -163,23 +170,58 @@ class MatrixUnit(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         bill = Bill()
-        if folding.compute == "unrolled":
-            bill.circuit("unrolled", self._unrolled)
-            bill.circuit("matrix control", control_features(1, 1))
-            pe = self.pe_limit
+        synapses, neurons = self.products // folding.simd, self.outputs // folding.pe
+        if self.constant(folding):
+            bill.circuit("constant layer", self._unrolled)
+            pe, synapses, neurons = self.channels, 1, 1
         else:
             pe = folding.pe
             self._array(bill, folding, part)
-            bill.memory("weight memory", self.weight_memory(folding, part))
-            bill.circuit("matrix control", control_features(self.products // folding.simd, self.outputs // folding.pe))
-        if self._table is not None:
-            style, width = folding.ram_style_thresholds, self.accumulator_type.bit_width
-            bill.extend(thresholds_bill(self._table, width, pe, part, style))
+            bill.memory("weight memory", self._stored_weights(folding, part))
+        bill.counters(synapses, synapses * neurons if neurons > 1 else 1)
+        bill.circuit("matrix control", {"control.sums": synapses > 1, "control.each": 1})
+        table = self.table
+        if table is not None:
+            bill.extend(search_bill(table, self.channels, pe, part, folding.ram_style_thresholds))
+            bill.counters(table.words(self.channels, pe))
+            bill.circuit("stream", {"control.each": 1})
         return bill
 
+    def _stored_weights(self, folding: Folding, part: Part) -> MemoryCost:
+        """The weight memory; in LUTs, columns that are equal or constant take none, where few enough to be seen."""
+        placed = self.weight_memory(folding, part)
+        if placed.style != "distributed" or not placed.resources.lut:
+            return placed
+        words = self.weight_words(folding)
+        if self.weights.size * self.weight_type.bit_width > _MOST_COMPARED:
+            return replace(
+                placed, resources=Resources(lut=rom_luts(words, folding.pe * folding.simd * self._used_bits))
+            )
+        if (folding.pe, folding.simd) not in self._luts:
+            rows = self.weights.reshape(-1, folding.pe, self.products // folding.simd, folding.simd)
+            contents = rows.transpose(0, 2, 1, 3).reshape(1, words, -1)
+            self._luts[folding.pe, folding.simd] = stored_luts(contents, self.weight_type.bit_width)
+        return replace(placed, resources=Resources(lut=self._luts[folding.pe, folding.simd]))
+
     @cached_property
-    def _table(self) -> ThresholdTable | None:
-        return None if self.thresholds is None else ThresholdTable(self.thresholds)
+    def _luts(self) -> dict[tuple[int, int], int]:
+        """LUTs of the weight memory by PE and SIMD."""
+        return {}
+
+    @cached_property
+    def _used_bits(self) -> int:
+        """Bits that the layer's weights need: those above them repeat the sign."""
+        return min(self.weight_type.bit_width, required_bit_width(self._lowest, int(self.weights.max(initial=0))))
+
+    @property
+    def table(self) -> SearchTable | None:
+        """The memories of its searches, for the accumulator in force."""
+        return None if self.thresholds is None else self._searched
+
+    @cached_property
+    def _searched(self) -> SearchTable:
+        assert self.thresholds is not None
+        return SearchTable(self.thresholds, self.accumulator_type.range)
 
     @property
     def _shares_activations(self) -> bool:
@@ -191,9 +233,10 @@ class MatrixUnit(Unit):
         accumulator = self.accumulator_type.bit_width
         if folding.compute == "dsp" and not self.rtl_multipliers(part):
             # HLS: a product in each DSP block, and the sums in LUTs.
-            features = cheaper_core(weight, activation, folding.simd, accumulator)
-            outside = {name: value for name, value in features.items() if not name.startswith("multipliers")}
-            bill.circuit("lut core", outside, folding.pe)
+            types, words = (self.weight_type, self.input_type), self.products // folding.simd
+            features = dot_product_features(*types, folding.simd, accumulator, words)
+            outside = {name: 0 if name.startswith("multipliers") else value for name, value in features.items()}
+            bill.circuit("dot product", outside, folding.pe)
             blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
             bill.blocks += Resources(dsp=folding.pe * folding.simd * blocks)
         elif folding.compute == "dsp":
@@ -202,7 +245,8 @@ class MatrixUnit(Unit):
             bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))
             bill.blocks += Resources(dsp=dsp_blocks(*shape, part.dsp_block, depthwise=depthwise))
         else:
-            bill.circuit("lut core", cheaper_core(weight, activation, folding.simd, accumulator), folding.pe)
+            types, words = (self.weight_type, self.input_type), self.products // folding.simd
+            bill.circuit("dot product", dot_product_features(*types, folding.simd, accumulator, words), folding.pe)
 
     @cached_property
     def _unrolled(self) -> dict[str, float]:

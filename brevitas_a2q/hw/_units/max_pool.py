@@ -11,11 +11,14 @@ from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import Node, Version, window_node
+from brevitas_a2q.hw._units.finn import window_node
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["MaxPool"]
+
+_ONE_FUNCTION = 2  # bits
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,11 +77,20 @@ class MaxPool(Unit):
         return [window, ("Pool", pool)]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """All channels at once: a comparator and a multiplexer per bit, and a buffer of one output row."""
-        bits = self.channels * self.input_type.bit_width
+        """All channels at once: a comparator and a multiplexer per bit for columns and for rows, and a row's buffer."""
+        bits, (high, wide) = self.input_type.bit_width, self.kernel
+        columns = -(-self.input_dim[1] // wide)
+        compared = self.channels * ((high > 1) + (wide > 1))
         bill = Bill()
-        # The first bit of a channel's comparison needs less than the following ones.
-        bill.circuit("max pool", {"maximum.bits": bits, "maximum.saved": self.channels, "control.each": 1})
-        line = -(-self.input_dim[1] // self.kernel[1])
-        bill.memory("line buffer", place_memory(line, bits, folding.ram_style, part, writable=True))
+        bill.counters(wide, columns, high)
+        wide_bits = bits > _ONE_FUNCTION  # fewer are compared and chosen in one function
+        features = {
+            "maximum.carry": compared * (bits + bits / 2) if wide_bits else 0,  # to compare, and to choose
+            "maximum.small": 0 if wide_bits else compared * bits,
+            "control.each": 1,
+        }
+        bill.circuit("max pool", features)
+        if high > 1:
+            placed = place_memory(columns, self.channels * bits, "distributed", part, writable=True)
+            bill.memory("line buffer", placed)
         return bill

@@ -13,7 +13,7 @@ from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.finn import REMEDY, Node, Version
+from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["MulStreams", "product_range"]

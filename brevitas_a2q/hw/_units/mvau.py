@@ -12,7 +12,7 @@ from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
-from brevitas_a2q.hw._units.finn import REMEDY, Node
+from brevitas_a2q.hw._units.finn_node import REMEDY, Node
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.matrix import MatrixUnit
@@ -63,11 +63,11 @@ class Mvau(MatrixUnit):
         interval = cycles / self.pixels
         tail = max(0.0, interval - self.matrix_width / folding.simd)
         need = np.maximum.accumulate(self.need(inputs))
-        reads_ahead = folding.pe < self.matrix_height and folding.compute != "unrolled"
+        reads_ahead = folding.pe < self.matrix_height and not self.constant(folding)
         vector = inputs // self.pixels if inputs > self.pixels else 1
         found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, tail)
         spare = vector if reads_ahead else 0
-        return replace(found, reads_ahead=reads_ahead, spare=spare, latency=self._pipeline(folding))
+        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare, latency=self._pipeline(folding))
 
     def _pipeline(self, folding: Folding) -> float:
         """Cycles from operands to a result: replay, multiply, the levels of the tree, accumulate, thresholds."""
@@ -91,8 +91,11 @@ class Mvau(MatrixUnit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         bill = super().bill(folding, part)
-        if folding.compute != "unrolled" and folding.pe < self.matrix_height:
+        if not self.constant(folding) and folding.pe < self.matrix_height:
             # Every input vector is read once and used for each group of PE outputs, while the next one comes in.
-            words, width = 2 * self.matrix_width // folding.simd, folding.simd * self.input_type.bit_width
-            bill.memory("input buffer", place_memory(words, width, "auto", part, writable=True))
+            synapses, width = self.matrix_width // folding.simd, folding.simd * self.input_type.bit_width
+            bill.counters(synapses, self.matrix_height // folding.pe)
+            features = {"replay.place": (2 * synapses - 1).bit_length(), "replay.count": (2 * synapses).bit_length()}
+            bill.circuit("replay", {**features, "replay.each": 1})
+            bill.memory("input buffer", place_memory(2 * synapses, width, "auto", part, writable=True))
         return bill

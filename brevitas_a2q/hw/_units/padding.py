@@ -7,16 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits, wrapped_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import Node, Version, spatial_attributes
+from brevitas_a2q.hw._units.finn import spatial_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import Ints
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["Padding", "padding_bill"]
-
-_LOW_BITS = 5  # of a counter: their next state is a function of five inputs, two of which share a LUT
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,31 +50,31 @@ class Padding(Unit):
         inside[top : top + height, left : left + width] = 1
         return np.cumsum(inside) - 1
 
+    @property
+    def _inside(self) -> int:
+        """Bits that are compared with the borders of the inner image."""
+        (top, left, bottom, right), (height, width) = self.pads, self.padded_dim
+        return counter_bits(height) * ((top > 0) + (bottom > 0)) + counter_bits(width) * ((left > 0) + (right > 0))
+
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         sizes = {"ImgDim": list(self.input_dim), "Padding": list(self.pads)}
         return [("FMPadding", {**spatial_attributes(self), **sizes})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """Counters over the padded image, and zeros outside the inner one (by the output register's reset)."""
-        return padding_bill(self, folding, *self.padded_dim)
+        return padding_bill(self, folding, self._inside, *self.padded_dim)
 
 
-def padding_bill(unit: Unit, folding: Folding, *limits: int) -> Bill:
-    """A word is kept aside while zeros are written: a 2:1 multiplexer per bit, two of them in a LUT.
+def padding_bill(unit: Unit, folding: Folding, inner: int, *limits: int) -> Bill:
+    """Counters over the padded image; zeros come from the reset of the output register.
 
     Args:
         unit: What pads.
         folding: Its folding.
+        inner: Bits of counters that say where the inner image is.
         limits: What its counters count up to, the one over the words of a pixel excepted.
     """
-    counters = [limit for limit in (*limits, unit.channels // folding.simd) if limit > 1]
-    features = {
-        "words.pairs": -(-folding.simd * unit.input_type.bit_width // 2),
-        "control.counters": len(counters),
-        "control.wrapped": wrapped_bits(*counters),
-        "control.high": sum(max(0, counter_bits(limit) - _LOW_BITS) for limit in counters),
-        "control.each": 1,
-    }
     bill = Bill()
-    bill.circuit("padding", features)
+    bill.counters(*limits, unit.channels // folding.simd)
+    bill.circuit("padding", {"control.inner": inner, "control.each": 1})
     return bill

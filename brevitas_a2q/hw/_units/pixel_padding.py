@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import Node, Version, spatial_attributes
+from brevitas_a2q.hw._units.finn import spatial_attributes
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.padding import padding_bill
@@ -57,4 +58,4 @@ class PixelPadding(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """Padding whose zeros between pixels two more counters find."""
-        return padding_bill(self, folding, *self.padded_dim, *self.stride)
+        return padding_bill(self, folding, counter_bits(*self.stride), *self.padded_dim, *self.stride)

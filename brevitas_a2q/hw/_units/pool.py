@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import ClassVar, Literal
-
-import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
-from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
-from brevitas_a2q.hw._units.global_acc_pool import sum_features, total_type
+from brevitas_a2q.hw._units.global_acc_pool import total_type
 
-__all__ = ["Pool", "division_features"]
+__all__ = ["Pool"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,33 +56,14 @@ class Pool(Unit):
         return [("Pool", attributes)]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """PE running maxima or sums over the window; an average also multiplies by the reciprocal of its size."""
+        """PE running maxima or sums over the window."""
         window, bits = self.kernel[0] * self.kernel[1], self.input_type.bit_width
         bill = Bill()
+        bill.counters(window)
         if self.function == "max":
-            # Up to two bits are compared and chosen in one function.
-            features = {"maximum.bits": folding.pe * bits, "maximum.each": folding.pe * (bits > 2), "control.each": 1}
+            features = {"maximum.carry": folding.pe * (bits + bits / 2), "maximum.each": folding.pe, "control.each": 1}
             bill.circuit("pool maximum", features)
             return bill
         width = self.accumulator_bit_width or bits + (window - 1).bit_length()
-        bill.circuit("pool sum", sum_features(folding.pe * width, window))
-        if window & (window - 1):
-            bill.circuit("division", division_features(width, window), folding.pe)
+        bill.circuit("pool sum", {"sum.carry": folding.pe * width, "sum.each": folding.pe, "control.each": 1})
         return bill
-
-
-@lru_cache(maxsize=1024)
-def division_features(width: int, divisor: int) -> dict[str, float]:
-    """Features of a division by a constant: a product with its reciprocal to as many digits as the result needs.
-
-    One adder fewer than the reciprocal has canonical signed digits; the more bits it has set, the wider they get, as
-    synthesis does not find all of those digits.
-
-    Example:
-        >>> division_features(8, 9)
-        {'division.bits': 16, 'division.growth': 72}
-    """
-    fraction = width + (divisor - 1).bit_length()
-    reciprocal = -(-(1 << fraction) // divisor)
-    adders = int(csd_digits(np.array([reciprocal]))[0]) - 1
-    return {"division.bits": width * adders, "division.growth": width * (reciprocal.bit_count() - 1) ** 2}

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, compared, counter_bits, wrapped_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import place_memory
+from brevitas_a2q.hw._memory import MemoryCost, place_memory
 from brevitas_a2q.hw._units.base import Memory, Unit, divisors
-from brevitas_a2q.hw._units.finn import Node, Version, window_node
+from brevitas_a2q.hw._units.finn import window_node
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import Flow, Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -132,40 +133,47 @@ class SlidingWindow(Unit):
             return self._parallel(folding, part)
         bill = Bill()
         fold = self.channels // folding.simd
-        (kh, kw), (oh, ow), (h, w) = self.kernel, self.output_dim, self.input_dim
-        words = self.buffer_words(folding.simd)
+        limits = (*self.kernel, *self.output_dim, fold)
+        bill.counters(*limits)
+        words = max(2, self.buffer_words(folding.simd))
+        pixels = self.input_dim[0] * self.input_dim[1] * fold
+        levels = sum(limit > 1 for limit in limits)
+        place, count = (words - 1).bit_length(), (pixels + 2 * words).bit_length()
+        placed = self._buffer(words, folding, part)
         features = {
-            "control.counters": sum(limit > 1 for limit in (oh, ow, kh, kw, fold, words)),
-            "control.kernel": len(compared(kh, kw)),
+            "addresses.place": place,
+            "addresses.wrap": place * (words & (words - 1) > 0),
+            "addresses.count": count,
+            "addresses.steps": levels * place,
+            "addresses.counts": levels * count,
+            "addresses.groups": -(-words // 64) - 1 if placed.style == "distributed" else 0,
             "control.each": 1,
-            "addresses.bits": counter_bits(h * w * fold),
         }
         bill.circuit("sliding window", features)
-        width = folding.simd * self.input_type.bit_width
-        bill.memory("window buffer", place_memory(words, width, folding.ram_style, part, writable=True))
+        bill.memory("window buffer", placed)
         return bill
+
+    def _buffer(self, words: int, folding: Folding, part: Part) -> MemoryCost:
+        width = folding.simd * self.input_type.bit_width
+        return place_memory(words, width, folding.ram_style, part, writable=True)
 
     def _parallel(self, folding: Folding, part: Part) -> Bill:
         bill = Bill()
         fold = self.channels // folding.simd
         width = folding.simd * self.input_type.bit_width
         (kh, kw), (h, w) = self.kernel, self.input_dim
-        line = (w - ((kw - 1) * self.dilation[1] + 1) + w * (self.dilation[0] - 1)) * fold
+        reach = (kw - 1) * self.dilation[1] * fold
+        line = self.dilation[0] * w * fold - reach - 1
+        bill.counters(h, w, fold, *self.stride)
         features = {
-            "control.image": len(compared(h, w)),
-            "control.address": wrapped_bits(max(1, line + 1)),
-            "control.inside": _inside_bits(h, kh) + _inside_bits(w, kw),
-            "control.strides": sum(s > 1 for s in self.stride),
+            "control.address": (line - 1).bit_length() if line > 1 else 0,
+            "control.inside": 2 * counter_bits(h, w),
             "control.each": 1,
         }
-        bill.circuit("parallel window", features)
-        if fold > _SHORTEST_DELAY:
-            # Neighbouring pixels of a channel are `fold` words apart: shift registers, 32 words of a bit in a LUT.
-            bill.exact("window delays", kh * (kw - 1) * width * -(-fold // 32))
-        bill.memory("line buffers", place_memory(line, width, folding.ram_style, part, writable=True), kh - 1)
+        apart = self.dilation[1] * fold
+        # Neighbouring pixels of a channel are `apart` words apart: shift registers, 32 words of a bit in a LUT.
+        delays = kh * (kw - 1) * width * -(-apart // 32) if apart > _SHORTEST_DELAY else 0
+        bill.circuit("parallel window", {**features, "delays.luts": delays})
+        if line > 0 and kh > 1:
+            bill.memory("line buffers", place_memory(line, width, folding.ram_style, part, writable=True), kh - 1)
         return bill
-
-
-def _inside_bits(size: int, kernel: int) -> int:
-    """Bits of a counter up to ``size`` that say whether it has reached ``kernel - 1``: from that one's highest on."""
-    return counter_bits(size) - (kernel - 1).bit_length() + 1 if kernel > 1 else 0

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, control_features
-from brevitas_a2q.hw._cost.synthesis.thresholds import ThresholdTable, thresholds_bill
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Memory, Unit, covering
-from brevitas_a2q.hw._units.finn import Node, Version, threshold_node
+from brevitas_a2q.hw._units.finn import threshold_node
+from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["Thresholding"]
@@ -42,12 +43,13 @@ class Thresholding(Unit):
         return [threshold_node(self, self.thresholds, self.activation_bias, self.input_type.name, vectors)]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        bill = Bill()
-        width, style = self.input_type.bit_width, folding.ram_style_thresholds
-        bill.extend(thresholds_bill(self._table, width, folding.pe, part, style))
-        bill.circuit("matrix control", control_features(1, self._table.channels_per_pe(folding.pe)))
+        bill = search_bill(self.table, self.channels, folding.pe, part, folding.ram_style_thresholds)
+        bill.counters(self.table.words(self.channels, folding.pe))
+        bill.circuit("stream", {"control.each": 1})
         return bill
 
     @cached_property
-    def _table(self) -> ThresholdTable:
-        return ThresholdTable(self.thresholds)
+    def table(self) -> SearchTable:
+        """The memories of its searches."""
+        kind = self.input_type
+        return SearchTable(self.thresholds, kind.range)

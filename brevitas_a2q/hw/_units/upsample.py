@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, compared, counter_bits
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.finn import REMEDY, Node, Version
+from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.flow import Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -65,19 +65,28 @@ class Upsample(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """A line buffer that is read ``scale`` times, all channels wide."""
         bits = self.channels * self.input_type.bit_width
-        return line_bill(self.input_dim[1], bits, self.scale, folding, part)
+        return line_bill(self.input_dim[1], bits, self.scale, bits, part)
 
 
-def line_bill(words: int, bits: int, repeats: tuple[int, int], folding: Folding, part: Part) -> Bill:
-    """A buffer of one row of ``words`` pixels of ``bits`` bits, read ``repeats`` times along both axes."""
+def line_bill(words: int, bits: int, repeats: tuple[int, int], out: int, part: Part) -> Bill:
+    """A buffer of one row of ``words`` pixels of ``bits`` bits, read ``repeats`` times along both axes.
+
+    Args:
+        words: Pixels of a row.
+        bits: Of a pixel that is read.
+        repeats: Rows and columns that a pixel becomes.
+        out: Bits of a pixel that is written; fewer where every copy takes its own part.
+        part: What the FPGA has.
+    """
     bill = Bill()
+    bill.counters(words, *repeats)
+    several = repeats[0] > 1
     features = {
-        "control.line": len(compared(words)),
-        "control.line bits": counter_bits(words),
-        "control.repeats": len(compared(*repeats)),
-        "control.repeat bits": counter_bits(*repeats),
+        "line.pairs": -(-bits // 2) if several else 0,
+        "choice.bits": bits - out,
         "control.each": 1,
     }
     bill.circuit("line reader", features)
-    bill.memory("line buffer", place_memory(words, bits, folding.ram_style, part, writable=True))
+    if several:
+        bill.memory("line buffer", place_memory(words, bits, "distributed", part, writable=True))
     return bill

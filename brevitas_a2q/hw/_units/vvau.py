@@ -9,7 +9,7 @@ from typing import ClassVar
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Memory
-from brevitas_a2q.hw._units.finn import Node
+from brevitas_a2q.hw._units.finn_node import Node
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.matrix import MatrixUnit
 

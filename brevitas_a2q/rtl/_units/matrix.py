@@ -6,10 +6,13 @@ import numpy as np
 
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable
 from brevitas_a2q.hw._ir import Folding, Mvau, SlidingWindow, Vvau
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
 from brevitas_a2q.rtl._memory_image import Memory, encoded
-from brevitas_a2q.rtl._units.thresholds import search_tables
+from brevitas_a2q.rtl._units.constants import constant_layer
+from brevitas_a2q.rtl._units.thresholds import search_memories, search_parameters
 
 __all__ = ["by_group", "matrix", "vector"]
 
@@ -47,11 +50,13 @@ def _whole_rows(unit: Mvau, context: Context) -> IntArray:
 def matrix(unit: Mvau, context: Context) -> Circuit:
     """A dense or convolutional layer."""
     folding = context.foldings[unit.name]
+    if unit.constant(folding) and unit.groups == 1:
+        return _constant(unit, context, unit.weights)
     grouped = by_group(unit, context)
     rows = unit.weights if grouped or unit.groups == 1 else _whole_rows(unit, context)
     groups = unit.groups if grouped else 1
     outputs, products = rows.shape
-    pe, simd = (outputs, products) if folding.compute == "unrolled" and unit.groups == 1 else (folding.pe, folding.simd)
+    pe, simd = folding.pe, folding.simd
     neurons, synapses = outputs // groups // pe, products // simd
     words = rows.reshape(groups * neurons, pe, synapses, simd).transpose(0, 2, 1, 3)
     shape = {"SF": synapses, "NF": neurons, "GROUPS": groups, "PE": pe, "SIMD": simd, "DEPTHWISE": 0}
@@ -67,7 +72,11 @@ def vector(unit: Vvau, context: Context) -> Circuit:
     """A depthwise layer: each channel has its own row of taps."""
     folding = context.foldings[unit.name]
     channels, taps = unit.weights.shape
-    pe, simd = (channels, taps) if folding.compute == "unrolled" else (folding.pe, folding.simd)
+    if unit.constant(folding):
+        whole = np.zeros((channels, taps, channels), np.int64)  # a word holds all channels of the first tap first
+        whole[np.arange(channels), :, np.arange(channels)] = unit.weights
+        return _constant(unit, context, whole.reshape(channels, -1))
+    pe, simd = folding.pe, folding.simd
     groups, synapses = channels // pe, taps // simd
     words = unit.weights.reshape(groups, pe, synapses, simd).transpose(0, 2, 1, 3)
     shape = {"SF": synapses, "NF": groups, "GROUPS": 1, "PE": pe, "SIMD": simd, "DEPTHWISE": 1, "REPLAY": 0}
@@ -83,7 +92,6 @@ def _unit(
         raise RtlError(f"found PE = {shape['PE']}", where=f"{unit.kind} {unit.name}", expected="at most 9999")
     bits, accumulator = unit.weight_type.bit_width, unit.accumulator_type
     memories = {"w.mem": Memory(encoded(weights, unit.weight_type), bits)}
-    unrolled = folding.compute == "unrolled"
     parameters: dict[str, Value] = {
         **shape,
         "W": bits,
@@ -92,8 +100,9 @@ def _unit(
         "AKIND": kind_of(unit.input_type),
         "P": accumulator.bit_width,
         "WEIGHTS": "w.mem",
-        "BLOCK": 0 if unrolled else context.in_blocks(len(weights), weights.shape[1] * bits, folding.ram_style),
+        "BLOCK": context.in_blocks(len(weights), weights.shape[1] * bits, folding.ram_style),
         "DSP": int(folding.compute == "dsp"),
+        "SWAP": int(by_weight(unit.weight_type, unit.input_type, accumulator.bit_width)),
         "LEVELS": context.tree_levels,
         "B": 0,
         "OUT": accumulator.bit_width,
@@ -102,14 +111,14 @@ def _unit(
     depth = 3 + tree + 2 * shape["REPLAY"]
     output = accumulator
     if unit.thresholds is not None:
-        tables = search_tables(unit.thresholds, unit.channels, accumulator.range, shape["PE"])
-        deepest = (unit.channels // shape["PE"]) << (tables.bits - 1)
-        block = context.in_blocks(deepest, tables.width, folding.ram_style_thresholds)
+        table = SearchTable(unit.thresholds, accumulator.range)
+        fold = table.words(unit.channels, shape["PE"])
+        block = context.in_blocks(fold << (table.bits - 1), table.width, folding.ram_style_thresholds)
         output = unit.output_type
-        parameters |= {"B": tables.bits, "T": tables.width, "BIAS": unit.activation_bias, "OUT": output.bit_width}
-        parameters |= {"FILE": "t", "THRESHOLD_BLOCK": block}
-        memories |= {f"t_{name}": memory for name, memory in tables.files()}
-        depth += tables.bits * (1 + block)
+        parameters |= search_parameters(table) | {"THRESHOLD_BLOCK": block, "TF": fold}
+        parameters |= {"BIAS": unit.activation_bias, "OUT": output.bit_width}
+        memories |= search_memories(table, shape["PE"])
+        depth += table.bits * (1 + block)
     return Circuit(
         "matrix_unit",
         parameters,
@@ -118,4 +127,34 @@ def _unit(
         memories=memories,
         depth_cycles=depth,
         overflow=True,
+    )
+
+
+def _constant(unit: Mvau | Vvau, context: Context, rows: IntArray) -> Circuit:
+    """A layer of constant weights: adders without memory or multipliers."""
+    folding, accumulator = context.foldings[unit.name], unit.accumulator_type
+    memories: dict[str, Memory] = {}
+    parameters: dict[str, Value] = {"OUT": unit.channels * accumulator.bit_width}
+    activation, output, depth = None, accumulator, 0
+    if unit.thresholds is not None:
+        table = SearchTable(unit.thresholds, accumulator.range)
+        fold = table.words(unit.channels, unit.channels)
+        block = context.in_blocks(fold << (table.bits - 1), table.width, folding.ram_style_thresholds)
+        output = unit.output_type
+        values = {"CF": 1, "PE": unit.channels, "A": accumulator.bit_width, "KIND": 1, "T": table.width, "BLOCK": block}
+        values |= {"X": table.compared, "B": table.bits, "BIAS": unit.activation_bias, "OUT": output.bit_width}
+        activation = ", ".join(f".{key}({value})" for key, value in values.items()) + ", .FILE(FILE)"
+        parameters = {"OUT": unit.channels * output.bit_width, "FILE": "t"}
+        memories |= search_memories(table, unit.channels)
+        depth = table.bits * (1 + block)
+    made = constant_layer(rows, unit.input_type, accumulator.bit_width, context.tree_levels, activation)
+    return Circuit(
+        "constant",
+        parameters,
+        (Port(rows.shape[1], unit.input_type),),
+        Port(unit.channels, output),
+        memories=memories,
+        depth_cycles=made.registers + 2 + depth,
+        overflow=True,
+        source=made.text,
     )

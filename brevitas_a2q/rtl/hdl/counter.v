@@ -6,6 +6,6 @@ module counter #(parameter N = 4, parameter B = N > 1 ? $clog2(N) : 1) (
   assign last = n == N - 1;
   always @(posedge clk)
     if (rst) n <= 0;
-    else if (step) n <= last ? {B{1'b0}} : n + 1'b1;
+    else if (step) n <= last && N != 1 << B ? {B{1'b0}} : n + 1'b1;  // up to a power of two it wraps by itself
 endmodule
 `default_nettype wire

@@ -3,14 +3,15 @@
 //   Input words: SIMD activations of A bits; with DEPTHWISE, SIMD times PE of them, taps outside.
 //   AKIND: 0 unsigned, 1 signed, 2 bipolar activations (a bit b is 2b - 1). WKIND: 1 signed, 0 unsigned, 2 bipolar.
 //   Weights: SF*NF words of PE*SIMD weights, the first tap of the first row in the low bits, from the file WEIGHTS, in LUTs
-//   (BLOCK = 0) or block RAM (1). DSP: products in DSP blocks. CHECK: `overflow` is high while an accumulator differs
+//   (BLOCK = 0) or block RAM (1). DSP: products in DSP blocks; SWAP: in LUTs, with a row for each bit of the
+//   weight instead of the activation. CHECK: `overflow` is high while an accumulator differs
 //   from the exact sum (for simulation and proof; costs a second accumulator).
 // Rate: one word in a cycle. Latency from a sum's last word: 3 cycles and the registers of the adder tree.
 `default_nettype none
 module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, parameter SIMD = 1, parameter W = 4,
                      parameter WKIND = 1, parameter A = 4, parameter AKIND = 0, parameter P = 12,
                      parameter DEPTHWISE = 0, parameter WEIGHTS = "", parameter BLOCK = 0, parameter DSP = 0,
-                     parameter LEVELS = 3, parameter CHECK = 0) (
+                     parameter SWAP = 0, parameter LEVELS = 3, parameter CHECK = 0) (
     input wire clk, input wire rst,
     input wire [(DEPTHWISE ? PE : 1)*SIMD*A-1:0] in_data, input wire in_valid, output wire in_ready,
     output wire [PE*P-1:0] out_data, output wire out_valid, input wire out_ready, output wire overflow);
@@ -79,7 +80,14 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
         always @(posedge clk) if (en) product <= full[N-1:0];
       end else begin : logic_
         wire [N-1:0] cut;
-        multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.w(w), .x(x), .q(cut));
+        if (SWAP) begin : by_weight
+          wire signed [AV-ASIGNED:0] wide;
+          if (ASIGNED) begin : s assign wide = x; end
+          else begin : u assign wide = {1'b0, x}; end
+          multiply #(.W(AV + 1 - ASIGNED), .A(WV), .SIGNED(1), .N(N)) by (.w(wide), .x(w), .q(cut));
+        end else begin : by_activation
+          multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.w(w), .x(x), .q(cut));
+        end
         always @(posedge clk) if (en) product <= cut;
       end
       assign terms[j*N +: N] = product;

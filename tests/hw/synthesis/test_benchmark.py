@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from brevitas_a2q.rtl._packing import pack
+
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "synth"
 
 
@@ -22,8 +24,6 @@ def _lut(inputs: tuple[int, ...], output: int) -> dict[str, Any]:
 
 
 def _packed(*cells: dict[str, Any]) -> dict[str, int]:
-    from packing import pack
-
     return pack({"cells": {str(i): cell for i, cell in enumerate(cells)}})
 
 
@@ -50,15 +50,9 @@ def test_memories_registers_and_blocks_are_counted_beside() -> None:
     assert [counts[name] for name in ("lut_pack", "lutram", "ff", "bram18", "dsp")] == [0, 8, 2, 2, 1]
 
 
-def test_measured_rows_are_the_configured_ones() -> None:
-    from configurations import configurations
+def test_measured_rows_are_the_samples() -> None:
+    from samples import samples
 
-    def text(parameters: dict[str, int | str]) -> str:
-        return " ".join(f"{name}={value}" for name, value in parameters.items())
-
-    with (BENCHMARK / "data" / "measured.csv").open(newline="") as file:
-        measured = {(row["circuit"], row["parameters"]) for row in csv.DictReader(file)}
-    # FINN's own RTL is not part of this repository.
-    assert {row for row in measured if row[0] != "dsp core"} == {
-        (job.circuit, text(job.parameters)) for job in configurations()
-    }
+    with (BENCHMARK / "data" / "units.csv").open(newline="") as file:
+        measured = [(row["sample"], row["kind"]) for row in csv.DictReader(file)]
+    assert measured == [(sample.name, sample.unit.kind) for sample in samples()]

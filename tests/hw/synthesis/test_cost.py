@@ -96,7 +96,6 @@ UNITS: list[tuple[ir.Unit, ir.Folding]] = [
     (ir.LabelSelect(**_base(kind=INT16), labels=10), ir.Folding(pe=2)),
     (ir.DataWidthConverter(**_base(), input_width=8, output_width=24), ir.Folding()),
     (ir.DataWidthConverter(**_base(), input_width=24, output_width=16), ir.Folding()),
-    (ir.DataWidthConverter(**_base(), input_width=16, output_width=16), ir.Folding()),
     (ir.Fifo(**_base(), width=16, depth=2), ir.Folding()),
     (ir.Fifo(**_base(), width=16, depth=200), ir.Folding()),
 ]
@@ -127,7 +126,7 @@ def test_fifos_in_blocks_do_not_pay_for_luts_that_select() -> None:
     fifo = ir.Fifo(**_base(), width=8, depth=1024)
     deep = replace(fifo, depth=32 * 1024)
     luts = [cost(unit, ir.Folding(ram_style="block"), PART).resources.lut for unit in (fifo, deep)]
-    assert luts[1] == luts[0] < 50
+    assert luts[0] < luts[1] < luts[0] + 20 < 70  # five more bits of both pointers and the level
 
 
 def test_thresholds_in_blocks_leave_only_their_comparators_in_luts() -> None:
@@ -136,7 +135,7 @@ def test_thresholds_in_blocks_leave_only_their_comparators_in_luts() -> None:
     blocks, luts = (
         cost(unit, ir.Folding(ram_style_thresholds=style), PART).resources for style in ("block", "distributed")
     )
-    assert 0.5 * 8 * 22 < blocks.lut < 8 * 22 < luts.lut
+    assert 0.3 * 8 * 22 < blocks.lut < 8 * 22 < luts.lut
     assert blocks.bram18 > 0
 
 
@@ -151,7 +150,6 @@ def test_one_factor_for_all_channels_is_shifts_and_adders() -> None:
         return cost(unit, ir.Folding(pe=4), PART).resources.lut
 
     assert 0 < lut(64) == lut(1) < lut(5) < lut(77)
-    assert lut(5) - lut(64) == 4 * 12
 
 
 @pytest.mark.parametrize("compute", ["lut", "dsp"])
@@ -170,3 +168,28 @@ def test_dsp_multipliers_leave_luts_for_dsp_blocks() -> None:
     lut, dsp = (cost(unit, ir.Folding(pe=4, simd=8, compute=c), PART).resources for c in ("lut", "dsp"))
     assert dsp.dsp == 8
     assert lut.dsp == 0
+
+
+@pytest.mark.parametrize("bits", [(2, 8), (3, 5), (4, 8)])
+def test_weights_and_activations_are_interchangeable(bits: tuple[int, int]) -> None:
+    unit = replace(ir.Mvau(**_base(), **_weights(16, 72)), thresholds=None, output_type=INT16)
+    folding = ir.Folding(pe=4, simd=8, ram_style="block")
+    luts = []
+    for weight, activation in (bits, bits[::-1]):
+        types = {"weight_type": IntType.of(weight, signed=True), "input_type": IntType.of(activation, signed=True)}
+        few = np.clip(unit.weights, types["weight_type"].range.lo, types["weight_type"].range.hi)
+        luts.append(cost(replace(unit, **types, weights=few), folding, PART).resources.lut)
+    assert luts[0] == pytest.approx(luts[1], rel=0.04)  # an unsigned factor gets a sign bit
+
+
+def test_weights_that_hold_little_take_little_memory() -> None:
+    unit = replace(ir.Mvau(**_base(), **_weights(16, 72)), thresholds=None, output_type=INT16)
+    folding = ir.Folding(pe=4, simd=8, ram_style="distributed")
+
+    def lut(weights: np.ndarray) -> int:
+        return cost(replace(unit, weights=weights), folding, PART).resources.lut
+
+    columns = np.tile(unit.weights[:1], (16, 1))
+    zero = lut(np.zeros_like(unit.weights))
+    assert zero < lut(columns) < lut(unit.weights)
+    assert zero == cost(unit, replace(folding, ram_style="block"), PART).resources.lut

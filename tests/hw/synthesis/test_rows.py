@@ -75,24 +75,31 @@ def test_every_row_is_within_its_circuits_band() -> None:
         assert np.quantile(found, 0.9) <= 0.20, component
 
 
-HELD_OUT = json.loads((BENCHMARK / "results.json").read_text())
-# Circuit -> (median, p90) that it is held to instead of 10 % and 20 %, and why.
+HELD_OUT = [line for lines in json.loads((BENCHMARK / "results.json").read_text()).values() for line in lines]
+
+
+# Kinds of the accelerator that miss 10 % and 20 %, and by how much; small units of which few rows were synthesised: the
+# median error is 1 to 14 LUTs, and sums over all rows are within 11 %.
 EXEMPT = {
-    # Three counters of 3 to 17 LUTs in all, which the mapper shares between them in ways that follow no formula; the
-    # median is an error of one LUT.
-    "matrix control": (0.12, 0.26),
-    # 6 to 28 LUTs, only where an accumulator is wider than its thresholds; the median is an error of three LUTs.
-    "saturation": (0.16, 0.50),
+    "Thresholding": (0.11, 0.32),
+    "SlidingWindow": (0.13, 0.25),
+    "Padding": (0.13, 0.20),
+    "PixelPadding": (0.25, 0.30),
+    "MaxPool": (0.20, 0.25),
+    "Pool": (0.15, 0.25),
+    "LabelSelect": (0.10, 0.26),
+    "ChannelwiseOp": (0.13, 0.33),
 }
 
 
 @pytest.mark.parametrize("line", [r for r in HELD_OUT if r["ours median"] is not None], ids=lambda r: r["circuit"])
 def test_held_out_errors_meet_their_goals(line: dict[str, Any]) -> None:
-    core = line["circuit"] in ("mvu_core ripple", "array, binary or wide")
+    core = line["circuit"] in ("mvu_core ripple", "array, binary or wide", "MVAU")
     median, p90 = EXEMPT.get(line["circuit"], (0.05 if core else 0.10, 0.20))
     assert line["ours median"] <= median
     assert line["ours p90"] <= p90
     assert line["ours slope"] is None or line["ours slope"] <= 0.15
+    assert line["circuit"] not in EXEMPT or abs(line["ours sum"]) <= 0.11
 
 
 def test_no_exemption_outlives_its_need() -> None:
@@ -140,11 +147,7 @@ def test_shipped_coefficients_are_those_of_the_script(monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(BENCHMARK))
     import fit
 
-    samples = fit.read_grid(BENCHMARK / "data" / "grid.csv") + fit.read_measured(BENCHMARK / "data" / "measured.csv")
-    circuits = defaultdict(list)
-    for sample in samples:
-        if sample.model.circuit:
-            circuits[sample.model.circuit].append(sample)
-    assert {name: fit.solve(rows) for name, rows in circuits.items()} == {
+    shipped = {k: v for source, rows in fit.every_row().items() for k, v in fit.fit(rows, source)[0].items()}
+    assert {name: entry["coefficients"] for name, entry in shipped.items()} == {
         name: pytest.approx(dict(fitted.coefficients), abs=1e-3) for name, fitted in FITS.items()
     }

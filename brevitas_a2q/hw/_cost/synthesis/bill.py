@@ -8,9 +8,8 @@ from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._cost.synthesis.fits import Features, lut, terms
 from brevitas_a2q.hw._memory import MemoryCost
 
-__all__ = ["Bill", "compared", "control_features", "counter_bits", "wrapped_bits"]
+__all__ = ["Bill", "compared", "counter_bits", "wrapped_bits"]
 
-_ONE_FUNCTION = 4  # bits of a counter whose wrap and handshake are one function of six inputs
 _DEEP_MEMORY_BAND = 0.15  # of memories in LUTs deeper than what is exact; benchmarks/synth/results.md
 
 
@@ -44,18 +43,6 @@ def wrapped_bits(*limits: int) -> int:
     return counter_bits(*compared(*limits))
 
 
-def control_features(synapse_folds: int, neuron_folds: int) -> dict[str, float]:
-    """Features of the counters over folds of inputs and outputs, and of the one that addresses the weights."""
-    words = synapse_folds * neuron_folds
-    return {
-        "control.counters": (synapse_folds > 1) + (neuron_folds > 1),
-        "control.wrapped": wrapped_bits(synapse_folds, neuron_folds),
-        "control.address": counter_bits(words),
-        "control.wide address": wrapped_bits(words) > _ONE_FUNCTION,
-        "control.each": 1,
-    }
-
-
 @dataclass
 class Bill:
     """What a unit is made of; LUTs are counted when asked for.
@@ -70,6 +57,19 @@ class Bill:
     def circuit(self, name: str, features: Features, copies: float = 1) -> None:
         """Add a fitted circuit; see :mod:`brevitas_a2q.hw._cost.synthesis.fits`."""
         self.circuits.append((name, features, copies))
+
+    def counters(self, *limits: int) -> None:
+        """Add counters that count up to each limit (``counter.v``); one up to 1 is nothing."""
+        found = [limit for limit in limits if limit > 1]
+        wrapped = compared(*found)
+        features = {
+            "control.bits": counter_bits(*found),
+            "control.wrapped": wrapped_bits(*found),
+            "control.counters": len(found),
+            "control.compared": len(wrapped),
+        }
+        if found:
+            self.circuit("counters", features)
 
     def exact(self, name: str, luts: int) -> None:
         """Add LUTs that are known exactly."""

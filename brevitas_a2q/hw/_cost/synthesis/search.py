@@ -1,0 +1,127 @@
+"""Thresholds as our RTL finds them: a binary search whose stages read ever deeper memories.
+
+Stage s of B compares the value with one of ``2^s`` thresholds a channel, read from a memory of ``channels * 2^s``
+words. Thresholds are stored less one, so that ``x > t - 1`` replaces ``x >= t`` and the values themselves decide their
+width T. Values that are wider are clipped to T bits first where that saves more comparator bits than it takes; so
+thresholds cost what their values need, whatever the accumulator's width. Channels whose thresholds are the same share
+one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from brevitas_a2q._ir.dot_product import IntArray
+from brevitas_a2q.bounds import IntRange, required_bit_width
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._devices.part import Part
+from brevitas_a2q.hw._memory import place_memory, rom_luts, stored_luts
+from brevitas_a2q.hw._units.folding import MemoryStyle
+
+__all__ = ["SearchTable", "search_bill"]
+
+_MERGED_WORDS = 32  # a memory of so many is read by the very LUTs that compare, or by one LUT in front of them
+_FEW_WORDS = 4
+_MOST_COMPARED = 1 << 20  # bits of a table whose columns are held against each other
+
+
+class SearchTable:
+    """The memories of a unit's searches.
+
+    Args:
+        table: Thresholds, shape (channels or 1, steps); any order along steps.
+        values: What is compared with them.
+
+    Attributes:
+        bits: Bits that count the thresholds, which is the number of stages.
+        width: T, bits of a stored threshold.
+        compared: Bits of what it is compared with.
+        stored: Thresholds less one in rising order, up to ``2^bits - 1`` of them; shape (channels or 1, 2^bits - 1).
+    """
+
+    def __init__(self, table: IntArray, values: IntRange) -> None:
+        steps = table.shape[1]
+        self.bits = steps.bit_length()
+        # A value x reaches t where x > t - 1; below the lowest value nothing changes, nor above the highest.
+        rising = np.clip(np.sort(table, axis=1) - 1, values.lo - 1, values.hi)
+        if (rising == rising[:1]).all():
+            rising = rising[:1]
+        lowest, highest = int(rising.min(initial=0)), int(rising.max(initial=0))
+        given = required_bit_width(values.lo, values.hi)
+        kept = required_bit_width(lowest, highest + 1)  # one value lies above all thresholds
+        self.given, never = given, values.hi
+        if (given - kept) * self.bits > kept // 2 + 2:
+            self.compared, never = kept, (1 << (kept - 1)) - 1
+        else:
+            self.compared = max(given, required_bit_width(lowest, highest))
+        unused = np.full((len(rising), (1 << self.bits) - 1 - steps), never, np.int64)
+        self.stored = np.concatenate([rising, unused], axis=1)
+        self.width = required_bit_width(int(self.stored.min(initial=0)), int(self.stored.max(initial=0)))
+        self._luts: dict[int, tuple[int, int]] = {}
+
+    def words(self, channels: int, pe: int) -> int:
+        """Channels that one lane searches in turn; 1 also where all have the same thresholds."""
+        return 1 if len(self.stored) == 1 else channels // pe
+
+    def memories(self, pe: int) -> Iterator[IntArray]:
+        """Contents of the memories of each stage; shape: (lanes, words); channel c is lane c % pe, word c // pe."""
+        one = len(self.stored) == 1
+        lanes = np.repeat(self.stored[None], pe, 0) if one else self.stored.reshape(-1, pe, self.stored.shape[1])
+        lanes = lanes if one else lanes.swapaxes(0, 1)
+        for stage in range(self.bits):
+            codes = np.arange(1 << stage)
+            places = (codes << (self.bits - stage)) + (1 << (self.bits - stage - 1)) - 1
+            yield lanes[:, :, places].reshape(pe, -1)
+
+    def luts(self, channels: int, pe: int) -> tuple[int, int]:
+        """LUTs of memories of more than a few words: of those that merge with what reads them, and of the others."""
+        if pe not in self._luts:
+            merged = others = 0
+            for stage, contents in enumerate(self._contents(channels, pe)):
+                words = self.words(channels, pe) << stage
+                if words <= _FEW_WORDS:
+                    continue
+                found = contents if isinstance(contents, int) else stored_luts(contents[:, :, None], self.width)
+                merged, others = (merged + found, others) if words <= _MERGED_WORDS else (merged, others + found)
+            self._luts[pe] = merged, others
+        return self._luts[pe]
+
+    def _contents(self, channels: int, pe: int) -> Iterator[IntArray | int]:
+        """What the memories hold, or their LUTs where that is too much to look at."""
+        if self.stored.size * self.width <= _MOST_COMPARED:
+            yield from self.memories(pe)
+        else:
+            for stage in range(self.bits):
+                yield pe * rom_luts(self.words(channels, pe) << stage, self.width)
+
+
+def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: MemoryStyle) -> Bill:
+    """What ``pe`` searches take: comparators, the memories of their stages, and what clips values."""
+    bill = Bill()
+    fold, width = table.words(channels, pe), table.compared
+    deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
+    block = deepest != "distributed"
+    amounts = {"constant": 0, "few": 0, "merged": 0, "read": 0}
+    for stage in range(table.bits):
+        words = fold << stage
+        kind = "read" if block or words > _MERGED_WORDS else "merged"
+        kind = "constant" if words == 1 and not block else "few" if words <= _FEW_WORDS and not block else kind
+        amounts[kind] += width
+    clipped = table.given - width if table.given > width else 0
+    features = {
+        **{f"comparators.{kind}": amount for kind, amount in amounts.items()},
+        "clipping.bits": width if clipped else 0,
+        "clipping.above": clipped,
+        "pipeline.each": 1,
+    }
+    bill.circuit("search", features, pe)
+    if block:
+        for stage in range(table.bits):
+            bill.memory("threshold memory", place_memory(fold << stage, table.width, "block", part), pe)
+    else:
+        merged, others = table.luts(channels, pe)
+        bill.circuit("search memory", {"memory.merged": merged})
+        bill.exact("threshold memory", others)
+    return bill
