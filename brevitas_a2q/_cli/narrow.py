@@ -91,9 +91,8 @@ def command(
     """
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
-    from brevitas_a2q.ptq._journal import Journal
     from brevitas_a2q.ptq._post_training import quantize_post_training_
-    from brevitas_a2q.ptq._saved import save_post_training
+    from brevitas_a2q.ptq._saved import journal_in, save_post_training
     from brevitas_a2q.ptq._sources import float_model
     from brevitas_a2q.report._narrow import narrow_report
 
@@ -111,6 +110,7 @@ def command(
     )
     if part is not None:
         find_part(part)
+    journal = journal_in(out)
     known, judge = _data(data, calibration, image_size, samples, seed)
     evaluation = None if judge is None else judge.batches if judge.labels is None else (judge.batches, judge.labels)
     model = float_model(source, weights)
@@ -125,7 +125,7 @@ def command(
             evaluation=evaluation,
             on_progress=progress,
             on_trial=_noted(points, costs),
-            journal=Journal(out / "layers"),
+            journal=journal,
         )
         saved = save_post_training(
             model, report, known.batches, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz

@@ -103,9 +103,8 @@ def command(
     """
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import PostTrainingConfig
-    from brevitas_a2q.ptq._journal import Journal
     from brevitas_a2q.ptq._post_training import quantize_post_training_
-    from brevitas_a2q.ptq._saved import save_post_training
+    from brevitas_a2q.ptq._saved import journal_in, save_post_training
     from brevitas_a2q.ptq._sources import calibration_data, float_model
     from brevitas_a2q.report._narrow import narrow_report
 
@@ -127,12 +126,12 @@ def command(
     )
     if part is not None:
         find_part(part)
+    journal = journal_in(out)
     model = float_model(source, weights)
     data = calibration_data(calibration, image_size, samples, seed)
     with layer_progress(messages()) as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", message="layer .*: its inputs are constant")
-        journal = Journal(out / "layers")
         report = quantize_post_training_(model, data, config, on_progress=progress, journal=journal)
         saved = save_post_training(model, report, data, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz)
     points = [asdict(trial) for trial in report.trials]

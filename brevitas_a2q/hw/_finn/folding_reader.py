@@ -66,12 +66,13 @@ def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main
     found = [
         Finding("FOLD-11", name, "", "no such node", "use FINN's names after step_specialize_layers")
         for name in entries
-        if name not in known
+        if name not in known and not name.startswith(_BETWEEN_UNITS)
     ]
     folded = []
     for layer in layers:
         given = {name: value for name, value, kinds in defaults if "all" in kinds or layer.op_type in kinds}
         own = entries.get(layer.name, {})
+        _check_names(f"{path}, {layer.name}", own, layer.attributes)
         folded.append(replace(layer, attributes={**layer.attributes, **given, **own}))
     return (*found, *findings_of(folded, part, version))
 
