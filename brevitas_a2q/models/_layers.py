@@ -19,7 +19,7 @@ from torch import nn
 
 from brevitas_a2q.models._spec import QuantSpec
 from brevitas_a2q.quant._activations import fused
-from brevitas_a2q.quant._compilation import traceable
+from brevitas_a2q.quant._compilation import make_traceable_
 from brevitas_a2q.quant._quantizers import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -28,13 +28,17 @@ from brevitas_a2q.quant._quantizers import (
 
 __all__ = ["LayerFactory"]
 
-_PLAIN = traceable(Int8WeightPerChannelFloat)
 _WEIGHT_QUANTIZERS: dict[str, Any] = {
-    "none": _PLAIN,
+    "none": Int8WeightPerChannelFloat,
     "a2q": Int8A2QWeightPerChannelFloat,
     "a2q+": Int8A2QPlusWeightPerChannelFloat,
     "projected": Int8ProjectedA2QWeightPerChannelFloat,
 }
+
+
+def _traceable(layer: nn.Module) -> nn.Module:
+    make_traceable_(layer)
+    return layer
 
 
 class LayerFactory:
@@ -69,13 +73,13 @@ class LayerFactory:
         """2-D convolution without bias; ``boundary`` marks the network's first or last layer."""
         if self.spec is None:
             return nn.Conv2d(inputs, outputs, kernel, bias=False, **options)
-        return qnn.QuantConv2d(inputs, outputs, kernel, bias=False, **options, **self._weights(boundary))
+        return _traceable(qnn.QuantConv2d(inputs, outputs, kernel, bias=False, **options, **self._weights(boundary)))
 
     def linear(self, inputs: int, outputs: int, *, boundary: bool = False) -> nn.Module:
         """Dense layer without bias."""
         if self.spec is None:
             return nn.Linear(inputs, outputs, bias=False)
-        return qnn.QuantLinear(inputs, outputs, bias=False, **self._weights(boundary))
+        return _traceable(qnn.QuantLinear(inputs, outputs, bias=False, **self._weights(boundary)))
 
     def relu(self) -> nn.Module:
         """ReLU with an unsigned per-tensor activation quantizer behind it."""
@@ -120,7 +124,7 @@ class LayerFactory:
     def _weights(self, boundary: bool) -> dict[str, Any]:
         assert self.spec is not None
         if boundary:
-            return {"weight_quant": _PLAIN, "weight_bit_width": self.spec.boundary_bit_width}
+            return {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": self.spec.boundary_bit_width}
         options: dict[str, Any] = {
             "weight_quant": _WEIGHT_QUANTIZERS[self.spec.method],
             "weight_bit_width": self.spec.weight_bit_width,

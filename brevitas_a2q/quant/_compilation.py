@@ -14,19 +14,17 @@ from brevitas import is_dynamo_compiling
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q._brevitas import WeightQuantProxyFromInjector
+from brevitas_a2q._brevitas import WeightQuantProxyFromInjector, forget_hook
 from brevitas_a2q.quant._functional.budget import Budget, budget_from_range
 from brevitas_a2q.quant._functional.registry import Operator
 from brevitas_a2q.quant._input_range import claim_tensors, is_narrow, raw_tensors, seen_tensors
 from brevitas_a2q.quant._zero_points import multiplied
 
 __all__ = [
-    "TraceableWeightQuantProxy",
     "budget_of_tensors",
     "input_ends",
     "make_traceable_",
     "makes_plain_weights",
-    "traceable",
     "traced_tensor",
 ]
 
@@ -58,32 +56,19 @@ def makes_plain_weights(layer: Any) -> bool:
     return not (layer.return_quant_tensor or layer.bias_quant.is_quant_enabled)
 
 
-class TraceableWeightQuantProxy(WeightQuantProxyFromInjector):
-    """Brevitas' own, which compilers can trace."""
-
-    tensor_quant: Any
-
-    def forward(self, x: Tensor) -> Any:
-        """See the base class."""
-        if self.is_quant_enabled and not self.export_mode and makes_plain_weights(self.tracked_module_list[0]):
-            return self.tensor_quant(x)[0]
-        return super().forward(x)
-
-
-def traceable(base: Any) -> Any:
-    """Form of a weight quantizer of Brevitas that compilers can trace; others, as they are."""
-    if base.proxy_class is not WeightQuantProxyFromInjector:
-        return base
-    return type(base)(f"Traceable{base.__name__}", (base,), {"proxy_class": TraceableWeightQuantProxy})
+def _plain(proxy: Any, args: Any, output: Any) -> Any:
+    """Forward hook of Brevitas' own weight quantizers; a class of its own would have no handler in their exporters."""
+    if isinstance(output, IntQuantTensor) and makes_plain_weights(proxy.tracked_module_list[0]):
+        return output.value
+    return output
 
 
 def make_traceable_(model: nn.Module) -> None:
-    """Give Brevitas' own weight quantizers of a model the form that compilers can trace, in place."""
-    module: Any
+    """Let compilers trace layers whose weight quantizers are Brevitas' own, in place."""
     for module in model.modules():
         if type(module) is WeightQuantProxyFromInjector:
-            module.__class__ = TraceableWeightQuantProxy
-            module.quant_injector = module.quant_injector.let(proxy_class=TraceableWeightQuantProxy)
+            forget_hook(module, _plain)
+            module.register_forward_hook(_plain)
 
 
 # --- integers of a few values -----------------------------------------------------------------------------------------
