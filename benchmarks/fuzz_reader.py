@@ -1,10 +1,11 @@
-"""Feed damaged and hostile ONNX files to the reader: each must be read, or refused with a named error.
+"""Feed damaged and hostile ONNX files to the package: each must be handled, or refused with a named error.
 
-    python benchmarks/fuzz_reader.py --inputs 20000 --seed 0
+    python benchmarks/fuzz_reader.py --inputs 200000 --seed 1 --out benchmarks/results/fuzz_reader.json
 
 Inputs are mutations of small valid networks: of their bytes (flips, cuts, repeats, splices) and of their structure
-(attributes, shapes, edges, operators, tensors, external data). Reading includes the dot-product layers and the dataflow
-graph. What is reported: inputs tried, how many were still valid, the errors by kind, the slowest input, and the memory.
+(attributes, shapes, edges, operators, tensors, external data). Each file is read; what could be read is certified, with
+its certificate written and read again, and turned into a dataflow graph; every fourth of these graphs is estimated.
+Reported are, per step, how many files went through it and how many were refused, the slowest input, and the memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -26,14 +28,19 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from tqdm import tqdm
 
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.hw import estimate
 from brevitas_a2q.hw._frontend import build_graph
+from brevitas_a2q.verify._certificate import Certificate, certify_layers
+from brevitas_a2q.verify._document import certificate_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 QONNX = "qonnx.custom_op.general"
+_ESTIMATED = 4  # of so many dataflow graphs one is estimated
 HOSTILE_INTEGERS = (0, 1, -1, 2, 3, 7, 1 << 16, 1 << 31, (1 << 63) - 1, -(1 << 63))
 HOSTILE_FLOATS = (0.0, -0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"), 0.5)
 OPERATORS = (
@@ -65,8 +72,10 @@ class Report:
 
     inputs: int = 0
     read: int = 0
-    refused: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
+    certified: int = 0
+    built: int = 0
+    estimated: int = 0
+    refused: dict[str, int] = field(default_factory=dict)  # by the step that refused
     slowest_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     failures: list[str] = field(default_factory=list)
@@ -280,38 +289,55 @@ def fuzz(inputs: int, seed: int = 0) -> Report:
     report, rng, seeds = Report(), random.Random(seed), [seed_network(), *generated(seed)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.onnx"
-        for _ in range(inputs):
-            try:
-                data = rng.choice(seeds)
-                mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
-            except (DecodeError, ValueError):
-                continue
-            path.write_bytes(mutated)
-            attempt(path, report)
+        try:
+            for _ in tqdm(range(inputs), unit="file", mininterval=10, disable=inputs < 5000):
+                try:
+                    data = seeds[0] if rng.random() < 0.5 else rng.choice(seeds)
+                    mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
+                except (DecodeError, ValueError):
+                    continue
+                path.write_bytes(mutated)
+                attempt(path, report)
+        except KeyboardInterrupt:  # what there is is reported
+            pass
     report.peak_memory_mib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     return report
 
 
 def attempt(path: Path, report: Report) -> None:
-    """Read one file and enter the outcome."""
+    """Everything that is done with a file, one step after the other, and how each ends."""
     report.inputs += 1
     start = time.perf_counter()
-    try:
-        network = read_network(path)
-        network.dot_product_layers()
-        build_graph(network)
+    network = _step("read", lambda: read_network(path), path, report)
+    if network is not None:
         report.read += 1
+        report.certified += _step("certify", lambda: _certified(network), path, report) is not None
+        graph = _step("build", lambda: build_graph(network), path, report)
+        report.built += graph is not None
+        if graph is not None and report.built % _ESTIMATED == 0:
+            report.estimated += _step("estimate", lambda: estimate(path, target_fps=1000), path, report) is not None
+    report.slowest_seconds = max(report.slowest_seconds, round(time.perf_counter() - start, 3))
+
+
+def _certified(network: Any) -> Certificate:
+    certificate = certify_layers(network.dot_product_layers(), network.uncovered, network.assumptions)
+    text = certificate_json(certificate)
+    assert certificate_json(Certificate.from_json(text)) == text
+    return certificate
+
+
+def _step(name: str, work: Callable[[], Any], path: Path, report: Report) -> Any:
+    try:
+        return work()
     except A2QError as error:
-        report.refused += 1
-        kind = type(error).__name__
-        report.errors[kind] = report.errors.get(kind, 0) + 1
+        report.refused[name] = report.refused.get(name, 0) + 1
         if not error.where:
             report.failures.append(f"an error without a place: {error}")
     except Exception:
         report.failures.append(traceback.format_exc())
         kept = Path(tempfile.gettempdir()) / f"fuzz_reader_{len(report.failures)}.onnx"
         kept.write_bytes(path.read_bytes())
-    report.slowest_seconds = max(report.slowest_seconds, round(time.perf_counter() - start, 3))
+    return None
 
 
 def main() -> None:
@@ -320,6 +346,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the report as JSON")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = fuzz(arguments.inputs, arguments.seed)
     text = json.dumps(asdict(report), indent=2)
     print(text)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "silent_onnx_log"]
+__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "is_exporting", "silent_onnx_log"]
 
 # Module -> names. They are imported on first use: the graph tools and the exporters are slow to load.
 BORROWED: Final[dict[str, tuple[str, ...]]] = {
@@ -65,8 +65,9 @@ BORROWED: Final[dict[str, tuple[str, ...]]] = {
     "brevitas.quant.solver.act": ("ActQuantSolver",),
     "torch._dynamo.exc": ("TorchDynamoException",),
     "torch.nn.modules.batchnorm": ("_BatchNorm",),
+    "torch.overrides": ("_get_current_function_mode",),
     "torch.utils": ("_pytree",),
-    "torch.utils._python_dispatch": ("TorchDispatchMode",),
+    "torch.utils._python_dispatch": ("TorchDispatchMode", "_get_current_dispatch_mode"),
 }
 _MODULE_OF: Final = {name: module for module, names in BORROWED.items() for name in names}
 
@@ -75,6 +76,13 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def is_exporting() -> bool:
+    """Whether one of Brevitas' exporters is at work."""
+    from brevitas import config
+
+    return config._ONGOING_EXPORT is not None
 
 
 def dispatch_is_plain() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from brevitas_a2q.errors import ExportError
 
-__all__ = ["atomic_target", "exclusive", "remove_leftovers", "write_atomically"]
+__all__ = ["atomic_target", "exclusive", "refuse_others_files", "remove_leftovers", "write_atomically"]
 
 
 @contextmanager
@@ -61,6 +61,28 @@ def exclusive(path: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def refuse_others_files(folder: Path, names: Iterable[str], mark: str) -> None:
+    """A command replaces files of its own earlier results only.
+
+    Args:
+        folder: Where it will write; need not exist.
+        names: Of the files that it writes.
+        mark: What an earlier result has from its start on.
+
+    Raises:
+        ExportError: Files of these names are somebody else's.
+    """
+    if (folder / mark).exists():
+        return
+    taken = sorted(name for name in names if (folder / name).exists())
+    if taken:
+        raise ExportError(
+            f"found {', '.join(taken)} of something else, which would be replaced",
+            where=f"folder {folder}",
+            expected="an empty folder, a new one, or that of an earlier result of the same command",
+        )
 
 
 def remove_leftovers(folder: Path) -> None:

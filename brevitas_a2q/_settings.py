@@ -58,9 +58,18 @@ def known_keys(kind: type[Any], values: Any, where: str) -> dict[str, Any]:
                 f"found the unknown key {key!r}",
                 where=where,
                 expected=f"one of {', '.join(names)}",
-                remedy=nearest(key, names),
+                remedy=_nested(kind, key) or nearest(key, names),
             )
     return dict(values)
+
+
+def _nested(kind: type[Any], key: object) -> str | None:
+    """A remedy that names the part of a dataclass that has this key."""
+    for name, hint in get_type_hints(kind).items():
+        for part in get_args(hint) or (hint,):
+            if dataclasses.is_dataclass(part) and any(f.name == key for f in dataclasses.fields(part)):
+                return f"did you mean '{name}.{key}'?"
+    return None
 
 
 def parse(kind: type[Kind], values: Any, where: str) -> Kind:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 from brevitas_a2q import __version__
+from brevitas_a2q._settings import nearest
 from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import A2QError
 
@@ -52,6 +53,15 @@ class _LazyGroup(click.Group):
         command = importlib.import_module(f"brevitas_a2q._cli.{_COMMANDS[name][0]}").command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest command where there is none of the name."""
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = nearest(args[0], _COMMANDS)
+            raise click.UsageError(f"No such command {args[0]!r}." + (f" {near[0].upper()}{near[1:]}" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -47,7 +47,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     callback=widths_option,
     help="N that layers may have; 2,3,4,5,6,8 by default.",
 )
-@click.option("--no-zero-point", is_flag=True, help="Activations without zero-points, as FINN needs them.")
+@click.option("--no-zero-point", is_flag=True,
+              help="Activations as FINN takes them: without zero-points, unsigned behind a ReLU only.")  # fmt: skip
 @click.option("--all-layers", is_flag=True, help="Constrain the first and last layer, too.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--part", help="FPGA part, to estimate every network that is tried (brevitas-a2q parts lists them).")
@@ -90,9 +91,8 @@ def command(
     """
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
-    from brevitas_a2q.ptq._journal import Journal
     from brevitas_a2q.ptq._post_training import quantize_post_training_
-    from brevitas_a2q.ptq._saved import save_post_training
+    from brevitas_a2q.ptq._saved import journal_in, save_post_training
     from brevitas_a2q.ptq._sources import float_model
     from brevitas_a2q.report._narrow import narrow_report
 
@@ -110,6 +110,7 @@ def command(
     )
     if part is not None:
         find_part(part)
+    journal = journal_in(out)
     known, judge = _data(data, calibration, image_size, samples, seed)
     evaluation = None if judge is None else judge.batches if judge.labels is None else (judge.batches, judge.labels)
     model = float_model(source, weights)
@@ -124,7 +125,7 @@ def command(
             evaluation=evaluation,
             on_progress=progress,
             on_trial=_noted(points, costs),
-            journal=Journal(out / "layers"),
+            journal=journal,
         )
         saved = save_post_training(
             model, report, known.batches, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz

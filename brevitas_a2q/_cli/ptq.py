@@ -54,7 +54,8 @@ class _Width(click.ParamType):  # type: ignore[type-arg]
 @click.option("--weight-bits", type=int, help="M at most; 8 by default.")
 @click.option("--activation-bits", metavar="N,N,...", callback=widths_option,
               help="N that layers may have; 2,3,4,5,6,8 by default.")  # fmt: skip
-@click.option("--no-zero-point", is_flag=True, help="Activations without zero-points.")
+@click.option("--no-zero-point", is_flag=True,
+              help="Activations as FINN takes them: without zero-points, unsigned behind a ReLU only.")  # fmt: skip
 @click.option("--power-of-two", is_flag=True, help="Scales that are powers of two.")
 @click.option("--per-tensor", is_flag=True, help="One weight scale for each layer instead of each channel.")
 @click.option("--tile", type=click.IntRange(min=1), help="Weights per tile of a multi-stage accumulator.")
@@ -102,9 +103,8 @@ def command(
     """
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import PostTrainingConfig
-    from brevitas_a2q.ptq._journal import Journal
     from brevitas_a2q.ptq._post_training import quantize_post_training_
-    from brevitas_a2q.ptq._saved import save_post_training
+    from brevitas_a2q.ptq._saved import journal_in, save_post_training
     from brevitas_a2q.ptq._sources import calibration_data, float_model
     from brevitas_a2q.report._narrow import narrow_report
 
@@ -126,12 +126,12 @@ def command(
     )
     if part is not None:
         find_part(part)
+    journal = journal_in(out)
     model = float_model(source, weights)
     data = calibration_data(calibration, image_size, samples, seed)
     with layer_progress(messages()) as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", message="layer .*: its inputs are constant")
-        journal = Journal(out / "layers")
         report = quantize_post_training_(model, data, config, on_progress=progress, journal=journal)
         saved = save_post_training(model, report, data, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz)
     points = [asdict(trial) for trial in report.trials]

@@ -51,6 +51,7 @@ def _widths(context: click.Context, option: click.Parameter, text: str | None) -
 @click.argument("network", metavar="MODEL.onnx", type=_PATH)
 @click.option("--inputs", metavar="X.npz", type=_PATH, required=True, help="Arrays named as the network's inputs.")
 @click.option(
+    "-P",
     "--accumulator-bit-width",
     "widths",
     metavar="P[,P,...]",

@@ -133,15 +133,16 @@ class Truncation:
 
 @dataclass(frozen=True, eq=False)
 class MultiThreshold:
-    """``MultiThreshold``: the number of thresholds at or below the input, plus a bias; channels on axis 1."""
+    """``MultiThreshold``: ``each`` for every threshold at or below the input, plus a bias; channels on axis 1."""
 
     thresholds: Float  # shape: (channels or 1, steps)
     scale: Float
     bias: int
     channel_axis: int = 1
+    each: int = 1
 
     def integers(self, x: npt.NDArray[Any]) -> IntArray:
         """The integers of real values; ``x`` has the tensor's rank."""
         last = np.moveaxis(np.asarray(x, np.float32), self.channel_axis, -1)
         count = (last[..., None] >= self.thresholds).sum(axis=-1, dtype=np.int64)
-        return np.asarray(np.moveaxis(count, -1, self.channel_axis) + self.bias, np.int64)
+        return np.asarray(np.moveaxis(count, -1, self.channel_axis) * self.each + self.bias, np.int64)

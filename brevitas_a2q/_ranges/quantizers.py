@@ -185,17 +185,19 @@ def threshold(
     *,
     scale: float = 1.0,
     bias: int = 0,
+    each: int = 1,
     axis: int = 1,
     dtype: IntType | None = None,
     origin: str = "",
 ) -> Value:
-    """The number of thresholds that are at most ``x``, plus an integer, at a scale.
+    """An integer for every threshold that is at most ``x``, plus an integer, at a scale.
 
     Args:
         x: Real values.
         thresholds: In any order.  # shape: (channels or 1, steps)
         scale: Of one step of the output.
         bias: Added to the count.
+        each: What a threshold counts.
         axis: Of the channels.
         dtype: Of the output; None: the smallest that holds every count.
         origin: What to call it.
@@ -207,10 +209,10 @@ def threshold(
     source = Value.interval(x.shape, *x.ends()).coarse(Value.interval(x.shape, column, column))
     if max(source.lo.size, source.hi.size, limits.shape[0]) > MAX_ANNOTATION // max(1, limits.shape[1].bit_length()):
         source = Value.interval(x.shape, np.asarray(source.lo.min()), np.asarray(source.hi.max()))
-    lo, hi = (_counts(full_rank(end, x.rank), limits, axis) + bias for end in (source.lo, source.hi))
+    lo, hi = (each * _counts(full_rank(end, x.rank), limits, axis) + bias for end in (source.lo, source.hi))
     if x.maybe_nan:
         lo = np.full_like(lo, bias)  # NaN is above no threshold
-    steps = IntRange(bias, bias + limits.shape[1])
+    steps = IntRange(bias, bias + each * limits.shape[1])
     if dtype is None or not (dtype.range.contains(steps)):
         dtype = IntType.smallest(steps)
     step = np.asarray(float(np.float32(scale)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +13,7 @@ from brevitas_a2q._ranges import Codes, Value, table
 
 __all__ = ["Known", "Memory", "address", "collapsed", "upright"]
 
+_NOWHERE: Final = -1
 View: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...], object]  # offset, shape, strides, type
 
 
@@ -71,6 +72,8 @@ class Memory:
 
     def get(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor; None of constants, whose memory no operation has written."""
+        if address(tensor) == _NOWHERE:
+            return Known(Value.unknown(tuple(tensor.shape), "a tensor without memory of its own"), frozenset({"input"}))
         found = self._storages.get(address(tensor))
         if found is None:
             return None
@@ -79,6 +82,8 @@ class Memory:
     def set(self, tensor: Tensor, known: Known) -> None:
         """Note what is known of a tensor."""
         place = address(tensor)
+        if place == _NOWHERE:
+            return
         if place not in self._storages:
             self._storages[place] = (StorageWeakRef(tensor.untyped_storage()), {})
         self._storages[place][1][_view(tensor)] = known
@@ -102,11 +107,11 @@ def _either(old: Value, new: Value) -> Value:
 
 
 def address(tensor: Tensor) -> int:
-    """Of the tensor's storage; -1 where it has none of its own."""
+    """Of the tensor's storage."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own
-        return -1
+        return _NOWHERE
 
 
 def _view(tensor: Tensor) -> View:

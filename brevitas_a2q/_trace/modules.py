@@ -11,7 +11,7 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
 
-__all__ = ["LayerCall", "evaluating", "intercepted", "quantized_layers"]
+__all__ = ["LayerCall", "evaluating", "intercepted", "is_hooked", "outside_of", "quantized_layers"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -27,6 +27,33 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
             yield name or type(module).__name__, module
+
+
+def outside_of(model: nn.Module, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with their names, each once, but none that lie inside of these kinds."""
+    seen: set[nn.Module] = set()
+
+    def walk(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        if module in seen:
+            return
+        seen.add(module)
+        yield name, module
+        if not isinstance(module, kinds):
+            for key, child in module.named_children():
+                yield from walk(f"{name}.{key}" if name else key, child)
+
+    yield from walk("", model)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether forward hooks of the user's see what the module, or a part of it, returns; they can change it."""
+    hooks = (hook for part in module.modules() for hook in part._forward_hooks.values())
+    return any(_package(hook) not in ("brevitas", "brevitas_a2q") for hook in hooks)
+
+
+def _package(hook: Any) -> str:
+    function = getattr(hook, "func", hook)  # of a partial one
+    return str(getattr(function, "__module__", "")).partition(".")[0]
 
 
 @contextmanager

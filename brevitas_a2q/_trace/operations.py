@@ -180,7 +180,9 @@ def _average_pool(
 
 
 def _reduced(reduce: Callable[..., Value]) -> Rule:
-    def rule(x: Value, axes: Any = None, keepdim: bool = False, **_: Any) -> Value:
+    def rule(x: Value, axes: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Value:
+        if dtype not in (None, torch.float32, torch.float64):
+            return Value.unknown((), "a sum of numbers of another type")
         given = [axes] if isinstance(axes, int) else list(axes or range(x.rank))
         return reduce(x, sorted(_axis(axis, x) for axis in given), keepdim)
 
@@ -243,7 +245,9 @@ def _zero(x: Value) -> Value:
     return _fill(x, 0.0)
 
 
-def _shaped(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
+def _shaped(x: Value, *given: Any, out: Sequence[int], **__: Any) -> Value:
+    if any(isinstance(each, torch.dtype) for each in given):  # the same bits as other numbers
+        return Value.unknown(tuple(out), "bits of another type")
     return table.reshape(x, tuple(out)) if prod(out) == x.size else Value.unknown(tuple(out))
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["DirectReads", "depends_on_values", "place"]
+__all__ = ["DirectReads", "depends_on_values", "has_numbers", "place"]
 
-_DIRECT: Final = frozenset({"tolist", "numpy", "__array__", "__dlpack__", "data_ptr"})
+_SHARED: Final = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr"})
+_DIRECT: Final = frozenset({"tolist", *_SHARED})
 
 
 def depends_on_values(func: Any, args: Any) -> bool:
@@ -28,6 +29,17 @@ def depends_on_values(func: Any, args: Any) -> bool:
     if func._schema.name != "aten::index":
         return True
     return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+
+
+def has_numbers(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether an operation computes with numbers that Python gives it; sizes, axes and places are none."""
+    for position, argument in enumerate(func._schema.arguments):
+        value = args[position] if position < len(args) else kwargs.get(argument.name)
+        if isinstance(value, (float, complex)):
+            return True
+        if isinstance(value, int) and str(argument.type).removesuffix("?") in ("number", "Tensor"):
+            return True
+    return False
 
 
 def place() -> str | None:
@@ -44,13 +56,17 @@ def place() -> str | None:
 
 
 class DirectReads(TorchFunctionMode):
-    """While active, ``seen`` is called with every tensor whose memory Python reads without a dispatched operation."""
+    """While active, ``seen`` is called with every tensor whose memory Python reads without a dispatched operation.
 
-    def __init__(self, seen: Callable[[Tensor], None]) -> None:
+    It is told, too, whether the memory is shared from then on, so that it can be written without being seen.
+    """
+
+    def __init__(self, seen: Callable[[Tensor, bool], None]) -> None:
         super().__init__()
         self._seen = seen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in _DIRECT and args and isinstance(args[0], Tensor):
-            self._seen(args[0])
+        name = getattr(func, "__name__", "")
+        if name in _DIRECT and args and isinstance(args[0], Tensor):
+            self._seen(args[0], name in _SHARED)
         return func(*args, **(kwargs or {}))

@@ -21,10 +21,12 @@ from brevitas_a2q._brevitas import (
 )
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted
+from brevitas_a2q._trace.modules import intercepted, is_hooked, outside_of
 from brevitas_a2q._trace.operations import apply_rule
+from brevitas_a2q._trace.pausing import Pause
+from brevitas_a2q._trace.precision import HALVES, in_type
 from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
-from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
+from brevitas_a2q._trace.reads import DirectReads, depends_on_values, has_numbers, place
 
 __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
@@ -44,6 +46,7 @@ _PRODUCTS: Final = {
     "convolution": (0, 1, None),
     "_convolution": (0, 1, None),
 }
+_READ: Final = "numbers that may come from the input, which was read"
 _ATTENTION: Final = ("scaled_dot_product", "_scaled_dot_product")
 Intercept = Callable[..., Any]
 
@@ -99,6 +102,8 @@ class Trace(TorchDispatchMode):
         self._scales = Scales(learning)
         self._widths: dict[Any, Tensor] = {}  # of quantizers
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
+        self._reads = DirectReads(self._read)
+        self._pause = Pause(self._reads, self)
         self._names: list[tuple[str, nn.Module]] = []
         own = (*model.parameters(), *model.buffers())
         self._parameters = frozenset(map(address, own))
@@ -117,11 +122,11 @@ class Trace(TorchDispatchMode):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
             if self.learning:
                 for tensor in (*self.model.parameters(), *self.model.buffers()):
-                    self._unbounded(tensor, "a parameter", frozenset())
-        handles = [handle for name, module in self.model.named_modules() for handle in self._watch(name, module)]
+                    self._unbounded(tensor, "a parameter", frozenset({"input"}))
+        handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
-            with intercepted(self.model, self._layer), DirectReads(self._read), self:
+            with intercepted(self.model, self._layer), self._reads, self:
                 yield self
         finally:
             _ACTIVE.reset(token)
@@ -155,7 +160,13 @@ class Trace(TorchDispatchMode):
             yield module.register_forward_hook(lambda *_: self._leave_module(), always_call=True)
 
     def _enter(self) -> None:
+        if not self._depth:
+            self._pause.begin()
         self._depth += 1
+
+    def _leave(self) -> None:
+        if not self._depth:
+            self._pause.end()
 
     def _leave_module(self) -> None:
         if self._names:
@@ -171,8 +182,7 @@ class Trace(TorchDispatchMode):
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
 
-        def hook(proxy: Any, inputs: Any, output: Any) -> None:
-            self._depth -= 1
+        def note(proxy: Any, inputs: Any, output: Any) -> None:
             if isinstance(proxy, WeightQuantProxyFromInjectorBase):
                 self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
             if not isinstance(proxy, QUANTIZERS) or not isinstance(plain_tensor(output), Tensor):
@@ -180,6 +190,13 @@ class Trace(TorchDispatchMode):
             if not proxy.is_quant_enabled and output is inputs[0]:
                 return
             self._note_quantized(proxy, inputs, output, f"data type of {origin}")
+
+        def hook(proxy: Any, inputs: Any, output: Any) -> None:
+            self._depth -= 1
+            try:
+                note(proxy, inputs, output)
+            finally:
+                self._leave()
 
         return hook
 
@@ -195,6 +212,10 @@ class Trace(TorchDispatchMode):
     def _note_quantized(self, proxy: Any, inputs: Any, output: Any, origin: str) -> None:
         before = self.of(inputs[0])
         tensor = plain_tensor(output)
+        if is_hooked(proxy):
+            after = Value.unknown(tuple(tensor.shape), f"what hooks of {origin.removeprefix('data type of ')} return")
+            self._memory.set(tensor, Known(after, frozenset({"input"})))
+            return
         if before is None and not self.learning and not self.branches:
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
@@ -211,7 +232,7 @@ class Trace(TorchDispatchMode):
                 self._memory.set(metadata, Known(Value.constant(np.asarray(shaped))))
 
     def _layer(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        self._depth += 1
+        self._enter()
         self.layers[name] = None
         try:
             if self.calls is None:
@@ -220,6 +241,7 @@ class Trace(TorchDispatchMode):
                 output = self.calls(name, layer, original, x, weight, bias)
         finally:
             self._depth -= 1
+            self._leave()
         tensor, known = plain_tensor(output), self.of(x)
         if isinstance(tensor, Tensor) and known is not None:
             value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
@@ -260,16 +282,25 @@ class Trace(TorchDispatchMode):
         given, named = _pytree.tree_map(self._as_value, _reading(func, args, kwargs))
         self._product(name, given)
         result = func(*args, **kwargs)
-        sources = frozenset().union(*(k.sources for k in known))
-        outputs = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
-        shapes = [tuple(output.shape) for output in outputs or written]
-        after = apply_rule(name if name.endswith("__") else name.rstrip("_"), given, named, shapes)
-        for position, (tensor, value) in enumerate(zip(outputs or written, after, strict=True)):
+        # Random numbers are as good as inputs: what reads them does something else the next time.
+        sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
+        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or written
+        after = self._results(func, name, (args, kwargs), (given, named), results)
+        for position, (tensor, value) in enumerate(zip(results, after, strict=True)):
             note = self._memory.write if position < len(written) else self._memory.set
             note(tensor, Known(value, sources))
         for tensor in written[len(after) :]:
             self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
         return result
+
+    def _results(self, func: Any, name: str, called: Any, given: Any, results: list[Tensor]) -> list[Value]:
+        if self.branches and has_numbers(func, *called):
+            return [Value.unknown(tuple(result.shape), _READ) for result in results]
+        name = name if name.endswith("__") else name.rstrip("_")
+        args, kwargs = given
+        after = apply_rule(name, args, kwargs, [tuple(result.shape) for result in results])
+        operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
+        return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
     def _as_value(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -280,9 +311,9 @@ class Trace(TorchDispatchMode):
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
             return Value.unknown(tuple(leaf.shape), "a constant")
         if self.branches and address(leaf) not in self._parameters:
-            return Value.unknown(tuple(leaf.shape), "numbers that may come from the input, which was read")
+            return Value.unknown(tuple(leaf.shape), _READ)
         number = leaf.detach().to("cpu")
-        return Value.constant((number.float() if number.dtype in _HALVES else number).numpy())
+        return Value.constant((number.float() if number.dtype in HALVES else number).numpy())
 
     def _product(self, name: str, args: Any) -> None:
         if name.startswith(_ATTENTION):
@@ -304,13 +335,14 @@ class Trace(TorchDispatchMode):
         if where is not None:
             self.branches[where] = None
 
-    def _read(self, tensor: Tensor) -> None:
+    def _read(self, tensor: Tensor, shared: bool) -> None:
         known = None if self._depth else self._memory.get(tensor)
-        if known is not None and "input" in known.sources:
-            self._branch()
-
-
-_HALVES: Final = (torch.float16, torch.bfloat16)
+        if known is None or "input" not in known.sources:
+            return
+        self._branch()
+        if shared:
+            unknown = Value.unknown(tuple(tensor.shape), "memory that is shared with Python")
+            self._memory.write(tensor, Known(unknown, known.sources))
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:

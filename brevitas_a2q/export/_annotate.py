@@ -93,7 +93,8 @@ def _cleaned(model: Any) -> Any:
     for domain_less in ("Quant", "Trunc", "BipolarQuant"):
         for node in wrapper.get_nodes_by_op_type(domain_less):
             node.domain = "qonnx.custom_op.general"
-    kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear"]
+    # A node with a graph of its own reads tensors that its inputs do not name.
+    kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"]
     for step in (
         InferShapes(),
         GiveUniqueParameterTensors(),

@@ -9,14 +9,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
 from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
-from qonnx.util.cleanup import cleanup_model
 
 from brevitas_a2q._ir.reader import read_network
+from brevitas_a2q.export._annotate import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
 
@@ -45,10 +46,11 @@ def _front_door(path: Path) -> Iterator[Finding]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model = cleanup_model(ModelWrapper(str(path)))
+            # Tidied once and not after every step, which would take minutes where there are thousands of nodes.
+            model = ModelWrapper(clean(onnx.load(path)))
             for transformation in steps:
                 step = type(transformation).__name__
-                model = model.transform(transformation)
+                model = model.transform(transformation, make_deepcopy=False, cleanup=False)
         except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             mend = "export the model with brevitas_a2q.export_qonnx, which avoids what these steps stumble over"

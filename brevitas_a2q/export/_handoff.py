@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q._files import write_atomically
+from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q._ir.quantizer import Quantizer
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import ExportError
@@ -88,6 +88,13 @@ _START: Final[Mapping[str, str]] = {
 }
 
 
+_MARK: Final = "folding.json"  # the first file of a folder
+_WRITTEN: Final = (
+    *(_MARK, "specialize_layers.json", "estimate.json", "README.md"),
+    *("model.onnx", "input.npy", "expected_output.npy"),
+)
+
+
 @dataclass(frozen=True)
 class Handoff:
     """What was written, and the design."""
@@ -129,6 +136,8 @@ def write_handoff(
     Raises:
         A2QError: A bad file, part or target, or a folder that cannot be written.
     """
+    name = "build.yaml" if finn_version == "plus" else "build.py"
+    refuse_others_files(Path(out), (*_WRITTEN, name), _MARK)
     options = build or BuildOptions("main" if finn_version == "main" else "dev", target="finn")
     chosen = find_part(part)
     graph = lowered(read_graph(path, standalone_thresholds=options.standalone_thresholds), options.finn_version)
@@ -147,7 +156,6 @@ def write_handoff(
         "estimate.json": _json(found.to_json()),
         **_build_file(finn_version, part, clock_mhz, options),
     }
-    name = "build.yaml" if finn_version == "plus" else "build.py"
     contents["README.md"] = _readme(found, finn_version, name)
     given, expected, model = _verification(Path(path))
     try:

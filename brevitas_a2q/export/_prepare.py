@@ -46,7 +46,9 @@ def prepare(model: nn.Module, args: Any) -> Prepared:
     """
     where = f"model {type(model).__name__}"
     inputs = _checked_args(args, where)
-    training = next((name or "the model itself" for name, module in model.named_modules() if module.training), None)
+    # What an exporter of Brevitas left behind is no part of the network.
+    modules = ((name, part) for name, part in model.named_modules() if not name.endswith("export_handler"))
+    training = next((name or "the model itself" for name, module in modules if module.training), None)
     if training is not None:
         raise ModelError(
             f"is in training mode ({training})", where=where, expected="evaluation mode", remedy="call model.eval()"

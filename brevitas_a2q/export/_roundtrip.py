@@ -26,10 +26,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_node
 from torch import nn
 
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export._executor import Executor
 from brevitas_a2q.export._recording import Args, QuantizerCall, Recording, codes_of, record
 from brevitas_a2q.export._stimuli import stimuli
 from brevitas_a2q.export._tracing import CALL, LAYER, QUANTIZER, get_property
@@ -103,7 +103,9 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     # Sums that cancel leave float residue of the size of their terms, so outputs are compared on the scale of all runs.
     outputs = zip(*(recording.outputs for _, _, recording in expected), strict=True)
     largest = [max(float(np.abs(value).max(initial=0.0)) for value in runs) for runs in outputs]
-    executions = [Execution(file, recording, name, largest, constants) for name, _, recording in expected]
+    wrapper = ModelWrapper(file)  # which looks at every tensor, in a time that grows with their square
+    executor = Executor(wrapper)
+    executions = [Execution(wrapper, recording, name, largest, constants, executor) for name, _, recording in expected]
     for execution, (_, inputs, _) in zip(executions, expected, strict=True):
         execution.run(inputs)
     ties = _ties_by_quantizer(executions)
@@ -143,11 +145,12 @@ def _ties_by_quantizer(executions: Sequence[Execution]) -> tuple[tuple[str, int]
 class Execution:
     """One run of the file, node by node, beside what PyTorch recorded for the same input."""
 
-    file: Any  # onnx.ModelProto
+    wrapper: Any  # ModelWrapper of the file
     recording: Recording
     name: str  # of the input
     largest: Sequence[float]  # magnitude of each output over all inputs
     constants: dict[str, Any] = field(default_factory=dict)  # weights and biases that an earlier run compared
+    executor: Executor | None = None
     codes: int = 0
     rounding_ties: int = 0
     seen: set[str] = field(default_factory=set)
@@ -155,8 +158,7 @@ class Execution:
     compared: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.wrapper = ModelWrapper(self.file)
-        self.opsets = self.wrapper.get_opset_imports()
+        self.executor = self.executor or Executor(self.wrapper)
         # A linear layer's weights, which clean-up stores transposed: MatMul has no transB.
         self.matrices = {node.input[1] for node in self.wrapper.graph.node if node.op_type == "MatMul"}
         self.producers = {output: node for node in self.wrapper.graph.node for output in node.output}
@@ -209,7 +211,8 @@ class Execution:
         context[node.input[0]] = reached
 
     def _execute(self, node: Any, context: dict[str, Any]) -> None:
-        execute_node(node, context, self.wrapper.graph, self.opsets[node.domain])
+        assert self.executor is not None
+        self.executor.run(node, context)
 
     def _call(self, quantizer: str, index: int) -> QuantizerCall:
         several = self.recording.calls.get(quantizer, ())

@@ -21,13 +21,16 @@ from brevitas_a2q.hw._units.fifo import Fifo
 from brevitas_a2q.hw._units.folding import Compute, Folding, MemoryStyle
 from brevitas_a2q.hw._units.global_acc_pool import GlobalAccPool
 from brevitas_a2q.hw._units.input import Input
+from brevitas_a2q.hw._units.island import Island
 from brevitas_a2q.hw._units.label_select import LabelSelect
 from brevitas_a2q.hw._units.matrix import MatrixUnit
 from brevitas_a2q.hw._units.max_pool import MaxPool
+from brevitas_a2q.hw._units.mul_streams import MulStreams
 from brevitas_a2q.hw._units.mvau import Mvau
 from brevitas_a2q.hw._units.padding import Padding
 from brevitas_a2q.hw._units.pixel_padding import PixelPadding
 from brevitas_a2q.hw._units.pool import Pool
+from brevitas_a2q.hw._units.select_channels import SelectChannels
 from brevitas_a2q.hw._units.sliding_window import SlidingWindow
 from brevitas_a2q.hw._units.thresholding import Thresholding
 from brevitas_a2q.hw._units.upsample import Upsample
@@ -48,14 +51,17 @@ __all__ = [
     "GlobalAccPool",
     "Graph",
     "Input",
+    "Island",
     "LabelSelect",
     "MatrixUnit",
     "MaxPool",
     "MemoryStyle",
+    "MulStreams",
     "Mvau",
     "Padding",
     "PixelPadding",
     "Pool",
+    "SelectChannels",
     "SlidingWindow",
     "Thresholding",
     "Unit",
@@ -74,12 +80,15 @@ KINDS: tuple[type[Unit], ...] = (
     Fifo,
     GlobalAccPool,
     Input,
+    Island,
     LabelSelect,
     MaxPool,
+    MulStreams,
     Mvau,
     Padding,
     PixelPadding,
     Pool,
+    SelectChannels,
     SlidingWindow,
     Thresholding,
     Upsample,

@@ -19,6 +19,7 @@ from torch import nn
 
 from brevitas_a2q.models._spec import QuantSpec
 from brevitas_a2q.quant._activations import fused
+from brevitas_a2q.quant._compilation import traceable
 from brevitas_a2q.quant._quantizers import (
     Int8A2QPlusWeightPerChannelFloat,
     Int8A2QWeightPerChannelFloat,
@@ -27,8 +28,9 @@ from brevitas_a2q.quant._quantizers import (
 
 __all__ = ["LayerFactory"]
 
+_PLAIN = traceable(Int8WeightPerChannelFloat)
 _WEIGHT_QUANTIZERS: dict[str, Any] = {
-    "none": Int8WeightPerChannelFloat,
+    "none": _PLAIN,
     "a2q": Int8A2QWeightPerChannelFloat,
     "a2q+": Int8A2QPlusWeightPerChannelFloat,
     "projected": Int8ProjectedA2QWeightPerChannelFloat,
@@ -118,7 +120,7 @@ class LayerFactory:
     def _weights(self, boundary: bool) -> dict[str, Any]:
         assert self.spec is not None
         if boundary:
-            return {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": self.spec.boundary_bit_width}
+            return {"weight_quant": _PLAIN, "weight_bit_width": self.spec.boundary_bit_width}
         options: dict[str, Any] = {
             "weight_quant": _WEIGHT_QUANTIZERS[self.spec.method],
             "weight_bit_width": self.spec.weight_bit_width,

@@ -89,10 +89,16 @@ class Sample:
         )
 
 
-def kinds_of(sample: Sample, zero_point: bool) -> tuple[str, ...]:
-    """Kinds that are worth a try for these values."""
+def kinds_of(sample: Sample, zero_point: bool, rectified: bool = True) -> tuple[str, ...]:
+    """Kinds that are worth a try for these values.
+
+    Args:
+        sample: The values.
+        zero_point: Whether a type may have one; FINN takes none, nor an unsigned type that no ReLU stands in front of.
+        rectified: Whether one does.
+    """
     if sample.low >= 0:
-        return ("unsigned",)
+        return ("unsigned",) if rectified or zero_point else ("signed",)
     skewed = max(sample.high, 0.0) > 2 * -sample.low or -sample.low > 2 * max(sample.high, 0.0)
     return ("signed", "shifted") if zero_point and skewed else ("signed",)
 

@@ -36,12 +36,14 @@ class Site:
         value: Name of the value it reads; None where that cannot be told.
         alone: Whether it is the only reader of that value.
         shared: Whether a sum, an average or another function reads the value, too.
+        rectified: Whether the value is never negative for a reason that FINN takes, a ReLU; an average is none.
     """
 
     name: str
     value: str | None
     alone: bool
     shared: bool
+    rectified: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +108,11 @@ def _from_float(model: nn.Module) -> Network:
             layer.bias = nn.Parameter(torch.zeros(outputs, dtype=layer.weight.dtype))
     graph = trace(model)
     flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
-    read: dict[str, list[tuple[str, bool, bool]]] = {}
+    read: dict[str, list[tuple[str, bool, bool, bool]]] = {}
     for value in () if flow is None else flow.values:
         for name in value.layers:
-            read.setdefault(name, []).append((name_of(value), len(value.layers) == 1, not value.only_layers))
+            found = name_of(value), len(value.layers) == 1, not value.only_layers, value.unsigned
+            read.setdefault(name, []).append(found)
     constrained_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False))
     sites = {}
     for name, _ in weight_layers(model):

@@ -10,25 +10,37 @@ from typing import Any, Final
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from brevitas_a2q._files import write_atomically
+from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q.errors import A2QError, DataError
 from brevitas_a2q.export._qonnx import export_qonnx
 from brevitas_a2q.hw._estimation import estimate
 from brevitas_a2q.ptq._calibration import Calibration
 from brevitas_a2q.ptq._guarantee import guarantee
+from brevitas_a2q.ptq._journal import Journal
 from brevitas_a2q.ptq._materialize import ModelSpec, install_
 from brevitas_a2q.ptq._network import prepare
 from brevitas_a2q.ptq._report import PostTrainingReport
 from brevitas_a2q.verify._certificate import Certificate
 from brevitas_a2q.verify._document import certificate_json
 
-__all__ = ["Saved", "example_of", "restore_post_training_", "save_post_training"]
+__all__ = ["Saved", "example_of", "journal_in", "restore_post_training_", "save_post_training"]
 
 STATE: Final = "model.safetensors"
 REPORT: Final = "ptq.json"
 CERTIFICATE: Final = "certificate.json"
 NETWORK: Final = "network.onnx"
 _FORMAT: Final = 1
+_LAYERS: Final = "layers"
+
+
+def journal_in(folder: Path) -> Journal:
+    """The journal of a run that will leave its files in a folder.
+
+    Raises:
+        ExportError: The folder has such files of something else, as a training run writes them.
+    """
+    refuse_others_files(folder, (STATE, REPORT, CERTIFICATE, NETWORK), _LAYERS)
+    return Journal(folder / _LAYERS)
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ class _Sequence:
             bits = [config.boundary_bit_width]
         sample = Sample.of(prefixes, config.seed)
         found = []
-        for kind in kinds_of(sample, config.zero_point):
+        for kind in kinds_of(sample, config.zero_point, site.rectified):
             for n in bits:
                 if n < 2 and kind == "signed":
                     continue

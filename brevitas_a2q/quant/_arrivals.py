@@ -25,7 +25,7 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
-__all__ = ["Arrivals", "Basis", "arrived"]
+__all__ = ["Arrivals", "Basis", "arrived", "untraced"]
 
 
 class Basis(enum.Enum):
@@ -46,6 +46,12 @@ def arrived(value: Value) -> IntRange | None:
     return IntRange(int(lo.min()), int(hi.max())).with_zero()
 
 
+def untraced(layer: Any) -> bool:
+    """Whether an accumulator-aware layer has not found out yet what reaches it: a copy, or first run while compiled."""
+    arrivals = getattr(layer.weight_quant, "arrivals", None)
+    return arrivals is not None and arrivals.basis is Basis.UNKNOWN and layer.weight_quant.is_quant_enabled
+
+
 @dataclass
 class Arrivals:
     """What one weight quantizer knows of its inputs, beyond their range.
@@ -59,6 +65,7 @@ class Arrivals:
     widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
+    several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
     def __deepcopy__(self, memo: Any) -> Arrivals:
@@ -72,6 +79,7 @@ class Arrivals:
         layer = proxy.tracked_module_list[0]
         claim = Claim.of(layer, x, self.copies) if isinstance(x, IntQuantTensor) else None
         if claim is not None and quantizes_own_input(layer):
+            self.several = False
             self._note(proxy, claim.range, Basis.QUANTIZER, claim)
             return
         trace = active_trace()
@@ -160,11 +168,12 @@ class Arrivals:
         if again:
             found, joined = _hull(proxy.remembered_range(), found), True
             basis = max(basis, self.basis, key=list(Basis).index)
+            self.several = True
         elif trace is not None or basis is not self.basis:
-            self.types, self.widths = set(), []
+            self.types, self.widths, self.several = set(), [], False
         self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
         self.types.add(None if claim is None else claim.type)
-        if len(proxy.tracked_module_list) > 1:
+        if self.several or len(proxy.tracked_module_list) > 1:
             found, joined = _hull(proxy.remembered_range(), found), True
         # Integers without a zero-point are their own codes.
         codes = hull(proxy.remembered_codes(), raw or (found if proxy.remembered_codes() else None)) if joined else raw
@@ -187,7 +196,7 @@ class Arrivals:
 
     def _say_what_changed(self, proxy: Any, basis: Basis, known: IntRange | None) -> None:
         now = proxy.remembered_range()
-        if known is None or now == known or basis in (Basis.UNKNOWN, Basis.DECLARED) or now is None:
+        if known is None or now == known or basis is Basis.DECLARED or now is None:
             return
         warnings.warn(
             f"{proxy.describe()}: its inputs have changed from [{known.lo}, {known.hi}] to [{now.lo}, {now.hi}]; its "

@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from brevitas_a2q._trace.quantizers import code_range
 from brevitas_a2q.bounds import BIPOLAR, IntRange
 
-__all__ = ["Claim", "HostCopies", "claim_tensors", "quantizes_own_input", "raw_tensors", "seen_range", "seen_tensors"]
+__all__ = [
+    "Claim",
+    "HostCopies",
+    "claim_tensors",
+    "is_narrow",
+    "quantizes_own_input",
+    "raw_tensors",
+    "seen_range",
+    "seen_tensors",
+]
 
 
 class HostCopies:
@@ -91,7 +100,7 @@ class Claim:
         bits = math.ceil(copies.extremes("input bits", quant_input.bit_width)[1])
         low, high = copies.extremes("input zero-point", quant_input.zero_point)
         signed = bool(quant_input.signed_t)
-        return cls(bits, signed, _is_narrow(layer) and bits > 1, (math.floor(low), math.ceil(high)))
+        return cls(bits, signed, is_narrow(layer) and bits > 1, (math.floor(low), math.ceil(high)))
 
     @property
     def type(self) -> tuple[int, bool, bool]:
@@ -133,14 +142,13 @@ def seen_tensors(quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
         return lo.to(torch.int64).clamp_max(0), hi.to(torch.int64).clamp_min(0)
 
 
-def claim_tensors(layer: nn.Module, quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
+def claim_tensors(quant_input: IntQuantTensor, narrow: bool) -> tuple[Tensor, Tensor]:
     """:attr:`Claim.range` as int64 tensors, without reading a value: for ``torch.compile``."""
     one = torch.ones((), dtype=torch.int64, device=quant_input.bit_width.device)
     bits = quant_input.bit_width.detach().max().ceil().to(torch.int64)
-    narrow = int(_is_narrow(layer))
     top = torch.where(quant_input.signed_t, one << (bits - 1), one << bits)
-    lo = torch.where(quant_input.signed_t, -top + narrow, torch.zeros_like(top))
-    hi = top - 1 - torch.where(quant_input.signed_t, 0, narrow)
+    lo = torch.where(quant_input.signed_t, -top + int(narrow), torch.zeros_like(top))
+    hi = top - 1 - torch.where(quant_input.signed_t, 0, int(narrow))
     bipolar = quant_input.signed_t & (bits == 1)
     lo, hi = torch.where(bipolar, BIPOLAR.lo, lo), torch.where(bipolar, BIPOLAR.hi, hi)
     zero_point = quant_input.zero_point.detach()
@@ -155,5 +163,6 @@ def quantizes_own_input(layer: nn.Module) -> bool:
     return bool(getattr(proxy, "is_quant_enabled", False))
 
 
-def _is_narrow(layer: nn.Module) -> bool:
+def is_narrow(layer: nn.Module) -> bool:
+    """Whether the layer has an input quantizer of its own that leaves out a code."""
     return quantizes_own_input(layer) and bool(getattr(layer.input_quant, "is_narrow_range", False))

@@ -11,14 +11,15 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 import brevitas_a2q.quant._pickling  # noqa: F401  so that layers can be pickled
-from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook
+from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook, is_exporting
 from brevitas_a2q.bounds import IntRange, two_sided_budget
-from brevitas_a2q.errors import ModelError
+from brevitas_a2q.errors import ExportError, ModelError
 from brevitas_a2q.quant._arrivals import Arrivals, Basis
 from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, integer_bias, room_for_bias
+from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes_plain_weights
 from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
-from brevitas_a2q.quant._input_range import claim_tensors, quantizes_own_input, raw_tensors, seen_tensors
+from brevitas_a2q.quant._input_range import quantizes_own_input
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
 from brevitas_a2q.quant._refusals import refuse_layers_without_one_accumulator
@@ -187,7 +188,17 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     @property
     def requires_export_handler(self) -> bool:
-        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works.
+
+        Raises:
+            ExportError: One of Brevitas' exporters was called, all of which round the float weights to nearest.
+        """
+        if self.is_quant_enabled and self.export_handler is None and is_exporting():
+            raise ExportError(
+                "Brevitas' exporters would write other integers than those that were bounded",
+                where=self.describe(),
+                remedy="call brevitas_a2q.export_qonnx(model, inputs, path), or export_qcdq for ONNX' own operators",
+            )
         return False
 
     def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
@@ -215,7 +226,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             if quant_input is not None:
                 self._observe(quant_input)
             out = self._quantized(x)
-        if self.skip_create_quant_tensor:
+        if self.skip_create_quant_tensor or makes_plain_weights(self.tracked_module_list[0]):
             return out[0]
         weight = self.create_quant_tensor(out)
         if not self.training and self.cache_inference_quant_weight and self._cached_weight is None:
@@ -279,10 +290,12 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def _budget(self, bias: Tensor | None) -> Budget:
         bits, ends = self.accumulator_bit_width, (self.input_lo, self.input_hi)
-        if guards_raw_codes(self.zero_point_datapath, self.method, bias is not None):
-            ends = multiplied(*ends, self.input_raw, self.zero_point_datapath == "raw")
+        guards_raw = guards_raw_codes(self.zero_point_datapath, self.method, bias is not None)
+        asked = self.zero_point_datapath == "raw"
         if is_dynamo_compiling():
-            return budget_from_range(bits, *ends, bias)
+            return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, asked)
+        if guards_raw:
+            ends = multiplied(*ends, self.input_raw, asked)
         lo, hi = (int(self.arrivals.copies.extremes(f"budget {i}", end)[0]) for i, end in enumerate(ends))
         if bias is None:
             return constant_budget(bits, lo, hi, self._heaviest(), self.input_lo.device)
@@ -309,13 +322,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 self._observe_compiled(layer, quant_input)
 
     def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
-        lo, hi = claim_tensors(layer, quant_input)
-        if self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer):
-            seen = seen_tensors(quant_input)
-            lo, hi = torch.minimum(lo, seen[0]), torch.maximum(hi, seen[1])
-        self.input_lo.copy_(lo)
-        self.input_hi.copy_(hi)
-        self.input_raw.copy_(raw_tensors(quant_input, lo, hi))
+        look = self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer)
+        ends = input_ends(layer, quant_input, look)
+        self.input_lo.copy_(ends[0])
+        self.input_hi.copy_(ends[1])
+        self.input_raw.copy_(ends[2:])
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""

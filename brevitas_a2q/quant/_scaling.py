@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,14 +16,12 @@ from brevitas_a2q.quant._scripted import kind_of, scripted_forward
 __all__ = ["LearnedScaling"]
 
 
-@lru_cache
 def _exponents(dtype: torch.dtype, threshold: float) -> tuple[float, float]:
     """Smallest and largest integer ``d`` for which ``2^d / threshold`` is normal and ``2^d`` is finite twice over."""
     limits = torch.finfo(dtype)
     return math.ceil(math.log2(limits.tiny * threshold)), math.floor(math.log2(limits.max)) - 1
 
 
-@lru_cache
 def _largest_gradient(dtype: torch.dtype) -> float:
     """What optimizers can square and add up in this type; gradients of an exponent are far below it."""
     return float(torch.finfo(dtype).max ** 0.4)

@@ -53,11 +53,13 @@ class RuntimeConfig:
     Args:
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         amp: ``"bf16"`` runs convolutions of the training step in bfloat16; evaluation stays in float32.
-        compile: Whether ``torch.compile`` builds the training step (of a quantized network, its activations);
-            ``"auto"`` does on a GPU, and goes on without where it fails.
+        compile: Whether ``torch.compile`` builds the network as it is trained; ``"auto"`` does on a GPU, and goes on
+            without where it fails.
         channels_last: Memory layout of images and weights; ``"auto"`` where it is faster: on a GPU.
         deterministic: Operations that give the same bits in every run, where there are such; torch warns of others.
             Slower on a GPU.
+        tracker: Where curves and the configuration are sent besides TensorBoard's files: ``"wandb"`` (Weights & Biases)
+            or ``"mlflow"``, as their own environment variables say; the package must be installed.
     """
 
     device: str = "auto"
@@ -65,6 +67,7 @@ class RuntimeConfig:
     compile: bool | Literal["auto"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
     deterministic: bool = False
+    tracker: Literal["none", "wandb", "mlflow"] = "none"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from brevitas_a2q.train._runtime import arithmetic
 from brevitas_a2q.train._scalars import scalars
 from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.train._start import quantize_start, quantized_form
+from brevitas_a2q.train._trackers import require_tracker, tracked
 
 __all__ = ["check", "run"]
 
@@ -122,7 +123,7 @@ def _train(
     curve = [] if checkpoint is None else list(checkpoint.curve)
     if checkpoint is not None:
         report(f"going on after epoch {checkpoint.epoch} of {checkpoint.phase} training")
-    with _watched(out, processes, len(curve), on_epoch, report) as watch:
+    with _watched(config, out, processes, len(curve), on_epoch, report) as watch:
         session = Session(config, out / CHECKPOINTS, data, processes, report, watch, curve)
         model = _new_float_network(session)
         float_last = _train_float(session, model, out, checkpoint)
@@ -135,6 +136,7 @@ def _train(
 
 @contextmanager
 def _watched(
+    config: RunConfig,
     out: Path,
     processes: Processes,
     epochs_done: int,
@@ -145,10 +147,15 @@ def _watched(
     if not processes.is_main:
         yield lambda epoch, rate: None
         return
-    with scalars(out / "tensorboard", epochs_done, report) as record:
+    with ExitStack() as stack:
+        records = [stack.enter_context(scalars(out / "tensorboard", epochs_done, report))]
+        tracker = config.runtime.tracker
+        if tracker != "none":
+            records.append(stack.enter_context(tracked(tracker, config.to_dict(), out, epochs_done, report)))
 
         def watch(epoch: EpochResult, rate: float) -> None:
-            record(epoch, rate)
+            for record in records:
+                record(epoch, rate)
             on_epoch(epoch)
 
         yield watch
@@ -158,6 +165,8 @@ def _new_float_network(session: Session) -> nn.Module:
     """The float network before training, once everything that can be wrong with the configuration has been tried."""
     config = session.config
     require_task(config.model, session.data)
+    if config.runtime.tracker != "none":
+        require_tracker(config.runtime.tracker)
     for recipe in (config.float_recipe, config.recipe):
         if recipe is not None:
             session.task.loss(recipe.loss)

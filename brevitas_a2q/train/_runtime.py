@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from subprocess import SubprocessError
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q._brevitas import FusedActivationQuantProxy, ZeroZeroPoint
+from brevitas_a2q._brevitas import ZeroZeroPoint
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.quant._activations import FusedActivation
 from brevitas_a2q.train._config import RuntimeConfig
 from brevitas_a2q.train._model_state import ModelState
 
@@ -75,9 +74,7 @@ def compiled(
 ) -> Callable[[Tensor], Tensor]:
     """The model as the training step runs it: by ``torch.compile`` where that is wanted and works.
 
-    A float model is compiled whole. Of a quantized one, activations with their quantizers are, whose many elementwise
-    operations become one: Brevitas' tensors keep a larger graph from being traced, and weight quantizers are fused
-    already. The model itself stays as it is, for evaluation and export.
+    The model itself stays as it is, for evaluation and export.
 
     Args:
         model: Already initialised, on its device.
@@ -92,10 +89,7 @@ def compiled(
 
     if not wants(runtime.compile, next(model.parameters()).device):
         return model
-    kinds = (FusedActivationQuantProxy, FusedActivation)
-    activations = [module for module in model.modules() if isinstance(module, kinds)]
-    # Of any size, so that layers share a graph; a whole model is faster for the sizes that it sees.
-    faster = _with_compiled(activations, model, dynamic=True) if activations else _with_compiled([model], model)
+    faster: Callable[[Tensor], Tensor] = torch.compile(lambda images: model(images))  # the model gets no mark of it
     before = ModelState.of(model)
     try:
         try_out(faster)
@@ -108,22 +102,3 @@ def compiled(
         faster = model
     before.restore(model)
     return faster
-
-
-def _with_compiled(
-    modules: Sequence[nn.Module], model: nn.Module, dynamic: bool | None = None
-) -> Callable[[Tensor], Tensor]:
-    """The model with some of its modules compiled while it runs."""
-    fast = [torch.compile(module.forward, dynamic=dynamic) for module in modules]
-
-    def forward(images: Tensor) -> Tensor:
-        for module, compiled_forward in zip(modules, fast, strict=True):
-            module.forward = compiled_forward
-        try:
-            out: Tensor = model(images)
-        finally:
-            for module in modules:
-                del module.forward
-        return out
-
-    return forward

@@ -12,7 +12,7 @@ from typing import Any
 
 from brevitas_a2q.train._result import EpochResult
 
-__all__ = ["scalars"]
+__all__ = ["points_of", "scalars"]
 
 Record = Callable[[EpochResult, float], None]
 
@@ -50,12 +50,17 @@ def scalars(folder: Path, epochs_done: int, report: Callable[[str], None]) -> It
     def record(epoch: EpochResult, rate: float) -> None:
         nonlocal done, failed
         done += 1
-        values = {"loss": epoch.loss, "penalty": epoch.penalty, "metric": epoch.metric, "learning_rate": rate}
-        points = [Summary.Value(tag=f"{epoch.phase}/{key}", simple_value=value) for key, value in values.items()]
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in points_of(epoch, rate).items()]
         event = Event(wall_time=time.time(), step=done, summary=Summary(value=points))
         failed = failed or not _appended(folder / name, [event], report)
 
     yield record
+
+
+def points_of(epoch: EpochResult, rate: float) -> dict[str, float]:
+    """What is drawn of an epoch, by the name of the curve."""
+    values = {"loss": epoch.loss, "penalty": epoch.penalty, "metric": epoch.metric, "learning_rate": rate}
+    return {f"{epoch.phase}/{key}": value for key, value in values.items()}
 
 
 def _appended(path: Path, events: list[Any], report: Callable[[str], None]) -> bool:

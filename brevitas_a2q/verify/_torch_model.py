@@ -14,6 +14,7 @@ from brevitas_a2q._ranges import Value, Window, table
 from brevitas_a2q._ranges.products import Product, product_ranges
 from brevitas_a2q._trace import Trace, evaluating, plain_tensor, quantized_layers, upright
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant._arrivals import untraced
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, integers, run, spatial_padding
 from brevitas_a2q.verify._uncovered import uncovered_parts
 
@@ -61,8 +62,11 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         return original(x, weight, bias)
 
     trace.calls = record
-    with evaluating(model), trace.running(example_inputs):
-        run(model, example_inputs)
+    with evaluating(model):
+        if any(untraced(layer) for _, layer in quantized_layers(model)):
+            run(model, example_inputs)  # layers learn what reaches them, and say where their weights change by it
+        with trace.running(example_inputs):
+            run(model, example_inputs)
     layers = tuple(layer for name, layer in found.items() if name not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))

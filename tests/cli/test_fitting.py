@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -94,7 +96,11 @@ def _read(end: int, parts: list[bytes]) -> None:
 
 def _words(command: str, folder: Path) -> list[str]:
     np.savez(folder / "x.npz", **{"x.281": np.zeros((1, 784), np.float32)})
-    return [word.replace("{x}", str(folder / "x.npz")) for word in COMMANDS[command]]
+    places = {"{x}": str(folder / "x.npz"), "{folder}": str(folder)}
+    words = COMMANDS[command]
+    for mark, place in places.items():
+        words = [word.replace(mark, place) for word in words]
+    return words
 
 
 COMMANDS = {
@@ -104,6 +110,8 @@ COMMANDS = {
     "simulate": ["simulate", TFC, "--inputs", "{x}", "--accumulator-bit-width", "8"],
     "parts": ["parts"],
     "compare": ["compare", TFC.replace("_a2q12", ""), TFC, "--all"],
+    "build": ["build", TFC, "--target-fps", "1000", "--out", "{folder}/accelerator"],
+    "handoff": ["handoff", TFC, "--target-fps", "1000", "--out", "{folder}/finn"],
 }
 
 
@@ -131,6 +139,8 @@ NAMES = {
     "simulate": (LAYERS, ("overflows",)),
     "parts": (("xczu7ev", "xc7z020", "xcu250"), ("LUT",)),
     "compare": (LAYERS, ("total",)),
+    "build": (LAYERS, ("LUT",)),
+    "handoff": (LAYERS, ("LUT", "fits xczu7ev")),
 }
 
 
@@ -159,3 +169,35 @@ def test_verdicts_on_a_terminal(tmp_path: Path, terminal: Callable[[int, list[st
     assert status == 1
     assert text.count("holds NO") == 4
     assert "DOES NOT HOLD: /f/f.1/MatMul, /f/f.4/MatMul, /f/f.7/MatMul and 1 more" in text
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_findings_on_a_terminal(
+    columns: int, builder: Callable[..., Any], terminal: Callable[[int, list[str]], tuple[int, str]]
+) -> None:
+    b = builder()
+    sums = b.node("Conv", b.quant("x", 0.5, 4, 1, zero_point=3), b.weights(np.ones((3, 2, 1, 1))))
+    b.node("Conv", b.quant(sums), b.weights(np.ones((2, 3, 1, 1))))
+    status, text = terminal(columns, ["check-finn", str(b.save())])
+    assert status == 1
+    assert {"FINN-02", "FINN-03"} <= set(re.findall("FINN-[0-9]+", text))
+    assert "Quant" in text
+    for line in text.splitlines():
+        if line.startswith(("┃", "│", "┏", "└")):
+            assert len(line) <= columns
+
+
+def test_a_sweep_on_a_terminal(terminal: Callable[[int, list[str]], tuple[int, str]], tmp_path: Path) -> None:
+    space = {"name": "digits", "base": {"recipe": {"epochs": 1}}, "grid": {"seed": [0], "P": [10], "rate": [-1]}}
+    (tmp_path / "space.yaml").write_text(json.dumps(space))  # the only run of it fails at once
+    out = str(tmp_path / "out")
+    assert main(["sweep", "run", "--space", str(tmp_path / "space.yaml"), "--out", out, "--device", "cpu"]) == 1
+    for columns in (80, 40):
+        status, text = terminal(columns, ["sweep", "status", "--out", out])
+        assert status == 0
+        words = " ".join(re.sub("[│┃]", " ", text).split())
+        assert "failed" in words
+        assert "seed = 0" in words or "too narrow for settings" in words
+        for line in text.splitlines():
+            if line.startswith(("┃", "│", "┏", "└")):
+                assert len(line) <= columns

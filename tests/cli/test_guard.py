@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from oracle_data import ORACLE
 
 from brevitas_a2q._cli.main import main
 
 CONTENT = b"precious"
+TFC = str(ORACLE / "models/tfc_w4a4.onnx")
 
 
 @pytest.fixture
@@ -55,3 +57,19 @@ def test_two_outputs_are_two_files(precious: Path, capsys: pytest.CaptureFixture
     words = ["estimate", str(precious), "--part", "xc7z020clg400-1", "--html", page, "--plot", page]
     assert main(words) == 2
     assert "two outputs, --html and --plot" in capsys.readouterr().err.replace("--plot and --html", "--html and --plot")
+
+
+@pytest.mark.parametrize("words", [["handoff", TFC], ["ptq", "--model", "m:b", "--calibration", "x.npz"]], ids=str)
+def test_files_of_something_else_stay(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that has, say, a training run's network, or somebody's README."""
+    kept = {name: tmp_path / name for name in ("network.onnx", "README.md")}
+    for path in kept.values():
+        path.write_bytes(CONTENT)
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    assert "of something else" in capsys.readouterr().err
+    assert all(path.read_bytes() == CONTENT for path in kept.values())
+
+
+def test_the_nearest_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimat"]) == 2
+    assert "Did you mean 'estimate'?" in capsys.readouterr().err

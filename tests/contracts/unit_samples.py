@@ -61,8 +61,11 @@ UNITS: list[ir.Unit] = [
     ir.Fifo(**_wires(), width=8, depth=100),
     ir.GlobalAccPool(**_common(pixels=1, output_type=IntType("UINT8")), input_dim=(4, 4)),
     ir.Input.of(16, 8, U4),
+    ir.Island(**_common()),
+    ir.Island(**_common(), stand_in=ir.Thresholding(**_common(), thresholds=np.tile(np.arange(20), (8, 1)))),
     ir.LabelSelect(**_common(channels=1, pixels=1), labels=10),
     ir.MaxPool(**_common(pixels=4), input_dim=(4, 4), kernel=(2, 2)),
+    ir.MulStreams(**_common(inputs=("", "")), factors=(U4, I6)),
     ir.Mvau(**{**_common(8, 16), **_matrix(8, 72)}),
     ir.Mvau(**{**_common(8, 1), **_matrix(8, 24, thresholds=False)}),
     ir.Padding(**_common(pixels=36), input_dim=(4, 4), pads=(1, 1, 1, 1)),
@@ -75,6 +78,7 @@ UNITS: list[ir.Unit] = [
         function="average",
         accumulator_bit_width=8,
     ),
+    ir.SelectChannels(**_common(channels=3), selected=(4, 0, 2), input_channels=6),
     ir.SlidingWindow(**_common(), **WINDOW, depthwise=False),
     ir.SlidingWindow(**_common(), **WINDOW, depthwise=True),
     ir.Thresholding(**_common(), thresholds=np.tile(np.arange(15), (8, 1))),
@@ -103,12 +107,15 @@ def values_of(unit: ir.Unit, ranges: Sequence[Range]) -> Range | None:
     match unit:
         case ir.AddStreams():
             return sum(lo for lo, _ in ranges), sum(hi for _, hi in ranges)
+        case ir.MulStreams():
+            products = [a * b for a in ranges[0] for b in ranges[1]]
+            return min(products), max(products)
         case ir.ChannelwiseOp(function="mul" | "add"):
             return _per_channel(unit, ranges)
         case ir.GlobalAccPool():
             return _total(unit.input_dim[0] * unit.input_dim[1])(unit, ranges)
         case ir.Pool(function="average"):
             return _total(unit.kernel[0] * unit.kernel[1])(unit, ranges)
-        case ir.ChannelwiseOp() | ir.LabelSelect() | ir.Thresholding() | ir.MatrixUnit() | ir.Input():
+        case ir.ChannelwiseOp() | ir.Island() | ir.LabelSelect() | ir.Thresholding() | ir.MatrixUnit() | ir.Input():
             return None
     return _hull(ranges)

@@ -91,25 +91,59 @@ def test_one_line_migrates_a_quantizer() -> None:
         assert certify(nn.Sequential(layer), torch.rand(1, 16)).holds
 
 
+# Every network of Brevitas' super-resolution example that has a published checkpoint.
+PUBLISHED = {
+    "float_espcn_x2": ("a2q", 16),
+    "quant_espcn_x2_w8a8_base": ("a2q", 16),
+    "quant_espcn_x2_w8a8_a2q_32b": ("a2q", 32),
+    "quant_espcn_x2_w8a8_a2q_16b": ("a2q", 16),
+    "quant_espcn_x2_w8a8_a2q_plus_16b": ("a2q+", 16),
+    "quant_espcn_x2_w4a4_base": ("a2q", 13),
+    "quant_espcn_x2_w4a4_a2q_32b": ("a2q", 32),
+    "quant_espcn_x2_w4a4_a2q_13b": ("a2q", 13),
+    "quant_espcn_x2_w4a4_a2q_plus_13b": ("a2q+", 13),
+}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_checkpoint_of_brevitas_networks(tmp_path: Any) -> None:
-    """The architecture of the published A2Q checkpoints of Brevitas' super-resolution example."""
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_checkpoints_of_brevitas_networks(name: str, tmp_path: Any) -> None:
+    """State dicts under the names and shapes of the published ones; the files themselves are not here."""
     models = pytest.importorskip("brevitas_examples.super_resolution.models")
+    method, bits = PUBLISHED[name]
     x = torch.rand(1, 3, 12, 12)
-    for name in ("quant_espcn_x2_w4a4_a2q_13b", "quant_espcn_x2_w8a8_a2q_plus_16b"):
-        published = models.model_impl[name]()
-        published(x)
-        torch.save(published.state_dict(), tmp_path / "published.pth")
-        model = models.model_impl[name]().eval()
-        model.load_state_dict(torch.load(tmp_path / "published.pth", weights_only=True))
-        bits = int(name.removesuffix("b").rpartition("_")[2])
-        report = constrain_(model, A2QConfig(accumulator_bit_width=bits, method="a2q+" if "plus" in name else "a2q"), x)
-        assert [row.name for row in report.constrained] == ["conv2", "conv3"]
-        certificate = certify(model, x)
-        assert certificate.holds
-        assert {layer.name for layer in certificate.layers} == {"conv1", "conv2", "conv3", "conv4"}
+    published = models.model_impl[name]()
+    published(x)
+    torch.save(published.state_dict(), tmp_path / "published.pth")
+    model = models.model_impl[name]().eval()
+    model.load_state_dict(torch.load(tmp_path / "published.pth", weights_only=True))
+    report = constrain_(model, A2QConfig(accumulator_bit_width=bits, method=method), x)
+    assert [row.name for row in report.constrained] == ["conv2", "conv3"]
+    certificate = certify(model, x)
+    assert certificate.holds
+    assert {layer.name for layer in certificate.layers} == {"conv1", "conv2", "conv3", "conv4"}
+    if "a2q_plus" in name:
         export_qonnx(model, x, tmp_path / "network.onnx")
         assert certify(tmp_path / "network.onnx").holds
+
+
+@pytest.mark.filterwarnings("ignore")  # Brevitas' examples, of themselves
+def test_a_checkpoint_of_the_papers_resnet() -> None:
+    """One of the ten published A2Q ResNet18s, which differ in method and P: its integers stay what they were."""
+    models = pytest.importorskip("brevitas_examples.imagenet_classification.a2q.utils")
+    name, x = "quant_resnet18_w4a4_a2q_plus_12b", torch.rand(2, 3, 32, 32)
+    published = models.get_model_by_name(name)
+    published(x)
+    model = models.get_model_by_name(name).eval()
+    model.load_state_dict(published.state_dict())
+    expected = model(x)
+    report = constrain_(model, A2QConfig(accumulator_bit_width=12, method="a2q+"), x)
+    assert len(report.constrained) == 19
+    assert torch.equal(model(x), expected)
+    certificate = certify(model, x[:1])
+    assert certificate.holds
+    assert certificate.targets == 19
+    assert [str(layer).partition(":")[0] for layer in certificate.uncovered] == ["conv1"]
 
 
 def _network(quantizer: Any) -> nn.Module:

@@ -292,3 +292,16 @@ def test_sums_that_cancel_are_no_difference(tmp_path: Path) -> None:
     images = torch.rand(1, 64, 8, 8)
     model(images)
     assert export_qonnx(model.eval(), images, tmp_path / "conv.onnx").certificate.holds
+
+
+@pytest.mark.filterwarnings("ignore:ONNX opset version set to")
+@pytest.mark.parametrize("exporter", ["export_qonnx", "export_onnx_qcdq", "export_torch_qcdq"])
+def test_exporters_of_brevitas_say_what_to_call(small_net, image, tmp_path, exporter: str) -> None:
+    import brevitas.export
+
+    model = small_net(Int8ProjectedA2QWeightPerChannelFloat)
+    expected = model(image)
+    with pytest.raises(ExportError, match=r"call brevitas_a2q\.export_qonnx"):
+        getattr(brevitas.export, exporter)(model, args=image, export_path=str(tmp_path / "x"))
+    assert torch.equal(model(image), expected)
+    export_qonnx(model, image, tmp_path / "ours.onnx")

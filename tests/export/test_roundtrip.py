@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from qonnx.core.modelwrapper import ModelWrapper
 
 from brevitas_a2q import certify, export_qonnx
 from brevitas_a2q.errors import ExportError
@@ -55,7 +56,7 @@ def test_only_a_rounding_boundary_excuses_a_difference(exported, image, steps, a
     scale = float(recording.calls["relu.act_quant"][0].scale)
     model.depthwise.bias.data += shift - 2 * steps * scale
     add_to(parameter(file, "depthwise", 2), shift)
-    execution = Execution(file, record(model, (image,)), "example", [1.0])
+    execution = Execution(ModelWrapper(file), record(model, (image,)), "example", [1.0])
     if accepted:
         execution.run((image,))
         assert execution.rounding_ties == 1
@@ -77,7 +78,7 @@ def test_outputs_behind_the_last_quantizer_are_compared(exported, image):
     model, file = exported
     add_to(parameter(file, "head", 2), 0.01)
     with pytest.raises(ExportError, match=r"^output global_out: differs by 0\.0"):
-        Execution(file, record(model, (image,)), "example", [1.0]).run((image,))
+        Execution(ModelWrapper(file), record(model, (image,)), "example", [1.0]).run((image,))
 
 
 def test_quantizer_that_is_missing_is_named(exported, image):
@@ -85,7 +86,7 @@ def test_quantizer_that_is_missing_is_named(exported, image):
     node = next(n for n in file.graph.node if n.name == "body.2.act_quant")
     del node.metadata_props[:]
     with pytest.raises(ExportError, match=r"^quantizer body\.2\.act_quant: is not in the file"):
-        Execution(file, record(model, (image,)), "example", [1.0]).run((image,))
+        Execution(ModelWrapper(file), record(model, (image,)), "example", [1.0]).run((image,))
 
 
 def test_stimuli_cover_the_input_quantizers_range(small_net, image):

@@ -18,7 +18,7 @@ from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._finn.folding_file import finn_folding
-from brevitas_a2q.hw._finn.folding_reader import read_foldings
+from brevitas_a2q.hw._finn.folding_reader import finn_nodes, read_foldings
 from brevitas_a2q.hw._folding_result import fold_graph
 
 PART = find_part("ZCU104")
@@ -106,6 +106,25 @@ def test_folding_file_defaults_and_unit_names(tmp_path: Path) -> None:
     assert (foldings["conv2"].pe, foldings["conv2"].simd, foldings["conv1"].pe) == (2, 9, 2)
 
 
+def test_final_hw_config(tmp_path: Path) -> None:
+    """FINN lists converters and FIFOs as nodes between the units: a FIFO's depth is the stream's."""
+    graph = small_cnn()
+    reader = graph.units[1]
+    (before,) = reader.inputs
+    layers = {layer.source: layer.name for layer in finn_nodes({}, graph, PART)}
+    listed = {
+        "Defaults": {},
+        layers[before]: {"PE": 1, "inFIFODepths": [0], "outFIFODepths": [0], "preferred_impl_style": ""},
+        "StreamingFIFO_rtl_0": {"depth": 77, "impl_style": "rtl", "ram_style": "auto", "inFIFODepths": [0]},
+        "StreamingDataWidthConverter_rtl_0": {"inFIFODepths": [0], "outFIFODepths": [0]},
+        layers[reader.name]: {"inFIFODepths": [0], "outFIFODepths": [0]},
+    }
+    file = tmp_path / "final_hw_config.json"
+    file.write_text(json.dumps(listed))
+    foldings = read_foldings(file, graph, PART)
+    assert foldings[reader.name].fifo_depths == (77,)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -117,6 +136,9 @@ def test_folding_file_defaults_and_unit_names(tmp_path: Path) -> None:
         ('{"conv2": {"ram_style": "disk"}}', "found ram_style = 'disk'"),
         ('{"conv2": 3}', "a mapping of attributes"),
         ('{"Defaults": {"PE": 3}}', "found 3; expected .value, .op types.."),
+        ('{"defaults": {}}', "found node 'defaults'; expected one such as Defaults"),
+        ('{"conv2": {"Simd": 9}}', "found attribute 'Simd'; expected one of FINN's; did you mean 'SIMD'"),
+        ('{"conv2": {"inFifoDepth": [9]}}', "did you mean 'inFIFODepths'"),
     ],
 )
 def test_bad_folding_file(tmp_path: Path, text: str, message: str) -> None:

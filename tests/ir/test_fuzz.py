@@ -19,9 +19,11 @@ def fuzzer() -> Any:
     return module
 
 
-def test_mutated_files_are_read_or_refused_by_name() -> None:
+def test_mutated_files_are_handled_or_refused_by_name() -> None:
     report = fuzzer().fuzz(1000, seed=7)
     assert report.failures == []
     assert report.read > 20  # the mutations are not all hopeless
-    assert report.refused > 100
+    assert report.certified > 20
+    assert report.estimated > 2
+    assert report.refused["read"] > 100
     assert report.slowest_seconds < 5

@@ -12,7 +12,7 @@ import brevitas.nn as qnn
 import pytest
 import torch
 import torch.nn.functional as F
-from brevitas.quant import ShiftedUint8ActPerTensorFloat
+from brevitas.quant import Int8ActPerTensorFloat, ShiftedUint8ActPerTensorFloat
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,6 +21,7 @@ from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._arrivals import Basis
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._quantizers import Int8ProjectedA2QWeightPerChannelFloat
+from brevitas_a2q.verify._certify import certify
 
 
 def unsigned(bits: int, **settings: Any) -> Any:
@@ -220,3 +221,42 @@ def test_wrapped_for_parallel_training(tmp_path: Any) -> None:
         assert net.module.conv.weight.grad is not None
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:Computing zero point")
+@pytest.mark.parametrize("bits", [(4, 6), (6, 4), (4, 4)])
+def test_a_layer_that_runs_twice_has_one_set_of_weights_for_both_of_its_inputs(bits: tuple[int, int]) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            kind = ShiftedUint8ActPerTensorFloat if bits[0] == bits[1] else Int8ActPerTensorFloat
+            self.first, self.second = (
+                qnn.QuantIdentity(act_quant=kind, bit_width=n, return_quant_tensor=True) for n in bits
+            )
+            self.layer = qnn.QuantLinear(
+                16, 4, False, weight_quant=Int8ProjectedA2QWeightPerChannelFloat, weight_accumulator_bit_width=10
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.first(x)) + self.layer(self.second(x * x - 1))
+
+    torch.manual_seed(0)
+    model, made = Twice(), []
+    for _ in range(3):
+        model(torch.randn(4, 16))
+    model.layer.weight_quant.register_forward_hook(lambda _, __, weight: made.append(weight.value))
+    model.eval()(torch.randn(4, 16))
+    assert torch.equal(*made)
+    assert certify(model, torch.zeros(1, 16)).holds
+
+
+def test_a_range_that_was_only_claimed_is_traced_by_the_first_certificate_which_says_so() -> None:
+    """As a model that is compiled before its first call leaves it."""
+    model = Net(unsigned(4), _in_place, conv())
+    model(torch.rand(1, 4, 6, 6))
+    traced = model.conv.weight_quant.input_range()
+    model.conv.weight_quant.remember_range(IntRange(0, 15))
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 15\]"):
+        found = certify(copy.deepcopy(model), torch.rand(1, 4, 6, 6))
+    assert found.layers[0].input_range.upper == traced.hi
+    assert found.holds

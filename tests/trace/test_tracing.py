@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from brevitas_a2q._ranges import Codes
 from brevitas_a2q._trace import Trace
 from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.errors import ModelError
 from brevitas_a2q.verify._certify import certify
 
 
@@ -127,6 +128,13 @@ def test_a_signed_bit_is_bipolar() -> None:
         lambda x: torch.cat([x.value, torch.rand_like(x.value)]),
         lambda x: x.value.sort(2).values.cumsum(2),
         lambda x: x.value.round().to(torch.int32).float(),
+        lambda x: (8 * x.value).sum(1, keepdim=True, dtype=torch.int32).float(),
+        lambda x: x.value.view(torch.int32).float(),
+        lambda x: (2 * x.value.to_sparse()).to_dense(),
+        lambda x: _changed_in_place(x.value, lambda v: v.numpy().__iadd__(v.numpy())),
+        lambda x: x.value * x.value.max().item(),
+        lambda x: x.value * torch.randint(1, 4, ()).item(),
+        lambda x: F.avg_pool2d(x.value.bfloat16(), 2).float(),
         lambda x: _changed_in_place(x.value, lambda v: v[:, :, :1].add_(0.3)),
         lambda x: _changed_in_place(x.value, lambda v: v.select(3, 0).copy_(torch.rand_like(v.select(3, 0)))),
         lambda x: _changed_in_place(x.value, lambda v: torch.sigmoid(v, out=v)),
@@ -222,6 +230,26 @@ def test_products_with_quantized_weights_are_seen(function: Callable[[Tensor, Te
         net(x)
     (product,) = trace.products
     assert (product.size, product.right.number is not None, product.right.codes is not None) == (8, True, True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bits", [3, 7, 8])
+def test_sums_in_half_precision_may_round_to_further_integers(dtype: torch.dtype, bits: int) -> None:
+    """5 times 127 is 635, and bfloat16 makes 636 of it."""
+
+    module = quantizer(bits, False)
+    trace, x = Trace(module), every_code(bits, False)
+    with torch.no_grad(), trace.running(x):
+        v = module(x).value.to(dtype)
+        result = ((v + v) + (v + v)) + v
+    known = trace.of(result)
+    assert known is not None
+    assert known.value.codes is not None
+    highest = int(known.value.integer_ends()[1].max())
+    reached = int((4 * result.double()).round().max())
+    assert reached <= highest <= 1.1 * 5 * 2**bits
+    assert (bits, dtype) != (7, torch.bfloat16) or reached == 636
+    assert (bits, dtype) != (3, torch.float16) or highest == 35  # where the type has bits to spare nothing is lost
 
 
 @pytest.mark.parametrize(
@@ -337,6 +365,20 @@ def test_numbers_made_of_what_was_read_are_no_constants() -> None:
 
     found = certify(Copied(None).eval(), torch.zeros(2, 8))
     assert (found.layers[0].input_range.lower, found.layers[0].input_range.upper) == (0, 15)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["proxy", "inside"])
+def test_what_hooks_make_of_a_quantizers_integers_is_not_known(inside: bool) -> None:
+    model = Reading(lambda _: True).eval()
+    proxy = model.act.act_quant
+    hooked = proxy.fused_activation_quant_proxy if inside else proxy
+
+    def doubled(_: Any, __: Any, output: Any) -> None:
+        (output[0] if inside else output.value).mul_(2)
+
+    hooked.register_forward_hook(doubled)
+    with pytest.raises(ModelError, match="hooks of act"):
+        certify(model, torch.zeros(2, 8))
 
 
 def test_weights_that_are_multiplied_by_hand_are_named() -> None:

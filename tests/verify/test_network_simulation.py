@@ -118,7 +118,12 @@ def bipolar(b: Builder) -> None:
     x = b.add("BipolarQuant", "x", b.constant(np.float32(1)), domain="qonnx.custom_op.general")
     x = b.add("Conv", x, b.weights((3, 4, 2, 2)))
     thresholds = np.sort(np.random.default_rng(0).integers(-9, 9, (3, 7)), axis=1).astype(np.float32)
-    b.add("MultiThreshold", x, b.constant(thresholds), domain="qonnx.custom_op.general", out_dtype="UINT3")
+    x = b.add("MultiThreshold", x, b.constant(thresholds), domain="qonnx.custom_op.general", out_dtype="UINT3")
+    signs = b.constant(np.float32([[2]]))
+    x = b.add(
+        "MultiThreshold", x, signs, domain="qonnx.custom_op.general", out_scale=2.0, out_bias=-1.0, out_dtype="BIPOLAR"
+    )
+    b.add("Conv", x, b.weights((2, 3, 1, 1)))
 
 
 @pytest.mark.parametrize("build", [affine, pools, biased, upscaled, branches, bipolar])

@@ -105,7 +105,7 @@ def _compared(
     name: str, block: Any, claim: Any, inputs: int, line: dict[str, Any], broken: list[str]
 ) -> Iterator[np.ndarray]:
     """Hold what a layer meets against its accumulator and its certificate; how far its sums are driven, down and up."""
-    found = [sums for seen in block.seen if (sums := _sums(block, seen)) is not None]
+    found = [sums for call in block.calls if (sums := _sums(block, call)) is not None]
     if not found:
         yield from (np.full(inputs, -np.inf), np.full(inputs, -np.inf))
         return
@@ -129,21 +129,23 @@ def _compared(
     yield np.max([up for _, up in each], axis=0)
 
 
-def _sums(block: Any, seen: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def _sums(block: Any, call: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Lowest and highest partial sums of every input and channel, as integers; None where the values are none."""
-    layer, value = block.layer, (seen.value if hasattr(seen, "value") else seen).double().numpy()
+    layer, value = block.layer, (call.x.value if hasattr(call.x, "value") else call.x).double().numpy()
     if block.step is None or not np.isfinite(value).all():
         return None
-    with torch.no_grad():
-        weight = layer.quant_weight(None if not hasattr(seen, "scale") else seen)
-    codes = np.round((weight.value.double() / weight.scale.double()).numpy())
+    codes = _codes(call.weight)
     transposed = bool(getattr(layer, "transposed", False))
     pads = [*layer.padding, *layer.padding]
     a = {"strides": layer.stride, "dilations": layer.dilation, "group": layer.groups, "pads": pads}
     low, high = partial_sums("ConvTranspose" if transposed else "Conv", value, block.step, codes, a)
-    if layer.bias is not None and layer.weight_quant.integer_bias() is not None and hasattr(seen, "scale"):
-        with torch.no_grad():
-            bias = layer.bias_quant(layer.bias, seen, weight)
-        added = np.round((bias.value.double() / bias.scale.double()).numpy()).reshape(-1)
+    if call.bias is not None and layer.weight_quant.integer_bias() is not None and hasattr(call.x, "scale"):
+        added = _codes(call.bias).reshape(-1)
         low, high = low + np.minimum(added, 0), high + np.maximum(added, 0)
     return low, high
+
+
+def _codes(quantized: Any) -> np.ndarray:
+    """Integers of quantized numbers."""
+    with torch.no_grad():
+        return np.asarray(np.round((quantized.value.double() / quantized.scale.double()).numpy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import brevitas.nn as qnn
@@ -98,6 +99,15 @@ def _names(rng: np.random.Generator, quantized: bool) -> list[str]:
     return [str(rng.choice(_LOST))] if not quantized and rng.random() < 0.02 else chosen
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: its input, and the weights and the bias that were made for it."""
+
+    x: Any
+    weight: Any
+    bias: Any
+
+
 class Block(nn.Module):
     """A quantizer, some operations, a layer; perhaps the same layer again on something else."""
 
@@ -107,8 +117,12 @@ class Block(nn.Module):
         self.layer, self.outputs = _layer(rng, channels)
         self.names = _names(rng, quantized=self.layer.bias is not None)
         self.again = bool(rng.random() < 0.15)
-        self.seen: list[Any] = []
+        self.calls: list[Call] = []
         self.step: float | None = None  # of what was seen
+        self._weights: list[Any] = []
+        self._biases: list[Any] = []
+        self.layer.weight_quant.register_forward_hook(lambda module, args, made: self._weights.append(made))
+        self.layer.bias_quant.register_forward_hook(lambda module, args, made: self._biases.append(made))
 
     @property
     def kinds(self) -> list[str]:
@@ -125,13 +139,19 @@ class Block(nn.Module):
             x = OPERATIONS[name](x)
             factor = STEPS.get(name, 1.0)
             step = None if step is None or factor is None else step * factor
-        self.step, self.seen = step, [x]
-        y = _plain(self.layer(x))
+        y, calls = self._called(x)
         if self.again:
-            twice = x + x if self.layer.bias is not None else _plain(x) + _plain(x)
-            self.seen.append(twice)
-            y = y + _plain(self.layer(twice))
+            more, again = self._called(x + x if self.layer.bias is not None else _plain(x) + _plain(x))
+            y, calls = y + more, calls + again
+        self.step, self.calls = step, calls
         return y
+
+    def _called(self, x: Any) -> tuple[Tensor, list[Call]]:
+        """The layer's output, and what it computed it from; the model may run inside of itself to learn its ranges."""
+        y = _plain(self.layer(x))
+        call = Call(x, self._weights[-1], self._biases[-1] if self._biases else None)
+        self._weights, self._biases = [], []
+        return y, [call]
 
 
 class RandomNet(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -113,15 +114,17 @@ def multi_threshold(call: Call) -> Result:
     x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32)
     axis = _channel_axis(call, len(x.shape))
     scale, bias = np.float32(call.attribute("out_scale", 1.0)), np.float32(call.attribute("out_bias", 0.0))
-    steps = float(bias) / float(scale) if scale else 0.5
-    if not 0 < scale < np.inf or abs(steps) > 1 << 24 or steps % 1:
+    found = _steps_of(scale, bias, bipolar=call.attribute("out_dtype", "") == "BIPOLAR")
+    if found is None:
         return _real_thresholds(call, x, thresholds, axis)
-    function = MultiThreshold(thresholds, scale.reshape(()), int(steps), axis)
+    each, offset = found
+    function = MultiThreshold(thresholds, np.asarray(scale / np.float32(each)), offset, axis, each)
     result = table.threshold(
         x,
         thresholds,
-        scale=float(scale),
-        bias=function.bias,
+        scale=float(function.scale),
+        bias=offset,
+        each=each,
         axis=axis,
         dtype=_declared_type(call),
         origin=f"data type of {call.node.name}",
@@ -129,6 +132,21 @@ def multi_threshold(call: Call) -> Result:
     if result.codes is None:
         return call.island(result, reason="values beyond float32")
     return call.done(result, attributes={"quantizer": function})
+
+
+def _steps_of(scale: np.float32, bias: np.float32, bipolar: bool) -> tuple[int, int] | None:
+    """What a threshold adds, and the bias, in integers of one scale; None where there are none.
+
+    The bias is a multiple of the scale, in exact arithmetic. FINN's bipolar form, scale 2 and bias -1, makes odd
+    integers of half the scale.
+    """
+    if not 0 < scale < np.inf or not abs(bias) < np.inf:
+        return None
+    halves = 2 * Fraction(float(bias)) / Fraction(float(scale))
+    odd = halves % 2 == 1 and (bipolar or scale == 2)
+    if (halves % 2 and not odd) or abs(halves) > 1 << 24 or scale / 2 * 2 != scale:
+        return None
+    return (2, int(halves)) if odd else (1, int(halves) // 2)
 
 
 def _channel_axis(call: Call, rank: int) -> int:
@@ -147,7 +165,9 @@ def _real_thresholds(call: Call, x: Tensor, thresholds: npt.NDArray[np.float32],
     if not (np.isfinite(scale) and np.isfinite(bias)):
         raise Unstated("an output scale that is not finite")
     real = table.add(table.mul(count, Value.constant(scale)), Value.constant(bias))
-    return call.island(replace(real, codes=None), reason="an output bias that is no multiple of the output scale")
+    wrong = f"output bias of {bias} that is no multiple of its output scale" if scale > 0 else "output scale"
+    reason = f"{call.node.name} has an {wrong} of {scale}"
+    return call.island(replace(real, codes=None, origin=reason), reason=reason)
 
 
 def _declared_type(call: Call) -> IntType | None:

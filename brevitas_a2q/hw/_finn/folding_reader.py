@@ -1,8 +1,11 @@
 """FINN's folding JSON, read: the folding of every unit.
 
-``Defaults`` holds a value for all nodes of some op types (or ``all``). Files may use the names of the dataflow graph's
-units instead of FINN's. Which of FINN's names a unit has depends on which matrix units are in HLS and which in RTL: a
-file that lists all of them in the network's order says so, another one is read as FINN decides by itself.
+Files are written by hand or by FINN (``auto_folding_config.json``, ``final_hw_config.json``). The latter list FIFOs and
+width converters as nodes of their own: FIFOs count where they stand between two neighbours of the network, converters
+follow from the folding. ``Defaults`` holds a value for all nodes of some op types (or ``all``). Files may use the names
+of the dataflow graph's units instead of FINN's. Which of FINN's names a unit has depends on which matrix units are in
+HLS and which in RTL: a file that lists all of them in the network's order says so, another one is read as FINN decides
+by itself.
 """
 
 from __future__ import annotations
@@ -31,6 +34,15 @@ __all__ = ["check_folding", "finn_nodes", "load_folding", "read_foldings"]
 _STYLES: Final = ("auto", "distributed", "block", "ultra")
 _MULTIPLIERS: Final = ("auto", "lut", "dsp", "unrolled")
 _DEPTHS: Final = ("inFIFODepths", "outFIFODepths")
+# What FINN writes into these files (``hw_attrs`` of its build steps), and what people set there by hand.
+_ATTRIBUTES: Final = (
+    *("PE", "SIMD", "M", "parallel_window", "ram_style", "ram_style_thresholds", "depth", "impl_style", "resType"),
+    *("mem_mode", "runtime_writeable_weights", "inFIFODepths", "outFIFODepths", "depth_trigger_uram"),
+    *("depth_trigger_bram", "preferred_impl_style", "slr", "partition_id", "device_id", "mem_port", "pumpedMemory"),
+    *("pumpedCompute", "dynamic_mode", "dataflow_mode", "uram_depth", "deep_pipeline", "use_stagger_logic"),
+)
+_FIFO, _CONVERTER = "StreamingFIFO", "StreamingDataWidthConverter"
+_BETWEEN_UNITS: Final = (_FIFO, _CONVERTER, "IODMA", "TLastMarker")
 
 
 def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main") -> tuple[Finding, ...]:
@@ -54,12 +66,13 @@ def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main
     found = [
         Finding("FOLD-11", name, "", "no such node", "use FINN's names after step_specialize_layers")
         for name in entries
-        if name not in known
+        if name not in known and not name.startswith(_BETWEEN_UNITS)
     ]
     folded = []
     for layer in layers:
         given = {name: value for name, value, kinds in defaults if "all" in kinds or layer.op_type in kinds}
         own = entries.get(layer.name, {})
+        _check_names(f"{path}, {layer.name}", own, layer.attributes)
         folded.append(replace(layer, attributes={**layer.attributes, **given, **own}))
     return (*found, *findings_of(folded, part, version))
 
@@ -85,18 +98,52 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
                 foldings[layer.source] = _changed(path, layer, graph, foldings[layer.source], {attribute: value})
     depths: dict[str, Mapping[str, Any]] = {}
     for name, attributes in entries.items():
-        if name not in unit_of:
-            near = difflib.get_close_matches(name, unit_of, n=3, cutoff=0.4)
-            raise FoldingError(f"found node {name!r}", where=str(path), expected=f"one such as {', '.join(near)}")
         if not isinstance(attributes, dict):
             raise FoldingError(f"found {attributes!r}", where=f"{path}, {name}", expected="a mapping of attributes")
+        if name.startswith(_BETWEEN_UNITS):
+            _check_names(f"{path}, {name}", attributes, ())
+            continue
+        if name not in unit_of:
+            near = difflib.get_close_matches(name, (*unit_of, "Defaults"), n=3, cutoff=0.4) or list(unit_of)[:3]
+            raise FoldingError(f"found node {name!r}", where=str(path), expected=f"one such as {', '.join(near)}")
         layer = replace(unit_of[name], name=name)
+        _check_names(f"{path}, {name}", attributes, layer.attributes)
         foldings[layer.source] = _changed(path, layer, graph, foldings[layer.source], attributes)
         found = {what: _depths(f"{path}, {name}", what, attributes[what]) for what in _DEPTHS if what in attributes}
         depths[layer.source] = {**depths.get(layer.source, {}), **_outermost(layer, graph, found)}
-    foldings = _with_depths(graph, foldings, depths)
+    sources = {name: layer.source for name, layer in unit_of.items()}
+    foldings = _with_depths(graph, foldings, depths, _listed_fifos(path, entries, sources))
     check_foldings(graph, foldings)
     return foldings
+
+
+def _check_names(where: str, attributes: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Every attribute is one that FINN knows for the node.
+
+    Raises:
+        FoldingError: A name is misspelt, which FINN's build would refuse too.
+    """
+    names = {*_ATTRIBUTES, *known}
+    for name in attributes:
+        if name not in names:
+            folded = {other.lower(): other for other in names}
+            near = difflib.get_close_matches(name.lower(), folded, n=1)
+            remedy = f"did you mean {folded[near[0]]!r}?" if near else "attributes of the node in FINN"
+            raise FoldingError(f"found attribute {name!r}", where=where, expected="one of FINN's", remedy=remedy)
+
+
+def _listed_fifos(path: Path, entries: Mapping[str, Any], sources: Mapping[str, str]) -> dict[tuple[str, str], int]:
+    """Depth of each FIFO that is a node of its own, by the units before and behind it in the file."""
+    found: dict[tuple[str, str], int] = {}
+    before, depth = "", 0
+    for name, attributes in entries.items():
+        if name.startswith(_FIFO):
+            depth = max(depth, _positive(f"{path}, {name}", "depth", attributes.get("depth", LEAST_FIFO_DEPTH)))
+        elif not name.startswith(_BETWEEN_UNITS):
+            if depth:
+                found[before, sources[name]] = depth
+            before, depth = sources[name], 0
+    return found
 
 
 def _thresholdings(names: Iterable[str]) -> int:
@@ -218,7 +265,10 @@ def _outermost(layer: FinnLayer, graph: Graph, found: dict[str, list[int]]) -> d
 
 
 def _with_depths(
-    graph: Graph, foldings: Mapping[str, Folding], depths: Mapping[str, Mapping[str, list[int]]]
+    graph: Graph,
+    foldings: Mapping[str, Folding],
+    depths: Mapping[str, Mapping[str, list[int]]],
+    listed: Mapping[tuple[str, str], int],
 ) -> dict[str, Folding]:
     """Each stream's FIFO as deep as the file says at its deeper end; what no end says is left to the schedule."""
     done = dict(foldings)
@@ -230,10 +280,11 @@ def _with_depths(
         copy = taken.get(edge.producer, 0)
         taken[edge.producer] = copy + 1
         ends = [*into[edge.port : edge.port + 1], *out[copy : copy + 1]]
+        ends += [listed[edge.producer, edge.consumer]] if (edge.producer, edge.consumer) in listed else []
         chosen.setdefault(edge.consumer, []).append(max(ends) if ends else None)
     for name, values in chosen.items():
         if any(value is not None for value in values):
-            done[name] = replace(done[name], fifo_depths=tuple(LEAST_FIFO_DEPTH if v is None else v for v in values))
+            done[name] = replace(done[name], fifo_depths=tuple(v or LEAST_FIFO_DEPTH for v in values))
     return done
 
 
@@ -245,7 +296,8 @@ def _positive(where: str, attribute: str, value: Any) -> int:
 
 def _depths(where: str, attribute: str, value: Any) -> list[int]:
     items = value if isinstance(value, list) else [value]
-    return [_positive(where, attribute, item) for item in items]
+    # 0 is how FINN marks a side whose FIFO is a node of its own, or gone.
+    return [0 if item == 0 and not isinstance(item, bool) else _positive(where, attribute, item) for item in items]
 
 
 def _one_of(where: str, attribute: str, value: Any, allowed: tuple[Any, ...]) -> Any:

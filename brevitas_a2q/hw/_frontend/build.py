@@ -13,7 +13,9 @@ Rules:
 6. A unit with several readers is followed by a DuplicateStreams.
 7. Streams of different scales are multiplied by small integers before they are added, which is exact wherever the
    ratio of the scales allows it, and a warning of the graph where it does not.
-8. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
+8. Products of two streams, and channels that are sliced or shuffled, are units. What else a quantizer rounds is an
+   island: priced as comparisons if it is a function of one integer, else only named.
+9. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from typing import Final
 
 from brevitas_a2q._ir.elementwise import ELEMENTWISE
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
-from brevitas_a2q._ir.network import Network, Node
+from brevitas_a2q._ir.network import OPAQUE, Network, Node
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw._frontend import adds, matrix, moves, pools, sums
+from brevitas_a2q.hw._frontend import adds, matrix, moves, pools, products, sums
 from brevitas_a2q.hw._frontend.context import Context
 from brevitas_a2q.hw._frontend.forks import with_forks
+from brevitas_a2q.hw._frontend.islands import island
+from brevitas_a2q.hw._frontend.rearranged import is_selection
 from brevitas_a2q.hw._frontend.stream import Broken, Stream
 from brevitas_a2q.hw._ir import Graph
 
@@ -37,7 +41,7 @@ __all__ = ["build_graph", "read_graph"]
 
 _QUANTIZERS: Final = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
 
-Handler = Callable[[Context, Node], Stream]
+Handler = Callable[[Context, Node], "Stream | tuple[Stream, ...]"]
 
 _HANDLERS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(DOT_PRODUCTS, matrix.dot_product),
@@ -90,10 +94,12 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
     return Graph(name, units, tuple(notes), tuple(context.warnings), image)
 
 
-def _build(context: Context, node: Node) -> Stream | Broken:
+def _build(context: Context, node: Node) -> Stream | Broken | tuple[Stream, ...]:
     """The stream of a node's output; an error is kept for later unless integers are computed from the node."""
     broken = next((b for b in context.broken(node)), None)
     if broken is not None:
+        if node.op in _QUANTIZERS and broken.island:
+            return island(context, node)
         if node.op in (*DOT_PRODUCTS, *_QUANTIZERS):
             raise broken.error
         return broken
@@ -102,10 +108,16 @@ def _build(context: Context, node: Node) -> Stream | Broken:
     except OnnxFileError as error:
         if node.op in (*DOT_PRODUCTS, *_QUANTIZERS):
             raise
-        return Broken(error, node)
+        return Broken(error, node, island=node.op == OPAQUE)
 
 
 def _handler(node: Node, context: Context) -> Handler:
+    if is_selection(node):
+        return moves.select
+    if node.op == OPAQUE and node.attributes["op"] == "Mul" and len(context.stream_inputs(node)) == 2:
+        if products.of_one_stream(context, node):
+            raise node.error("multiplies two functions of one stream", expected="a quantizer behind each")
+        return products.product
     if node.op in ("Add", "Sub") and len(context.stream_inputs(node)) == 2:
         return adds.two_streams
     if node.op in ELEMENTWISE:

@@ -87,10 +87,10 @@ class Context:
                 seen.update(node.outputs)
         return ""
 
-    def place(self, node: Node, stream: Stream | Broken) -> None:
-        """Record the stream of a node's outputs."""
-        for output in node.outputs:
-            self.streams[output] = stream
+    def place(self, node: Node, found: Stream | Broken | tuple[Stream, ...]) -> None:
+        """Record the stream of a node's outputs, or that of each."""
+        streams = found if isinstance(found, tuple) else (found,) * len(node.outputs)
+        self.streams.update(zip(node.outputs, streams, strict=True))
 
     def stream_inputs(self, node: Node) -> list[str]:
         """Inputs of a node that are not constants."""
@@ -107,9 +107,11 @@ class Context:
             if isinstance(stream, Broken):
                 yield stream
 
-    def stream(self, node: Node, tensor: str) -> Stream:
-        """The stream behind a tensor."""
+    def stream(self, node: Node, tensor: str, shuffled: bool = False) -> Stream:
+        """The stream behind a tensor; ``shuffled`` if elements may stand elsewhere than at their pixels."""
         stream = self.streams.get(tensor)
+        if isinstance(stream, Stream) and stream.places is not None and not shuffled:
+            raise node.error("reads elements of several pixels at once", expected="a reshape back to the image's shape")
         if not isinstance(stream, Stream):
             raise node.error(
                 "reads the network's real-valued input", expected="integers", remedy="put a quantizer in front"

@@ -17,12 +17,12 @@ from brevitas_a2q.hw._frontend.activation import with_thresholds
 from brevitas_a2q.hw._frontend.context import Context, channel_axis_of
 from brevitas_a2q.hw._frontend.moves import build_moves
 from brevitas_a2q.hw._frontend.stream import Stream
-from brevitas_a2q.hw._frontend.thresholds import thresholds_of
+from brevitas_a2q.hw._frontend.thresholds import axis_behind, thresholds_of
 
 __all__ = ["integers"]
 
 # Operations that change the value of an integer's step and leave the integers as they are.
-_SCALING: Final = ("Mul", "Div", "Neg", "Identity", "Reshape")
+_SCALING: Final = ("Mul", "Div", "Neg", "Identity", "Reshape", "Transpose")
 _MAX_STEPS: Final = 1 << 12
 
 
@@ -43,7 +43,8 @@ def integers(context: Context, node: Node, tensor: str) -> Stream:
         raise _real_values(node, tensor, waiting)
     if waiting:
         return _requantized(context, node, stream, found, found.codes, waiting)
-    axis = stream.channel_axis if len(found.shape) == len(stream.start.shape) else channel_axis_of(found)
+    axis = axis_behind(stream.channel_axis, (n for n in stream.chain if n.op == "Transpose"))
+    axis = axis if len(found.shape) == len(stream.start.shape) else channel_axis_of(found)
     codes = replace(found.codes, dtype=context.wire(stream), zero_point=np.zeros((), np.int64))
     return Stream(stream.unit, replace(found, codes=codes), axis, image=stream.image)
 
@@ -69,4 +70,4 @@ def _requantized(
     start = replace(found, codes=replace(codes, dtype=dtype, zero_point=np.zeros((), np.int64), narrow=False))
     table = thresholds_of(context.network, stream, pseudo, start.codes)
     unit = with_thresholds(context, stream, table, dtype, tuple(n.name for n in stream.chain))
-    return Stream(unit, start, stream.channel_axis, image=stream.image)
+    return Stream(unit, start, axis_behind(stream.channel_axis, stream.chain), image=stream.image)

@@ -7,25 +7,37 @@ from typing import Any
 
 import numpy as np
 
+from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q.hw._frontend.context import Context, image_of
+from brevitas_a2q.hw._frontend.rearranged import is_selection, places_of, rearranged, selected
 from brevitas_a2q.hw._frontend.stream import Stream
-from brevitas_a2q.hw._frontend.thresholds import chain_direction
+from brevitas_a2q.hw._frontend.thresholds import axis_behind, chain_direction
 from brevitas_a2q.hw._frontend.windows import geometry_of, sliding_window
 from brevitas_a2q.hw._ir import MaxPool, Pool, Upsample
 
-__all__ = ["build_moves", "move", "unit_fields"]
+__all__ = ["build_moves", "move", "select", "unit_fields"]
 
 
 def move(context: Context, node: Node) -> Stream:
     """MaxPool, Upsample, Reshape or Transpose: built now, or behind the thresholds that are to come."""
-    stream = context.stream(node, node.inputs[0])
+    stream = context.stream(node, node.inputs[0], shuffled=True)
     if not stream.chain and not stream.moves:
         return _built(context, stream, node)
-    if node.op == "Reshape" and not stream.moves and _only_drops_ones(context, node):
+    if not stream.moves and (
+        (node.op == "Reshape" and _only_drops_ones(context, node))
+        or (node.op == "Transpose" and _keeps_pixels_in_order(node, axis_behind(stream.channel_axis, stream.chain)))
+    ):
         return stream.then(node)
     return replace(stream, moves=(*stream.moves, node), chain_before_moves=stream.chain_before_moves)
+
+
+def _keeps_pixels_in_order(node: Node, axis: int) -> bool:
+    """Whether a transpose only takes the channels to another axis."""
+    order = node.attributes["perm"]
+    rest = [d for d in order if d != axis]
+    return rest == sorted(rest) and order[0] == 0
 
 
 def _only_drops_ones(context: Context, node: Node) -> bool:
@@ -50,10 +62,26 @@ def build_moves(context: Context, stream: Stream) -> Stream:
         stream = replace(
             _built(context, stream, node), chain=stream.chain, chain_before_moves=stream.chain_before_moves
         )
+    if moves and stream.places is not None:
+        raise moves[-1].error("moves elements between pixels", expected="a reshape back to the image's shape")
     return stream
 
 
+def select(context: Context, node: Node) -> Stream | tuple[Stream, ...]:
+    """Slice, split or gather of channels, of integers as they are or, if it has one output, behind thresholds."""
+    stream = context.stream(node, node.inputs[0], shuffled=True)
+    if not stream.chain and not stream.moves:
+        return tuple(selected(context, stream, node, output) for output in range(len(node.outputs)))
+    if len(node.outputs) > 1:
+        raise node.error("splits real values", expected="integers", remedy="put a quantizer in front")
+    return replace(stream, moves=(*stream.moves, node))
+
+
 def _built(context: Context, stream: Stream, node: Node) -> Stream:
+    if is_selection(node):
+        return selected(context, stream, node)
+    if stream.places is not None:
+        return rearranged(context, stream, node, _moved(stream.places, node), node.output)
     builder = {"MaxPool": _max_pool, "Upsample": _upsample, "Reshape": _reshape, "Transpose": _transpose}[node.op]
     return builder(context, stream, node)
 
@@ -124,7 +152,7 @@ def _reshape(context: Context, stream: Stream, node: Node) -> Stream:
     if len(after) > 2 and after[1] == before[1]:
         return replace(stream, start=start)
     if len(after) != 2:
-        raise node.error(f"found {before} to {after}", expected="(batch, all the rest)")
+        return rearranged(context, stream, node, _moved(places_of(stream), node), node.output)
     if stream.codes.scale.size > 1 and after[1] != before[1]:
         raise node.error("flattens integers of different scales", expected="one scale", remedy="quantize per tensor")
     if after[1] == before[1]:
@@ -133,9 +161,17 @@ def _reshape(context: Context, stream: Stream, node: Node) -> Stream:
     return replace(stream, start=start, image=(before[1], height, width))
 
 
+def _moved(places: IntArray, node: Node) -> IntArray:
+    """Numbers of elements after a reshape or a transpose."""
+    if node.op == "Transpose":
+        return np.asarray(places.transpose(node.attributes["perm"]))
+    if node.op == "Reshape":
+        return places.reshape(1, *node.attributes["shape"][1:])
+    raise node.error("reads elements of several pixels at once", expected="a reshape back to the image's shape")
+
+
 def _transpose(context: Context, stream: Stream, node: Node) -> Stream:
     order, start = node.attributes["perm"], _after(context, stream, node)
-    rest = [d for d in order if d != stream.channel_axis]
-    if rest != sorted(rest) or order[0] != 0 or stream.image is not None:
+    if not _keeps_pixels_in_order(node, stream.channel_axis) or stream.image is not None:
         raise node.error(f"found perm {order}", expected="pixels in their order, the channels first or last")
     return replace(stream, start=start, channel_axis=order.index(stream.channel_axis))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q.errors import OnnxFileError
@@ -28,6 +29,7 @@ class Stream:
     moves: tuple[Node, ...] = ()
     chain_before_moves: int = 0  # how many of the chain came before the first move
     image: tuple[int, ...] | None = None  # (channels, height, width) of a flattened image, channels-last on the wire
+    places: IntArray | None = None  # which element of ``start`` stands where, while a shuffle is half done
 
     @property
     def codes(self) -> Codes:
@@ -53,7 +55,11 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """What cannot be built, and why; harmless where only the network's output reads it."""
+    """What cannot be built, and why; harmless where only the network's output reads it.
+
+    ``island`` says that it is real arithmetic without a unit, which a quantizer behind it makes integers of again.
+    """
 
     error: OnnxFileError
     node: Node
+    island: bool = False

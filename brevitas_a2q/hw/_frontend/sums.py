@@ -13,8 +13,9 @@ from brevitas_a2q.hw._frontend.adds import covering
 from brevitas_a2q.hw._frontend.context import Context, channel_axis_of
 from brevitas_a2q.hw._frontend.integers import integers
 from brevitas_a2q.hw._frontend.moves import build_moves
+from brevitas_a2q.hw._frontend.rearranged import is_selection
 from brevitas_a2q.hw._frontend.stream import Stream
-from brevitas_a2q.hw._frontend.thresholds import Thresholds, chain_direction, thresholds_of
+from brevitas_a2q.hw._frontend.thresholds import Thresholds, axis_behind, chain_direction, thresholds_of
 from brevitas_a2q.hw._ir import Concat, LabelSelect
 
 __all__ = ["concat", "elementwise", "label_select", "quantizer"]
@@ -22,7 +23,10 @@ __all__ = ["concat", "elementwise", "label_select", "quantizer"]
 
 def elementwise(context: Context, node: Node) -> Stream:
     """Held back for the next quantizer."""
-    return context.stream(node, node.inputs[0]).then(node)
+    stream = context.stream(node, node.inputs[0])
+    if any(is_selection(move) for move in stream.moves):
+        raise node.error("computes on selected channels of real values", expected="a quantizer in front")
+    return stream.then(node)
 
 
 def quantizer(context: Context, node: Node) -> Stream:
@@ -40,7 +44,11 @@ def quantizer(context: Context, node: Node) -> Stream:
     start = replace(stream.start, codes=_codes_before_moves(output.codes), shape=stream.start.shape)
     moved = Stream(unit, start, stream.channel_axis, moves=stream.moves, image=stream.image)
     done = build_moves(context, moved)
-    return replace(done, start=output)
+    return replace(done, start=output, channel_axis=axis_behind(done.channel_axis, _transposes(stream)))
+
+
+def _transposes(stream: Stream) -> list[Node]:
+    return [node for node in stream.chain if node.op == "Transpose"]
 
 
 def _codes_before_moves(codes: Codes) -> Codes:

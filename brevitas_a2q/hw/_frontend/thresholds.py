@@ -9,7 +9,7 @@ caller flips the signs of its weights, as FINN's streamlining does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from brevitas_a2q._ir.tensor import Codes
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend.stream import Stream
 
-__all__ = ["Thresholds", "chain_direction", "chain_function", "thresholds_of"]
+__all__ = ["Thresholds", "axis_behind", "chain_direction", "chain_function", "ends_of", "thresholds_of"]
 
 _MAX_ENTRIES: Final = 1 << 25
 _WIDE: Final = 1 << 31  # sums as FINN types them before it narrows anything
@@ -52,21 +52,40 @@ def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) ->
     """
     rank, axis = len(stream.start.shape), stream.channel_axis
     scale = stream.codes.scale
-    _check_per_channel(scale, axis, rank, nodes[0] if nodes else None)
-    constants = {node.name: [_constant(network, node, name, axis) for name in node.inputs[1:]] for node in nodes}
+    _check_per_channel(scale, axis, rank, f"tensor {stream.start.name}")
+    constants, at = {}, axis
+    for node in nodes:
+        at = axis_behind(at, (node,))
+        constants[node.name] = [_constant(network, node, name, at) for name in _constants_of(node)]
 
     def function(integers: IntArray) -> Any:
         shape = [1] * rank
         shape[0], shape[axis] = integers.shape
         x = np.asarray(integers.reshape(shape) * scale, np.float32)
         for node in nodes:
-            if node.op == "Reshape":
+            if node.op == "Transpose":
+                x = x.transpose(node.attributes["perm"])
+            elif node.op == "Reshape":
                 x = x.reshape(x.shape[0], *(1 if d != 1 else integers.shape[1] for d in range(1, _rank_after(node))))
             else:
                 x = evaluate(node.op, x, constants[node.name], node.attributes)
         return x
 
     return function
+
+
+def axis_behind(axis: int, chain: Iterable[Node]) -> int:
+    """Axis of the channels behind a chain: transposes move it, and a reshape that drops axes of 1 leaves it at 1."""
+    for node in chain:
+        if node.op == "Transpose":
+            axis = node.attributes["perm"].index(axis)
+        elif node.op == "Reshape":
+            axis = 1
+    return axis
+
+
+def _constants_of(node: Node) -> tuple[str, ...]:
+    return () if node.op in ("Transpose", "Reshape") else node.inputs[1:]
 
 
 def _rank_after(node: Node) -> int:
@@ -81,22 +100,20 @@ def _constant(network: Network, node: Node, name: str, axis: int) -> npt.NDArray
         if axis != 1:
             raise node.error("found a batch norm over another axis than the channels'", expected="channels on axis 1")
     else:
-        _check_per_channel(value, axis, rank, node)
+        _check_per_channel(value, axis, rank, f"node {node.name} ({node.op})")
     return value.astype(np.float32)
 
 
-def _check_per_channel(value: npt.NDArray[Any], axis: int, rank: int, node: Node | None) -> None:
+def _check_per_channel(value: npt.NDArray[Any], axis: int, rank: int, where: str) -> None:
     sizes = (1,) * (rank - value.ndim) + value.shape
     if any(size > 1 for d, size in enumerate(sizes) if d != axis):
-        message, expected = f"found constants of shape {value.shape}", "one value per channel or one for all"
-        if node is None:
-            raise OnnxFileError(message, expected=expected)
-        raise node.error(message, expected=expected)
+        message = f"found constants of shape {value.shape}"
+        raise OnnxFileError(message, where=where, expected="one value per channel or one for all")
 
 
 def chain_direction(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> npt.NDArray[np.int64]:
     """Per channel 1 where a chain rises or is flat over the range of its input, -1 where it falls."""
-    lo, hi = _ends(stream)
+    lo, hi = ends_of(stream)
     values = chain_function(network, stream, nodes)(np.stack([lo, hi]))
     low, high = values.reshape(2, -1)
     return np.where(low > high, -1, 1)
@@ -117,14 +134,15 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     chain = chain_function(network, stream, stream.chain)
     if isinstance(quantizer, Quantizer):
         rank = len(network.tensors[quantizer_node.inputs[0]].shape)
-        _check_per_channel(quantizer.scale, _axis_at_end(stream), rank, quantizer_node)
+        axis = axis_behind(stream.channel_axis, stream.chain)
+        _check_per_channel(quantizer.scale, axis, rank, f"node {quantizer_node.name} ({quantizer_node.op})")
         if quantizer.zero_point.size > 1:
             raise quantizer_node.error("found zero-points per channel", expected="one zero-point")
 
     def codes(integers: IntArray) -> IntArray:
         return np.asarray(quantizer.integers(chain(integers)).reshape(integers.shape), np.int64)
 
-    lo, hi = _ends(stream)
+    lo, hi = ends_of(stream)
     ends = codes(np.stack([lo, hi]))
     mirrored = ends[0] > ends[1]
     sign = np.where(mirrored, -1, 1)
@@ -159,11 +177,8 @@ def _per_channel(node: Node, stream: Stream) -> Any:
     return replace(quantizer, thresholds=quantizer.thresholds[:1])
 
 
-def _axis_at_end(stream: Stream) -> int:
-    return 1 if any(node.op == "Reshape" for node in stream.chain) else stream.channel_axis
-
-
-def _ends(stream: Stream) -> tuple[IntArray, IntArray]:
+def ends_of(stream: Stream) -> tuple[IntArray, IntArray]:
+    """Lowest and highest integer of every channel of a stream; shapes (channels,)."""
     ends = []
     for bound, reduce in ((stream.codes.lo, np.min), (stream.codes.hi, np.max)):
         if bound.size > 1:

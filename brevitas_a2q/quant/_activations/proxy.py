@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from brevitas import is_dynamo_compiling
+from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import ActQuantProxyFromInjector
 from brevitas_a2q.quant._activations.anatomy import unfusable
 from brevitas_a2q.quant._activations.tensor_quant import FusedIntQuant
+from brevitas_a2q.quant._compilation import traced_tensor
 
 __all__ = ["FusedActQuantProxy", "FusedActivation"]
 
@@ -59,6 +62,13 @@ class FusedActQuantProxy(ActQuantProxyFromInjector):
             tensor_quant.train(fused.training)
             self.fused_activation_quant_proxy = FusedActivation(fused.activation_impl, tensor_quant)
             self.fused_activation_quant_proxy.training = fused.training
+
+    def create_quant_tensor(self, qt_args: Any, x: Any) -> IntQuantTensor:
+        """See the base class."""
+        if is_dynamo_compiling() and isinstance(qt_args, tuple):
+            return traced_tensor(qt_args, self.is_signed, self.training)
+        made: IntQuantTensor = super().create_quant_tensor(qt_args, x)
+        return made
 
     def forward(self, x: Any) -> Any:
         """See the base class."""

@@ -7,19 +7,26 @@ take turns.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
+from weakref import WeakValueDictionary
 
+import torch
+from brevitas import is_dynamo_compiling
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import inplace_momentum_update, inplace_tensor_mul
+from brevitas_a2q.quant._functional.registry import NAMESPACE
 from brevitas_a2q.quant._functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
 from brevitas_a2q.quant._scripted import kind_of
 
-__all__ = ["Clamp", "collecting_scale", "is_percentile"]
+__all__ = ["Clamp", "collect_for", "collecting_scale", "is_percentile"]
 
 Clamp = tuple[float, float]
 
+_KEYS = itertools.count()
+_QUANTIZERS: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
 _PERCENTILES = ("AbsPercentile", "PercentileInterval", "NegativePercentileOrZero")
 
 
@@ -44,15 +51,40 @@ def _percentile(stats: Any, x: Tensor, clamp: Clamp) -> tuple[Tensor, Tensor]:
     return x, (highest - lowest).abs()
 
 
-def _remember(scaling: Any, found: Tensor, counter: int) -> None:
+def collect_for(quantizer: nn.Module) -> str:
+    """A key under which operators find a quantizer, in this process; no number, which checkpoints would keep."""
+    key = str(next(_KEYS))
+    _QUANTIZERS[key] = quantizer
+    return key
+
+
+def _remember(scaling: Any, found: Tensor) -> None:
+    counter = scaling.counter
     if counter == 0:
-        inplace_tensor_mul(scaling.buffer, found.detach())
+        inplace_tensor_mul(scaling.buffer, found)
     else:
-        inplace_momentum_update(scaling.buffer, found.detach(), scaling.momentum, counter, counter + 1)
+        inplace_momentum_update(scaling.buffer, found, scaling.momentum, counter, counter + 1)
     scaling.counter = counter + 1
 
 
-def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, counter: int) -> tuple[Tensor, Tensor]:
+# Not traced, so that compilers do not see the counter: they would take it for a constant, and compile in every step.
+@torch.library.custom_op(f"{NAMESPACE}::remember_statistics", mutates_args=("buffer",), tags=torch.Tag.cudagraph_unsafe)
+def _remember_untraced(buffer: Tensor, found: Tensor, key: str) -> None:
+    quantizer: Any = _QUANTIZERS[key]
+    scaling = quantizer.scaling_impl
+    _remember(scaling, found)
+    if scaling.counter == scaling.collect_stats_steps:
+        with torch.no_grad():
+            scaling.init_scale()
+        quantizer.count()
+
+
+@_remember_untraced.register_fake
+def _(buffer: Tensor, found: Tensor, key: str) -> None:
+    return None
+
+
+def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, key: str) -> tuple[Tensor, Tensor]:
     """What ``ParameterFromRuntimeStatsScaling`` does in a step of its collection.
 
     Args:
@@ -60,7 +92,7 @@ def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, c
         x: Before the clamp.
         threshold: What the scale is divided by.
         clamp: Of the activation in front.
-        counter: Steps collected so far.
+        key: Of the quantizer; see :func:`collect_for`.
 
     Returns:
         ``x``, to be used in its place; and the scale.
@@ -69,5 +101,8 @@ def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, c
     found = found.view(scaling.value.shape) + 0.0 * scaling.value  # so that the parameter has a gradient
     found = scaling.clamp_scaling(found)
     if not scaling.local_loss_mode:
-        _remember(scaling, found, counter)
+        if is_dynamo_compiling():
+            _remember_untraced(scaling.buffer, found.detach(), key)
+        else:
+            _remember(scaling, found.detach())
     return x, found / threshold

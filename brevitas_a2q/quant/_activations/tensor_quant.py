@@ -9,24 +9,13 @@ from brevitas import is_dynamo_compiling
 from torch import Tensor, nn
 
 from brevitas_a2q.quant._activations.anatomy import ROUNDINGS, clamp_of
-from brevitas_a2q.quant._activations.statistics import Clamp, collecting_scale, is_percentile
+from brevitas_a2q.quant._activations.statistics import Clamp, collect_for, collecting_scale, is_percentile
 from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
 from brevitas_a2q.quant._scripted import kind_of
 
 __all__ = ["FusedIntQuant"]
 
 _UNCLAMPED: Clamp = (-math.inf, math.inf)
-
-
-class _Collection:
-    """How many steps of statistics there are to go.
-
-    Compilers take a number of an ordinary object for one that changes, and that of a module for a constant, for which
-    they would compile anew in every step.
-    """
-
-    def __init__(self) -> None:
-        self.steps_left = 0
 
 
 class FusedIntQuant(nn.Module):
@@ -57,22 +46,26 @@ class FusedIntQuant(nn.Module):
         self._collects = kind_of(scaling) == "ParameterFromRuntimeStatsScaling"
         self._selects = self._collects and is_percentile(scaling.stats.stats_impl)
         self._constant_zero_point = kind_of(self.zero_point_impl) == "ZeroZeroPoint"
-        self._collection = _Collection()
+        self._collecting = False
+        self._key = collect_for(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._key = collect_for(self)  # of its own, for a copy
 
     def train(self, mode: bool = True) -> FusedIntQuant:
         """As every module; what Brevitas has counted meanwhile is looked at again."""
         super().train(mode)
-        self._count()
+        self.count()
         return self
 
-    def _count(self) -> None:
+    def count(self) -> None:
         if self._collects:
-            scaling = self.scaling_impl
-            self._collection.steps_left = max(0, scaling.collect_stats_steps - scaling.counter)
+            self._collecting = self.scaling_impl.counter < self.scaling_impl.collect_stats_steps
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._collection.steps_left = 0  # counted again by train(), which loading ends with
+        self._collecting = False  # counted again by train(), which loading ends with
 
     def forward(self, x: Tensor, activation: nn.Module | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantize activations.
@@ -103,9 +96,7 @@ class FusedIntQuant(nn.Module):
         scaling = self.scaling_impl
         reads = self.training and self._is_collecting()
         if reads and self._selects and self._constant_zero_point:
-            counter = scaling.collect_stats_steps - self._collection.steps_left
-            x, scale = collecting_scale(scaling, x, threshold, clamp, counter)
-            self._collection.steps_left = self._collection.steps_left - int(not scaling.local_loss_mode)
+            x, scale = collecting_scale(scaling, x, threshold, clamp, self._key)
             return x, clamp, scale
         if (reads or not (self._collects and self._constant_zero_point)) and clamp != _UNCLAMPED and activation:
             x, clamp = activation(x), _UNCLAMPED  # statistics and zero-points may read what is quantized
@@ -115,5 +106,5 @@ class FusedIntQuant(nn.Module):
         if not self._collects:
             return False
         if not is_dynamo_compiling():
-            self._count()  # others than this module may have changed it
-        return self._collection.steps_left > 0
+            self.count()  # others than this module may have changed it
+        return self._collecting

@@ -1,8 +1,7 @@
 """The methods on an accelerator, as tensor operations whose number does not depend on the weights.
 
 Nothing here reads a value back, which would make the processor wait for the accelerator, so all repairs are computed
-whether they are needed or not. The projection for inputs of both signs is the exception: its search is sequential, and
-the kernel of :mod:`~brevitas_a2q.quant._functional.host` does it.
+whether they are needed or not.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from brevitas_a2q.quant._functional import host
 from brevitas_a2q.quant._functional.budget import Budget, sign_sums
+from brevitas_a2q.quant._functional.coupled import couple
 from brevitas_a2q.quant._functional.numeric import compute_dtype, dequantize, keep_finite, safe_scale
 
 __all__ = ["normalize", "normalize_gradients", "project", "project_gradients"]
@@ -82,24 +81,25 @@ def enforce(codes: Tensor, budget: Budget) -> Tensor:
 
 def project(weight: Tensor, scale: Tensor, budget: Budget, q_min: int, q_max: int) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`brevitas_a2q.quant._functional.host.project`."""
-    caps = budget.sign_caps()
-    if caps is None:
-        limits = Budget(*(limit.cpu() for limit in budget))
-        found = host.project(weight.detach().cpu(), scale.detach().cpu(), limits, q_min, q_max)
-        return tuple(part.to(weight.device) for part in found)  # type: ignore[return-value]
     u = (weight / safe_scale(scale)).to(compute_dtype(weight.dtype))
-    rounded = u.round().clamp_(q_min, q_max)
+    rounded = u.nan_to_num(0.0).round().clamp_(q_min, q_max)
     over = ~budget.holds(*sign_sums(rounded))
-    sizes = torch.stack([u, -u]).clamp_(0, _LARGEST_RATIO)
-    cap = torch.stack([c.expand(len(u), 1).double() for c in caps])
+    sizes = torch.stack([u, -u]).nan_to_num(0.0).clamp_(0, _LARGEST_RATIO)
     limit = u.new_full((2, 1, 1), q_max)
     limit[1].fill_(-q_min)  # a tensor made of both would be copied there, and waited for
-    codes = _fill(sizes, cap, limit)
-    full = (codes.sum(-1, keepdim=True, dtype=torch.float64) >= cap) & over
-    final = enforce(torch.where(over, codes[0] - codes[1], rounded), budget)
+    caps = budget.sign_caps()
+    if caps is None:
+        best, normals = couple(sizes, limit, budget)
+        normals = torch.where(over, normals, 0.0)
+    else:
+        cap = torch.stack([c.expand(len(u), 1).double() for c in caps])
+        codes = _fill(sizes, cap, limit)
+        full = (codes.sum(-1, keepdim=True, dtype=torch.float64) >= cap) & over
+        none = torch.zeros_like(full[0])
+        best, normals = codes[0] - codes[1], torch.cat([full[0], none, none, full[1]], 1)
+    final = enforce(torch.where(over, best.to(rounded.dtype), rounded), budget)
     out, final = dequantize(keep_finite(final, scale, weight.dtype), scale, weight.dtype, max(q_max, -q_min))
-    none = torch.zeros_like(full[0])
-    return out, final, torch.cat([full[0], none, none, full[1]], 1).to(u.dtype)
+    return torch.where(weight.isnan(), weight, out), final, normals.to(u.dtype)
 
 
 def project_gradients(

@@ -259,7 +259,43 @@ class Zoo(nn.Module):
         return self.body(x)
 
 
+class Shuffled(nn.Module):
+    """Channels split, one half convolved, joined and shuffled; a squeeze-and-excitation gate of integers behind it."""
+
+    shape = (3, 8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(signed(8), *conv_bn(3, 8, 3, padding=1), relu())
+        self.branch, self.shared = nn.Sequential(*conv_bn(4, 4, 1)), relu()
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), signed(6), *conv_bn(8, 4, 1), relu())
+        self.excite = nn.Sequential(*conv_bn(4, 8, 1), qnn.QuantSigmoid(bit_width=5, return_quant_tensor=True))
+        self.scaled = signed(5)
+        self.last = nn.Sequential(*conv_bn(8, 6, 3, groups=2), relu())
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.stem(x)
+        first, second = (self.shared(part) for part in (x.value[:, :4], x.value[:, 4:]))
+        joined = torch.cat([first, self.shared(self.branch(second))], 1)
+        batch, channels, height, width = joined.value.shape
+        mixed = joined.value.view(batch, 2, channels // 2, height, width).transpose(1, 2)
+        features = mixed.reshape(batch, channels, height, width)
+        gate = self.excite(self.squeeze(features))
+        return self.last(self.scaled(features * gate.value))
+
+
 NETWORKS = {
     net.__name__: net
-    for net in (ResNet18, MobileNetV2, Residual, UnalignedResidual, UNet, Espcn, NearestUpsampler, Speech, Zoo)
+    for net in (
+        ResNet18,
+        MobileNetV2,
+        Residual,
+        UnalignedResidual,
+        UNet,
+        Espcn,
+        NearestUpsampler,
+        Shuffled,
+        Speech,
+        Zoo,
+    )
 }

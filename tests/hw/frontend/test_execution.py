@@ -21,14 +21,16 @@ from brevitas_a2q.hw._ir import (
     DepthToSpace,
     GlobalAccPool,
     Graph,
+    MulStreams,
     Mvau,
     PixelPadding,
     Pool,
+    SelectChannels,
     Thresholding,
     Vvau,
 )
 
-NETWORKS = ["ResNet18", "MobileNetV2", "Residual", "UNet", "Espcn", "NearestUpsampler", "Speech", "Zoo"]
+NETWORKS = ["ResNet18", "MobileNetV2", "Residual", "UNet", "Espcn", "NearestUpsampler", "Shuffled", "Speech", "Zoo"]
 MODELS = ["cnv_w4a4", "mobilenet_w4a4_a2q12", "resnet_w4a4", "tfc_w4a4"]
 
 
@@ -160,4 +162,5 @@ def test_every_network_has_the_units_it_is_there_for(exported: Callable[..., Pat
     assert {Vvau, Pool} <= of("MobileNetV2")
     assert {PixelPadding, Concat} <= of("UNet")
     assert DepthToSpace in of("Espcn")
+    assert {MulStreams, SelectChannels} <= of("Shuffled")
     assert ChannelwiseOp not in of("ResNet18")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH
-from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.errors import OnnxFileError, RtlError
 from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._frontend import read_graph
@@ -19,6 +19,7 @@ from brevitas_a2q.hw._ir import (
     ChannelwiseOp,
     Concat,
     DuplicateStreams,
+    Island,
     LabelSelect,
     MaxPool,
     Mvau,
@@ -26,6 +27,7 @@ from brevitas_a2q.hw._ir import (
     Thresholding,
     Vvau,
 )
+from brevitas_a2q.rtl import build
 
 Build = Callable[..., Any]
 ONES = np.ones((3, 2, 1, 1))
@@ -363,3 +365,36 @@ def test_what_has_no_place_is_refused_by_name(builder: Build, make: Callable[[An
     with pytest.raises(OnnxFileError, match=r"node n\d+ \(\w+\): .*expected") as caught:
         read_graph(b.save())
     assert found in str(caught.value)
+
+
+def test_a_function_that_falls_and_rises_is_priced_by_its_steps(builder: Build) -> None:
+    """x * sigmoid(x), and a quantizer: as many comparisons as its integers have steps, up and down."""
+    b = builder()
+    sums = layer(b, b.quant("x", 0.5, 4, 1), scale=0.5)
+    b.quant(b.node("Mul", sums, b.node("Sigmoid", sums)), 0.125, 4, 1)
+    graph = read_graph(b.save())
+    island = graph.units[-1]
+    assert isinstance(island, Island)
+    assert island.stand_in is not None
+    x = np.arange(2 * -8, 2 * 7 + 1, dtype=np.float32) * np.float32(0.25)
+    steps = np.diff(np.clip(np.round(x / (1 + np.exp(-x)) / 0.125), -8, 7))
+    assert steps.min() < 0
+    assert island.stand_in.thresholds.shape[1] == int(np.abs(steps).sum())
+    assert "no unit" in graph.warnings[0]
+    assert estimate_graph(graph, find_part("ZCU104")).total.lut > 0
+
+
+def test_a_normalisation_has_a_place_and_no_price(builder: Build, tmp_path: Path) -> None:
+    b = builder()
+    sums = layer(b, b.quant("x"))
+    norm = b.node(
+        "InstanceNormalization", sums, b.constant(np.ones(3, np.float32)), b.constant(np.zeros(3, np.float32))
+    )
+    layer(b, b.quant(norm, 0.125, 4, 1), np.ones((2, 3, 1, 1)))
+    path = b.save()
+    graph = read_graph(path)
+    assert [type(unit) for unit in graph.units] == [Mvau, Island, Mvau]
+    assert "real arithmetic without a unit" in graph.warnings[0]
+    assert "its cost is not" in graph.warnings[0]
+    with pytest.raises(RtlError, match="found a unit of kind Island"):
+        build(path, tmp_path / "out", part="ZCU104")

@@ -44,10 +44,10 @@ def test_projection(inputs: tuple[int, int], dtype: torch.dtype, bits: int) -> N
     u = (weight / scale).double()
     distance, distance_too = ((part.double() - u).square().sum(1) for part in (codes, codes_too))
     torch.testing.assert_close(distance_too, distance, rtol=1e-6, atol=1e-6)  # equal gains may go to different weights
-    if dtype != torch.bfloat16:
+    if dtype != torch.bfloat16:  # in which many weights gain the same
         assert torch.equal(codes_too, codes)
         assert torch.equal(out_too, out)
-    assert torch.equal(normals_too, normals)
+        assert torch.equal(normals_too, normals)
     grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     check_gradients("project", grad, weight, scale, codes, normals)
 
@@ -81,11 +81,12 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("inputs", INPUTS.values(), ids=INPUTS.keys())
 @pytest.mark.parametrize("bits", [10, 32])
-def test_nothing_is_read_back(bits: int) -> None:
+def test_nothing_is_read_back(bits: int, inputs: tuple[int, int]) -> None:
     weight, scale = rows()
-    budget, norm = budget_from_range(bits, 0, 255), torch.zeros(12, 1)
-    assert not budget.couples_signs  # read once for every budget, and budgets are kept
+    budget, norm = budget_from_range(bits, *inputs), torch.zeros(12, 1)
+    assert budget.couples_signs == (inputs[0] < 0 < inputs[1])  # read once for every budget, and budgets are kept
     with Reads() as reads:
         assert int(torch.ones(())) == 1
     assert reads.found == ["aten._local_scalar_dense.default"]
@@ -145,3 +146,25 @@ def test_threads_change_nothing() -> None:
         finally:
             torch.set_num_threads(threads)
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+def test_rows_whose_signs_share_a_budget_are_as_near_as_by_the_kernel() -> None:
+    """Of all lengths, spreads, and inputs, with weights that are equal to each other and NaN among them."""
+    generator = torch.Generator().manual_seed(5)
+    for case in range(60):
+        length = int(torch.randint(1, 400, (), generator=generator))
+        weight = torch.randn(6, length, generator=generator) * 10 ** float(torch.rand((), generator=generator) * 3 - 1)
+        weight[0] = weight[0].sign() * 3
+        weight[1] = (weight[1] * 2).round() / 2
+        weight[2, 0] = torch.nan
+        ends = torch.randint(1, 300, (2,), generator=generator).tolist()
+        budget = budget_from_range(int(torch.randint(4, 20, (), generator=generator)), -ends[0], ends[1])
+        scale = torch.rand(6, 1, generator=generator) + 0.05
+        (out, codes, _), (out_too, codes_too, _) = (
+            where.project(weight, scale, budget, -128, 127) for where in (host, device)
+        )
+        assert budget.holds(*sign_sums(codes_too)).all()
+        torch.testing.assert_close(out_too.isnan(), out.isnan())
+        u = (weight / scale).double().nan_to_num(0.0)
+        distance, distance_too = ((part.double() - u).square().sum(1) for part in (codes, codes_too))
+        torch.testing.assert_close(distance_too, distance, rtol=1e-9, atol=1e-6, msg=f"case {case}")
