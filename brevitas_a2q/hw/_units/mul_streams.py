@@ -10,9 +10,9 @@ from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
-from brevitas_a2q.hw._cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
+from brevitas_a2q.hw._units.channelwise_op import product_features
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -48,15 +48,10 @@ class MulStreams(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE multipliers as in :class:`~brevitas_a2q.hw._ir.ChannelwiseOp`, and a handshake that joins streams."""
-        first, second = (kind.bit_width for kind in self.factors)
-        chained, short = multiplier_bits(first, second, first + second)
-        rows = {
-            "multipliers.carry": folding.pe * (chained + short),
-            "multipliers.rows": folding.pe * (max(first, second) - 1),
-        }
+        first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
         bill = Bill()
-        bill.circuit("channelwise multiply", {**rows, "control.bits": 0, "control.each": 0})
-        bill.circuit("add streams", {"adders.carry": 0, "handshake.each": 1})
+        bill.circuit("channelwise", product_features(folding.pe, first, second))
+        bill.circuit("add streams", {"adders.bits": 0, "adders.saved": 0, "handshake.each": 1})
         return bill
 
 
