@@ -7,16 +7,15 @@ Run ``python benchmarks/synth/fit.py``: reads ``data/units.csv`` (the accelerato
 All coefficients are found together by non-negative least squares on relative errors, because units share circuits
 (every unit has counters). Bits of carry chains are LUTs by construction (features ``*.carry`` have coefficient 1),
 savings (``*.saved``) are the only negative ones. Held-out errors are those of cross-validation: each row is predicted
-by a fit to the other folds. The shipped coefficients are fitted to all rows.
+by a fit to all others. The shipped coefficients are fitted to all rows.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ from brevitas_a2q.hw._cost.synthesis.rows import grid_row_to_prediction
 HERE = Path(__file__).resolve().parent
 COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "_cost" / "synthesis" / "coefficients.json"
 PART = "xczu7ev"
-FOLDS = 10
 LEAST = 4  # LUTs below which an error counts as one of so many
 Array = npt.NDArray[np.float64]
 Key = tuple[str, str]  # circuit, feature
@@ -98,7 +96,8 @@ def read_units(path: Path) -> list[Row]:
             bill = sample.unit.bill(sample.folding, part)
             exact = sum(memory.lut for memory in bill.memories)
             finn = unit_lut(sample.unit)
-            rows.append(Row(sample.unit.kind, tuple(bill.circuits), exact, int(line["lut"]), finn))
+            group = "layers of constants" if sample.name.startswith("constants") else sample.unit.kind
+            rows.append(Row(group, tuple(bill.circuits), exact, int(line["lut"]), finn))
     return rows
 
 
@@ -134,44 +133,54 @@ def predict(rows: Sequence[Row], keys: Sequence[Key], coefficients: Array) -> Ar
 
 
 def cross_validate(rows: Sequence[Row], keys: Sequence[Key]) -> Array:
-    """Held-out prediction of every row."""
-    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    """Prediction of every row by a fit to all rows that are not the same circuit; NaN where those lack a feature."""
+    same = [tuple((c, tuple(f.items()), n) for c, f, n in row.circuits) for row in rows]
     predictions = np.zeros(len(rows))
-    for k in range(FOLDS):
-        unseen = [row for row, f in zip(rows, fold, strict=True) if f == k]
-        coefficients = solve([row for row, f in zip(rows, fold, strict=True) if f != k], keys)
-        predictions[fold == k] = predict(unseen, keys, coefficients)
+    for circuit in set(same):
+        unseen = [i for i, other in enumerate(same) if other == circuit]
+        rest = [row for row, other in zip(rows, same, strict=True) if other != circuit]
+        unknown = _matrix([rows[unseen[0]]], keys).any(axis=0) & ~_matrix(rest, keys).any(axis=0)
+        known = np.nan if unknown.any() else 1.0
+        predictions[unseen] = known * predict([rows[i] for i in unseen], keys, solve(rest, keys))
     return predictions
 
 
 def fit(rows: Sequence[Row], source: str) -> tuple[dict[str, dict[str, object]], list[tuple[Row, float]]]:
     """Coefficients of every circuit, and every row with its held-out prediction."""
     keys = sorted({(circuit, name) for row in rows for circuit, features, _ in row.circuits for name in features})
-    held_out = cross_validate(rows, keys).tolist()
-    errors: dict[str, list[float]] = defaultdict(list)
-    for row, prediction in zip(rows, held_out, strict=True):
+    held_out = cross_validate(rows, keys)
+    predicted = [(row, p) for row, p in zip(rows, held_out.tolist(), strict=True) if not np.isnan(p)]
+    errors: dict[str, list[float]] = {circuit: [] for circuit, _ in keys}
+    for row, prediction in predicted:
         for circuit in {c for c, _, _ in row.circuits}:
             errors[circuit].append(abs(round(prediction) - row.lut) / max(row.lut, 1))
     coefficients: dict[str, dict[str, object]] = {
         circuit: {
             "coefficients": {},
             "basis": "fitted",
-            "error_band": round(float(np.quantile(found, 0.9)), 3),
+            "error_band": round(float(np.quantile(found, 0.9)), 3) if found else None,
             "source": f"Yosys 0.70 synth_xilinx, UltraScale+, {len(found)} rows of {source}; benchmarks/synth",
         }
         for circuit, found in sorted(errors.items())
     }
     for (circuit, name), value in zip(keys, solve(rows, keys).tolist(), strict=True):
         coefficients[circuit]["coefficients"][name] = value  # type: ignore[index]
-    return coefficients, list(zip(rows, held_out, strict=True))
+    return coefficients, predicted
 
 
 def every_row() -> dict[str, list[Row]]:
     """All rows by their source."""
     data = HERE / "data"
+    grid = read_grid(data / "grid.csv")
+    # The grid's layers of constants are adders of the same kind, and more of them.
+    constants = [
+        replace(row, group="layers of constants", circuits=tuple(("constant layer", f, n) for _, f, n in row.circuits))
+        for row in grid
+        if row.group == "const_layer:csd"
+    ]
     return {
-        "the accelerator's units": read_units(data / "units.csv"),
-        "a reference grid": [*read_grid(data / "grid.csv"), *read_arrays(data / "arrays.csv")],
+        "the accelerator's units": [*read_units(data / "units.csv"), *constants],
+        "a reference grid": [*grid, *read_arrays(data / "arrays.csv")],
     }
 
 

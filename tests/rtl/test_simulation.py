@@ -16,6 +16,7 @@ from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._generate import Accelerator, generate, write_accelerator
 from brevitas_a2q.rtl._simulation import Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import SIMULATORS, Simulator, find_simulator
+from brevitas_a2q.rtl._witness import witness
 
 GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "grouped": grouped}
 
@@ -74,6 +75,17 @@ def test_layers_of_constants_hold_the_same(name: str, simulator: Simulator, tmp_
     accelerator = accelerator_of(graph, tmp_path / "built", foldings)
     assert any(i.source is not None for i in accelerator.netlist.instances)
     assert simulated(graph, tmp_path, simulator, foldings).words > 50
+
+
+def test_a_layer_of_constants_shows_its_overflow_one_bit_below_its_need(simulator: Simulator, tmp_path: Path) -> None:
+    graph = binary()
+    foldings = {
+        unit.name: Folding(unit.pe_limit, unit.simd_limit, "unrolled") if isinstance(unit, MatrixUnit) else Folding()
+        for unit in graph.units
+    }
+    found = witness(accelerator_of(graph, tmp_path, foldings), simulator)
+    assert len(found) == 2
+    assert all(w.holds and w.overflows == 0 and w.overflows_below for w in found)
 
 
 @pytest.mark.parametrize("name", SIMULATORS)

@@ -21,7 +21,7 @@ from brevitas_a2q.hw._units.finn import stream_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
-__all__ = ["ChannelwiseOp"]
+__all__ = ["ChannelwiseOp", "product_features"]
 
 
 _HANDSHAKE = 2  # LUTs
@@ -72,24 +72,18 @@ class ChannelwiseOp(Unit):
         data = self.input_type.bit_width + (not self.input_type.signed)
         constant = self.parameters is not None and (self.parameters == self.parameters[0]).all()
         if self.function == "mul" and self.parameters is not None and constant:
-            bill.circuit("channelwise", self._features(_constant_factor(int(self.parameters[0])) * lanes * data))
+            bill.circuit("channelwise", _features(_constant_factor(int(self.parameters[0])) * lanes * data))
             return bill
         bill.counters(words)
         parameter = self._parameter_bits
         if self.function == "mul":
-            # Left to synthesis, which adds a row for each bit of the narrower factor.
-            rows = lanes * max(data, parameter) * (min(data, parameter) - 1)
-            bill.circuit("channelwise", {**self._features(0), "products.bits": rows})
+            bill.circuit("channelwise", product_features(lanes, data, parameter))
         elif self.function == "add":
-            bill.circuit("channelwise", self._features(lanes * self.output_type.bit_width))
+            bill.circuit("channelwise", _features(lanes * self.output_type.bit_width))
         else:
-            bill.circuit("channelwise", {**self._features(0), "comparators.bits": lanes * max(data, parameter)})
+            bill.circuit("channelwise", {**_features(0), "comparators.bits": lanes * max(data, parameter)})
         bill.memory("parameter memory", self._memory(words, lanes, part))
         return bill
-
-    @staticmethod
-    def _features(adders: int) -> dict[str, float]:
-        return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
 
     @property
     def _parameter_bits(self) -> int:
@@ -104,6 +98,15 @@ class ChannelwiseOp(Unit):
             return place_memory(words, lanes * self._parameter_bits, "distributed", part)
         found = stored_luts(self.parameters.reshape(1, words, lanes), self._parameter_bits)
         return MemoryCost("distributed", Resources(lut=found), 1.0)
+
+
+def _features(adders: int) -> dict[str, float]:
+    return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
+
+
+def product_features(lanes: int, first: int, second: int) -> dict[str, float]:
+    """Features of products left to synthesis, which adds a row for each bit of the narrower factor but the first."""
+    return {**_features(0), "products.bits": lanes * max(first, second) * (min(first, second) - 1)}
 
 
 def _constant_factor(factor: int) -> int:

@@ -46,5 +46,5 @@ class Concat(Unit):
         """
         bill = Bill()
         signals = len(self.input_channels) + 2
-        bill.circuit("concat", {"handshake.gates": 1 if signals <= 5 else 2 * -(-(signals - 1) // 5)})
+        bill.exact("handshake", 1 if signals <= 5 else 2 * -(-(signals - 1) // 5))
         return bill

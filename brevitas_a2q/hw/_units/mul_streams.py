@@ -12,6 +12,7 @@ from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
+from brevitas_a2q.hw._units.channelwise_op import product_features
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -47,12 +48,9 @@ class MulStreams(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE multipliers as in :class:`~brevitas_a2q.hw._ir.ChannelwiseOp`, and a handshake that joins streams."""
-        first, second = (kind.bit_width for kind in self.factors)
-        rows = folding.pe * max(first, second) * (min(first, second) - 1)
+        first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
         bill = Bill()
-        bill.circuit(
-            "channelwise", {"adders.bits": 0, "products.bits": rows, "comparators.bits": 0, "handshake.carry": 0}
-        )
+        bill.circuit("channelwise", product_features(folding.pe, first, second))
         bill.circuit("add streams", {"adders.bits": 0, "adders.saved": 0, "handshake.each": 1})
         return bill
 

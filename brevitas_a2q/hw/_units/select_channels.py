@@ -33,5 +33,5 @@ class SelectChannels(Unit):
     def bill(self, folding: Folding, part: Part) -> Bill:
         """All channels of a pixel at once: wires and a handshake, as in :class:`~brevitas_a2q.hw._ir.Concat`."""
         bill = Bill()
-        bill.circuit("concat", {"handshake.gates": 1})
+        bill.exact("handshake", 1)
         return bill
