@@ -10,7 +10,6 @@ from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
-from brevitas_a2q.hw._cost.synthesis.core import multiplier_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
@@ -48,15 +47,12 @@ class MulStreams(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE multipliers as in :class:`~brevitas_a2q.hw._ir.ChannelwiseOp`, and a handshake that joins streams."""
-        first, second = (kind.bit_width for kind in self.factors)
-        chained, short = multiplier_bits(first, second, first + second)
-        rows = {
-            "multipliers.carry": folding.pe * (chained + short),
-            "multipliers.rows": folding.pe * (max(first, second) - 1),
-        }
+        first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
+        rows = folding.pe * max(first, second) * (min(first, second) - 1)
+        none = {"adders.bits": 0, "comparators.bits": 0, "handshake.carry": 0}
         bill = Bill()
-        bill.circuit("channelwise multiply", {**rows, "control.bits": 0, "control.each": 0})
-        bill.circuit("add streams", {"adders.carry": 0, "handshake.each": 1})
+        bill.circuit("channelwise", {**none, "products.bits": rows})
+        bill.circuit("add streams", {"adders.bits": 0, "adders.saved": 0, "handshake.each": 1})
         return bill
 
 
