@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from brevitas_a2q._ir.network import Node
-from brevitas_a2q._ir.onnx_file import OnnxGraph, constant_array, text
+from brevitas_a2q._ir.onnx_file import OnnxGraph, constant_array, text, unique
 from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q.errors import OnnxFileError
 
@@ -31,8 +31,8 @@ def raw_nodes(graph: OnnxGraph) -> tuple[Node, ...]:
         taken.add(name)
         inputs, outputs = (tuple(text(n, where) for n in names) for names in (proto.input, proto.output))
         node = Node(name, op, inputs, outputs)
-        attributes = {text(attribute.name, where): _attribute(node, attribute) for attribute in proto.attribute}
-        metadata = {text(pair.key, where): text(pair.value, where) for pair in proto.metadata_props}
+        attributes = unique(((text(a.name, where), _attribute(node, a)) for a in proto.attribute), where)
+        metadata = unique(((text(pair.key, where), text(pair.value, where)) for pair in proto.metadata_props), where)
         if not node.outputs or not node.outputs[0]:
             raise node.error("has no output", expected="an undamaged file")
         nodes.append(replace(node, attributes={**attributes, "@domain": text(proto.domain, where)}, metadata=metadata))
@@ -41,6 +41,9 @@ def raw_nodes(graph: OnnxGraph) -> tuple[Node, ...]:
 
 def _attribute(node: Node, attribute: Any) -> Any:
     kinds = onnx.AttributeProto
+    if attribute.ref_attr_name:
+        message = f"found an attribute {attribute.name!r} that is another's"
+        raise node.error(message, expected="references in functions only, which are not supported")
     if attribute.type == kinds.INT:
         return int(attribute.i)
     if attribute.type == kinds.FLOAT:

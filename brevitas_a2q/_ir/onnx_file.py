@@ -8,6 +8,8 @@ Rules, in the order they are applied:
 4. Every initializer has a shape whose size agrees with the bytes present, is finite, and is stored in the file itself
    or in a regular file inside its folder.
 5. Every graph input that is not an initializer has a static shape of at most :data:`MAX_ELEMENTS` elements.
+6. Nothing is said twice in two ways (attributes, versions of operators, inputs, types, properties): readers differ in
+   which they take.
 
 A caller may give an initializer that is an input too another value (from version 4 of the format on); its value is then
 only a default, and it is listed in ``defaults``.
@@ -16,6 +18,7 @@ only a default, and it is listed in ``defaults``.
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -28,7 +31,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 
 from brevitas_a2q.errors import OnnxFileError
 
-__all__ = ["MAX_ELEMENTS", "MAX_FILE_BYTES", "MAX_NODES", "MAX_TENSORS", "OnnxGraph", "constant_array", "load", "text"]
+__all__ = [
+    "MAX_ELEMENTS",
+    "MAX_FILE_BYTES",
+    "MAX_NODES",
+    "MAX_TENSORS",
+    "OnnxGraph",
+    "constant_array",
+    "load",
+    "text",
+    "unique",
+]
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_NODES: Final = 20_000
@@ -143,23 +156,43 @@ def _collect(path: Path, model: Any) -> OnnxGraph:
         file=where,
         nodes=tuple(graph.node),
         constants=constants,
-        inputs={
-            text(value.name, where): (_static_shape(value, where), int(value.type.tensor_type.elem_type))
-            for value in graph.input
-            if value.name not in constants
-        },
+        inputs=unique(
+            (
+                (text(value.name, where), (_static_shape(value, where), int(value.type.tensor_type.elem_type)))
+                for value in graph.input
+                if value.name not in constants
+            ),
+            f"{where}, inputs",
+        ),
         outputs=tuple(text(value.name, where) for value in graph.output),
-        data_types={
-            text(note.tensor_name, where): text(pair.value, where)
-            for note in graph.quantization_annotation
-            for pair in note.quant_parameter_tensor_names
-            if pair.key == "finn_datatype"
-        },
-        metadata={text(pair.key, where): text(pair.value, where) for pair in model.metadata_props},
-        versions={text(pair.domain, where): int(pair.version) for pair in model.opset_import},
+        data_types=unique(
+            (
+                (text(note.tensor_name, where), text(pair.value, where))
+                for note in graph.quantization_annotation
+                for pair in note.quant_parameter_tensor_names
+                if pair.key == "finn_datatype"
+            ),
+            f"{where}, data types",
+        ),
+        metadata=unique(((text(p.key, where), text(p.value, where)) for p in model.metadata_props), where),
+        versions=unique(((text(p.domain, where), int(p.version)) for p in model.opset_import), f"{where}, operators"),
         functions=frozenset((text(f.domain, where), text(f.name, where)) for f in model.functions),
         defaults=frozenset(value.name for value in graph.input if value.name in constants and model.ir_version >= 4),
     )
+
+
+def unique(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """A dictionary of what a file says, in pairs.
+
+    Raises:
+        OnnxFileError: Of one key it says two things; which of them counts depends on who reads it.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and not np.array_equal(found[key], value):
+            raise OnnxFileError(f"found {key!r} twice, with two values", where=where, expected="one value each")
+        found[key] = value
+    return found
 
 
 def _static_shape(value: Any, where: str) -> tuple[int, ...]:

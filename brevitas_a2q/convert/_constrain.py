@@ -10,6 +10,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q._config import A2QConfig
+from brevitas_a2q._terminal import progress
 from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
@@ -24,6 +25,7 @@ from brevitas_a2q.quant._compilation import make_traceable_
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
+from brevitas_a2q.quant._scale_search import WHEN_FOUND
 from brevitas_a2q.quant._scripted import kind_of
 from brevitas_a2q.verify._torch_layers import UncoveredError, run
 from brevitas_a2q.verify._torch_model import bounded
@@ -101,10 +103,21 @@ def constrained_(model: nn.Module, config: A2QConfig, example_inputs: Any = None
                 module.training = mode
     make_traceable_(model)
     unfused = fuse_activations_(model) if config.fused_activations else {}
-    ran = learn_input_ranges(model, first)
+    ran = _learn_ranges(model, first)
     if ran is not None:
         skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
     return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()), scales_without_data(model))
+
+
+def _learn_ranges(model: nn.Module, example: Any) -> frozenset[str] | None:
+    """Which layers ran; the first run also searches the scale of every layer's weights, most of the time."""
+    constrained = sum(isinstance(module, AccumulatorAwareWeightQuantProxy) for module in model.modules())
+    with progress("scales of weights", constrained) as step:
+        token = WHEN_FOUND.set(step)
+        try:
+            return learn_input_ranges(model, example)
+        finally:
+            WHEN_FOUND.reset(token)
 
 
 def _examples(inputs: Any) -> tuple[Any, Any]:

@@ -96,7 +96,7 @@ def stored_luts(contents: IntArray, bits: int) -> int:
     ones = (1 << min(words, _LUT_ROM_WORDS)) - 1
     keys = np.where(keys == np.uint64(ones), np.uint64(0), keys)
     keys.sort(axis=1)
-    distinct = np.count_nonzero(np.diff(keys, axis=1, prepend=np.uint64(0)), axis=1)
+    distinct = (keys[:, 0] != 0) + np.count_nonzero(keys[:, 1:] != keys[:, :-1], axis=1)
     if words <= _LUT_ROM_WORDS // 2:
         return int((-(-distinct // 2)).sum())
     joined = distinct / chunks * _multiplexer_luts(-(-words // EXACT_WORDS))

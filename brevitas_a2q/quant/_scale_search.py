@@ -7,6 +7,7 @@ most of them then round to zero. A larger step spends the same budget on more of
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,9 +17,12 @@ from brevitas_a2q._brevitas import PowerOfTwoRestrictValue
 from brevitas_a2q.quant._euclidean import project_rows
 from brevitas_a2q.quant._tensor_quant import LearnedNormTensorQuant
 
-__all__ = ["best_scale", "is_learned", "search_scale_"]
+__all__ = ["WHEN_FOUND", "best_scale", "is_learned", "search_scale_"]
 
 _FINE_STEPS = (0.5, 0.25, 0.125)  # in octaves
+
+# Called when a scale has been found; for bars.
+WHEN_FOUND: ContextVar[Callable[[], None] | None] = ContextVar("when_found", default=None)
 
 
 def best_scale(error: Callable[[Tensor], Tensor], start: Tensor, octaves: int, fixed_point: bool) -> Tensor:
@@ -86,3 +90,5 @@ def search_scale_(proxy: Any, weight: Tensor) -> None:
     threshold = quantizer.int_scaling_impl(quantizer.msb_clamp_bit_width_impl())
     stored = _restriction(scaling).restrict_init_tensor(best * threshold)
     scaling.value.copy_(stored.reshape(scaling.value.shape))
+    if (tell := WHEN_FOUND.get()) is not None:
+        tell()

@@ -243,3 +243,38 @@ def test_half_precision_and_listed_values_are_read(builder: Build) -> None:
     assert (ir.read(b.save()).dot_product_layers()[0].weights == 3).all()
     b.constants[index] = numpy_helper.from_array(np.full((3, 2, 1, 1), 5, np.int32), name)
     assert (ir.read(b.save()).dot_product_layers()[0].weights == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [("attribute", "node 0"), ("version", "operators"), ("input", "inputs"), ("type", "data types"), ("property", "")],
+)
+def test_what_is_said_twice_in_two_ways(builder: Build, kind: str, where: str) -> None:
+    """Readers differ in which of the two they take."""
+    path = small(builder).save()
+    model = onnx.load(path)
+    if kind == "attribute":
+        again = next(a for a in model.graph.node[0].attribute if a.name == "signed")
+        model.graph.node[0].attribute.append(helper.make_attribute("signed", 1 - again.i))
+    elif kind == "version":
+        (mine,) = [opset for opset in model.opset_import if opset.domain == ""]
+        model.opset_import.append(helper.make_opsetid("", mine.version - 1))
+    elif kind == "input":
+        model.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 1, 1]))
+    elif kind == "type":
+        for text in ("INT8", "UINT4"):
+            note = model.graph.quantization_annotation.add(tensor_name="x")
+            note.quant_parameter_tensor_names.add(key="finn_datatype", value=text)
+    else:
+        for text in ("0,1", "0,2"):
+            model.metadata_props.add(key="a2q.input_range", value=text)
+    onnx.save(model, path)
+    refused(path, "twice, with two values", where)
+
+
+def test_attributes_of_functions_outside_of_them(builder: Build) -> None:
+    path = small(builder).save()
+    model = onnx.load(path)
+    model.graph.node[0].attribute[0].ref_attr_name = "another"
+    onnx.save(model, path)
+    refused(path, "another's")

@@ -47,11 +47,12 @@ class MulStreams(Unit):
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """PE multipliers as in :class:`~brevitas_a2q.hw._ir.ChannelwiseOp`, and a handshake that joins streams."""
-        first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
+        first, second = (kind.bit_width for kind in self.factors)
         rows = folding.pe * max(first, second) * (min(first, second) - 1)
-        none = {"adders.bits": 0, "comparators.bits": 0, "handshake.carry": 0}
         bill = Bill()
-        bill.circuit("channelwise", {**none, "products.bits": rows})
+        bill.circuit(
+            "channelwise", {"adders.bits": 0, "products.bits": rows, "comparators.bits": 0, "handshake.carry": 0}
+        )
         bill.circuit("add streams", {"adders.bits": 0, "adders.saved": 0, "handshake.each": 1})
         return bill
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._cost.synthesis.fits import Features, lut, terms
@@ -43,6 +44,17 @@ def wrapped_bits(*limits: int) -> int:
     return counter_bits(*compared(*limits))
 
 
+@lru_cache(maxsize=8192)
+def _counter_features(limits: tuple[int, ...]) -> Features:
+    found = [limit for limit in limits if limit > 1]
+    return {
+        "control.bits": counter_bits(*found),
+        "control.wrapped": wrapped_bits(*found),
+        "control.counters": len(found),
+        "control.compared": len(compared(*found)),
+    }
+
+
 @dataclass
 class Bill:
     """What a unit is made of; LUTs are counted when asked for.
@@ -60,15 +72,8 @@ class Bill:
 
     def counters(self, *limits: int) -> None:
         """Add counters that count up to each limit (``counter.v``); one up to 1 is nothing."""
-        found = [limit for limit in limits if limit > 1]
-        wrapped = compared(*found)
-        features = {
-            "control.bits": counter_bits(*found),
-            "control.wrapped": wrapped_bits(*found),
-            "control.counters": len(found),
-            "control.compared": len(wrapped),
-        }
-        if found:
+        features = _counter_features(limits)
+        if features["control.counters"]:
             self.circuit("counters", features)
 
     def exact(self, name: str, luts: int) -> None:
