@@ -41,7 +41,7 @@ def layer_progress(console: Console) -> Iterator[Callable[[str, int, int], None]
         def show(name: str, done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, description=marked(name))
             if not console.is_terminal:
-                console.print(f"{done}/{total} {visible(name)}", markup=False)
+                console.print(f"layer {done}/{total}: {visible(name)}", markup=False)
 
         yield show
 
