@@ -16,7 +16,7 @@ __all__ = ["Budget"]
 
 _BASE: Final = 1 << 23  # elements, however small the file
 _PER_ELEMENT: Final = 16  # elements for each that the file holds itself
-_WORK: Final = 32  # how often each element of the budget may be read
+_WORK: Final = 12  # how often each element of the budget may be read
 _SMALL: Final = 1 << 8  # annotations of this size are free: there are no more of them than nodes
 _COARSE: Final = 1 << 12  # elements of annotations when the budget is spent
 
@@ -32,7 +32,8 @@ class Budget:
 
     file: str
     held_by_file: int
-    kept: int = field(default=0, init=False)
+    annotations: int = field(default=0, init=False)
+    constants: int = field(default=0, init=False)
     work: int = field(default=0, init=False)
 
     @property
@@ -52,13 +53,13 @@ class Budget:
     def keep(self, node: Node, tensor: Tensor) -> Tensor:
         """A new tensor, with an annotation that can be kept."""
         if tensor.number is not None:
-            self.kept += tensor.size
-            if self.kept > self.size:
+            self.constants += tensor.size
+            if self.constants > self.size:
                 raise self._error(node)
             return tensor
         if tensor.cost > _SMALL:
-            tensor = tensor if self.kept + tensor.cost <= self.size else tensor.within(_COARSE)
-            self.kept += tensor.cost
+            tensor = tensor if self.annotations + tensor.cost <= self.size else tensor.within(_COARSE)
+            self.annotations += tensor.cost
         return tensor
 
     def _error(self, node: Node) -> OnnxFileError:

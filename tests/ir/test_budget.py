@@ -86,3 +86,25 @@ def test_long_axes_are_not_spread_out(builder: Build) -> None:
     with bounded(300, 20):
         (layer,) = ir.read(b.save()).dot_product_layers()
     assert int(layer.x_hi.max()) == 15
+
+
+def test_thresholds_that_many_nodes_read_are_held_once(builder: Build) -> None:
+    b = builder(shape=(1, 1, 2, 2))
+    steps = b.constant(np.sort(np.random.default_rng(0).normal(size=(1, 20_000)).astype(np.float32), axis=1))
+    x = b.quant("x")
+    for _ in range(200):
+        x = b.node("MultiThreshold", x, steps, domain="qonnx.custom_op.general", out_dtype="UINT16")
+    b.node("Conv", x, b.weights(np.ones((1, 1, 1, 1))))
+    with bounded(10, 20):
+        ir.read(b.save()).dot_product_layers()
+
+
+def test_ranges_leave_constants_their_own_room(builder: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "_BASE", 1 << 12)
+    b = builder(shape=(1, 1, 64, 64))
+    moved = b.quant("x")
+    for axis in ((64, 1), (1, 64)) * 3:
+        moved = b.node("Add", moved, b.constant((np.arange(64) * 0.3).astype(np.float32).reshape(axis)))
+    b.node("Conv", b.quant(moved), b.weights(np.ones((1, 1, 1, 1))))
+    (layer,) = ir.read(b.save()).dot_product_layers()
+    assert int(layer.x_hi.max()) == 15

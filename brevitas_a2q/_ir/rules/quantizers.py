@@ -111,7 +111,7 @@ def trunc(call: Call) -> Result:
 
 def multi_threshold(call: Call) -> Result:
     """``MultiThreshold(x, thresholds)``: how many thresholds are at most x, times ``out_scale``, plus ``out_bias``."""
-    x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32)
+    x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32, copy=False)
     axis = _channel_axis(call, len(x.shape))
     scale, bias = np.float32(call.attribute("out_scale", 1.0)), np.float32(call.attribute("out_bias", 0.0))
     found = _steps_of(scale, bias, bipolar=call.attribute("out_dtype", "") == "BIPOLAR")
