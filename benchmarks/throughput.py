@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ from brevitas_a2q.train._seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results"
 CLASSES = 10
-# What is run: method, whether activations are fused, and Brevitas' switch for scripted modules.
+# What is run: method, whether activations are fused, and Brevitas' switch for scripted modules. A name that ends in
+# ", compiled" is that of the variant in front, by torch.compile.
 VARIANTS: dict[str, tuple[str | None, bool, bool]] = {
     "float": (None, False, False),
     "brevitas": ("none", False, False),
@@ -53,6 +55,8 @@ VARIANTS: dict[str, tuple[str | None, bool, bool]] = {
     "a2q, fused": ("a2q", True, False),
     "upstream's a2q": ("upstream", False, False),
 }
+COMPILED = ", compiled"
+VARIANTS |= {f"{name}{COMPILED}": VARIANTS[name] for name in ("float", "projection, fused")}
 
 
 def build(job: dict[str, Any]) -> nn.Module:
@@ -74,6 +78,8 @@ def build(job: dict[str, Any]) -> nn.Module:
 def stepper(job: dict[str, Any]) -> Callable[[], None]:
     """One step of training, the optimizer's included, as a function that returns when the device is done."""
     runtime = RuntimeConfig(**job["runtime"])
+    if job["variant"].endswith(COMPILED):
+        runtime = replace(runtime, compile=True)
     device = torch.device(runtime.device)
     seed_everything(0)
     layout = memory_format(runtime, device)
@@ -231,7 +237,7 @@ def main(
         "threads": threads,
         "runtime": runtime,
     }
-    rows = measure(job, variants or tuple(VARIANTS), steps)
+    rows = measure(job, variants or tuple(name for name in VARIANTS if not name.endswith(COMPILED)), steps)
     named = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     if device.startswith("cuda"):
         named = torch.cuda.get_device_name()
@@ -246,7 +252,8 @@ def main(
         "versions": versions(),
         "rows": rows,
     }
-    modes = ("compiled" * compile_, "channels-last" * channels_last, "collecting" * collecting)
+    with_compiled = compile_ or any(name.endswith(COMPILED) for name in variants)
+    modes = ("compiled" * with_compiled, "channels-last" * channels_last, "collecting" * collecting)
     stem = re.sub(r"[^a-z0-9]+", "-", " ".join([named, model_name, amp, *modes]).lower()).strip("-")
     RESULTS.mkdir(exist_ok=True)
     write_atomically(RESULTS / f"throughput-{stem}.json", json.dumps(report, indent=2))
