@@ -9,6 +9,7 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
+from brevitas.export.inference import quant_inference_mode
 from brevitas.quant import Int8ActPerTensorFloat, Int32Bias
 from torch import Tensor, nn
 
@@ -102,3 +103,15 @@ def test_weights_keep_their_type_where_it_counts(options: Any, monkeypatch: pyte
     monkeypatch.setattr(_compilation, "is_dynamo_compiling", lambda: True)
     assert makes_plain_weights(layer())
     assert not makes_plain_weights(layer(**options))
+
+
+def test_brevitas_finds_its_handlers_for_every_layer() -> None:
+    """Its inference mode goes by the exact class of a quantizer."""
+    model, x = network("digits-cnn", "projected"), images("digits-cnn")
+    model(x)
+    model.eval()
+    with torch.no_grad():
+        expected = model(x)
+        with quant_inference_mode(model):
+            model(x)  # in which what does not change is kept
+            torch.testing.assert_close(model(x), expected)
