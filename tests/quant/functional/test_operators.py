@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from brevitas_a2q.quant import _compilation
 from brevitas_a2q.quant._functional import activation_device, make_budget, projected_quantize
 from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
 from brevitas_a2q.quant._functional.activation_device import composed
 from brevitas_a2q.quant._functional.selection import kth_largest
 
 assert kth_largest  # imported, so that it is registered
+assert _compilation  # likewise
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -39,12 +41,16 @@ def arguments(layout: torch.memory_format) -> dict[str, tuple[Any, ...]]:
         "kth_largest": (x, 3, 0, 0.0, 6.0),
         "project": (weight, scale, limits, -7, 7),
         "normalize": (weight, scale, torch.zeros(4, 1, requires_grad=True), limits, -7, 7, True),
+        "input_ends": (x.detach(), number(0.2), number(3.0), number(4.0), number(True), False, True),
+        "input_budget": (number(-8), number(7), number([0, 15]), number([[1], [-2], [0]]), 12, True, False),
     }
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of opcheck's
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["quantize_activation", "kth_largest", "project", "normalize"])
+@pytest.mark.parametrize(
+    "name", ["quantize_activation", "kth_largest", "project", "normalize", "input_ends", "input_budget"]
+)
 def test_operators_pass_opcheck(name: str, layout: torch.memory_format) -> None:
     torch.library.opcheck(getattr(torch.ops.brevitas_a2q, name).default, arguments(layout)[name])
 
