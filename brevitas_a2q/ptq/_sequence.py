@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _WIDE: Final = 32
+_LEAST_ROWS: Final = 4096
+_ROWS_PER_INPUT: Final = 16  # more of them tell little more about a short row's moments
 _MOST_NUMBERS: Final = 1 << 28  # of rows that are held at a time (float32: a gigabyte)
 
 OnLayer = Callable[[str, LayerSolution], None]
@@ -134,7 +136,8 @@ class _Sequence:
         self, geometry: Geometry, rows: Tensor, targets: Sequence[Tensor], prefixes: Sequence[Tensor]
     ) -> LayerData:
         weights = rows.double().reshape(geometry.groups, -1, rows.shape[1])
-        wanted = max(64, min(self.config.rows, _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])))
+        most = _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])
+        wanted = max(64, min(self.config.rows, max(_LEAST_ROWS, _ROWS_PER_INPUT * rows.shape[1]), most))
         masks = [mask_of(batch) for batch in self.calibration.known]
         places = sample_places(geometry, prefixes, masks, wanted, self.config.seed)
         target = torch.cat([geometry.rows(targets[place.batch], place) for place in places])
