@@ -253,7 +253,7 @@ def quantize_in_sequence(
     on_layer: OnLayer,
     allowed: Allowed | None = None,
     widest: int = MAX_SEARCHED_BITS,
-) -> dict[str, LayerSolution]:
+) -> tuple[dict[str, LayerSolution], Any]:
     """Quantize a network, whose layers get their weights in real units.
 
     Args:
@@ -270,7 +270,7 @@ def quantize_in_sequence(
         widest: The largest P of such a layer.
 
     Returns:
-        Solutions of the layers that ran.
+        Solutions of the layers that ran, and the output for the first batch.
     """
     state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, allowed, widest)
 
@@ -279,7 +279,7 @@ def quantize_in_sequence(
 
     handles = [network.value_modules[name].register_forward_hook(quantized(name)) for name in values]
     try:
-        run_in_lockstep(
+        ran = run_in_lockstep(
             [(reference.model, reference.layers, None), (network.model, network.layers, state.change)],
             [call(batch) for batch in calibration.known],
             state.arrive,
@@ -287,7 +287,7 @@ def quantize_in_sequence(
     finally:
         for handle in handles:
             handle.remove()
-    return state.solutions
+    return state.solutions, ran[1][0]
 
 
 def value_types(samples: dict[str, Sample], config: PostTrainingConfig) -> dict[str, ActivationType]:
