@@ -231,7 +231,7 @@ def _plain(x: Any) -> Tensor:
 
 def _check_finite(name: str, inputs: Sequence[Tensor]) -> None:
     for x in inputs:
-        if not bool(torch.isfinite(x).all()):
+        if not all(bool(torch.isfinite(end)) for end in torch.aminmax(x)):  # which a NaN takes, too
             raise DataError(
                 "found activations that are infinite or no numbers",
                 where=f"layer {name}",
