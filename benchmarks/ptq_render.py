@@ -21,6 +21,8 @@ METHODS = {
     "rounding": "plain 8-bit rounding",
     "axe-gptq": "GPTQ with AXE (Brevitas)",
     "axe-gpfq": "GPFQ with AXE (Brevitas)",
+    "axe-gptq-w4": "GPTQ with AXE, 4-bit weights",
+    "axe-gptq-w4a4": "GPTQ with AXE, 4-bit weights and activations",
     "projection-fixed": "projection, fixed scale, 8-bit activations",
     "projection-searched": "projection, searched scale, 8-bit activations",
     "ours-8-bit": "exchanges, 8-bit activations",
