@@ -65,7 +65,14 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "axe-gptq-w4a4": (11, 12, 13, 14, 16),
         "rounding": (0,),
     },
-    "o-net": {"ours": (7, 8, 9, 10), "ours-projection": (9,), "axe-gptq": (14, 16, 18, 20), "rounding": (0,)},
+    "o-net": {
+        "ours": (7, 8, 9, 10),
+        "ours-projection": (9,),
+        "axe-gptq": (16, 18, 20, 22),
+        "axe-gptq-w4": (16, 18, 20),
+        "axe-gptq-w4a4": (13, 14, 16),
+        "rounding": (0,),
+    },
     "magika": {
         "ours": (12, 13, 14),
         "ours-projection": (14,),
