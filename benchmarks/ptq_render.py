@@ -11,6 +11,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["render"]
 
@@ -40,6 +41,7 @@ METHODS = {
     "ours": "exchanges, N chosen",
     "ours-auto": "auto (by held-out output)",
 }
+COLOURS = plt.get_cmap("tab20")
 Cell = dict[str, Any]
 
 
@@ -178,10 +180,11 @@ def _figure(cells: list[Cell], networks: list[str]) -> None:
             scores = _scores([cell for cell in own if cell["method"] == method])
             if scores:
                 means = [sum(values) / len(values) for values in scores.values()]
-                axis.plot(list(scores), means, marker="o", markersize=3, label=title, color=f"C{index}")
+                axis.plot(list(scores), means, marker="o", markersize=3, label=title, color=COLOURS(index))
         if own:
             axis.axhline(own[0]["float"], color="grey", linewidth=0.8, linestyle=":")
         axis.set_title(network)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel("accumulator bits P")
         axis.set_ylabel("score, %")
     for axis in axes.flat[len(networks) :]:
