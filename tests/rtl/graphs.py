@@ -94,7 +94,7 @@ def reordered() -> Graph:
 
 def grouped() -> Graph:
     """A convolution of two groups, whose window is streamed group by group."""
-    b = Builder(4, (5, 5), INT4).window("window", 3)
+    b = Builder(4, (5, 5), INT4).window("window", 3, groups=2)
     weights = weights_of(6, 18)
     low, high = sum_range(weights, INT4)
     accumulator = IntType.of(max(abs(low), abs(high)).bit_length() + 1, True)

@@ -27,12 +27,14 @@ class SlidingWindow(Unit):
     """Convolution input generator: turns an image into the windows that a convolution or pool reads."""
 
     kind: ClassVar[str] = "SlidingWindow"
+    bursts: ClassVar[bool] = True
     input_dim: tuple[int, int]  # after padding
     output_dim: tuple[int, int]
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
     depthwise: bool
+    groups: int = 1  # of channels, each streamed with all its taps, for a grouped convolution
 
     @property
     def taps(self) -> int:
@@ -41,13 +43,14 @@ class SlidingWindow(Unit):
 
     @property
     def simd_limit(self) -> int:
-        return self.channels
+        return self.channels // self.groups
 
     def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
         """A parallel window needs all channels in a word, or channels that do not meet (depthwise)."""
         yield from super().foldings(part, unrolled)
-        for simd in divisors(self.simd_limit) if self.depthwise else (self.channels,):
-            yield Folding(simd=simd, parallel_window=True)
+        if self.groups == 1:
+            for simd in divisors(self.simd_limit) if self.depthwise else (self.channels,):
+                yield Folding(simd=simd, parallel_window=True)
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd
@@ -89,10 +92,11 @@ class SlidingWindow(Unit):
         return raster(places[0], places[1], self.input_dim[1])
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
-        """A buffer reads the pixels of the next windows while it writes this one, but not those of the next image.
+        """A window is written while its last pixel is read, into room that the window before it in the image left.
 
-        So each image starts with filling the buffer, and every row of windows takes the longer of writing it and of
-        reading what it needs beyond the row before, as in FINN's own cycle formula.
+        Where channels are written group by group, all groups but the first follow behind that pixel. Each image starts
+        with filling the buffer, and every row of windows takes the longer of writing it and of reading what it needs
+        beyond the row before, as in FINN's own cycle formula.
         """
         words = self.channels // folding.simd
         writing = words * (1 if folding.parallel_window else self.taps)
@@ -102,7 +106,12 @@ class SlidingWindow(Unit):
         interval = np.repeat(np.maximum(writing, reading), row).astype(np.float64)
         left_over = (inputs - 1 - int(need[-1])) * words  # behind the last window
         interval[0] = (int(need[0]) + 1) * words + max(writing, left_over)
-        return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True, spare=self._skipped)
+        groups = words if self.depthwise else self.groups
+        behind = words if folding.parallel_window else writing - (self.taps - 1) * words // groups
+        return Flow(inputs, need, interval, words, behind, writing, spare=self._skipped)
+
+    def latency(self, folding: Folding) -> int:
+        return 1 if folding.parallel_window or self.taps == 1 else 2
 
     @property
     def _skipped(self) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Mvau, Padding, PixelPadding, SlidingWindow, Unit, Upsample
+from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Padding, PixelPadding, SlidingWindow, Unit, Upsample
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port
-from brevitas_a2q.rtl._units.matrix import by_group
 
 __all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_groups"]
 
@@ -14,8 +13,7 @@ def window_groups(unit: SlidingWindow, context: Context) -> int:
     """In how many groups of channels the window is streamed, each with all its taps."""
     if unit.depthwise:
         return unit.channels // context.foldings[unit.name].simd
-    reader = context.readers(unit)[0] if context.readers(unit) else None
-    return reader.groups if isinstance(reader, Mvau) and by_group(reader, context) else 1
+    return unit.groups
 
 
 def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
