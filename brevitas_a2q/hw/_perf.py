@@ -73,9 +73,7 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
     return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
-def _settled(
-    graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float
-) -> dict[str, Trace]:
+def _settled(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
     """The earliest schedule of as many images as it takes until every unit ends one a period after the other."""
     images = _FEWEST_IMAGES
     while True:

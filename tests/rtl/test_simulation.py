@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import binary, folded, grouped, joined, reordered
+from graphs import binary, folded, gated, grouped, joined, reordered
 from networks import residual_net
 
 from brevitas_a2q import hw
@@ -18,7 +18,7 @@ from brevitas_a2q.rtl._simulation import Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import SIMULATORS, Simulator, find_simulator
 from brevitas_a2q.rtl._witness import witness
 
-GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "grouped": grouped}
+GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "gated": gated, "grouped": grouped}
 
 
 def random_images(graph: Graph, count: int) -> np.ndarray:
