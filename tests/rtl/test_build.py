@@ -123,10 +123,14 @@ def test_inputs_of_another_shape_are_refused(network: Path, tmp_path: Path, simu
         build(network, tmp_path, inputs=np.zeros((1, 3, 6, 6)), simulator=simulator.name, **OPTIONS)
 
 
-def test_synthesis_counts_every_unit_once_and_keeps_them(network: Path, tmp_path: Path) -> None:
+def test_synthesis_counts_every_unit_once_and_keeps_them(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pyosys")
-    accelerator = build(network, tmp_path / "one", **OPTIONS).accelerator
-    first = synthesise(accelerator, tmp_path / "kept")
+    monkeypatch.chdir(tmp_path)
+    report = build(network, "one", synthesize=True, synthesis_cache="kept", **OPTIONS)
+    accelerator, first = report.accelerator, report.synthesis
+    assert first is not None
     assert not first.failed
     assert first.synthesised > 5
     estimate = build(network, tmp_path / "two", **OPTIONS).estimate
