@@ -6,14 +6,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Padding, PixelPadding, SlidingWindow, Unit, Upsample
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port
 
-__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_groups"]
-
-
-def window_groups(unit: SlidingWindow, context: Context) -> int:
-    """In how many groups of channels the window is streamed, each with all its taps."""
-    if unit.depthwise:
-        return unit.channels // context.foldings[unit.name].simd
-    return unit.groups
+__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample"]
 
 
 def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
@@ -40,7 +33,7 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
         block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True)
         parameters = {**geometry, "CF": words, "BLOCK": block}
         return Circuit("window_parallel", parameters, (port,), Port(folding.simd * taps, unit.output_type))
-    groups = window_groups(unit, context)
+    groups = unit.streamed_groups(folding)
     depth = max(2, unit.buffer_words(folding.simd))
     block = context.in_blocks(depth, port.width, folding.ram_style, writable=True)
     parameters = {**geometry, "G": groups, "CI": words // groups, "D": depth, "BLOCK": block}
