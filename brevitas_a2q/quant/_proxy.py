@@ -142,10 +142,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             known = self.remembered_range()
         return known
 
-    def _known_limits(self) -> tuple[int, int]:
-        lo, hi = (self.arrivals.copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
-        return int(lo), int(hi)
-
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
         """Take over what another quantizer of the same layer knows of its input."""
         for name in ("input_lo", "input_hi", "input_raw", "input_scale"):
@@ -330,7 +326,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""
-        lo, hi = self._known_limits()
+        read = self.arrivals.copies.extremes
+        lo, hi = (int(read(name, getattr(self, name))[0]) for name in ("input_lo", "input_hi"))
         return IntRange(lo, hi) if lo < hi else None
 
     def remembered_codes(self) -> IntRange | None:
@@ -393,8 +390,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 f"the configured {self.accumulator_bit_width} bits are kept",
                 stacklevel=2,
             )
+        if self.arrivals.basis is Basis.DECLARED:  # by keyword: as the width, it is the configuration's
+            for buffer in ("input_lo", "input_hi", "input_raw"):
+                state_dict.pop(prefix + buffer, None)
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
-        # A checkpoint of the quantizer this one extends knows nothing of inputs.
+        self.arrivals.forget()  # the quantizers before it may be others now
         for buffer in ("input_lo", "input_hi", "input_raw", "input_scale", "target_width"):
             if prefix + buffer in missing:
                 missing.remove(prefix + buffer)
