@@ -98,9 +98,12 @@ class State:
             if name not in after or address(after[name]) != place or memory.was_written(after[name])
         }
         used = frozenset(name for name in changed if memory.was_used(self.tensors[name]))
+        return Doubts(used, numbers_matter and (reads or any(self.other_numbers(model, silent))))
+
+    def other_numbers(self, model: nn.Module, silent: tuple[type, ...]) -> Iterator[str]:
+        """Names of the numbers that modules have changed in the call; they may have decided what it computes."""
         numbers = dict(_numbers(model, silent))
-        other = reads or any(not _same(numbers.get(name), value) for name, value in self.numbers.items())
-        return Doubts(used, numbers_matter and other)
+        yield from (name for name, value in self.numbers.items() if not _same(numbers.get(name), value))
 
 
 def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:

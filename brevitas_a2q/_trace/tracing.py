@@ -86,6 +86,7 @@ class Trace(TorchDispatchMode):
         self.model, self.learning, self.doubts, self.standing = model, learning, doubts, standing
         self.products: list[Product] = []
         self.branches: dict[str, None] = {}  # places that read values, in order
+        self.counters: dict[str, None] = {}  # numbers that modules have changed
         self.layers: dict[str, None] = {}  # quantized layers that ran, in order
         self.by_hand: dict[str, str] = {}  # layers whose weights were asked for outside of them, and by which module
         self.calls: Intercept | None = None  # sees every quantized layer's product
@@ -124,6 +125,7 @@ class Trace(TorchDispatchMode):
             _ACTIVE.reset(token)
             for handle in handles:
                 handle.remove()
+        self.counters = dict.fromkeys(before.other_numbers(self.model, _SILENT))
         self.doubts |= before.doubts(self.model, self._memory, _SILENT, bool(self.branches), self._numbers_matter)
 
     def _take_over(self, own: dict[str, Tensor]) -> None:

@@ -26,7 +26,7 @@ from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
-__all__ = ["Arrivals", "Basis", "arrived", "untraced"]
+__all__ = ["Arrivals", "Basis", "arrived", "follows_inputs"]
 
 
 class Basis(enum.Enum):
@@ -47,10 +47,10 @@ def arrived(value: Value) -> IntRange | None:
     return IntRange(int(lo.min()), int(hi.max())).with_zero()
 
 
-def untraced(layer: Any) -> bool:
-    """Whether an accumulator-aware layer has not found out yet what reaches it: a copy, or first run while compiled."""
+def follows_inputs(layer: Any) -> bool:
+    """Whether the weights of a layer are made for what reaches it, so that they may be others in the next run."""
     arrivals = getattr(layer.weight_quant, "arrivals", None)
-    return arrivals is not None and arrivals.basis is Basis.UNKNOWN and layer.weight_quant.is_quant_enabled
+    return arrivals is not None and layer.weight_quant.is_quant_enabled
 
 
 @dataclass

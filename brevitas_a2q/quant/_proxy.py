@@ -306,16 +306,16 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
         layer = self.tracked_module_list[0]
         with torch.no_grad():
+            if not is_dynamo_compiling():
+                self.arrivals.observe(self, quant_input)  # which may run the model, this layer included
+            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
+                self._observe_compiled(layer, quant_input)
             if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
                 scale = quant_input.scale.detach().reshape(())
                 if self.input_scale.dtype == scale.dtype:
                     self.input_scale.copy_(scale)
                 else:  # of its own type, since Brevitas multiplies the two scales as they are
                     self.input_scale = scale.clone()
-            if not is_dynamo_compiling():
-                self.arrivals.observe(self, quant_input)
-            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
-                self._observe_compiled(layer, quant_input)
 
     def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
         look = self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer)

@@ -23,7 +23,7 @@ from brevitas_a2q._trace import (
     upright,
 )
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant._arrivals import untraced
+from brevitas_a2q.quant._arrivals import follows_inputs
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, arguments, integers, spatial_padding
 from brevitas_a2q.verify._uncovered import uncovered_parts
 
@@ -56,8 +56,8 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         )
     given = arguments(model, example_inputs)
     with evaluating(model):
-        if any(untraced(layer) for _, layer in quantized_layers(model)):
-            model(*given)  # layers learn what reaches them, and say where their weights change by it
+        if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
+            model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = repeated(model, lambda doubts: _traced(model, given, doubts))
     layers = tuple(layer for name, layer in found.items() if name not in refused)
     if not layers and refused:

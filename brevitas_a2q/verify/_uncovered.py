@@ -46,6 +46,7 @@ def uncovered_parts(
     found += [
         f"{name}: the model changes it while it runs, and computes with it" for name in sorted(trace.doubts.tensors)
     ]
+    found += [f"{name}: changes while the model runs, and may lead the next call elsewhere" for name in trace.counters]
     return tuple(found)
 
 
