@@ -10,6 +10,7 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
+from brevitas.quant import Int8Bias
 from torch import Tensor, nn
 
 from brevitas_a2q import certify
@@ -17,6 +18,7 @@ from brevitas_a2q._trace import standing
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant import Int8ProjectedA2QWeightPerTensorFloat
+from brevitas_a2q.quant._input_range import Claim, HostCopies
 
 
 class Net(nn.Module):
@@ -172,3 +174,58 @@ def _linear() -> nn.Module:
         8, 8, False, weight_quant=Int8ProjectedA2QWeightPerTensorFloat, weight_accumulator_bit_width=12
     )
     return nn.Sequential(layer, act(3, False))
+
+
+def test_a_certificate_is_of_the_weights_that_the_next_run_uses() -> None:
+    """Also where that run finds narrower inputs than those before, so that its weights grow."""
+    net = made(6)
+    net.act = act(2, False)
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 63\]"):
+        first = certify(net, torch.zeros(1, 4, 6, 6))
+    net(torch.rand(3, 4, 6, 6))
+    assert certify(net, torch.zeros(1, 4, 6, 6)).layers[0].sums == first.layers[0].sums
+
+
+def test_an_integer_bias_is_held_against_the_scale_of_its_own_call() -> None:
+    """Also in the call that runs the whole model once more, in which the layer sees another scale."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = act(6, True), act(2, True)
+            self.layer = qnn.QuantConv2d(
+                4,
+                4,
+                1,
+                bias=True,
+                bias_quant=Int8Bias,
+                weight_quant=Int8ProjectedA2QWeightPerTensorFloat,
+                weight_accumulator_bit_width=6,
+            )
+
+        def forward(self, x: Tensor) -> Any:
+            return self.layer(self.first(x)) + self.layer(self.second(x))
+
+    torch.manual_seed(0)
+    net, codes = Twice(), list[float]()
+    net.layer.bias.data.fill_(100.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a bias that has no room at all
+        net(torch.rand(2, 4, 6, 6))
+        net.layer.bias_quant.register_forward_hook(lambda _, __, bias: codes.append(_codes(bias)))
+        for size in (1, 3, 5):
+            net.eval()(torch.rand(size, 4, 6, 6))
+    assert max(codes) <= 31
+
+
+def _codes(bias: Any) -> float:
+    """The largest magnitude."""
+    return float((bias.value / bias.scale).detach().round().abs().max())
+
+
+@pytest.mark.parametrize("bits", [float("inf"), float("nan")])
+def test_widths_that_are_no_numbers_are_unbounded(bits: float) -> None:
+    """As Brevitas computes them behind layers whose weights have become infinite."""
+    quantized = act(4, True)(torch.rand(2, 8))
+    claim = Claim.of(_linear()[0], quantized.set(bit_width=torch.tensor(bits)), HostCopies())
+    assert claim.bits == 62

@@ -8,6 +8,7 @@ width, and the range that the certificate names.
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,16 +46,19 @@ def attack(seed: int, rounds: int = 3, width: int = 32) -> dict[str, Any]:
         net, shape, rng = random_net(seed)
         line["used"] = sorted({kind for block in net.blocks for kind in block.kinds})
         line["layers"] = len(_layers(net))
-        try:
-            _train(net, shape, rng)
-            it, changes = changed(net, shape, rng, seed)
-        except A2QError as error:
-            return {**line, "outcome": "refused", "detail": str(error)[:300]}
-        except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
-            return {**line, "outcome": "not executable", "detail": str(error)[:300]}
-        line["used"] += changes
-        with torch.autocast("cpu", torch.bfloat16, enabled=it.autocast):
-            return _judge(it, rng, rounds, width, line)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                _train(net, shape, rng)
+                it, changes = changed(net, shape, rng, seed)
+            except A2QError as error:
+                return {**line, "outcome": "refused", "detail": str(error)[:300]}
+            except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
+                return {**line, "outcome": "not executable", "detail": str(error)[:300]}
+            line["used"] += changes
+            it.said = said
+            with torch.autocast("cpu", torch.bfloat16, enabled=it.autocast):
+                return _judge(it, rng, rounds, width, line)
     except Exception:
         return {**line, "outcome": "CRASH", "detail": traceback.format_exc()[-1500:]}
 
@@ -139,7 +143,7 @@ def _compared(
     bits, tile = (getattr(quantizer, f"accumulator_{what}", None) for what in ("bit_width", "tile"))
     guarded = getattr(quantizer, "zero_point_datapath", None) != "raw"  # that one is other sums
     fits = bits is None or (high <= 2 ** (bits - 1) - 1 and low >= -(2 ** (bits - 1)))
-    if it.promises and tile is None and guarded and not fits:
+    if it.promises() and tile is None and guarded and not fits:
         broken.append(f"{name}: [{low:g}, {high:g}] in {bits} bits")
     if claim is not None and claim.zero_point != "raw":
         ends = claim.outer or claim.sums
