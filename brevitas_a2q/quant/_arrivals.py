@@ -1,8 +1,9 @@
 """Which integers arrive at a layer: learned from a trace of the running model, and held against every call.
 
 At its first call a layer has the outermost running module run once more, traced (:mod:`brevitas_a2q._trace.running`);
-one such run serves all layers. What it finds is kept with the model's state. Later calls compare types: of the input,
-and of the quantizers that the range rests on. Where one has changed, the trace is run again.
+one such run serves all layers. What it finds is kept with the model's state. Later calls compare types, of the input
+and of the quantizers that the range rests on, and the model: its modules, their hooks, and the shapes of its inputs
+(:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
 
 Where no trace tells (a layer called alone, sharded parameters, an operation that is not known), the input's metadata
 is a claim, and every call looks at the values too: the range is widened before a sum is computed that would need it.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -20,12 +21,12 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q._ranges import Value
-from brevitas_a2q._trace import Known, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
+from brevitas_a2q._trace import Known, Standing, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
-__all__ = ["Arrivals", "Basis", "arrived", "untraced"]
+__all__ = ["Arrivals", "Basis", "arrived", "follows_inputs"]
 
 
 class Basis(enum.Enum):
@@ -46,10 +47,10 @@ def arrived(value: Value) -> IntRange | None:
     return IntRange(int(lo.min()), int(hi.max())).with_zero()
 
 
-def untraced(layer: Any) -> bool:
-    """Whether an accumulator-aware layer has not found out yet what reaches it: a copy, or first run while compiled."""
+def follows_inputs(layer: Any) -> bool:
+    """Whether the weights of a layer are made for what reaches it, so that they may be others in the next run."""
     arrivals = getattr(layer.weight_quant, "arrivals", None)
-    return arrivals is not None and arrivals.basis is Basis.UNKNOWN and layer.weight_quant.is_quant_enabled
+    return arrivals is not None and layer.weight_quant.is_quant_enabled
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Arrivals:
     widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
+    standing: Standing | None = None  # of the model that it was of
     several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
@@ -99,8 +101,11 @@ class Arrivals:
             return False
         if self.basis is Basis.DECLARED:
             return True
-        same = (None if claim is None else claim.type) in self.types
-        return same and all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))
+        if (None if claim is None else claim.type) not in self.types:
+            return False
+        if self.standing is not None and not self.standing.holds(outermost_call(), id(self)):
+            return False
+        return self._widths_stand()
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -149,6 +154,23 @@ class Arrivals:
             self._note(proxy, _hull(found, claim.range), Basis.CLAIM, claim, trace)
         else:
             self.reason = known.value.origin if known is not None else "a constant input"
+            self._say_that_nothing_bounds_it(proxy, trace)
+
+    def forget(self) -> None:
+        """Find out again at the next call, as when other numbers were loaded into the model."""
+        if self.basis is not Basis.DECLARED:
+            self.basis, self.standing = Basis.UNKNOWN, None
+
+    def _say_that_nothing_bounds_it(self, proxy: Any, trace: Trace) -> None:
+        """The model has changed so that a range that was traced is none any more."""
+        if self.basis in (Basis.DECLARED, Basis.UNKNOWN):
+            return
+        self.standing, known = trace.standing, proxy.remembered_range()
+        warnings.warn(
+            f"{proxy.describe()}: nothing bounds its inputs any more ({self.reason}); [{known.lo}, {known.hi}] is "
+            "kept, which they may leave. Put a QuantIdentity before it",
+            stacklevel=2,
+        )
 
     def _note(
         self,
@@ -169,15 +191,36 @@ class Arrivals:
             found, joined = _hull(proxy.remembered_range(), found), True
             basis = max(basis, self.basis, key=list(Basis).index)
             self.several = True
+        elif trace is not None and self._is_of_another_shape(trace, claim):
+            found, joined = _hull(proxy.remembered_range(), found), True
+            self.widths = []
         elif trace is not None or basis is not self.basis:
-            self.types, self.widths, self.several = set(), [], False
-        self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
+            self.types, self.widths, self.several, self.standing = set(), [], False, None
+        self.basis = basis
+        if trace is not None:
+            self.trace = ref(trace)
+            self._stand(trace.standing)
         self.types.add(None if claim is None else claim.type)
         if self.several or len(proxy.tracked_module_list) > 1:
             found, joined = _hull(proxy.remembered_range(), found), True
         # Integers without a zero-point are their own codes.
         codes = hull(proxy.remembered_codes(), raw or (found if proxy.remembered_codes() else None)) if joined else raw
         proxy.remember_range(found, codes)
+
+    def _is_of_another_shape(self, trace: Trace, claim: Claim | None) -> bool:
+        """Whether a trace is of the same quantizers as before, and only of inputs of another shape."""
+        if self.standing is None or trace.standing is None or not trace.standing.is_of(self.standing):
+            return False
+        return (None if claim is None else claim.type) in self.types and self._widths_stand()
+
+    def _stand(self, standing: Standing | None) -> None:
+        if standing is not None and standing.is_of(self.standing):
+            self.standing.shapes.update(standing.shapes)  # type: ignore[union-attr]
+        elif standing is not None:
+            self.standing = replace(standing, shapes=set(standing.shapes))
+
+    def _widths_stand(self) -> bool:
+        return all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))
 
     def _widen(self, proxy: Any, claim: Claim, seen: IntRange) -> None:
         claimed = claim.range

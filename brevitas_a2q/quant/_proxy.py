@@ -142,10 +142,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             known = self.remembered_range()
         return known
 
-    def _known_limits(self) -> tuple[int, int]:
-        lo, hi = (self.arrivals.copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
-        return int(lo), int(hi)
-
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
         """Take over what another quantizer of the same layer knows of its input."""
         for name in ("input_lo", "input_hi", "input_raw", "input_scale"):
@@ -310,16 +306,16 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
         layer = self.tracked_module_list[0]
         with torch.no_grad():
+            if not is_dynamo_compiling():
+                self.arrivals.observe(self, quant_input)  # which may run the model, this layer included
+            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
+                self._observe_compiled(layer, quant_input)
             if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
                 scale = quant_input.scale.detach().reshape(())
                 if self.input_scale.dtype == scale.dtype:
                     self.input_scale.copy_(scale)
                 else:  # of its own type, since Brevitas multiplies the two scales as they are
                     self.input_scale = scale.clone()
-            if not is_dynamo_compiling():
-                self.arrivals.observe(self, quant_input)
-            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
-                self._observe_compiled(layer, quant_input)
 
     def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
         look = self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer)
@@ -330,7 +326,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""
-        lo, hi = self._known_limits()
+        read = self.arrivals.copies.extremes
+        lo, hi = (int(read(name, getattr(self, name))[0]) for name in ("input_lo", "input_hi"))
         return IntRange(lo, hi) if lo < hi else None
 
     def remembered_codes(self) -> IntRange | None:
@@ -393,8 +390,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 f"the configured {self.accumulator_bit_width} bits are kept",
                 stacklevel=2,
             )
+        if self.arrivals.basis is Basis.DECLARED:  # by keyword: as the width, it is the configuration's
+            for buffer in ("input_lo", "input_hi", "input_raw"):
+                state_dict.pop(prefix + buffer, None)
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
-        # A checkpoint of the quantizer this one extends knows nothing of inputs.
+        self.arrivals.forget()  # the quantizers before it may be others now
         for buffer in ("input_lo", "input_hi", "input_raw", "input_scale", "target_width"):
             if prefix + buffer in missing:
                 missing.remove(prefix + buffer)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["IntegerLayer", "UncoveredError", "integers", "run", "spatial_padding"]
+__all__ = ["IntegerLayer", "UncoveredError", "arguments", "integers", "spatial_padding"]
 
 
 class UncoveredError(ModelError):
@@ -130,11 +130,11 @@ def spatial_padding(layer: Any, size: Sequence[int]) -> tuple[tuple[int, int], .
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def run(model: nn.Module, inputs: Any) -> Any:
-    """The model's output for one tensor or array, or for a tuple of positional arguments."""
-    arguments = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+def arguments(model: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """What to call a model with, for one tensor or array, or for a tuple of positional arguments."""
+    given = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     weight = next(model.parameters(), torch.empty(0))
-    return model(*(_argument(argument, weight) for argument in arguments))
+    return tuple(_argument(argument, weight) for argument in given)
 
 
 def _argument(argument: Any, like: Tensor) -> Any:

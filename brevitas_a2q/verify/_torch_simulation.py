@@ -13,8 +13,8 @@ from brevitas_a2q._trace import Trace, evaluating, plain_tensor
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.verify._products import Products
 from brevitas_a2q.verify._simulation import Settings, Simulation, Tally
-from brevitas_a2q.verify._torch_layers import IntegerLayer, run, spatial_padding
-from brevitas_a2q.verify._torch_model import bounded, dot_product_layer
+from brevitas_a2q.verify._torch_layers import IntegerLayer, arguments, spatial_padding
+from brevitas_a2q.verify._torch_model import bounded, check_product, dot_product_layer
 
 __all__ = ["simulate_model"]
 
@@ -27,6 +27,7 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
     trace = Trace(model)
 
     def integer_product(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        check_product(name, original)
         found, value = bounded(name, layer, x, trace), plain_tensor(x).detach()
         assert found.codes is not None
         scale = torch.as_tensor(found.codes.scale, dtype=value.dtype, device=value.device)
@@ -42,8 +43,9 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
         return output
 
     trace.calls = integer_product
-    with evaluating(model), trace.running(inputs):
-        outputs = run(model, inputs)
+    given = arguments(model, inputs)
+    with evaluating(model), trace.running(*given):
+        outputs = model(*given)
     return tally.result(outputs)
 
 
