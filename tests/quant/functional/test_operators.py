@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import brevitas.nn as qnn
 import pytest
 import torch
+from brevitas.quant import Uint8ActPerTensorFloat
 
 from brevitas_a2q.quant import _compilation
+from brevitas_a2q.quant._activations import fused
 from brevitas_a2q.quant._functional import activation_device, make_budget, projected_quantize
 from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
 from brevitas_a2q.quant._functional.activation_device import composed
@@ -53,6 +56,20 @@ def arguments(layout: torch.memory_format) -> dict[str, tuple[Any, ...]]:
 )
 def test_operators_pass_opcheck(name: str, layout: torch.memory_format) -> None:
     torch.library.opcheck(getattr(torch.ops.brevitas_a2q, name).default, arguments(layout)[name])
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_the_operator_of_statistics_passes_opcheck(over: bool) -> None:
+    """It counts, so that only when statistics are over it gives the same twice, which most checks ask for."""
+    layer = qnn.QuantReLU(act_quant=fused(Uint8ActPerTensorFloat))
+    quantizer = layer.act_quant.fused_activation_quant_proxy.tensor_quant
+    scaling = quantizer.scaling_impl
+    scaling.counter = over * (scaling.collect_stats_steps + 1)
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
+    arguments = scaling.buffer, scaling.value.detach(), torch.tensor(3.0), quantizer._key
+    operator = torch.ops.brevitas_a2q.remember_statistics.default
+    torch.library.opcheck(operator, arguments, test_utils=(*checks, "test_aot_dispatch_dynamic")[: 4 if over else 3])
+    assert bool(operator(*arguments)) is not over
 
 
 @pytest.mark.parametrize("signed", [False, True])
