@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brevitas_a2q.bounds import IntRange, two_sided_budget
-from brevitas_a2q.ptq._solver import RowProblem, budget_rows, solve
+from brevitas_a2q.ptq._problem import RowProblem, budget_rows
+from brevitas_a2q.ptq._solver import solve
 
 RESULT = Path(__file__).parent / "results" / "ptq_optimality.md"
 INPUTS = {"unsigned": (0, 7), "signed": (-3, 3), "zero-point": (-1, 6)}

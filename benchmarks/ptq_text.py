@@ -28,7 +28,7 @@ _EXTENSIONS = {
     "cmake": "cmake", "proto": "proto", "cu": "cpp", "jinja": "jinja", "bib": "bib", "vbs": "vba", "bat": "batch",
 }  # fmt: skip
 _SAME = {"c": {"c", "cpp"}, "cpp": {"c", "cpp"}, "markdown": {"markdown", "txt"}, "html": {"html", "jinja"}}
-_PER_EXTENSION = 40
+_PER_EXTENSION = 80
 
 
 def magika() -> Network:
@@ -44,12 +44,12 @@ def magika() -> Network:
         for name in _SAME.get(label, {label}):
             allowed[i, names.index(name)] = True
     order = shuffled(len(labels))
-    test = order[300:]
+    test = order[400:]
 
     def score(found: Tensor, expected: Tensor) -> float:
         return 100 * float(allowed[test][torch.arange(len(test)), found.argmax(1)].double().mean())
 
-    return Network(model.eval(), features[order[:300]], 128, features[test], score, "accuracy")
+    return Network(model.eval(), features[order[:400]], 192, features[test], score, "accuracy")
 
 
 def _files(settings: dict[str, Any]) -> tuple[Tensor, list[str]]:
@@ -59,7 +59,7 @@ def _files(settings: dict[str, Any]) -> tuple[Tensor, list[str]]:
         for path in sorted(root.rglob("*")):
             extension = path.suffix[1:]
             label = _EXTENSIONS.get(extension)
-            if label in known and path.isfile_of() and not path.is_symlink() and 64 < path.stat().st_size < 4_000_000:
+            if label in known and path.is_file() and not path.is_symlink() and 64 < path.stat().st_size < 4_000_000:
                 found.setdefault(extension, []).append(path)
     rows, labels = [], []
     for extension, paths in sorted(found.items()):
@@ -141,6 +141,7 @@ _SECTIONS = (
     "web",
 )
 _TOKENS = 48
+_PER_SECTION = 150
 
 
 def mini_lm() -> Network:
@@ -160,7 +161,7 @@ def mini_lm() -> Network:
     ids = torch.tensor([entry.ids for entry in encoded])
     mask = torch.tensor([entry.attention_mask for entry in encoded])
     order = shuffled(len(texts))
-    train, test = order[:400], order[400:]
+    train, test = order[:600], order[600:]
     model.eval()
     with torch.no_grad():
         embedded = torch.cat([model(ids[part], mask[part]) for part in train.split(64)])
@@ -187,7 +188,7 @@ def _descriptions() -> tuple[list[str], list[str]]:
     texts, labels = [], []
     for name, all_texts in found.items():
         unique = sorted(set(all_texts))
-        for i in np.random.RandomState(2).permutation(len(unique))[:70]:
+        for i in np.random.RandomState(2).permutation(len(unique))[:_PER_SECTION]:
             texts.append(unique[i])
             labels.append(name)
     return texts, labels

@@ -49,7 +49,7 @@ class ActivationType:
         """``x`` rounded to its codes, in real units."""
         if self.kind == "given":  # by a quantizer of the model
             return x
-        return torch.clamp(torch.round(x / self.scale), self.lo, self.hi) * self.scale
+        return (x / self.scale).round_().clamp_(self.lo, self.hi).mul_(self.scale)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -67,7 +67,8 @@ class Sample:
     @classmethod
     def of(cls, tensors: Sequence[Tensor], seed: int) -> Sample:
         """Of all elements of these tensors."""
-        low, high = min(float(t.min()) for t in tensors), max(float(t.max()) for t in tensors)
+        ends = [torch.aminmax(t) for t in tensors]
+        low, high = min(float(end.min) for end in ends), max(float(end.max) for end in ends)
         total = sum(t.numel() for t in tensors)
         generator = torch.Generator().manual_seed(seed)
         parts = []

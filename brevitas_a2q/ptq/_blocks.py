@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.ptq._kernels.rows import descend_rows, project_rows
-from brevitas_a2q.ptq._solver import Codes, Rows, RowSolution, in_threads
+from brevitas_a2q.ptq._problem import Codes, Rows, RowSolution, in_threads
 
 __all__ = ["LongRows", "solve_in_blocks"]
 
@@ -99,7 +99,7 @@ def _projected(data: LongRows, power: Rows, shared: bool, fixed: bool) -> tuple[
             limits = (data.largest, data.tile, data.budgets[rows])
             project_rows(data.weights[rows], covering[rows] * step, h, *limits, trial[rows])
 
-        in_threads(work, count)
+        in_threads(work, *data.weights.shape)
         found, error = _fitted(data, data.reach(trial), covering * step, shared, fixed)
         better = np.full(count, error.sum() < errors.sum()) if shared else error < errors
         codes[better], scales[better], errors[better] = trial[better], found[better], error[better]
@@ -121,25 +121,20 @@ def _descend(data: LongRows, power: Rows, codes: Codes, scales: Rows, shrinkage:
         common += shrinkage * data.cross[columns] * data.weights[:, columns]
         budgets = data.budgets if data.tile <= width else _left(data.budgets, codes, columns)
         block = np.ascontiguousarray(codes[:, columns])
-        _descend_block(data, (np.ascontiguousarray(common), moments[None], budgets), columns, block, scales)
+        _descend_block(data, (np.ascontiguousarray(common), moments[None], budgets), block, scales)
         codes[:, columns] = block
         reached += data.reach(block, columns) - own
 
 
-def _descend_block(data: LongRows, given: tuple[Rows, Rows, Codes], columns: slice, block: Codes, scales: Rows) -> None:
+def _descend_block(data: LongRows, given: tuple[Rows, Rows, Codes], block: Codes, scales: Rows) -> None:
     common, moments, budgets = given
-    weights = np.ascontiguousarray(data.weights[:, columns])
-    h = np.ones((1, weights.shape[1]))
 
     def work(rows: slice) -> None:
         found, errors = scales[rows].copy(), np.full(len(block[rows]), np.inf)
-        tile = min(data.tile, weights.shape[1])
-        descend_rows(
-            weights[rows], common[rows], moments, h, np.ones(1), 0,
-            data.largest, tile, budgets[rows], block[rows], found, errors,
-        )  # fmt: skip
+        limits = (data.largest, min(data.tile, block.shape[1]), budgets[rows])
+        descend_rows(common[rows], moments, 0, True, *limits, block[rows], found, errors)
 
-    in_threads(work, len(block))
+    in_threads(work, *block.shape)
 
 
 def _left(budgets: Codes, codes: Codes, columns: slice) -> Codes:

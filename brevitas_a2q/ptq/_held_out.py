@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.ptq._calibration import Batch, call
 
-__all__ = ["Agreement", "Judge", "compare", "outputs"]
+__all__ = ["Agreement", "Judge", "check_output", "compare", "outputs"]
+
+_MOST_DRIFT: Final = 0.02  # values at a tie may round the other way in a model that adds in another order
+_ROUNDING: Final = 1e-8  # of an output that is the same for all samples
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,29 @@ class Judge:
 def outputs(model: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
     """The first tensor that the model gives for each batch."""
     return [_first(call(batch)(model)) for batch in batches]
+
+
+def check_output(model: nn.Module, batch: Batch, expected: Any) -> None:
+    """The finished model gives what its layers gave together when they were solved one after the other.
+
+    Args:
+        model: That was made of the layers' solutions.
+        batch: Inputs.
+        expected: Output of the pass in which they were solved.
+
+    Raises:
+        ModelError: It gives something else.
+    """
+    wanted, found = _first(expected).double(), outputs(model, [batch])[0].double()
+    power = (wanted - wanted.mean(0)).square().sum() + _ROUNDING * wanted.square().sum()
+    drift = float((wanted - found).square().sum() / power.clamp_min(1e-300))
+    if not drift <= _MOST_DRIFT:
+        raise ModelError(
+            f"the finished model's output differs from that of the layers it was made of (relative error {drift:.3g})",
+            where="post-training quantization",
+            expected="the same output",
+            remedy="the model may behave differently from call to call, or change its layers",
+        )
 
 
 def compare(expected: Sequence[Tensor], found: Sequence[Tensor], labels: Tensor | None = None) -> Agreement:

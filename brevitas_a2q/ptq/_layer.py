@@ -14,7 +14,8 @@ from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._blocks import LongRows, solve_in_blocks
 from brevitas_a2q.ptq._moments import Array, Moments, relative_error
-from brevitas_a2q.ptq._solver import Codes, RowProblem, RowSolution, budget_rows, holds, solve
+from brevitas_a2q.ptq._problem import Codes, RowProblem, RowSolution, budget_rows, holds
+from brevitas_a2q.ptq._solver import solve
 
 __all__ = ["MAX_SEARCHED_BITS", "NARROWEST", "LayerData", "LayerSolution", "LayerTask", "least_width", "quantize_layer"]
 
@@ -156,9 +157,8 @@ def quantize_layer(task: LayerTask, data: LayerData, types: Sequence[ActivationT
     chosen = usable[0] if len(usable) == 1 else _best_type(task, thin, share, usable)[0]
     shrinkage = task.shrinkages[len(task.shrinkages) // 2]
     if len(task.shrinkages) > 1:
-        quantized = chosen.quantize(thin.prefix)
-        errors = [_trial_error(task, thin, share, chosen, quantized, rho) for rho in task.shrinkages]
-        shrinkage = task.shrinkages[int(np.argmin(errors))]
+        trial = _Trial.of(thin, share, chosen)
+        shrinkage = min(task.shrinkages, key=lambda rho: trial.error(task, rho))
     return _solved(task, data, chosen, shrinkage)
 
 
@@ -205,7 +205,7 @@ def _best_type(
     for kind in types:
         if kind.kind in closed:
             continue
-        error = _trial_error(task, thin, share, kind, kind.quantize(thin.prefix), rho)
+        error = _Trial.of(thin, share, kind).error(task, rho)
         if error < least:
             best, least = kind, error
         elif error > _HOPELESS * least and kind.kind == best.kind and kind.bit_width > best.bit_width:
@@ -213,13 +213,26 @@ def _best_type(
     return best, float(least)
 
 
-def _trial_error(
-    task: LayerTask, thin: LayerData, share: float, kind: ActivationType, quantized: Tensor, rho: float
-) -> float:
-    known = thin.known
-    moments = Moments.of(known.target, quantized[: len(known.target)], thin.weights)
-    solution = _solve_groups(task, moments, thin.weights, kind, rho, share=share, quick=True)
-    return _error(moments, thin, quantized, solution)
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A type of the input, on few data."""
+
+    thin: LayerData
+    share: float
+    kind: ActivationType
+    quantized: Tensor
+    moments: Moments
+
+    @classmethod
+    def of(cls, thin: LayerData, share: float, kind: ActivationType) -> _Trial:
+        quantized, known = kind.quantize(thin.prefix), thin.known
+        return cls(thin, share, kind, quantized, Moments.of(known.target, quantized[: len(known.target)], thin.weights))
+
+    def error(self, task: LayerTask, rho: float) -> float:
+        """Relative squared error on held-out rows with this shrinkage."""
+        weights = self.thin.weights
+        solution = _solve_groups(task, self.moments, weights, self.kind, rho, share=self.share, quick=True)
+        return _error(self.moments, self.thin, self.quantized, solution)
 
 
 def _error(moments: Moments, data: LayerData, quantized: Tensor, solution: RowSolution) -> float:

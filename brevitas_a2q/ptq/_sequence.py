@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _WIDE: Final = 32
+_LEAST_ROWS: Final = 4096
+_ROWS_PER_INPUT: Final = 16  # more of them tell little more about a short row's moments
 _MOST_NUMBERS: Final = 1 << 28  # of rows that are held at a time (float32: a gigabyte)
 
 OnLayer = Callable[[str, LayerSolution], None]
@@ -134,7 +136,8 @@ class _Sequence:
         self, geometry: Geometry, rows: Tensor, targets: Sequence[Tensor], prefixes: Sequence[Tensor]
     ) -> LayerData:
         weights = rows.double().reshape(geometry.groups, -1, rows.shape[1])
-        wanted = max(64, min(self.config.rows, _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])))
+        most = _MOST_NUMBERS // max(1, geometry.groups * rows.shape[1])
+        wanted = max(64, min(self.config.rows, max(_LEAST_ROWS, _ROWS_PER_INPUT * rows.shape[1]), most))
         masks = [mask_of(batch) for batch in self.calibration.known]
         places = sample_places(geometry, prefixes, masks, wanted, self.config.seed)
         target = torch.cat([geometry.rows(targets[place.batch], place) for place in places])
@@ -228,7 +231,7 @@ def _plain(x: Any) -> Tensor:
 
 def _check_finite(name: str, inputs: Sequence[Tensor]) -> None:
     for x in inputs:
-        if not bool(torch.isfinite(x).all()):
+        if not all(bool(torch.isfinite(end)) for end in torch.aminmax(x)):  # which a NaN takes, too
             raise DataError(
                 "found activations that are infinite or no numbers",
                 where=f"layer {name}",
@@ -250,7 +253,7 @@ def quantize_in_sequence(
     on_layer: OnLayer,
     allowed: Allowed | None = None,
     widest: int = MAX_SEARCHED_BITS,
-) -> dict[str, LayerSolution]:
+) -> tuple[dict[str, LayerSolution], Any]:
     """Quantize a network, whose layers get their weights in real units.
 
     Args:
@@ -267,7 +270,7 @@ def quantize_in_sequence(
         widest: The largest P of such a layer.
 
     Returns:
-        Solutions of the layers that ran.
+        Solutions of the layers that ran, and the output for the first batch.
     """
     state = _Sequence(network, reference, calibration, config, method, widths, values, known, on_layer, allowed, widest)
 
@@ -276,7 +279,7 @@ def quantize_in_sequence(
 
     handles = [network.value_modules[name].register_forward_hook(quantized(name)) for name in values]
     try:
-        run_in_lockstep(
+        ran = run_in_lockstep(
             [(reference.model, reference.layers, None), (network.model, network.layers, state.change)],
             [call(batch) for batch in calibration.known],
             state.arrive,
@@ -284,7 +287,7 @@ def quantize_in_sequence(
     finally:
         for handle in handles:
             handle.remove()
-    return state.solutions
+    return state.solutions, ran[1][0]
 
 
 def value_types(samples: dict[str, Sample], config: PostTrainingConfig) -> dict[str, ActivationType]:

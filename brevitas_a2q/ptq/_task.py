@@ -16,7 +16,7 @@ from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._calibration import Batch, Calibration, call
 from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
-from brevitas_a2q.ptq._held_out import Agreement, Judge
+from brevitas_a2q.ptq._held_out import Agreement, Judge, check_output
 from brevitas_a2q.ptq._journal import Journal
 from brevitas_a2q.ptq._layer import MAX_SEARCHED_BITS, LayerSolution
 from brevitas_a2q.ptq._materialize import ModelSpec, check_integers, install_, set_solutions_, spec_of
@@ -150,7 +150,7 @@ class Task:
             if self.on_progress is not None:
                 self.on_progress(name, len(times), len(network.sites))
 
-        solutions = quantize_in_sequence(
+        solutions, passed = quantize_in_sequence(
             network,
             self.reference,
             self.data,
@@ -170,6 +170,7 @@ class Task:
             warnings.filterwarnings("ignore", message="Computing zero point of output accumulator")
             set_solutions_(network, solutions, call(self.data.known[0]))
             check_integers(network, solutions)
+            check_output(network.model, self.data.known[0], passed)
             agreement = self.judge.of_model(network.model)
         report = PostTrainingReport(
             rows=tuple(_row(name, network.layers[name], one, times[name]) for name, one in solutions.items()),

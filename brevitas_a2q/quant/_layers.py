@@ -32,12 +32,13 @@ def accumulator_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
 def fixed_input_ranges(model: nn.Module) -> Iterator[None]:
     """Use the input ranges that are known, without looking at inputs, inside of the context.
 
-    Brevitas' GPTQ and GPFQ refuse quantizers that ask for an input; inside of this context they accept the projection,
-    one column of a weight at a time, and what they arrive at is projected as ever when the layer next runs. The norm of
-    A2Q belongs to whole rows, so these two do not suit it.
+    Brevitas' GPFQ refuses quantizers that ask for an input; inside of this context it accepts them. What it arrives at
+    is quantized as ever when the layer next runs, within the budget, of which it knows nothing. GPTQ is refused: it
+    rounds one column of the weights at a time, and what it spreads over the others a projection of the whole row would
+    undo; ``quantize_post_training_`` solves for the same error within the budget.
 
     Raises:
-        ModelError: The range of a layer is not known.
+        ModelError: The range of a layer is not known, or GPTQ is at work.
     """
     layers = [layer for _, layer in accumulator_layers(model)]
     for layer in layers:

@@ -22,7 +22,7 @@ from brevitas_a2q.quant._functional import Budget, budget_from_range
 from brevitas_a2q.quant._input_range import quantizes_own_input
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
-from brevitas_a2q.quant._refusals import refuse_layers_without_one_accumulator
+from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
 from brevitas_a2q.quant._reinit import adopt
 from brevitas_a2q.quant._scale_search import search_scale_
 from brevitas_a2q.quant._zero_points import check_datapath, guards_raw_codes, multiplied
@@ -221,6 +221,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         else:
             if quant_input is not None:
                 self._observe(quant_input)
+            elif self.range_is_fixed:
+                refuse_gptq(self.tracked_module_list[0], self.describe())
             out = self._quantized(x)
         if self.skip_create_quant_tensor or makes_plain_weights(self.tracked_module_list[0]):
             return out[0]

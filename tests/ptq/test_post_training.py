@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
-from brevitas_a2q.ptq import Journal, restore_post_training_, save_post_training
+from brevitas_a2q.ptq import Journal, _task, restore_post_training_, save_post_training
 from brevitas_a2q.ptq._guarantee import guarantee
+from brevitas_a2q.ptq._held_out import check_output
+from brevitas_a2q.ptq._materialize import set_solutions_
+from brevitas_a2q.ptq._network import Network
 from brevitas_a2q.quant._layers import accumulator_layers
 
 # Brevitas, of inputs with a zero-point: what it says of the output does not matter to layers that return plain tensors.
@@ -93,6 +96,39 @@ def test_every_kind_of_layer_in_tiles() -> None:
     with torch.no_grad():
         error = (model(x) - before).square().sum() / (before - before.mean(0)).square().sum()
     assert error < 0.05
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_the_finished_model_gives_what_was_solved(tile: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer by layer in the pass, and as a whole afterwards: the same output, of every kind of layer."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def compared(model: nn.Module, batch: Any, expected: Tensor) -> None:
+        check_output(model, batch, expected)
+        with torch.no_grad():
+            seen.append((model(*batch[0]), expected))
+
+    monkeypatch.setattr(_task, "check_output", compared)
+    model, x = _everything()
+    quantize_post_training_(model, x, PostTrainingConfig(accumulator_bit_width=12, tile=tile, **QUICK))
+    ((found, expected),) = seen
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_model_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(network: Network, solutions: Any, example: Any) -> None:
+        set_solutions_(network, solutions, example)
+        with torch.no_grad():
+            network.layers["conv"].bias[0] += 3
+
+    monkeypatch.setattr(_task, "set_solutions_", wrong)
+    model, x = _everything()
+    with torch.no_grad():
+        before = model(x)
+    with pytest.raises(ModelError, match="finished model's output differs"):
+        quantize_post_training_(model, x, PostTrainingConfig(accumulator_bit_width=12, **QUICK))
+    with torch.no_grad():
+        assert torch.equal(model(x), before)
 
 
 def test_the_result_is_exported(tmp_path: Path) -> None:

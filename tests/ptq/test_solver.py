@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from brevitas_a2q.bounds import IntRange, two_sided_budget
 from brevitas_a2q.ptq._blocks import LongRows, solve_in_blocks
-from brevitas_a2q.ptq._solver import RowProblem, budget_rows, holds, solve
+from brevitas_a2q.ptq._problem import RowProblem, budget_rows, holds
+from brevitas_a2q.ptq._solver import solve
 
 INPUTS = {"unsigned": (0, 7), "signed": (-3, 3), "zero-point": (-1, 6), "negative": (-7, 0)}
 

@@ -8,9 +8,11 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
-from brevitas.quant import Int32Bias
-from torch import nn
+from brevitas.inject.enum import ScalingImplType
+from brevitas.quant import Int8WeightPerChannelFloat, Int32Bias
+from torch import Tensor, nn
 
+from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant import _quantizers as quantizers
 from brevitas_a2q.quant._layers import accumulator_layers, fixed_input_ranges
 
@@ -93,23 +95,60 @@ def test_whole_model_in_another_type(method: str, dtype: torch.dtype) -> None:
         holds(net)
 
 
-@pytest.mark.parametrize("mode", [gptq_mode, gpfq_mode])
-def test_gptq_and_gpfq_with_the_projection(mode: Any) -> None:
-    """B9: they refuse quantizers that need an input; with the known range they need not be given one."""
+class FrozenScale(Int8WeightPerChannelFloat):
+    """Brevitas' own weights, at a scale that does not follow them; as that of the projection."""
+
+    scaling_impl_type = ScalingImplType.PARAMETER_FROM_STATS
+
+
+def one_layer(weight_quant: Any, groups: int = 1, **settings: Any) -> tuple[nn.Module, Any, Tensor]:
+    """A network whose second layer has a weight quantizer, that layer, and correlated inputs."""
     torch.manual_seed(0)
     act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
-    settings = {"weight_bit_width": 4, "weight_accumulator_bit_width": 10}
-    fc = qnn.QuantLinear(48, 8, weight_quant=quantizers.Int8ProjectedA2QWeightPerChannelFloat, **settings)
-    net, x = nn.Sequential(act, fc).eval(), torch.randn(64, 48)
-    net(x)
-    before = fc.weight.detach().clone()
-    with torch.no_grad(), fixed_input_ranges(net), mode(net) as session:
+    layer = qnn.QuantConv1d(
+        48, 8, 1, groups=groups, bias=False, weight_quant=weight_quant, weight_bit_width=6, **settings
+    )
+    x = torch.randn(256, 8) @ torch.randn(8, 48) + 0.3 * torch.randn(256, 48)
+    net = nn.Sequential(act, layer).eval()
+    net(x[..., None])
+    return net, layer, x[..., None]
+
+
+def after_gpfq(net: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad(), fixed_input_ranges(net), gpfq_mode(net) as session:
         for _ in range(session.num_layers):
             session.model(x)
             session.update()
-    assert not torch.equal(fc.weight, before)
-    net(x)
-    holds(net)
+    return net(x).detach()
+
+
+def test_gpfq_as_with_brevitas_own_quantizer() -> None:
+    """B9: it refuses quantizers that need an input; with the known range they need not be given one."""
+    kind = quantizers.Int8ProjectedA2QWeightPerChannelFloat
+    own, _, x = one_layer(FrozenScale)
+    expected = after_gpfq(own, x)
+    wide, _, _ = one_layer(kind, weight_accumulator_bit_width=24)
+    assert torch.allclose(after_gpfq(wide, x), expected, atol=1e-5)
+    narrow, layer, _ = one_layer(kind, weight_accumulator_bit_width=10)
+    before = layer.weight.detach().clone()
+    after_gpfq(narrow, x)
+    assert not torch.equal(layer.weight, before)
+    holds(narrow)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_gptq_is_refused_by_name(groups: int) -> None:
+    """What it spreads over other columns the projection of the whole row would undo."""
+    kind = quantizers.Int8ProjectedA2QWeightPerChannelFloat
+    net, layer, x = one_layer(kind, groups, weight_accumulator_bit_width=12)
+    layer.weight_quant.layer_name = "net.1"
+    before = net(x)
+    with torch.no_grad(), fixed_input_ranges(net), gptq_mode(net) as session:
+        session.model(x)
+        with pytest.raises(ModelError, match=r"(?s)net.1.*GPTQ.*quantize_post_training_"):
+            session.update()
+    layer._forward_pre_hooks.clear()
+    assert torch.equal(net(x), before)
 
 
 def test_layerwise_and_graph_quantization() -> None:

@@ -52,17 +52,16 @@ def residual(q: Integers, target: Floats, moments: Floats) -> Floats:
 
 
 @compiled
-def quadratic(q: Integers, c: Floats, moments: Floats) -> tuple[float, float]:
-    """``q'c`` and ``q'Hq``, at the cost of the codes that are not zero."""
+def quadratic(q: Integers, moments: Floats) -> float:
+    """``q'Hq``, at the cost of the codes that are not zero."""
     used = np.flatnonzero(q)
-    linear = square = 0.0
+    square = 0.0
     for i in used:
-        linear += q[i] * c[i]
         row, total = moments[i], 0.0
         for j in used:
             total += row[j] * q[j]
         square += q[i] * total
-    return linear, square
+    return square
 
 
 @compiled
@@ -226,7 +225,7 @@ def descend_row(
         for i in range(len(q)):
             r[i] += c[i] / scale - target[i]
             target[i] = c[i] / scale
-    linear, square = quadratic(q, c, moments)
+    linear, square = _dot(q, c), quadratic(q, moments)
     if refits > 0 and linear > 0 and square > 0:
         scale = linear / square
     return scale, scale * scale * square - 2 * scale * linear
