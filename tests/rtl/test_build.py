@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,20 @@ def test_a_missing_simulator_is_named_with_what_brings_it(monkeypatch: pytest.Mo
 def test_inputs_of_another_shape_are_refused(network: Path, tmp_path: Path, simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="shape"):
         build(network, tmp_path, inputs=np.zeros((1, 3, 6, 6)), simulator=simulator.name, **OPTIONS)
+
+
+def test_a_declared_bipolar_input_is_driven_with_its_two_values(
+    builder: Callable[..., Any], tmp_path: Path, simulator: Simulator
+) -> None:
+    b = builder()
+    b.quant(b.node("Conv", "x", b.weights(np.ones((3, 2, 1, 1)))), 1.0, 2, 0)
+    b.types = {"x": "BIPOLAR"}
+    path = b.save()
+    report = build(path, tmp_path / "out", simulate=4, simulator=simulator.name, **OPTIONS)
+    assert report.simulation is not None
+    assert report.simulation.equal
+    with pytest.raises(RtlError, match="found 0 in x"):
+        build(path, tmp_path / "out", inputs=np.zeros((1, 2, 4, 4)), simulator=simulator.name, **OPTIONS)
 
 
 def test_synthesis_counts_every_unit_once_and_keeps_them(
