@@ -165,6 +165,10 @@ class Arrivals:
         """The model has changed so that a range that was traced is none any more."""
         if self.basis in (Basis.DECLARED, Basis.UNKNOWN):
             return
+        if self.trace is not None and trace is self.trace():  # what reaches it in one of its calls is known, not in all
+            self.forget()
+            proxy.forget_range()
+            return
         self.standing, known = trace.standing, proxy.remembered_range()
         warnings.warn(
             f"{proxy.describe()}: nothing bounds its inputs any more ({self.reason}); [{known.lo}, {known.hi}] is "

@@ -223,3 +223,17 @@ def test_widths_that_are_no_numbers_are_unbounded(bits: float) -> None:
     quantized = act(4, True)(torch.rand(2, 8))
     claim = Claim.of(_linear()[0], quantized.set(bit_width=torch.tensor(bits)), HostCopies())
     assert claim.bits == 62
+
+
+def test_a_layer_that_runs_twice_needs_both_of_its_inputs_known() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act, self.layer = act(3, False), _linear()[0]
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.act(x)
+            return self.layer(x) + self.layer(x.cumsum(1))
+
+    with pytest.raises(ModelError, match="no quantized input has reached it yet"):
+        Twice()(torch.rand(2, 8))
