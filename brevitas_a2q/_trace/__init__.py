@@ -10,6 +10,7 @@ from brevitas_a2q._trace.calls import Call, outermost_call
 from brevitas_a2q._trace.memory import upright
 from brevitas_a2q._trace.modules import evaluating, is_brevitas_product, quantized_layers
 from brevitas_a2q._trace.outside import Product
+from brevitas_a2q._trace.quantizers import doubts_of
 from brevitas_a2q._trace.running import is_sharded, learn_ranges, repeated
 from brevitas_a2q._trace.single import value_of_call
 from brevitas_a2q._trace.standing import Standing
@@ -24,6 +25,7 @@ __all__ = [
     "Standing",
     "Trace",
     "active_trace",
+    "doubts_of",
     "evaluating",
     "is_brevitas_product",
     "is_sharded",

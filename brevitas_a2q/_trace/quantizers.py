@@ -18,9 +18,10 @@ from brevitas_a2q._brevitas import (
     TruncQuantProxyFromInjector,
 )
 from brevitas_a2q._ranges import Codes, IntType, Value
+from brevitas_a2q._trace.modules import is_hooked
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 
-__all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "doubted", "quantized", "scale_follows_input"]
+__all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "doubts_of", "quantized", "scale_follows_input"]
 
 QUANTIZERS = (ActQuantProxyFromInjector, TruncQuantProxyFromInjector, ClampQuantProxyFromInjector)
 _LARGEST_TYPE = 32  # bits
@@ -85,7 +86,15 @@ def quantized(proxy: Any, output: Any, shape: tuple[int, ...], scales: Scales, o
     return Value.of_codes(shape, Codes(scale, ends[0], ends[1], dtype, points, narrow), origin)
 
 
-def doubted(proxy: Any) -> str:
+def doubts_of(proxy: Any, name: str = "a quantizer") -> str:
+    """Why nothing is known of what a quantizer returns, hooks on it included; empty where its type says it all."""
+    if is_hooked(proxy):
+        return f"what hooks of {name} return"
+    doubt = _doubt(proxy)
+    return f"what {name} returns, {doubt}" if doubt else ""
+
+
+def _doubt(proxy: Any) -> str:
     """Why the values of a quantizer need not be integers of the type that it names; empty where they are.
 
     With ``quant_delay_steps`` it returns its input as it is for some calls; a class that is not Brevitas' may return

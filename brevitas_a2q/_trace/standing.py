@@ -56,21 +56,34 @@ class Standing:
         """The model as it is, and the shapes of this call."""
         return cls(ref(call.module), _structure(call.module), {_shapes(call)})
 
-    def is_of(self, other: Standing | None) -> bool:
+    def is_of(self, other: Standing) -> bool:
         """Whether both are of one model, unchanged."""
-        return other is not None and self.model() is other.model() and self.structure == other.structure
+        return self.model() is other.model() and self.structure == other.structure
+
+    def replaces(self, other: Standing) -> bool:
+        """Whether the other was of the same model before it changed, or of one that is gone."""
+        model = other.model()
+        return model is None or (model is self.model() and self.structure != other.structure)
 
     def holds(self, call: Call | None, asker: int) -> bool:
-        """Whether a call meets what was traced; of another module than that (a part of it alone) nothing is said.
+        """Whether a call meets what was traced.
+
+        A part of the model may run by itself (as where its activations are computed again), and a replica of it:
+        of these, shapes say nothing.
 
         Args:
             call: That is running.
             asker: Some number of the layer that asks.
         """
-        if call is None or call.module is not self.model():
+        model = self.model()
+        if call is None or getattr(call.module, "_is_replica", False):
             return True
-        run = _run_of(call, asker)
-        return run.structure == self.structure and run.shapes in self.shapes
+        if model is None:
+            return False
+        if call.module is model:
+            run = _run_of(call, asker)
+            return run.structure == self.structure and run.shapes in self.shapes
+        return any(part is call.module for part in model.modules()) and _structure(model) == self.structure
 
 
 def _run_of(call: Call, asker: int) -> _Run:

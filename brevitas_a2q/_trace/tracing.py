@@ -22,12 +22,12 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.arguments import has_numbers, reading, written
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, is_hooked, outside_of
+from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, outside_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, product_of
 from brevitas_a2q._trace.pausing import Pause
 from brevitas_a2q._trace.precision import HALVES, MOVEMENTS, in_type
-from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, doubted, quantized, scale_follows_input
+from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, doubts_of, quantized, scale_follows_input
 from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
 from brevitas_a2q._trace.state import NOTHING, Doubts, State, own_tensors
 
@@ -235,11 +235,8 @@ class Trace(TorchDispatchMode):
         before = self.of(inputs[0])
         tensor = plain_tensor(output)
         name = origin.removeprefix("data type of ")
-        reason = f"what hooks of {name} return" if is_hooked(proxy) else ""
-        if not reason and (doubt := doubted(proxy)):
-            reason = f"what {name} returns, {doubt}"
-        if reason:
-            self._unbounded(tensor, reason, frozenset({"input"}))
+        if doubt := doubts_of(proxy, name):
+            self._unbounded(tensor, doubt, frozenset({"input"}))
             return
         moves = scale_follows_input(proxy)
         if moves:

@@ -14,19 +14,32 @@ from __future__ import annotations
 import enum
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 from weakref import ReferenceType, ref
 
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q._ranges import Value
-from brevitas_a2q._trace import Known, Standing, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
+from brevitas_a2q._trace import (
+    Known,
+    Standing,
+    Trace,
+    active_trace,
+    doubts_of,
+    is_sharded,
+    learn_ranges,
+    outermost_call,
+    upright,
+)
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
 __all__ = ["Arrivals", "Basis", "arrived", "follows_inputs"]
+
+
+_MODELS: Final = 4  # that a layer is remembered to run in, beside the last
 
 
 class Basis(enum.Enum):
@@ -66,7 +79,7 @@ class Arrivals:
     widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
-    standing: Standing | None = None  # of the model that it was of
+    standings: tuple[Standing, ...] = ()  # of the models that it was of: a layer may run in several
     several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
@@ -80,7 +93,7 @@ class Arrivals:
         """Know the range of this input before its weights are quantized."""
         layer = proxy.tracked_module_list[0]
         claim = Claim.of(layer, x, self.copies) if isinstance(x, IntQuantTensor) else None
-        if claim is not None and quantizes_own_input(layer):
+        if claim is not None and quantizes_own_input(layer) and not doubts_of(layer.input_quant):
             self.several = False
             self._note(proxy, claim.range, Basis.QUANTIZER, claim)
             return
@@ -103,7 +116,8 @@ class Arrivals:
             return True
         if (None if claim is None else claim.type) not in self.types:
             return False
-        if self.standing is not None and not self.standing.holds(outermost_call(), id(self)):
+        call = outermost_call()
+        if not any(standing.holds(call, id(self)) for standing in self.standings) and self.basis is not Basis.CLAIM:
             return False
         return self._widths_stand()
 
@@ -159,13 +173,18 @@ class Arrivals:
     def forget(self) -> None:
         """Find out again at the next call, as when other numbers were loaded into the model."""
         if self.basis is not Basis.DECLARED:
-            self.basis, self.standing = Basis.UNKNOWN, None
+            self.basis, self.standings = Basis.UNKNOWN, ()
 
     def _say_that_nothing_bounds_it(self, proxy: Any, trace: Trace) -> None:
         """The model has changed so that a range that was traced is none any more."""
         if self.basis in (Basis.DECLARED, Basis.UNKNOWN):
             return
-        self.standing, known = trace.standing, proxy.remembered_range()
+        if self.trace is not None and trace is self.trace():  # what reaches it in one of its calls is known, not in all
+            self.forget()
+            proxy.forget_range()
+            return
+        self._stand(trace.standing)
+        known = proxy.remembered_range()
         warnings.warn(
             f"{proxy.describe()}: nothing bounds its inputs any more ({self.reason}); [{known.lo}, {known.hi}] is "
             "kept, which they may leave. Put a QuantIdentity before it",
@@ -195,7 +214,7 @@ class Arrivals:
             found, joined = _hull(proxy.remembered_range(), found), True
             self.widths = []
         elif trace is not None or basis is not self.basis:
-            self.types, self.widths, self.several, self.standing = set(), [], False, None
+            self.types, self.widths, self.several, self.standings = set(), [], False, ()
         self.basis = basis
         if trace is not None:
             self.trace = ref(trace)
@@ -208,16 +227,21 @@ class Arrivals:
         proxy.remember_range(found, codes)
 
     def _is_of_another_shape(self, trace: Trace, claim: Claim | None) -> bool:
-        """Whether a trace is of the same quantizers as before, and only of inputs of another shape."""
-        if self.standing is None or trace.standing is None or not trace.standing.is_of(self.standing):
+        """Whether a trace is of the same quantizers as before, of inputs of another shape or in a model around them."""
+        if trace.standing is None or any(trace.standing.replaces(each) for each in self.standings):
             return False
-        return (None if claim is None else claim.type) in self.types and self._widths_stand()
+        known = bool(self.standings) and (None if claim is None else claim.type) in self.types
+        return known and self._widths_stand()
 
     def _stand(self, standing: Standing | None) -> None:
-        if standing is not None and standing.is_of(self.standing):
-            self.standing.shapes.update(standing.shapes)  # type: ignore[union-attr]
-        elif standing is not None:
-            self.standing = replace(standing, shapes=set(standing.shapes))
+        if standing is None:
+            return
+        same = next((each for each in self.standings if standing.is_of(each)), None)
+        if same is not None:
+            same.shapes.update(standing.shapes)
+            return
+        others = [each for each in self.standings if not standing.replaces(each)]
+        self.standings = (*others[-_MODELS:], replace(standing, shapes=set(standing.shapes)))
 
     def _widths_stand(self) -> bool:
         return all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))

@@ -91,8 +91,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
         watch_output(quant_layer, True)
 
-    # --- what other packages read ---------------------------------------------------------------------------------
-
     @property
     def accumulator_bit_width(self) -> int:
         """P: width of the accumulator (of one tile's, where there are tiles), in bits."""
@@ -174,8 +172,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         """The layer in messages."""
         layer = self.tracked_module_list[0]
         return f"layer {getattr(self, 'layer_name', None) or f'{type(layer).__name__}({layer.extra_repr()})'}"
-
-    # --- quantization ---------------------------------------------------------------------------------------------
 
     @property
     def requires_quant_input(self) -> bool:
@@ -351,6 +347,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             self.input_lo.fill_(max(found.lo, -FAR))
             self.input_hi.fill_(min(found.hi, FAR))
         self._warn_if_nothing_fits(found)
+
+    def forget_range(self) -> None:
+        """Know no range any more."""
+        torch._foreach_zero_([self.input_lo.data, self.input_hi.data, self.input_raw.data])
 
     def _warn_if_nothing_fits(self, inputs: IntRange) -> None:
         budget = two_sided_budget(self.accumulator_bit_width, inputs)

@@ -22,6 +22,7 @@ from brevitas_a2q._trace import (
     repeated,
     upright,
 )
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._arrivals import follows_inputs
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, arguments, integers, spatial_padding
@@ -232,7 +233,16 @@ def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
         x_hi=np.maximum(first.x_hi, second.x_hi),
         input_signed=first.input_signed or second.input_signed,
         range_source=" and ".join(sources),
+        raw=_either_raw(first, second),
     )
+
+
+def _either_raw(first: DotProductLayer, second: DotProductLayer) -> IntRange | None:
+    """Codes of two calls; where one has no zero-point its integers are its codes."""
+    if first.raw is None and second.raw is None:
+        return None
+    ends = [layer.raw or IntRange(int(layer.x_lo.min()), int(layer.x_hi.max())) for layer in (first, second)]
+    return IntRange(min(end.lo for end in ends), max(end.hi for end in ends))
 
 
 def _array(tensor: Tensor) -> IntArray:

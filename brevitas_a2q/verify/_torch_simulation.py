@@ -33,7 +33,10 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
         scale = torch.as_tensor(found.codes.scale, dtype=value.dtype, device=value.device)
         whole = IntegerLayer.of(name, layer, scale, weight, bias)
         adds = dot_product_layer(whole, found)
-        parts = [_output(whole, adds, part, scale, tally) for part in value.split(_batch_size(layer, value, scale))]
+        point = torch.as_tensor(found.codes.zero_point)
+        parts = [
+            _output(whole, adds, part, scale, point, tally) for part in value.split(_batch_size(layer, value, scale))
+        ]
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if layer.return_quant_tensor or layer.output_quant.is_quant_enabled:
             typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
@@ -49,13 +52,16 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
     return tally.result(outputs)
 
 
-def _output(whole: IntegerLayer, adds: DotProductLayer, value: Tensor, scale: Tensor, tally: Tally) -> Tensor:
+def _output(
+    whole: IntegerLayer, adds: DotProductLayer, value: Tensor, scale: Tensor, zero_point: Tensor, tally: Tally
+) -> Tensor:
     """What the layer makes of some of its inputs."""
     # On the CPU, whose float kernels add integers exactly; those of a GPU may round to TF32.
     integers = (value.float() / scale.float()).round_().cpu()
     products, shaped = _products(whole, integers)
     bias = None if whole.bias is None else whole.bias.cpu()
-    sums = tally.sums(adds, products, shaped, bias).to(value.device)
+    point = zero_point if zero_point.numel() > 1 else zero_point.reshape(())
+    sums = tally.sums(adds, products, shaped, bias, point).to(value.device)
     return _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
-from brevitas.quant import Int8Bias
+from brevitas.quant import Int8ActPerTensorFloat, Int8Bias
 from torch import Tensor, nn
 
 from brevitas_a2q import certify
@@ -223,3 +223,73 @@ def test_widths_that_are_no_numbers_are_unbounded(bits: float) -> None:
     quantized = act(4, True)(torch.rand(2, 8))
     claim = Claim.of(_linear()[0], quantized.set(bit_width=torch.tensor(bits)), HostCopies())
     assert claim.bits == 62
+
+
+def test_a_layer_that_runs_twice_needs_both_of_its_inputs_known() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act, self.layer = act(3, False), _linear()[0]
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.act(x)
+            return self.layer(x) + self.layer(x.cumsum(1))
+
+    with pytest.raises(ModelError, match="no quantized input has reached it yet"):
+        Twice()(torch.rand(2, 8))
+
+
+class Around(nn.Module):
+    """A model around another one."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Any:
+        return self.inner(x)
+
+
+def test_a_model_that_changes_inside_of_another_one() -> None:
+    net = made()
+    around = Around(net)
+    around(torch.rand(2, 4, 6, 6))
+    for model in (net, around, net.layer):  # a layer by itself is a part of what is known
+        model(torch.rand(2, 4, 6, 6))
+    net.between = Fourfold()
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 7\]"):
+        around(torch.rand(2, 4, 6, 6))
+    assert net.layer.weight_quant.input_range() == IntRange(0, 28)
+
+
+def test_a_layer_in_two_models_is_traced_in_each_of_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = made()
+    models = (net, Around(net))
+    for model in models:
+        model(torch.rand(2, 4, 6, 6))
+    learned: list[Any] = []
+    monkeypatch.setattr("brevitas_a2q.quant._arrivals.learn_ranges", learned.append)
+    for model in models * 3:
+        model(torch.rand(2, 4, 6, 6))
+    assert learned == []
+
+
+def test_hooks_on_a_layers_own_input_quantizer() -> None:
+    """Its type does not bound what they return: every call looks at the values."""
+    torch.manual_seed(0)
+    layer = qnn.QuantLinear(
+        8,
+        4,
+        False,
+        weight_quant=Int8ProjectedA2QWeightPerTensorFloat,
+        weight_accumulator_bit_width=12,
+        input_quant=Int8ActPerTensorFloat,
+        input_bit_width=4,
+    )
+    net = nn.Sequential(layer)
+    net(torch.randn(64, 8))
+    assert layer.weight_quant.input_range() == IntRange(-8, 7)
+    layer.input_quant.register_forward_hook(lambda _, __, output: output.set(value=output.value * 4))
+    with pytest.warns(UserWarning, match=r"integers in \[-\d+, \d+\] reach it, where its input claims \[-8, 7\]"):
+        net.eval()(torch.randn(64, 8) * 100)
+    assert layer.weight_quant.input_range() == IntRange(-32, 28)
