@@ -46,8 +46,10 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "ours-8-bit": (12, 14, 16),
         "projection-searched": (14, 15, 16),
         "projection-fixed": (14, 16, 18),
-        "axe-gptq": (12, 14, 16, 18),
-        "axe-gpfq": (14, 16, 18),
+        "axe-gptq": (12, 14, 16, 18, 20, 22),
+        "axe-gpfq": (14, 16, 18, 20, 22),
+        "axe-gptq-w4": (16, 18, 20),
+        "axe-gptq-w4a4": (11, 12, 13, 14, 16),
         "rounding": (0,),
     },
     "r-net": {
@@ -57,50 +59,61 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "ours-8-bit": (11, 12, 13),
         "projection-searched": (13, 14, 15),
         "projection-fixed": (14, 16, 18),
-        "axe-gptq": (12, 14, 16, 18),
-        "axe-gpfq": (14, 16, 18),
+        "axe-gptq": (12, 14, 16, 18, 20, 22),
+        "axe-gpfq": (14, 16, 18, 20, 22),
+        "axe-gptq-w4": (16, 18, 20),
+        "axe-gptq-w4a4": (11, 12, 13, 14, 16),
         "rounding": (0,),
     },
-    "o-net": {"ours": (7, 8, 9, 10), "ours-projection": (9,), "axe-gptq": (14, 16, 18), "rounding": (0,)},
+    "o-net": {
+        "ours": (7, 8, 9, 10),
+        "ours-projection": (9,),
+        "axe-gptq": (16, 18, 20, 22),
+        "axe-gptq-w4": (16, 18, 20),
+        "axe-gptq-w4a4": (13, 14, 16),
+        "rounding": (0,),
+    },
     "magika": {
         "ours": (12, 13, 14),
         "ours-projection": (14,),
         "projection-searched": (16, 18),
-        "axe-gptq": (16, 18),
+        "axe-gptq": (16, 18, 20),
         "rounding": (0,),
     },
     "mini-lm": {
         "ours": (14, 15, 16),
         "ours-projection": (15,),
         "projection-searched": (16, 18),
-        "axe-gptq": (18,),
+        "axe-gptq": (18, 19, 21),
         "rounding": (0,),
     },
     "efficient-net": {
         "ours": (16, 17),
         "ours-projection": (16, 17),
         "projection-searched": (17, 19),
-        "axe-gptq": (18,),
+        "axe-gptq": (18, 19, 21),
         "rounding": (0,),
     },
-    "pitch": {"ours": (10, 12, 14), "ours-projection": (12,), "axe-gptq": (16, 18), "rounding": (0,)},
+    "pitch": {"ours": (10, 12, 14), "ours-projection": (12,), "axe-gptq": (16, 18, 20), "rounding": (0,)},
 }
 
 
-def cells(networks: list[str], seeds: list[int], methods: list[str]) -> Iterator[dict[str, Any]]:
-    """Cells of the first seed come first, and of these those of our own methods."""
+def cells(
+    networks: list[str], seeds: list[int], methods: list[str], wanted: list[int] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Cells of the first seed come first, and of these those of our own methods; only of the wanted widths, if any."""
     for seed in seeds:
         for name in networks:
             for method, widths in WIDTHS[name].items():
                 if (methods and method not in methods) or (seed > 1 and method not in OURS):
                     continue
-                for bits in sorted(widths, reverse=True):
+                for bits in sorted(set(widths) & set(wanted or widths), reverse=True):
                     yield {"network": name, "method": method, "P": bits, "seed": seed}
 
 
-def run(networks: list[str], seeds: list[int], methods: list[str]) -> None:
+def run(networks: list[str], seeds: list[int], methods: list[str], widths: list[int]) -> None:
     done = {_key(json.loads(line)) for line in RESULTS.read_text().splitlines()} if RESULTS.exists() else set()
-    for cell in cells(networks, seeds, methods):
+    for cell in cells(networks, seeds, methods, widths):
         if _key(cell) in done:
             continue
         try:
@@ -140,7 +153,7 @@ def measure(network: Network, cell: dict[str, Any]) -> dict[str, Any]:
         else:
             model = quantize(cell["method"], network.model, calibration, cell["P"])
         seconds = time.perf_counter() - started
-        float_output = network.outputs(network.model)
+        float_output = network.float_outputs
         output = network.outputs(model)
         judged = judge(model, network, cell["P"], own_ends=cell["method"] in OURS)
     return {
@@ -196,10 +209,12 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(WIDTHS))
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--methods", default="")
+    parser.add_argument("--widths", default="", help="only cells of these P")
     given = parser.parse_args()
     if given.action == "run":
         methods = [name for name in given.methods.split(",") if name]
-        run(given.networks.split(","), [int(seed) for seed in given.seeds.split(",")], methods)
+        seeds, widths = ([int(n) for n in text.split(",") if n] for text in (given.seeds, given.widths))
+        run(given.networks.split(","), seeds, methods, widths)
     else:
         render(RESULTS)
 

@@ -13,6 +13,7 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat
 from torch import nn
 
 from brevitas_a2q import A2QConfig, constrain_, scale_init_
+from brevitas_a2q._brevitas import QuantInputMixin
 from brevitas_a2q.convert._brevitas_model import weight_layers
 from brevitas_a2q.ptq._calibration import Calibration, call
 from brevitas_a2q.ptq._network import float_twin, prepare
@@ -66,8 +67,8 @@ _KINDS = {
 }
 
 
-def _eight_bits(model: nn.Module, data: Calibration) -> nn.Module:
-    """Brevitas' layer-wise quantization to 8 bits, activations calibrated."""
+def _layerwise(model: nn.Module, data: Calibration, weight_bits: int = 8, input_bits: int = 8) -> nn.Module:
+    """Brevitas' layer-wise quantization, activations calibrated; 8 bits in the first and the last layer."""
     arguments = {
         "input_quant": Int8ActPerTensorFloat,
         "weight_quant": _Frozen,
@@ -75,9 +76,13 @@ def _eight_bits(model: nn.Module, data: Calibration) -> nn.Module:
         "return_quant_tensor": False,
     }
     network = _quantized(model, {kind: (quantized, dict(arguments)) for kind, quantized in _KINDS.items()})
-    for _, layer in weight_layers(network):
+    layers = weight_layers(network)
+    for _, layer in layers[1:-1]:
+        layer.weight_quant = _Frozen.let(bit_width=weight_bits).proxy_class(layer, _Frozen.let(bit_width=weight_bits))
+        QuantInputMixin.__init__(layer, Int8ActPerTensorFloat.let(bit_width=input_bits))
+    for _, layer in layers:
         layer.weight_quant(layer.weight)
-    _calibrate(network, data)
+    _calibrate(network.eval(), data)
     return network
 
 
@@ -97,7 +102,7 @@ def _correct_bias(network: nn.Module, data: Calibration) -> None:
 
 def rounding(model: nn.Module, data: Calibration, bits: int) -> nn.Module:
     """Every weight to the nearest 8-bit integer; its accumulators are as wide as they need to be."""
-    network = _eight_bits(model, data)
+    network = _layerwise(model, data)
     _correct_bias(network, data)
     return network
 
@@ -124,12 +129,17 @@ def projection_searched(model: nn.Module, data: Calibration, bits: int) -> nn.Mo
     return _projected(model, data, bits, searched=True)
 
 
-def _axe(model: nn.Module, data: Calibration, bits: int, name: str) -> nn.Module:
+def _axe(
+    model: nn.Module, data: Calibration, bits: int, name: str, weight_bits: int = 8, input_bits: int = 8
+) -> nn.Module:
     from brevitas_examples.common import axe
 
-    network = _eight_bits(model, data)
+    network = _layerwise(model, data, weight_bits, input_bits)
     mode = getattr(axe, f"a2{name}_mode")
+    layers = [layer for _, layer in weight_layers(network)]
+    ends = {id(layers[0]), id(layers[-1])}  # wide accumulators, as for every other method
     options = {"use_quant_activations": True} if name == "gptq" else {}
+    options["a2q_layer_filter_fnc"] = lambda layer: id(layer) not in ends
     with torch.no_grad(), mode(network, act_order=True, max_accumulator_bit_width=bits, max_accumulator_tile_size=None,
                                **options) as run:  # fmt: skip
         for _ in range(run.num_layers):
@@ -141,12 +151,22 @@ def _axe(model: nn.Module, data: Calibration, bits: int, name: str) -> nn.Module
 
 
 def axe_gptq(model: nn.Module, data: Calibration, bits: int) -> nn.Module:
-    """Brevitas' GPTQ with AXE, 8 bits, frozen scales, every layer at P."""
+    """Brevitas' GPTQ with AXE, 8 bits, frozen scales, every layer but the first and the last at P."""
     return _axe(model, data, bits, "gptq")
 
 
+def axe_gptq_w4(model: nn.Module, data: Calibration, bits: int) -> nn.Module:
+    """The same with 4-bit weights, whose coarser scale leaves more of the budget."""
+    return _axe(model, data, bits, "gptq", weight_bits=4)
+
+
+def axe_gptq_w4a4(model: nn.Module, data: Calibration, bits: int) -> nn.Module:
+    """The same with 4-bit weights and activations."""
+    return _axe(model, data, bits, "gptq", weight_bits=4, input_bits=4)
+
+
 def axe_gpfq(model: nn.Module, data: Calibration, bits: int) -> nn.Module:
-    """Brevitas' GPFQ with AXE, 8 bits, frozen scales, every layer at P."""
+    """Brevitas' GPFQ with AXE, 8 bits, frozen scales, every layer but the first and the last at P."""
     return _axe(model, data, bits, "gpfq")
 
 
@@ -155,6 +175,8 @@ BASELINES = {
     "projection-fixed": projection_fixed,
     "projection-searched": projection_searched,
     "axe-gptq": axe_gptq,
+    "axe-gptq-w4": axe_gptq_w4,
+    "axe-gptq-w4a4": axe_gptq_w4a4,
     "axe-gpfq": axe_gpfq,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class Network:
         if isinstance(self.pool, dict):
             return [{key: value[part] for key, value in self.pool.items()} for part in chosen.split(64)]
         return self.pool[chosen]
+
+    @cached_property
+    def float_outputs(self) -> Tensor:
+        """Of the float network."""
+        return self.outputs(self.model)
 
     @torch.no_grad()
     def outputs(self, model: nn.Module, batch_size: int = 64) -> Tensor:

@@ -1,4 +1,4 @@
-"""From ``results/ptq.jsonl`` to the results section of ``docs/ptq.md`` and its figure."""
+"""From ``results/ptq.jsonl`` to the results section of ``docs/ptq.md``, its figure, and the table of the README."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ import matplotlib.pyplot as plt
 __all__ = ["render"]
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, FIGURE = ROOT / "docs" / "ptq.md", ROOT / "docs" / "ptq.png"
+PAGE, FIGURE, README = ROOT / "docs" / "ptq.md", ROOT / "docs" / "ptq.png", ROOT / "README.md"
 BEGIN, END = "<!-- results: benchmarks/ptq.py render -->", "<!-- end of results -->"
+README_BEGIN, README_END = "<!-- table: benchmarks/ptq.py render -->", "<!-- end of table -->"
+TITLES = {
+    "digits": "digit recogniser, 390k parameters",
+    "r-net": "R-Net (faces), 100k",
+    "o-net": "O-Net (faces), 389k",
+    "magika": "Magika (kinds of files), 785k",
+    "mini-lm": "MiniLM (sentences), 22M",
+    "efficient-net": "EfficientNet-Lite0 (photographs), 4.7M",
+    "pitch": "CREPE tiny (pitch), 487k",
+}
 METHODS = {
     "rounding": "plain 8-bit rounding",
     "axe-gptq": "GPTQ with AXE (Brevitas)",
     "axe-gpfq": "GPFQ with AXE (Brevitas)",
+    "axe-gptq-w4": "GPTQ with AXE, 4-bit weights",
+    "axe-gptq-w4a4": "GPTQ with AXE, 4-bit weights and activations",
     "projection-fixed": "projection, fixed scale, 8-bit activations",
     "projection-searched": "projection, searched scale, 8-bit activations",
     "ours-8-bit": "exchanges, 8-bit activations",
@@ -40,11 +52,48 @@ def render(results: Path) -> None:
     for network in networks:
         lines += _curves([cell for cell in cells if cell["network"] == network], network)
     lines += [_guarantee(done), "", "![Score against accumulator width](ptq.png)", "", END]
-    text = PAGE.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + "\n".join(lines) + after)
+    _replace(PAGE, BEGIN, END, lines[1:-1])
+    _replace(README, README_BEGIN, README_END, ["", *_headlines(done, networks), ""])
     _figure(done, networks)
+
+
+def _replace(page: Path, begin: str, end: str, lines: list[str]) -> None:
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text("\n".join([before + begin, *lines, end + after]))
+
+
+def _headlines(cells: list[Cell], networks: list[str]) -> list[str]:
+    """A row per network: what plain rounding needs, the best of AXE's widths, and ours with its scores."""
+    lines = [
+        "| network | float | plain 8-bit rounding | GPTQ with AXE, best of its widths | `quantize_post_training_` |",
+        "|---|---|---|---|---|",
+    ]
+    for network in networks:
+        own = [cell for cell in cells if cell["network"] == network]
+        by = {method: [cell for cell in own if cell["method"] == method] for method in METHODS}
+        if not by["ours"]:
+            continue
+        axe = [cell for method, of in by.items() if method.startswith("axe") for cell in of]
+        columns = [_headline(by["rounding"]), _best_headline(axe), _headline(by["ours"])]
+        title = TITLES.get(network, network)
+        lines.append(f"| {title} | {own[0]['float']:.2f} % | " + " | ".join(columns) + " |")
+    return lines
+
+
+def _headline(cells: list[Cell]) -> str:
+    """The narrowest width within a point of float, and its scores by seed."""
+    narrowest = _narrowest(cells)
+    if not narrowest.isdigit():
+        return narrowest
+    scores = _scores(cells)[int(narrowest)]
+    return f"P = {narrowest}: " + " / ".join(f"{score:.2f}" for score in scores) + " %"
+
+
+def _best_headline(cells: list[Cell]) -> str:
+    found = [_headline([cell for cell in cells if cell["method"] == m]) for m in {cell["method"] for cell in cells}]
+    good = [text for text in found if text.startswith("P")]
+    return min(good, key=lambda text: int(text.split()[2].rstrip(":"))) if good else (min(found) if found else "-")
 
 
 def _scores(cells: list[Cell]) -> dict[int, list[float]]:

@@ -161,7 +161,7 @@ def mini_lm() -> Network:
     ids = torch.tensor([entry.ids for entry in encoded])
     mask = torch.tensor([entry.attention_mask for entry in encoded])
     order = shuffled(len(texts))
-    train, test = order[:600], order[600:]
+    train, test = order[:600], order[600:1500]
     model.eval()
     with torch.no_grad():
         embedded = torch.cat([model(ids[part], mask[part]) for part in train.split(64)])

@@ -22,7 +22,8 @@ __all__ = ["SOLVERS", "solve"]
 SOLVERS: Final = ("projection", "exchange")
 _REFITS: Final = 3
 _POWERS: Final = (1.0, 0.5, 2.0)  # of the projection's best scale, where it must stay a power of two
-_SHARED: Final = (1.0, 0.84, 0.6)  # of the projection's best scale, where it is one for all rows
+_SMALLER: Final = (1.0, 0.84, 0.6)  # of it: exchanges want a smaller one
+_SHORT: Final = 64  # products, of which a descent from several scales costs next to nothing
 
 
 def solve(problem: RowProblem, method: str, *, quick: bool = False) -> RowSolution:
@@ -52,17 +53,22 @@ def _solve_rows(problem: RowProblem, method: str, start: Rows, quick: bool) -> R
     best = search(problem, start, fine)
     if method != "exchange":
         return best
-    first = best.scales.copy()
-    for factor in _POWERS if problem.power_of_two and not quick else (1.0,):
-        trial = best
-        if factor != 1:
-            trial = RowSolution(
-                project(problem, first * factor, problem.weighting), first * factor, np.full_like(first, np.inf)
-            )
-        _descend(problem, trial, 0 if problem.power_of_two else _REFITS)
-        if trial is not best:
-            best.take_better(trial)
+    first, refits = best.scales.copy(), 0 if problem.power_of_two else _REFITS
+    for factor in _factors(problem, quick):
+        codes = best.codes.copy() if factor == 1 else project(problem, first * factor, problem.weighting)
+        trial = RowSolution(codes, first * factor, np.full_like(first, np.inf))
+        _descend(problem, trial, refits)
+        best.take_better(trial)
     return best
+
+
+def _factors(problem: RowProblem, quick: bool) -> tuple[float, ...]:
+    """Scales to descend from, relative to the projection's best."""
+    if quick:
+        return (1.0,)
+    if problem.power_of_two:
+        return _POWERS
+    return _SMALLER if problem.weights.shape[1] <= _SHORT else (1.0,)
 
 
 def _descend(problem: RowProblem, found: RowSolution, refits: int) -> None:
@@ -112,7 +118,7 @@ def _solve_shared(problem: RowProblem, method: str, start: Rows, quick: bool) ->
             judge(projected(around * step), around * step)
     if method == "exchange":
         first = best[1]
-        for factor in (1.0,) if quick else _POWERS if problem.power_of_two else _SHARED:
+        for factor in (1.0,) if quick else _POWERS if problem.power_of_two else _SMALLER:
             scale, codes = first * factor, best[2].copy() if factor == 1 else projected(first * factor)
             for _ in range(1 if problem.power_of_two else _REFITS):
                 codes = descended(codes.copy(), scale)

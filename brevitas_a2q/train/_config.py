@@ -28,14 +28,15 @@ class StartConfig:
     Args:
         equalize: Even out the weights' ranges across layers before quantizing.
         scale: Where weight scales start: ``"search"`` chooses them with the budget in mind, ``"stats"`` takes the
-            largest weight, as the papers do.
+            largest weight, as the papers do. ``"ptq"`` solves for scales and weights together, as quantization without
+            training does, in layers that are projected: worth it where P is narrow and epochs are few.
         ep_init: Start A2Q and A2Q+ from the Euclidean projection of the weights; the projection needs none.
         calibrate_images: Training inputs that set the activation scales; 0 collects statistics while training.
         bias_correction_images: Training inputs that correct the shift of each layer's output; 0 leaves it.
     """
 
     equalize: bool = True
-    scale: Literal["search", "stats"] = "search"
+    scale: Literal["search", "stats", "ptq"] = "search"
     ep_init: bool = True
     calibrate_images: int = 1000
     bias_correction_images: int = 1000

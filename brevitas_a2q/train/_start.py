@@ -17,6 +17,7 @@ from brevitas_a2q.convert._brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import build_model, load_float_weights, model_entry
 from brevitas_a2q.models._spec import QuantSpec
+from brevitas_a2q.ptq._start import solve_weights_
 from brevitas_a2q.quant._calibrate import calibrate
 from brevitas_a2q.quant._init import ep_init_, scale_init_
 from brevitas_a2q.quant._layers import accumulator_layers, learn_input_ranges
@@ -26,6 +27,7 @@ from brevitas_a2q.train._equalize import equalize_
 
 __all__ = ["Examples", "StartStep", "quantize_start", "quantized_form"]
 
+_FEW = 256  # images that weights are solved for, where none are asked for
 _FIRST_LOOK = 8  # images that tell layers the type of their inputs; values do not matter
 
 
@@ -83,7 +85,7 @@ def quantize_start(
     """Quantize a float network and bring it to where quantization-aware training starts.
 
     In this order, each where ``config.start`` asks for it: equalization of the float network, its quantized form,
-    activation scales, weight scales, EP-init, bias correction. Nothing is drawn at random.
+    activation scales, weight scales, weights, EP-init, bias correction. Nothing is drawn at random.
 
     Args:
         float_model: The float form with the weights to start from; it is left as it was.
@@ -115,8 +117,12 @@ def quantize_start(
             say(f"from {len(images)} training inputs")
     with log.step("weight scales") as say:
         _start_from_statistics(model, first)
-        searched = scale_init_(model) if start.scale == "search" else []
+        searched = scale_init_(model) if start.scale != "stats" else []
         say(f"searched within the budget in {len(searched)} layers" if searched else "from the largest weights")
+    if start.scale == "ptq":
+        with log.step("weights") as say:
+            solved = solve_weights_(model, data.examples(start.calibrate_images or _FEW).cpu())
+            say(f"solved for least output error in {solved} layers")
     if start.ep_init:
         with log.step("EP-init") as say:
             say(f"{len(ep_init_(model))} layers; those that project in every step need none")
