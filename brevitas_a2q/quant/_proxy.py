@@ -85,8 +85,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.register_buffer("input_scale", torch.zeros(()))
         self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
         self.layer_name: str | None = None
-        self.range_is_fixed = False
-        self._warned = False
+        self.range_is_fixed = self._warned = False
         self.zero_point_datapath = check_datapath(quant_injector.accumulator_zero_point, self.describe())
         self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
         watch_output(quant_layer, True)
@@ -283,9 +282,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
-        bits, ends = self.accumulator_bit_width, (self.input_lo, self.input_hi)
+        bits, ends, asked = self.accumulator_bit_width, (self.input_lo, self.input_hi), self.zero_point_datapath == "raw"
         guards_raw = guards_raw_codes(self.zero_point_datapath, self.method, bias is not None)
-        asked = self.zero_point_datapath == "raw"
         if is_dynamo_compiling():
             return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, asked)
         if guards_raw:
