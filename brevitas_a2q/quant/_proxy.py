@@ -282,12 +282,12 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
-        bits, ends, asked = self.accumulator_bit_width, (self.input_lo, self.input_hi), self.zero_point_datapath == "raw"
-        guards_raw = guards_raw_codes(self.zero_point_datapath, self.method, bias is not None)
+        datapath, bits, ends = self.zero_point_datapath, self.accumulator_bit_width, (self.input_lo, self.input_hi)
+        guards_raw = guards_raw_codes(datapath, self.method, bias is not None)
         if is_dynamo_compiling():
-            return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, asked)
+            return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, datapath == "raw")
         if guards_raw:
-            ends = multiplied(*ends, self.input_raw, asked)
+            ends = multiplied(*ends, self.input_raw, datapath == "raw")
         lo, hi = (int(self.arrivals.copies.extremes(f"budget {i}", end)[0]) for i, end in enumerate(ends))
         if bias is None:
             return constant_budget(bits, lo, hi, self._heaviest(), self.input_lo.device)
