@@ -2,8 +2,9 @@
 
     python benchmarks/graphs.py [NETWORK ...]
 
-Networks of the registry, and torchvision's ResNet18 and a Brevitas model after ``constrain_``, each for five training
-steps: two in which activations collect statistics, three after. Results go to results/graphs.json.
+Networks of the registry, and torchvision's ResNet18, a Brevitas model and CNV of Brevitas' examples after
+``constrain_``, each for five training steps: two in which activations collect statistics, three after. Results go to
+results/graphs.json.
 """
 
 from __future__ import annotations
@@ -61,6 +62,14 @@ def brevitas_network(x: Tensor) -> nn.Module:
     return model
 
 
+def example_network(x: Tensor) -> nn.Module:
+    from brevitas_examples.bnn_pynq.models import model_with_cfg
+
+    model: nn.Module = model_with_cfg("CNV_2W2A", pretrained=False)[0]
+    constrain_(model.eval(), A2QConfig(accumulator_bit_width=12), x)
+    return model
+
+
 def row(name: str, model: nn.Module, x: Tensor) -> dict[str, Any]:
     """Graphs while statistics are collected and after, and the reasons of breaks."""
     torch._dynamo.reset()
@@ -95,6 +104,7 @@ def networks() -> dict[str, Callable[[], tuple[nn.Module, Tensor]]]:
         found[name] = partial(registered, name, METHODS[place % len(METHODS)])
     found["torchvision:resnet18"] = lambda: (torchvision_network(x), x)
     found["a Brevitas model"] = lambda: (brevitas_network(x), x)
+    found["bnn_pynq:CNV_2W2A"] = lambda: (example_network(x), x)
     return found
 
 

@@ -65,6 +65,7 @@ BORROWED: Final[dict[str, tuple[str, ...]]] = {
     "brevitas.quant.solver.act": ("ActQuantSolver",),
     "torch._dynamo.exc": ("TorchDynamoException",),
     "torch.nn.modules.batchnorm": ("_BatchNorm",),
+    "torch.nn.modules.module": ("_global_forward_hooks",),
     "torch.overrides": ("_get_current_function_mode",),
     "torch.utils": ("_pytree",),
     "torch.utils._python_dispatch": ("TorchDispatchMode", "_get_current_dispatch_mode"),

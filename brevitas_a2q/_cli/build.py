@@ -130,7 +130,7 @@ def _table(report: BuildReport) -> Table:
         table.add_column(heading, justify="right")
     for row in report.units():
         counts = row["synthesis"] or {}
-        cells = [row[k] for k in ("pe", "simd", "accumulator_bit_width", "depth", "fill")]
+        cells = [row[k] for k in ("pe", "simd", "accumulator_bit_width", "built_depth", "fill")]
         cells += [row["estimate"]["lut"], *(counts.get(k) for k in ("lut", "ff", "bram18", "dsp"))]
         table.add_row(
             row["name"], " ".join(dict.fromkeys(row["modules"])), *("" if c is None else f"{c:,}" for c in cells)

@@ -63,6 +63,11 @@ def _widths(context: click.Context, option: click.Parameter, text: str | None) -
 @click.option("--order", type=_ORDER, default="forward", show_default=True, help="Order of one output's additions.")
 @click.option("--tile", metavar="T", type=int, help="Products per tile with an accumulator of its own.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order.")
+@click.option(
+    "--zero-point",
+    type=click.Choice(["subtracted", "raw"]),
+    help="Whether zero-points are subtracted before the product, or corrected behind the sum.  [default: each layer's]",
+)
 @click.option("--out", metavar="Y.npz", type=_PATH, help="Write the network's outputs.")
 @report_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -75,6 +80,7 @@ def command(
     order: Any,
     tile: int | None,
     seed: int,
+    zero_point: Any,
     out: Path | None,
     html: Path | None,
     plot: Path | None,
@@ -93,7 +99,7 @@ def command(
     from brevitas_a2q.verify._simulation import Settings
 
     first = None if widths is None else widths[0]
-    settings = Settings(first, overflow, order, tile, seed)
+    settings = Settings(first, overflow, order, tile, seed, zero_point)
     simulator = NetworkSimulator(read_network(network))
     arrays = _load(inputs)
     given = _chosen(arrays, simulator.network)

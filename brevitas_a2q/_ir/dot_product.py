@@ -18,6 +18,8 @@ __all__ = ["DotProductLayer", "IntArray"]
 
 IntArray = npt.NDArray[np.int64]
 
+_MANY_WEIGHTS: Final = 1 << 22  # of one layer; more are summed with all of their taps, which is never too few
+
 _ORDERS: Final = {
     "MatMul": "input feature",
     "Conv": "input channel, kernel axes",
@@ -69,7 +71,7 @@ class DotProductLayer:
         Unchanged where some output meets all taps, as on all but the smallest images.
         """
         masks = covered_taps(window, size)
-        if len(masks) == 1 and masks[0].all():
+        if (len(masks) == 1 and masks[0].all()) or len(masks) * self.weights.size > _MANY_WEIGHTS:
             return self
         bias = None if self.bias is None else np.repeat(self.bias, len(masks))
         note = f"taps in the padding of images of {' x '.join(map(str, size))} are no part of a sum"

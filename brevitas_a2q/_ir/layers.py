@@ -15,6 +15,7 @@ from brevitas_a2q.bounds import IntRange, required_bit_width
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
 DOT_PRODUCTS = ("Conv", "ConvTranspose", "MatMul")
+_MORE_WEIGHTS = 1 << 24  # elements, of all layers, beside the weights that a file holds
 
 
 def product_of(node: Node) -> Product:
@@ -65,7 +66,22 @@ def _datapath(node: Node) -> str:
 def dot_product_layers(network: Network) -> tuple[DotProductLayer, ...]:
     """The integer dot products of a network, in order; see :meth:`Network.dot_product_layers`."""
     rows: dict[tuple[str, Product], IntArray] = {}  # weights that several layers share are laid out once
-    return tuple(_layer(network, node, rows) for node in network.nodes if node.op in DOT_PRODUCTS)
+    found, more = [], 0
+    for node in network.nodes:
+        if node.op in DOT_PRODUCTS:
+            whole = _layer(network, node, rows)
+            layer = _where_covered(network, node, whole)
+            if layer is not whole and more + layer.weights.size > _MORE_WEIGHTS:
+                layer = whole  # of all taps, which is never too few
+            more += layer.weights.size if layer.weights is not rows[_key(network, node)] else 0
+            if more > _MORE_WEIGHTS:
+                raise node.error(f"needs {more} weights beside those of the file", expected=f"at most {_MORE_WEIGHTS}")
+            found.append(layer)
+    return tuple(found)
+
+
+def _key(network: Network, node: Node) -> tuple[str, Product]:
+    return network.tensors[node.inputs[1]].name, product_of(node)
 
 
 def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArray]) -> DotProductLayer:
@@ -79,7 +95,7 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
     if turned:
         raw = raw and IntRange(min(raw.lo, -raw.hi), max(raw.hi, -raw.lo))
         x_lo, x_hi = np.minimum(x_lo, -x_hi), np.maximum(x_hi, -x_lo)
-    key = w.name, product_of(node)
+    key = _key(network, node)
     if key not in known:
         known[key] = rows_of(node, w.integers)
     rows = known[key]
@@ -103,9 +119,13 @@ def _layer(network: Network, node: Node, known: dict[tuple[str, Product], IntArr
         raw=raw,
         zero_point=_datapath(node),
     )
-    layer = layer.either_sign() if turned else layer
+    return layer.either_sign() if turned else layer
+
+
+def _where_covered(network: Network, node: Node, layer: DotProductLayer) -> DotProductLayer:
     if node.op != "Conv":
         return layer
+    x, w = (network.tensors[name] for name in node.inputs[:2])
     a, axes = node.attributes, len(w.shape) - 2
     pads = list(zip(a["pads"][:axes], a["pads"][axes:], strict=True))
     return layer.where_covered(Window.of(w.shape[2:], a["strides"], pads, a["dilations"]), x.shape[2:])

@@ -28,21 +28,40 @@ _QONNX: Final = "qonnx.custom_op.general"
 _WIDEST: Final = 16
 
 
-def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGraph, tuple[Node, ...]]:
+def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGraph, tuple[Node, ...], frozenset[str]]:
     """The graph with its pairs fused; constants that this needs are added.
 
     Args:
         graph: As it was read.
         nodes: Its raw nodes.
+
+    Returns:
+        The graph, its nodes, and which of its constants were read for that.
     """
     writer = {node.output: node for node in nodes if node.attributes["@domain"] in _ONNX}
-    constants, found = dict(graph.constants), []
+    constants, found = _Read(graph.constants), []
     for node in nodes:
         fused = None
         if node.op == "DequantizeLinear" and node.attributes["@domain"] in _ONNX and len(node.inputs) > 1:
             fused = _fused(node, writer, constants)
         found.append(node if fused is None else fused)
-    return replace(graph, constants=constants), tuple(found)
+    return replace(graph, constants=dict(constants)), tuple(found), frozenset(constants.read & set(graph.constants))
+
+
+class _Read(dict[str, Array]):
+    """Constants that remember which of them were asked for."""
+
+    def __init__(self, constants: Mapping[str, Array]) -> None:
+        super().__init__(constants)
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Array:
+        self.read.add(name)
+        return super().__getitem__(name)
 
 
 def _fused(node: Node, writer: Mapping[str, Node], constants: dict[str, Array]) -> Node | None:

@@ -65,7 +65,8 @@ def read_network(
         OnnxFileError: Naming the file or node, what was found, what was expected, and a remedy.
     """
     graph = load(path)
-    graph, nodes_in_file = with_quantizers(graph, raw_nodes(graph))
+    _refuse_other_meanings(graph)
+    graph, nodes_in_file, read = with_quantizers(graph, raw_nodes(graph))
     declared = declared_range(graph, input_range, assume_input_range)
     tensors = {name: Tensor.named(name, Value.constant(value)) for name, value in graph.constants.items()}
     tensors.update({name: input_tensor(graph, name, declared, input_type) for name in graph.inputs})
@@ -94,13 +95,24 @@ def read_network(
         uncovered=tuple(reader.uncovered),
         assumptions=assumptions_of(
             graph,
-            read=frozenset(reader.read_names),
+            read=read | reader.read_names,
             input_range=input_range,
             input_type=input_type,
             assume_input_range=assume_input_range,
             assume_defaults=assume_defaults,
         ),
     )
+
+
+def _refuse_other_meanings(graph: OnnxGraph) -> None:
+    """A file that gives an operator of ONNX or QONNX a meaning of its own, used or not."""
+    for domain, op in sorted(graph.functions):
+        if domain in (*ONNX_DOMAINS, *QONNX_DOMAINS):
+            raise OnnxFileError(
+                "is an operator that the file defines itself",
+                where=f"{graph.file}, function {op} of domain {domain!r}",
+                expected="operators of ONNX and QONNX",
+            )
 
 
 class _Reader:
@@ -128,7 +140,12 @@ class _Reader:
 
     def _version(self, domain: str) -> int:
         if domain in ONNX_DOMAINS:
-            return max((self.graph.versions.get(name, 0) for name in ONNX_DOMAINS), default=0)
+            versions = {self.graph.versions[name] for name in ONNX_DOMAINS if name in self.graph.versions}
+            if len(versions) > 1:
+                raise OnnxFileError(
+                    f"found versions {sorted(versions)} of ONNX' operators", where=self.graph.file, expected="one"
+                )
+            return max(versions, default=0)
         return self.graph.versions.get(domain, 0)
 
     def _check_version(self, node: Node) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q._ranges.annotation import MAX_ANNOTATION, RangeError
+from brevitas_a2q._ranges.annotation import RangeError
 
 __all__ = ["Window", "covered_taps"]
+
+# Beyond these no small image is looked at tap by tap.
+_MANY_PLACES: Final = 1 << 14
+_MANY_TAPS: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Window:
         if not self.padded and not self.overhangs(size):
             return False
         places = [_places(self, axis, n) for axis, n in enumerate(size)]
-        return any(seen is None or not seen.any(axis=1).all() for seen in places)
+        return any(seen is None or bool((seen[:, 0] > seen[:, 1]).any()) for seen in places)
 
 
 def covered_taps(window: Window, size: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
@@ -114,35 +119,43 @@ def covered_taps(window: Window, size: Sequence[int]) -> list[npt.NDArray[np.boo
         [3]
     """
     per_axis = [_covered(window, axis, size[axis]) for axis in range(len(size))]
+    if prod(map(len, per_axis)) * prod(window.kernel) > _MANY_TAPS:  # all taps, which is never too few
+        return [np.ones(window.kernel, bool)]
     masks: list[npt.NDArray[np.bool_]] = [np.ones((), bool)]
     for options in per_axis:
         masks = [np.multiply.outer(mask, option) for mask in masks for option in options]
     return masks
 
 
-def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.bool_] | None:
-    """Which taps of each position along one axis lie in the image; positions that see the same are listed once.
+def _places(window: Window, axis: int, size: int) -> npt.NDArray[np.int64] | None:
+    """First and last tap that lie in the image, for each position along one axis; the first beyond the last for none.
 
-    None where there are too many to look at.
+    None where there are too many positions to look at.
     """
     free = size + sum(window.pads[axis]) - window.span(axis)
     count = 1 + free // window.stride[axis] + int(window.ceil and free % window.stride[axis] > 0)
-    if window.kernel[axis] > MAX_ANNOTATION:
-        return None
-    taps = np.arange(window.kernel[axis]) * window.dilation[axis]
     before, behind = window.pads[axis]
     # Only positions near the border see less than all taps, so a window of those and one in the middle is enough.
     reach = -(-(window.span(axis) + before + behind) // window.stride[axis]) + 1
-    if min(count, 2 * reach) * taps.size > MAX_ANNOTATION:
+    if min(count, 2 * reach) > _MANY_PLACES:
         return None
     starts = np.unique(np.r_[np.arange(min(count, reach)), np.arange(max(0, count - reach), count)])
-    places = starts[:, None] * window.stride[axis] - before + taps
-    return np.unique((places >= 0) & (places < size), axis=0)
+    left = starts * window.stride[axis] - before
+    first = np.maximum(0, -(left // window.dilation[axis]))
+    last = np.minimum(window.kernel[axis] - 1, (size - 1 - left) // window.dilation[axis])
+    return np.stack([first, last], axis=1)
 
 
 def _covered(window: Window, axis: int, size: int) -> list[npt.NDArray[np.bool_]]:
-    masks = _places(window, axis, size)
-    if masks is None:  # all taps, which is never too few
-        return [np.ones(window.kernel[axis], bool)]
-    largest = [m for m in masks if m.any() and not any((m <= other).all() and (m != other).any() for other in masks)]
-    return largest or [np.zeros(window.kernel[axis], bool)]
+    taps, places = window.kernel[axis], _places(window, axis, size)
+    if places is None or taps > _MANY_TAPS or ((places[:, 0] == 0) & (places[:, 1] == taps - 1)).any():
+        return [np.ones(min(taps, _MANY_TAPS + 1), bool)]
+    # Taps that a position meets follow each other: by their first, and of these the longest before, none that ends
+    # no later than one before it is the largest.
+    turned = np.array([1, -1])
+    some = np.unique(places[places[:, 0] <= places[:, 1]] * turned, axis=0) * turned
+    largest = some[some[:, 1] > np.maximum.accumulate(np.r_[-1, some[:, 1]])[:-1]]
+    if len(largest) * taps > _MANY_TAPS:
+        return [np.ones(taps, bool)]
+    each = np.arange(taps)
+    return [(each >= first) & (each <= last) for first, last in largest] or [np.zeros(taps, bool)]

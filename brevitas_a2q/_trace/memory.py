@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -14,6 +15,7 @@ from brevitas_a2q._ranges import Codes, Value, table
 __all__ = ["Known", "Memory", "address", "collapsed", "upright"]
 
 _NOWHERE: Final = -1
+_SHARED: Final = "memory that something else shares"
 View: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...], object]  # offset, shape, strides, type
 
 
@@ -23,6 +25,7 @@ class Known:
 
     value: Value
     sources: frozenset[Any] = frozenset()
+    moves: bool = False  # whether its scale is another for each input: integers only as long as they are just moved
 
 
 def collapsed(value: Value, shape: tuple[int, ...]) -> Value:
@@ -60,24 +63,69 @@ def _in_steps_of(other: Value, value: Value) -> Value:
 
 
 class Memory:
-    """Values by storage and view. Storages are held weakly, so that activations are freed as ever."""
+    """Values by storage and view. Storages are held weakly, so that activations are freed as ever.
 
-    def __init__(self) -> None:
+    Memory is a constant's only where it was said to be one (:meth:`declare`), or an operation made it of constants.
+    What comes from elsewhere (another thread, a file, a protocol for sharing) is unknown, and so is all it overlaps.
+
+    Args:
+        closed: Whether that is so; else what comes from elsewhere is a constant.
+    """
+
+    def __init__(self, closed: bool = True) -> None:
+        self._closed = closed
         # Beside each entry a weak reference: while it lives, no other storage is given the same address.
         self._storages: dict[int, tuple[StorageWeakRef, dict[View, Known]]] = {}
+        self._constants: dict[int, StorageWeakRef] = {}
+        self._used: set[int] = set()  # constants that were asked for
+        self._written: set[int] = set()
 
     def __contains__(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory was ever written from the model's inputs."""
         return address(tensor) in self._storages
 
+    def was_used(self, place: int) -> bool:
+        """Whether a constant at this address was an operand."""
+        return place in self._used
+
+    def was_written(self, tensor: Tensor) -> bool:
+        """Whether an operation has written the tensor's memory since it was declared, or first noted."""
+        return address(tensor) in self._written
+
+    def declare(self, tensor: Tensor) -> None:
+        """Say that a tensor is a constant, unless something else is known of it."""
+        place = address(tensor)
+        if place != _NOWHERE and place not in self._storages and place not in self._constants:
+            self._constants[place] = StorageWeakRef(tensor.untyped_storage())
+
+    def mark_written(self, tensor: Tensor) -> None:
+        """Note that an operation has written constants to a constant."""
+        self._written.add(address(tensor))
+
     def get(self, tensor: Tensor) -> Known | None:
-        """What is known of a tensor; None of constants, whose memory no operation has written."""
-        if address(tensor) == _NOWHERE:
-            return Known(Value.unknown(tuple(tensor.shape), "a tensor without memory of its own"), frozenset({"input"}))
-        found = self._storages.get(address(tensor))
-        if found is None:
+        """What is known of a tensor; None of constants."""
+        place, shape = address(tensor), tuple(tensor.shape)
+        if place == _NOWHERE:
+            return Known(Value.unknown(shape, "a tensor without memory of its own"), frozenset({"input"}))
+        found = self._storages.get(place)
+        if found is not None:
+            return found[1].get(_view(tensor)) or Known(Value.unknown(shape, "another view of its memory"))
+        if place in self._constants or not self._closed:
+            self._used.add(place)
             return None
-        return found[1].get(_view(tensor)) or Known(Value.unknown(tuple(tensor.shape), "another view of its memory"))
+        known = Known(Value.unknown(shape, "a tensor that no operation seen here has made"), frozenset({"input"}))
+        self._forget_what_overlaps(tensor, known)
+        self.set(tensor, known)
+        return known
+
+    def _forget_what_overlaps(self, tensor: Tensor, known: Known) -> None:
+        """Memory that is reached in two ways is unknown: what is written in one is not seen in the other."""
+        start, end = _span(tensor.untyped_storage())
+        for reference, views in self._storages.values():
+            storage = None if reference.expired() else torch.UntypedStorage._new_with_weak_ptr(reference.cdata)
+            if storage is not None and start < _span(storage)[1] and _span(storage)[0] < end:
+                for view, other in views.items():
+                    views[view] = Known(Value.unknown(other.value.shape, _SHARED), other.sources | known.sources)
 
     def set(self, tensor: Tensor, known: Known) -> None:
         """Note what is known of a tensor."""
@@ -90,6 +138,7 @@ class Memory:
 
     def write(self, tensor: Tensor, known: Known) -> None:
         """Note that a tensor was written: every other view of its memory may show old or new elements."""
+        self._written.add(address(tensor))
         found = self._storages.get(address(tensor))
         for view, other in list(found[1].items()) if found else ():
             after = _either(other.value, known.value)
@@ -99,8 +148,9 @@ class Memory:
 
 def _either(old: Value, new: Value) -> Value:
     try:
-        if new.codes is None and new.bounded and new.lo.min() == new.hi.max():  # one number
-            return table.where(old, Value.constant(np.asarray(float(new.lo.min()), np.float32)))
+        for value, other in ((new, old), (old, collapsed(new, old.shape))):
+            if value.codes is None and value.bounded and value.lo.min() == value.hi.max():  # one number
+                return table.where(other, Value.constant(np.asarray(float(value.lo.min()), np.float32)))
         return old.hull(_in_steps_of(old, collapsed(new, old.shape)))
     except ValueError:
         return Value.unknown(old.shape, "memory that is written by two operations")
@@ -112,6 +162,11 @@ def address(tensor: Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own
         return _NOWHERE
+
+
+def _span(storage: Any) -> tuple[int, int]:
+    start = int(storage.data_ptr())
+    return start, start + int(storage.nbytes())
 
 
 def _view(tensor: Tensor) -> View:

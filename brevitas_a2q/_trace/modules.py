@@ -9,10 +9,19 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
+from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer, _global_forward_hooks
 
-__all__ = ["LayerCall", "evaluating", "intercepted", "is_hooked", "outside_of", "quantized_layers"]
+__all__ = [
+    "LayerCall",
+    "evaluating",
+    "intercepted",
+    "is_brevitas_product",
+    "is_hooked",
+    "outside_of",
+    "quantized_layers",
+]
 
+_OURS = ("brevitas", "brevitas_a2q")
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -47,8 +56,21 @@ def outside_of(model: nn.Module, kinds: tuple[type, ...]) -> Iterator[tuple[str,
 
 def is_hooked(module: nn.Module) -> bool:
     """Whether forward hooks of the user's see what the module, or a part of it, returns; they can change it."""
-    hooks = (hook for part in module.modules() for hook in part._forward_hooks.values())
-    return any(_package(hook) not in ("brevitas", "brevitas_a2q") for hook in hooks)
+    own = [hook for part in module.modules() for hook in part._forward_hooks.values()]
+    return any(_package(hook) not in _OURS for hook in (*own, *_global_forward_hooks.values()))
+
+
+def foreign_hooks(module: nn.Module) -> list[Any]:
+    """Hooks of the user's on one module, which can change what it is given and returns."""
+    if not (module._forward_hooks or module._forward_pre_hooks):
+        return []
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    return [hook for hook in hooks if _package(hook) not in _OURS]
+
+
+def is_brevitas_product(original: Any) -> bool:
+    """Whether the method that multiplies in a layer is Brevitas' own, of the weights and inputs that it is given."""
+    return _package(original) in _OURS
 
 
 def _package(hook: Any) -> str:

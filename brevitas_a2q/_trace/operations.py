@@ -245,6 +245,10 @@ def _zero(x: Value) -> Value:
     return _fill(x, 0.0)
 
 
+def _zeros(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
+    return table.expand(_scalar(0.0), tuple(out))
+
+
 def _shaped(x: Value, *given: Any, out: Sequence[int], **__: Any) -> Value:
     if any(isinstance(each, torch.dtype) for each in given):  # the same bits as other numbers
         return Value.unknown(tuple(out), "bits of another type")
@@ -256,7 +260,17 @@ def _expanded(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
 
 
 def _function(name: str) -> Rule:
-    return lambda x, *_, **__: table.function(x, name)
+    """A function as the table states it: without a parameter of its own, such as the slope of ``elu``."""
+
+    def rule(x: Value, *given: Any, approximate: str = "none", **named: Any) -> Value:
+        return Value.unknown(x.shape, f"{name} with parameters") if given or named else table.function(x, name)
+
+    return rule
+
+
+def _unfolded(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
+    """Patches; zeros around the image."""
+    return table.where(collapsed(x, tuple(out)), _scalar(0.0))
 
 
 def _mask(shape: Sequence[int]) -> Value:
@@ -268,7 +282,7 @@ def _linear(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
 
 
 # Rules that are told the shape of the result.
-_TOLD_SHAPE: Final = frozenset({_shaped, _expanded, _nearest, _anywhere, _linear})
+_TOLD_SHAPE: Final = frozenset({_shaped, _expanded, _nearest, _anywhere, _linear, _unfolded, _zeros})
 
 RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(["alias", "detach", "clone", "contiguous", "lift", "lift_fresh", "rename"], _same),
@@ -293,8 +307,10 @@ RULES: Final[dict[str, Rule]] = {
     "stack": _stack,
     "repeat": _repeat,
     **dict.fromkeys(
-        ["gather", "index", "take", "take_along_dim", "unfold", "im2col", "sort", "topk", "masked_select"], _anywhere
+        ["gather", "index", "take", "take_along_dim", "unfold", "sort", "topk", "masked_select"], _anywhere
     ),
+    "im2col": _unfolded,
+    **dict.fromkeys(["zeros_like", "new_zeros"], _zeros),
     **dict.fromkeys(["upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"], _nearest),
     **dict.fromkeys(["_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"], _nearest),
     "pixel_shuffle": table.pixel_shuffle,

@@ -15,7 +15,7 @@ import torch
 
 from brevitas_a2q._ranges import Value
 
-__all__ = ["HALVES", "in_type"]
+__all__ = ["HALVES", "MOVEMENTS", "in_type"]
 
 # Unit roundoff, largest number, and the spacing of the smallest ones.
 _HALF: Final = {
@@ -25,14 +25,20 @@ _HALF: Final = {
 HALVES: Final = tuple(_HALF)
 _ROUNDINGS: Final = 4  # of a product: of an operand (at most two, see _made), of a constant, of the result
 
-_COPIES: Final = frozenset(
+# Operations that hand elements of one tensor on, in other places.
+MOVEMENTS: Final = frozenset(
     (
-        *("alias", "detach", "clone", "contiguous", "lift", "lift_fresh", "rename", "copy", "fill", "zero"),
+        *("alias", "detach", "clone", "contiguous", "lift", "lift_fresh", "rename", "unbind", "flip", "roll", "repeat"),
         *("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "flatten", "unflatten"),
         *("expand", "expand_as", "broadcast_to", "permute", "transpose", "t", "slice", "narrow", "select", "split"),
-        *("split_with_sizes", "unbind", "index_select", "flip", "roll", "cat", "stack", "repeat", "gather", "index"),
+        *("split_with_sizes", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
+    )
+)
+_COPIES: Final = MOVEMENTS.union(
+    (
+        *("copy", "fill", "zero", "index_select", "cat", "stack", "gather", "index"),
         *("take", "take_along_dim", "unfold", "im2col", "sort", "topk", "masked_select", "masked_fill", "where"),
-        *("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "constant_pad_nd", "amax", "amin", "max", "min"),
+        *("constant_pad_nd", "amax", "amin", "max", "min"),
         *(f"{kind}{n}d" for kind in ("upsample_nearest", "_upsample_nearest_exact", "max_pool") for n in (1, 2, 3)),
         *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
         *(f"{kind}max_pool{n}d" for kind in ("adaptive_", "") for n in (2, 3)),
@@ -54,8 +60,9 @@ def in_type(value: Value, name: str, dtype: torch.dtype, operands: Iterable[Any]
         operands: The operation's arguments.
         alpha: Factor of one of them, where there is one.
     """
-    if not dtype.is_floating_point or dtype in (torch.float32, torch.float64):
+    if dtype in (torch.float32, torch.float64):
         return value
+    # Integers of a machine wrap around, and lose what lies between them.
     unknown = Value.unknown(value.shape, f"{name} in {str(dtype).removeprefix('torch.')}")
     if dtype not in _HALF or name not in (*_COPIES, *_ROUNDED):
         return unknown

@@ -18,12 +18,14 @@ from brevitas_a2q._brevitas import (
     TruncQuantProxyFromInjector,
 )
 from brevitas_a2q._ranges import Codes, IntType, Value
+from brevitas_a2q._trace.modules import is_hooked
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 
-__all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "quantized"]
+__all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "doubts_of", "quantized", "scale_follows_input"]
 
 QUANTIZERS = (ActQuantProxyFromInjector, TruncQuantProxyFromInjector, ClampQuantProxyFromInjector)
 _LARGEST_TYPE = 32  # bits
+_BEFORE = frozenset({"activation_impl", "float_to_int_impl", "input_view_impl"})
 
 
 def code_range(bits: int, signed: bool, narrow: bool) -> IntRange:
@@ -82,6 +84,38 @@ def quantized(proxy: Any, output: Any, shape: tuple[int, ...], scales: Scales, o
     if not (np.isfinite(scale).all() and (scale != 0).all()):
         return Value.unknown(shape, f"a scale of {origin} that is zero or infinite")
     return Value.of_codes(shape, Codes(scale, ends[0], ends[1], dtype, points, narrow), origin)
+
+
+def doubts_of(proxy: Any, name: str = "a quantizer") -> str:
+    """Why nothing is known of what a quantizer returns, hooks on it included; empty where its type says it all."""
+    if is_hooked(proxy):
+        return f"what hooks of {name} return"
+    doubt = _doubt(proxy)
+    return f"what {name} returns, {doubt}" if doubt else ""
+
+
+def _doubt(proxy: Any) -> str:
+    """Why the values of a quantizer need not be integers of the type that it names; empty where they are.
+
+    With ``quant_delay_steps`` it returns its input as it is for some calls; a class that is not Brevitas' may return
+    anything, unless it stands where its result is rounded and limited afterwards.
+    """
+    for name, module in proxy.named_modules():
+        if int(getattr(module, "quant_delay_steps", None) or 0) > 0:
+            return "which does not quantize yet"
+        if not _is_known(type(module)) and not _BEFORE.intersection(name.split(".")) and "scaling_impl" not in name:
+            return f"whose {type(module).__name__} is not of Brevitas"
+    return ""
+
+
+def scale_follows_input(proxy: Any) -> bool:
+    """Whether the quantizer's scale may be another for each input, so that sums of two such are no integers."""
+    scalings = (module for name, module in proxy.named_modules() if name.endswith("scaling_impl"))
+    return any(not _is_known(type(module)) or "Dynamic" in type(module).__name__ for module in scalings)
+
+
+def _is_known(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in ("brevitas", "brevitas_a2q", "torch")
 
 
 def constant_codes(output: Any, origin: str) -> Value:

@@ -1,7 +1,8 @@
 """Where a running model reads values of its input, which may lead another input elsewhere.
 
-Most readings are operations that PyTorch dispatches, whose result or its shape depends on data. ``tolist``, ``numpy``
-and the protocols behind ``np.asarray`` and DLPack read memory directly, and are seen as calls instead.
+Most readings are operations that PyTorch dispatches, whose result or its shape depends on data. ``tolist``, ``numpy``,
+the protocols behind ``np.asarray`` and DLPack, storages (so copies and files, too), text, and tensors made of a list of
+others read memory directly, and are seen as calls instead.
 """
 
 from __future__ import annotations
@@ -14,10 +15,17 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["DirectReads", "depends_on_values", "has_numbers", "place"]
+from brevitas_a2q._brevitas import _pytree
 
-_SHARED: Final = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr"})
-_DIRECT: Final = frozenset({"tolist", *_SHARED})
+__all__ = ["DirectReads", "depends_on_values", "place"]
+
+_SHARED: Final = frozenset(
+    ("numpy", "__array__", "__dlpack__", "data_ptr", "storage", "_typed_storage", "untyped_storage", "share_memory_")
+)
+_CHANGING: Final = frozenset({"apply_", "map_", "map2_"})  # by a function of Python, element by element
+_DIRECT: Final = frozenset({"tolist", "__repr__", "__deepcopy__", "__reduce_ex__", *_SHARED, *_CHANGING})
+# Make a tensor of numbers, or of tensors that are read as numbers.
+_FACTORIES: Final = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "new"})
 
 
 def depends_on_values(func: Any, args: Any) -> bool:
@@ -29,17 +37,6 @@ def depends_on_values(func: Any, args: Any) -> bool:
     if func._schema.name != "aten::index":
         return True
     return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
-
-
-def has_numbers(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether an operation computes with numbers that Python gives it; sizes, axes and places are none."""
-    for position, argument in enumerate(func._schema.arguments):
-        value = args[position] if position < len(args) else kwargs.get(argument.name)
-        if isinstance(value, (float, complex)):
-            return True
-        if isinstance(value, int) and str(argument.type).removesuffix("?") in ("number", "Tensor"):
-            return True
-    return False
 
 
 def place() -> str | None:
@@ -66,7 +63,13 @@ class DirectReads(TorchFunctionMode):
         self._seen = seen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
+        name, given = getattr(func, "__name__", ""), kwargs or {}
         if name in _DIRECT and args and isinstance(args[0], Tensor):
-            self._seen(args[0], name in _SHARED)
-        return func(*args, **(kwargs or {}))
+            if not str(sys._getframe(1).f_globals.get("__name__", "")).startswith("brevitas_a2q."):
+                self._seen(args[0], name in _SHARED or name in _CHANGING)
+        elif name in _FACTORIES:
+            for nested in (value for value in (*args, *given.values()) if isinstance(value, (list, tuple))):
+                for leaf in _pytree.tree_leaves(nested):
+                    if isinstance(leaf, Tensor):
+                        self._seen(leaf, False)
+        return func(*args, **given)

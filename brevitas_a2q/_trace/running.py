@@ -1,51 +1,29 @@
-"""Run the model that is being run once more, traced, from inside of one of its layers.
+"""Run a model that is being run once more, traced, from inside of one of its layers.
 
-A layer that is asked for its weights before it knows its inputs learns them here: the outermost running module is
-found on the call stack, with what it was called with, and run once in evaluation mode. Nothing is installed beforehand
-and nothing stays; random numbers, modes and buffers are as before.
+A layer that is asked for its weights before it knows its inputs learns them here: the outermost running module is run
+once in evaluation mode. Nothing is installed beforehand and nothing stays; random numbers, modes and buffers are as
+before.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import torch
 from torch import nn
 
+from brevitas_a2q._trace.calls import Call
 from brevitas_a2q._trace.modules import evaluating
+from brevitas_a2q._trace.standing import Standing
+from brevitas_a2q._trace.state import NOTHING, Doubts, own_tensors
 from brevitas_a2q._trace.tracing import Trace
 
-__all__ = ["Call", "is_sharded", "learn_ranges", "outermost_call"]
+__all__ = ["is_sharded", "learn_ranges", "repeated"]
 
-_CALL: Final = nn.Module._call_impl.__code__
-_WRAPPERS: Final = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """A module and what it was called with."""
-
-    module: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-def outermost_call() -> Call | None:
-    """The outermost module that is running in this thread, if any; of one wrapped for parallel training, the inside."""
-    found: Call | None = None
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _CALL:
-            names = frame.f_locals
-            if not isinstance(names.get("self"), _WRAPPERS):
-                found = Call(names["self"], tuple(names["args"]), dict(names["kwargs"]))
-        frame = frame.f_back
-    return found
+T = TypeVar("T")
+_REPEATS: Final = 4  # each finds something new that changes; then all of it is unknown
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -59,10 +37,31 @@ def is_sharded(model: nn.Module) -> bool:
 
 def learn_ranges(call: Call) -> Trace:
     """Run a call once more under a trace; layers note what they learn by themselves."""
-    trace = Trace(call.module, learning=True)
-    with _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
-        call.module(*call.args, **call.kwargs)
-    return trace
+    standing = Standing.of(call)
+
+    def traced(doubts: Doubts) -> tuple[Trace, None]:
+        trace = Trace(call.module, learning=True, doubts=doubts, standing=standing)
+        with _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
+            call.module(*call.args, **call.kwargs)
+        return trace, None
+
+    return repeated(call.module, traced)[0]
+
+
+def repeated(model: nn.Module, traced: Callable[[Doubts], tuple[Trace, T]]) -> tuple[Trace, T]:
+    """What a traced run finds, run again where the model changes what it computes with: there it is unknown.
+
+    Args:
+        model: The model that runs.
+        traced: Runs it under a trace with these doubts; returns the trace, and what was found.
+    """
+    doubts = NOTHING
+    for _ in range(_REPEATS):
+        trace, found = traced(doubts)
+        if trace.doubts == doubts:
+            return trace, found
+        doubts = trace.doubts
+    return traced(Doubts(frozenset(own_tensors(model)), True))
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -20,34 +20,26 @@ from brevitas_a2q._brevitas import (
     _pytree,
 )
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
+from brevitas_a2q._trace.arguments import has_numbers, reading, written
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted, is_hooked, outside_of
+from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, outside_of
 from brevitas_a2q._trace.operations import apply_rule
+from brevitas_a2q._trace.outside import Product, product_of
 from brevitas_a2q._trace.pausing import Pause
-from brevitas_a2q._trace.precision import HALVES, in_type
-from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, quantized
-from brevitas_a2q._trace.reads import DirectReads, depends_on_values, has_numbers, place
+from brevitas_a2q._trace.precision import HALVES, MOVEMENTS, in_type
+from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, doubts_of, quantized, scale_follows_input
+from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
+from brevitas_a2q._trace.state import NOTHING, Doubts, State, own_tensors
+
+if TYPE_CHECKING:
+    from brevitas_a2q._trace.standing import Standing
 
 __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("active range trace", default=None)
 _SILENT: Final = (*QUANTIZERS, WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
 _RANDOM: Final = ("rand", "randn", "bernoulli", "normal", "uniform", "dropout", "multinomial", "poisson", "exponential")
-# Products of two tensors: which two arguments are multiplied, and along which axis of the first.
-_PRODUCTS: Final = {
-    "mm": (0, 1, -1),
-    "bmm": (0, 1, -1),
-    "mv": (0, 1, -1),
-    "dot": (0, 1, -1),
-    "addmm": (1, 2, -1),
-    "baddbmm": (1, 2, -1),
-    "addmv": (1, 2, -1),
-    "linear": (0, 1, -1),
-    "convolution": (0, 1, None),
-    "_convolution": (0, 1, None),
-}
 _READ: Final = "numbers that may come from the input, which was read"
-_ATTENTION: Final = ("scaled_dot_product", "_scaled_dot_product")
 Intercept = Callable[..., Any]
 
 
@@ -61,17 +53,6 @@ def plain_tensor(value: Any) -> Any:
     return value.value if isinstance(value, QuantTensor) else value
 
 
-@dataclass(frozen=True)
-class Product:
-    """A product of two tensors outside of a quantized layer."""
-
-    module: str  # the innermost module that ran it
-    operation: str
-    size: int  # products per output
-    left: Value
-    right: Value
-
-
 class Trace(TorchDispatchMode):
     """Follows what is known of every tensor while a model runs.
 
@@ -79,6 +60,9 @@ class Trace(TorchDispatchMode):
         model: Its quantizers, layers and modules are watched while the trace is active; nothing of it stays after.
         learning: Whether parameters and buffers will still change: then a range rests on no number of theirs, nor two
             scales on being equal by chance.
+        doubts: What the model changes while it runs, as an earlier trace has found.
+        closed: Whether tensors are unknown that neither the model holds nor an operation has made; else constants.
+        standing: What is traced, for those that ask later whether it still stands.
 
     Example:
         >>> import brevitas.nn as qnn
@@ -90,25 +74,32 @@ class Trace(TorchDispatchMode):
         IntRange(lo=0, hi=60)
     """
 
-    def __init__(self, model: nn.Module, learning: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        learning: bool = False,
+        doubts: Doubts = NOTHING,
+        closed: bool = True,
+        standing: Standing | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.learning = model, learning
+        self.model, self.learning, self.doubts, self.standing = model, learning, doubts, standing
         self.products: list[Product] = []
         self.branches: dict[str, None] = {}  # places that read values, in order
+        self.counters: dict[str, None] = {}  # numbers that modules have changed
         self.layers: dict[str, None] = {}  # quantized layers that ran, in order
         self.by_hand: dict[str, str] = {}  # layers whose weights were asked for outside of them, and by which module
         self.calls: Intercept | None = None  # sees every quantized layer's product
-        self._memory = Memory()
+        self._memory = Memory(closed)
         self._scales = Scales(learning)
         self._widths: dict[Any, Tensor] = {}  # of quantizers
+        self._given: list[tuple[Tensor, int]] = []  # to the quantizer or layer that runs, and how often written before
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
         self._reads = DirectReads(self._read)
         self._pause = Pause(self._reads, self)
         self._names: list[tuple[str, nn.Module]] = []
-        own = (*model.parameters(), *model.buffers())
-        self._parameters = frozenset(map(address, own))
-
-    # --- running ----------------------------------------------------------------------------------------------------
+        self._own: frozenset[int] = frozenset()  # addresses of tensors that the model holds
+        self._numbers_matter = False  # whether an operation has computed with numbers of Python
 
     @contextmanager
     def running(self, *inputs: Any) -> Iterator[Trace]:
@@ -117,12 +108,14 @@ class Trace(TorchDispatchMode):
         Args:
             *inputs: What the model is given: tensors of any value, in any nesting.
         """
+        before = State.of(self.model, _SILENT)
         with torch.no_grad():
             for leaf in _pytree.tree_leaves(inputs, is_leaf=lambda v: isinstance(v, QuantTensor)):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
-            if self.learning:
-                for tensor in (*self.model.parameters(), *self.model.buffers()):
-                    self._unbounded(tensor, "a parameter", frozenset({"input"}))
+                if not isinstance(leaf, (Tensor, QuantTensor, str, bool, NoneType)):
+                    self.doubts |= Doubts(numbers=True)  # numbers and arrays are input as well
+                self._declare(tuple(leaf) if isinstance(leaf, QuantTensor) else ())
+            self._take_over(own_tensors(self.model))
         handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
@@ -132,6 +125,23 @@ class Trace(TorchDispatchMode):
             _ACTIVE.reset(token)
             for handle in handles:
                 handle.remove()
+        self.counters = dict.fromkeys(before.other_numbers(self.model, _SILENT))
+        self.doubts |= before.doubts(self.model, self._memory, _SILENT, bool(self.branches), self._numbers_matter)
+
+    def _take_over(self, own: dict[str, Tensor]) -> None:
+        """Know the tensors that the model holds: as constants, unless they change."""
+        for name, tensor in own.items():
+            if name in self.doubts.tensors:
+                self._unbounded(tensor, "what the model remembers of earlier inputs", frozenset({"input"}))
+            elif self.learning:
+                self._unbounded(tensor, "a parameter", frozenset({"input"}))
+        self._declare(own)
+        self._own = frozenset(address(tensor) for name, tensor in own.items() if name not in self.doubts.tensors)
+
+    def _declare(self, tensors: Any) -> None:
+        for leaf in _pytree.tree_leaves(tensors):
+            if isinstance(leaf, Tensor):
+                self._memory.declare(leaf)
 
     def of(self, value: Any) -> Known | None:
         """What is known of a tensor or QuantTensor; None of constants."""
@@ -153,20 +163,28 @@ class Trace(TorchDispatchMode):
 
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
-            yield module.register_forward_pre_hook(lambda *_: self._enter())
+            yield module.register_forward_pre_hook(lambda _, args: self._enter(args))
             yield module.register_forward_hook(self._quantizer(name), always_call=True)
         else:
             yield module.register_forward_pre_hook(lambda module, _: self._names.append((name, module)))
             yield module.register_forward_hook(lambda *_: self._leave_module(), always_call=True)
 
-    def _enter(self) -> None:
+    def _enter(self, given: Any) -> None:
         if not self._depth:
             self._pause.begin()
+            tensors = (plain_tensor(each) for each in given)
+            self._given = [(t, t._version) for t in tensors if isinstance(t, Tensor) and not t.is_inference()]
         self._depth += 1
 
     def _leave(self) -> None:
-        if not self._depth:
-            self._pause.end()
+        if self._depth:
+            return
+        for tensor, version in self._given:
+            if tensor._version != version:
+                unknown = Value.unknown(tuple(tensor.shape), "written by what it was given to")
+                self._memory.write(tensor, Known(unknown, frozenset({"input"})))
+        self._given = []
+        self._pause.end()
 
     def _leave_module(self) -> None:
         if self._names:
@@ -177,15 +195,17 @@ class Trace(TorchDispatchMode):
         """Modules that are running, the outermost first, with their names."""
         return tuple(self._names)
 
-    # --- quantizers and layers --------------------------------------------------------------------------------------
-
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
 
         def note(proxy: Any, inputs: Any, output: Any) -> None:
-            if isinstance(proxy, WeightQuantProxyFromInjectorBase):
-                self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
-            if not isinstance(proxy, QUANTIZERS) or not isinstance(plain_tensor(output), Tensor):
+            if not isinstance(proxy, QUANTIZERS):
+                if isinstance(proxy, WeightQuantProxyFromInjectorBase):
+                    self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
+                self._declare(output)
+                return
+            self._declare(_metadata(output))
+            if not isinstance(plain_tensor(output), Tensor):
                 return
             if not proxy.is_quant_enabled and output is inputs[0]:
                 return
@@ -206,23 +226,29 @@ class Trace(TorchDispatchMode):
         if self._depth or module in proxy.tracked_module_list:
             return
         self.by_hand[name] = owner or type(self.model).__name__
-        if isinstance(output, IntQuantTensor) and not self.learning:
+        if self.learning:
+            self._unbounded(plain_tensor(output), "a parameter", frozenset({"input"}))
+        elif isinstance(output, IntQuantTensor):
             self._memory.set(output.value, Known(constant_codes(output, f"weights of {name}")))
 
     def _note_quantized(self, proxy: Any, inputs: Any, output: Any, origin: str) -> None:
         before = self.of(inputs[0])
         tensor = plain_tensor(output)
-        if is_hooked(proxy):
-            after = Value.unknown(tuple(tensor.shape), f"what hooks of {origin.removeprefix('data type of ')} return")
-            self._memory.set(tensor, Known(after, frozenset({"input"})))
+        name = origin.removeprefix("data type of ")
+        if doubt := doubts_of(proxy, name):
+            self._unbounded(tensor, doubt, frozenset({"input"}))
             return
-        if before is None and not self.learning and not self.branches:
+        moves = scale_follows_input(proxy)
+        if moves:
+            self._unbounded(getattr(output, "scale", None), f"the scale of {name}", frozenset({"input"}))
+        if before is None and not self.learning and not self._numbers_change and not moves:
+            self._memory.declare(tensor)
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
             return
         value = quantized(proxy, output, tuple(tensor.shape), self._scales, origin)
         sources = (before.sources if before else frozenset()) & {"input"}
-        self._memory.set(tensor, Known(value, sources | {proxy}))
+        self._memory.set(tensor, Known(value, sources | {proxy}, moves))
         if isinstance(output, IntQuantTensor):
             self._widths[proxy] = output.bit_width.detach()
         if self.learning and value.codes is not None and not value.codes.zero_point.any():
@@ -232,7 +258,8 @@ class Trace(TorchDispatchMode):
                 self._memory.set(metadata, Known(Value.constant(np.asarray(shaped))))
 
     def _layer(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
-        self._enter()
+        known = self.of(x)
+        self._enter((x,))
         self.layers[name] = None
         try:
             if self.calls is None:
@@ -242,9 +269,14 @@ class Trace(TorchDispatchMode):
         finally:
             self._depth -= 1
             self._leave()
-        tensor, known = plain_tensor(output), self.of(x)
-        if isinstance(tensor, Tensor) and known is not None:
-            value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
+        tensor = plain_tensor(output)
+        self._declare(_metadata(output))
+        if known is None:
+            self._declare(tensor)
+        elif isinstance(tensor, Tensor):
+            value = Value.unknown(tuple(tensor.shape), "a product of its own")
+            if is_brevitas_product(original):
+                value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
             self._memory.set(tensor, Known(value, known.sources))
         return output
 
@@ -265,37 +297,55 @@ class Trace(TorchDispatchMode):
         scale = np.asarray(x.codes.uniform_scale) * self._scales.of(layer, weight.scale.reshape(()))
         return Value.of_codes(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
 
-    # --- operations -------------------------------------------------------------------------------------------------
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._depth:
             return func(*args, **kwargs)
         name = func._schema.name.removeprefix("aten::")
         tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if name.startswith("lift_fresh"):  # of numbers: those of tensors were seen being read
+            self._declare(tensors)
         known = [found for found in map(self._memory.get, tensors) if found is not None]
         if not known and not name.startswith(_RANDOM):
-            return func(*args, **kwargs)
+            return self._constant(func, args, kwargs)
         if any("input" in k.sources for k in known) and depends_on_values(func, args):
             self._branch()
-        written = _written(func, args, kwargs)
-        given, named = _pytree.tree_map(self._as_value, _reading(func, args, kwargs))
-        self._product(name, given)
+        writes = written(func, args, kwargs)
+        moves = any(k.moves for k in known)
+        if moves and (name not in MOVEMENTS or len(tensors) > 1):
+            moves, known = False, [Known(Value.unknown(k.value.shape, "a scale that moves"), k.sources) for k in known]
+            as_value: Callable[[Any], Any] = _unknown
+        else:
+            as_value = self._as_value
+        given, named = _pytree.tree_map(as_value, reading(func, args, kwargs))
+        product = product_of(self._names[-1][0] if self._names else "", name, given)
+        self.products += () if product is None else (product,)
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
         sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
-        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or written
+        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or writes
         after = self._results(func, name, (args, kwargs), (given, named), results)
-        for position, (tensor, value) in enumerate(zip(results, after, strict=True)):
-            note = self._memory.write if position < len(written) else self._memory.set
-            note(tensor, Known(value, sources))
-        for tensor in written[len(after) :]:
-            self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
+        for tensor, value in zip(results, after, strict=True):
+            note = self._memory.write if any(tensor is write for write in writes) else self._memory.set
+            note(tensor, Known(value, sources, moves))
+        for tensor in writes:
+            if not any(tensor is each for each in results):
+                self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
+        return result
+
+    def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operation on constants alone makes constants."""
+        result = func(*args, **kwargs)
+        for tensor in written(func, args, kwargs):
+            self._memory.mark_written(tensor)
+        self._declare(result)
         return result
 
     def _results(self, func: Any, name: str, called: Any, given: Any, results: list[Tensor]) -> list[Value]:
-        if self.branches and has_numbers(func, *called):
-            return [Value.unknown(tuple(result.shape), _READ) for result in results]
+        if has_numbers(func, *called):
+            self._numbers_matter = True
+            if self._numbers_change:
+                return [Value.unknown(tuple(result.shape), _READ) for result in results]
         name = name if name.endswith("__") else name.rstrip("_")
         args, kwargs = given
         after = apply_rule(name, args, kwargs, [tuple(result.shape) for result in results])
@@ -310,25 +360,17 @@ class Trace(TorchDispatchMode):
             return found.value
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
             return Value.unknown(tuple(leaf.shape), "a constant")
-        if self.branches and address(leaf) not in self._parameters:
-            return Value.unknown(tuple(leaf.shape), _READ)
+        if address(leaf) not in self._own:
+            self._numbers_matter = True
+            if self._numbers_change:
+                return Value.unknown(tuple(leaf.shape), _READ)
         number = leaf.detach().to("cpu")
         return Value.constant((number.float() if number.dtype in HALVES else number).numpy())
 
-    def _product(self, name: str, args: Any) -> None:
-        if name.startswith(_ATTENTION):
-            self._note_product(name, args[0], args[1], args[0].shape[-1])
-            return
-        if name not in _PRODUCTS:
-            return
-        first, second, axis = _PRODUCTS[name]
-        left, right = args[first], args[second]
-        size = left.shape[axis] if axis is not None else int(np.prod(right.shape[1:]))
-        self._note_product(name, left, right, size)
-
-    def _note_product(self, name: str, left: Value, right: Value, size: int) -> None:
-        module = self._names[-1][0] if self._names else ""
-        self.products.append(Product(module, name.strip("_"), size, left, right))
+    @property
+    def _numbers_change(self) -> bool:
+        """Whether numbers of Python may be others in the next call."""
+        return bool(self.branches) or self.doubts.numbers
 
     def _branch(self) -> None:
         where = place()
@@ -345,21 +387,10 @@ class Trace(TorchDispatchMode):
             self._memory.write(tensor, Known(unknown, known.sources))
 
 
-def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
-    """Tensors that an operation writes, in the order of its results."""
-    if not func._schema.is_mutable:
-        return []
-    found = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
-    return found
+def _metadata(output: Any) -> tuple[Any, ...]:
+    """Scale and the like of quantized numbers."""
+    return tuple(part for part in output if part is not output.value) if isinstance(output, QuantTensor) else ()
 
 
-def _reading(func: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
-    """The arguments without those that are written only."""
-    writes = {
-        a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write and a.kwarg_only
-    }
-    return tuple(args), {name: value for name, value in kwargs.items() if name not in writes}
+def _unknown(leaf: Any) -> Any:
+    return Value.unknown(tuple(leaf.shape), "a scale that moves") if isinstance(leaf, Tensor) else leaf

@@ -27,7 +27,7 @@ from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 from brevitas_a2q.quant._scale_search import WHEN_FOUND
 from brevitas_a2q.quant._scripted import kind_of
-from brevitas_a2q.verify._torch_layers import UncoveredError, run
+from brevitas_a2q.verify._torch_layers import UncoveredError, arguments
 from brevitas_a2q.verify._torch_model import bounded
 
 __all__ = ["constrain_", "constrained_"]
@@ -216,8 +216,9 @@ def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputTyp
         return original(x, weight, bias)
 
     trace.calls = look
-    with evaluating(model), trace.running(example_inputs):
-        run(model, example_inputs)
+    given = arguments(model, example_inputs)
+    with evaluating(model), trace.running(*given):
+        model(*given)
     return types, reasons
 
 

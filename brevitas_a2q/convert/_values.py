@@ -5,6 +5,12 @@ where it is made; a quantizer right there serves every reader, and hardware neve
 Tensors that are concatenated have one scale, and so have the operands of a residual sum. Operands of a sum that are
 never negative keep a quantizer of their own for their other readers, without a sign bit, and pass through the sum's
 besides.
+
+The operators listed here are no second table of ranges. They say where a quantizer is *put*: behind what makes a value,
+not behind what moves it, which is a question of the hardware to be built (a max pool chooses, and its output needs no
+quantizer). One that is missing here gets a quantizer, which is never wrong; whether values are negative, and which
+integers then arrive at a layer, is asked of the one table (:mod:`brevitas_a2q.convert._signedness`, and the trace of
+the converted model). A test holds every operator that is said to move against the table.
 """
 
 from __future__ import annotations

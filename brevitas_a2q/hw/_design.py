@@ -12,7 +12,7 @@ from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, SlidingWindow, Unit
 from brevitas_a2q.hw._perf import Performance, performance
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, fifo_depth, fifo_in_front
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, fifo_between, fifo_depth
 
 __all__ = ["Design", "Row", "build_design", "check_foldings"]
 
@@ -108,7 +108,7 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
         if written != read:
             gearbox = converter(f"{label}/dwc", edge.producer, written * bits, read * bits)
             found.append(_between(gearbox, cost(gearbox, Folding(), part)))
-        buffer = fifo_in_front(units[edge.consumer], label, edge.producer, (written, read), bits, depth)
+        buffer = fifo_between(units[edge.producer], units[edge.consumer], label, (written, read), bits, depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:
         folding = replace(foldings[unit.name], fifo_depths=tuple(depths[unit.name]))

@@ -39,15 +39,9 @@ class DesignSpace:
     def __init__(self, problem: FoldingProblem) -> None:
         self.choices: list[Choices] = problem.choices
         self._links = problem.links
-        self._tables = []
-        for link in problem.links:
-            writer, reader = self.choices[link.writer], self.choices[link.reader]
-            written, write_row = np.unique(writer.output_words, return_inverse=True)
-            read, read_row = np.unique(reader.input_words[:, link.port], return_inverse=True)
-            pairs = [
-                [problem.stream(reader.units[0], w, r, link.bits) for r in read.tolist()] for w in written.tolist()
-            ]
-            self._tables.append((np.array(pairs, dtype=np.int64), write_row.reshape(-1), read_row.reshape(-1)))
+        self._tables = [
+            problem.word_table(link, self.choices[link.writer], self.choices[link.reader]) for link in problem.links
+        ]
 
     @property
     def sizes(self) -> tuple[int, ...]:

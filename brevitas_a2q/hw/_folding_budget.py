@@ -210,11 +210,9 @@ class _Programme:
             columns += self._flow(problem, link, choices[link.writer], choices[link.reader], columns)
 
     def _flow(self, problem: FoldingProblem, link: Link, writer: Choices, reader: Choices, first: int) -> int:
-        written, write_class = np.unique(writer.output_words, return_inverse=True)
-        read, read_class = np.unique(reader.input_words[:, link.port], return_inverse=True)
-        flows = first + np.arange(len(written) * len(read)).reshape(len(written), len(read))
-        costs = [problem.stream(reader.units[0], w, r, link.bits) for w in written.tolist() for r in read.tolist()]
-        self.resources.append(np.array(costs, dtype=np.float64))
+        table, write_class, read_class = problem.word_table(link, writer, reader)
+        flows = first + np.arange(table.shape[0] * table.shape[1]).reshape(table.shape[:2])
+        self.resources.append(table.reshape(-1, 4).astype(np.float64))
         for i, out in enumerate(flows):
             self._row(out, self.starts[link.writer] + np.flatnonzero(write_class == i), 0.0)
         for j, into in enumerate(flows.T):

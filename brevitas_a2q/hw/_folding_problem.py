@@ -22,7 +22,7 @@ from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._ir import Folding, Graph, Unit
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._perf import stream_fills
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo_depth, fifo_in_front, held_elements
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo_between, fifo_depth, held_elements
 
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
@@ -119,21 +119,22 @@ class FoldingProblem:
         writer, reader = choices.units
         bits = writer.output_type.bit_width
         inner = [
-            self.stream(reader, writer.output_elements(w), reader.input_elements(r), bits) for w, r in choices.foldings
+            self.stream(writer, reader, writer.output_elements(w), reader.input_elements(r), bits)
+            for w, r in choices.foldings
         ]
         return replace(choices, resources=choices.resources + np.array(inner, dtype=np.int64))
 
     def stream(
-        self, reader: Unit, written: int, read: int, bits: int, depth: int = LEAST_FIFO_DEPTH
+        self, writer: Unit, reader: Unit, written: int, read: int, bits: int, depth: int = LEAST_FIFO_DEPTH
     ) -> tuple[int, int, int, int]:
         """LUT, BRAM18, URAM and DSP between a word of ``written`` elements and one of ``read``, of ``bits`` bits each.
 
         ``depth`` is in words of the narrower side of the converter.
         """
-        key = (held_elements(reader, written, read), written, read, bits, depth)
+        key = (held_elements(writer, reader, written, read), written, read, bits, depth)
         if key not in self._streams:
             cost, part = self.model.cost, self.part
-            buffer = fifo_in_front(reader, "", "", (written, read), bits, depth)
+            buffer = fifo_between(writer, reader, "", (written, read), bits, depth)
             used = cost(buffer, Folding(), part).resources
             if written != read:
                 used += cost(converter("", "", written * bits, read * bits), Folding(), part).resources
@@ -147,22 +148,32 @@ class FoldingProblem:
         used = plan.resources
         for edge, fill in stream_fills(self.graph, plan.foldings, cycles).items():
             depth, written, read = fifo_depth(units, plan.foldings, edge, fill)
-            bits = units[edge.producer].output_type.bit_width
-            reader = units[edge.consumer]
-            deep, least = self.stream(reader, written, read, bits, depth), self.stream(reader, written, read, bits)
-            used += Resources(*(d - n for d, n in zip(deep, least, strict=True)))
+            ends = units[edge.producer], units[edge.consumer]
+            least = *ends, written, read, ends[0].output_type.bit_width
+            used += Resources(
+                *(deep - flat for deep, flat in zip(self.stream(*least, depth), self.stream(*least), strict=True))
+            )
         return used
+
+    def word_table(
+        self, link: Link, writer: Choices, reader: Choices
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Resources of a stream for every pair of words, and each choice's row and column.
+
+        Shapes: (distinct words written, distinct words read, 4), (writer's choices,), (reader's choices,).
+        """
+        written, write_row = np.unique(writer.output_words, return_inverse=True)
+        read, read_row = np.unique(reader.input_words[:, link.port], return_inverse=True)
+        ends = writer.units[-1], reader.units[0]
+        pairs = [[self.stream(*ends, w, r, link.bits) for r in read.tolist()] for w in written.tolist()]
+        return np.array(pairs, dtype=np.int64), write_row.reshape(-1), read_row.reshape(-1)
 
     def link_table(self, link: Link, writer: Choices, reader: Choices) -> npt.NDArray[np.int64]:
         """Resources of a stream for every pair of choices; shape: (writer's, reader's, 4)."""
         out, into = writer.output_words, reader.input_words[:, link.port]
         key = (link, out.tobytes(), into.tobytes())
         if key not in self._tables:
-            written, write_row = np.unique(out, return_inverse=True)
-            read, read_row = np.unique(into, return_inverse=True)
-            first = reader.units[0]
-            pairs = [[self.stream(first, w, r, link.bits) for r in read.tolist()] for w in written.tolist()]
-            table = np.array(pairs, dtype=np.int64)
+            table, write_row, read_row = self.word_table(link, writer, reader)
             if len(out) * len(into) > _LARGEST_KEPT:
                 return table[write_row][:, read_row]
             self._tables[key] = table[write_row][:, read_row]
@@ -174,7 +185,8 @@ class FoldingProblem:
         for link in self.links:
             written = int(choices[link.writer].output_words[rows[link.writer]])
             read = int(choices[link.reader].input_words[rows[link.reader], link.port])
-            used = used + self.stream(choices[link.reader].units[0], written, read, link.bits)
+            ends = choices[link.writer].units[-1], choices[link.reader].units[0]
+            used = used + self.stream(*ends, written, read, link.bits)
         return Resources(*used.tolist())
 
 

@@ -12,17 +12,19 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from brevitas_a2q.hw._ir import Folding, Graph
-from brevitas_a2q.hw._schedule import earliest, largest_fill, postponed
-from brevitas_a2q.hw._streams import Edge, edges, output_width, words_per_pixel
+from brevitas_a2q.hw._schedule import Trace, earliest, largest_fill, postponed
+from brevitas_a2q.hw._streams import Edge, delay, edges, output_width, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
 
-_IMAGES = 3  # the first ones bring the network to the state that all later ones meet
+_FEWEST_IMAGES = 3  # the first ones bring the network to the state that all later ones meet
+_MOST_IMAGES = 24
+_SAME = 0.5  # cycles
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def performance(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[s
         cycles: Cycles per image of each unit, from its cost.
     """
     bottleneck = max(cycles, key=lambda name: cycles[name])
-    alone = earliest(graph, _flows(graph, foldings, cycles), images=1, period=0.0)
+    flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
+    alone = earliest(graph, flows, delays, images=1, period=0.0)
     latency = max(float(trace.ends[-1]) for trace in alone.values())
     return Performance(cycles[bottleneck], ceil(latency), bottleneck, stream_fills(graph, foldings, cycles))
 
@@ -61,17 +64,35 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
         foldings: Folding of each unit.
         cycles: Cycles per image of each unit.
     """
-    flows = _flows(graph, foldings, cycles)
+    flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sum()) for f in flows.values()))
     words = {u.name: flows[u.name].pixels * words_per_pixel(u, foldings[u.name]) for u in graph.units}
     bits = {u.name: words[u.name] * output_width(u, foldings[u.name]) for u in graph.units}
-    traces = postponed(graph, earliest(graph, flows, _IMAGES, period), bits)
+    traces = postponed(graph, _settled(graph, flows, delays, period), delays, bits)
     return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
+
+
+def _settled(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
+    """The earliest schedule of as many images as it takes until every unit ends one a period after the other."""
+    images = _FEWEST_IMAGES
+    while True:
+        traces = earliest(graph, flows, delays, images, period)
+        last = (t.ends[-1] - t.ends[-1 - t.flow.pixels] for t in traces.values())
+        if images >= _MOST_IMAGES or all(abs(step - period) < _SAME for step in last):
+            return traces
+        images *= 2
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:
     units = {"": graph.input, **{u.name: u for u in graph.units}}
-    return {
-        u.name: u.flow(foldings[u.name], cycles[u.name], u.input_pixels(units[u.inputs[0]].pixels)) for u in graph.units
-    }
+    flows = {}
+    for u in graph.units:
+        flow = u.flow(foldings[u.name], cycles[u.name], u.input_pixels(units[u.inputs[0]].pixels))
+        flows[u.name] = replace(flow, latency=float(u.latency(foldings[u.name])))
+    return flows
+
+
+def _delays(graph: Graph, foldings: Mapping[str, Folding]) -> dict[Edge, int]:
+    units = {u.name: u for u in graph.units}
+    return {e: delay(units, foldings, e) for e in edges(graph) if e.producer}

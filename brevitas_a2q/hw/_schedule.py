@@ -17,6 +17,7 @@ import numpy as np
 
 from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw._ir import DuplicateStreams, Graph
+from brevitas_a2q.hw._streams import Edge
 from brevitas_a2q.hw._units.flow import Floats, Flow, Ints
 
 __all__ = ["Trace", "earliest", "largest_fill", "postponed"]
@@ -35,8 +36,12 @@ class Trace:
     read_count: Ints  # pixels read by then
 
 
-def earliest(graph: Graph, flows: Mapping[str, Flow], images: int, period: float) -> dict[str, Trace]:
+def earliest(
+    graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], images: int, period: float
+) -> dict[str, Trace]:
     """Traces of all units; ``period`` spaces the source's pixels evenly, 0 makes them all available at once.
+
+    ``delays`` are the cycles that a pixel takes from one unit to another.
 
     Raises:
         FoldingError: A unit and its reader count the pixels between them differently.
@@ -53,7 +58,11 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], images: int, period: float
                     remedy="put a Transpose between a pool or convolution and a MatMul over its last axis",
                 )
         source = (np.arange(flow.inputs * images, dtype=np.float64) + 1.0) * (period / flow.inputs)
-        traces[unit.name] = _earliest(flow, [traces[name].ends if name else source for name in unit.inputs], images)
+        arrivals = [
+            traces[name].ends + delays[Edge(name, unit.name, port)] if name else source
+            for port, name in enumerate(unit.inputs)
+        ]
+        traces[unit.name] = _earliest(flow, arrivals, images)
     return traces
 
 
@@ -80,7 +89,9 @@ def _reading(flow: Flow, need: Ints, elapsed: Floats, ends: Floats, ports: int) 
     return Trace(flow, need, elapsed, ends, before, before + np.diff(read, prepend=-1) * flow.read, read + 1)
 
 
-def postponed(graph: Graph, traces: Mapping[str, Trace], bits: Mapping[str, int]) -> dict[str, Trace]:
+def postponed(
+    graph: Graph, traces: Mapping[str, Trace], delays: Mapping[Edge, int], bits: Mapping[str, int]
+) -> dict[str, Trace]:
     """The schedule in which units that write more bits than they read finish each pixel just before a reader needs it.
 
     From the last unit to the first, the latest end of a pixel is its reader's deadline or one interval before the end
@@ -89,6 +100,7 @@ def postponed(graph: Graph, traces: Mapping[str, Trace], bits: Mapping[str, int]
     Args:
         graph: The network.
         traces: Its earliest schedule.
+        delays: Cycles that a pixel takes from one unit to another.
         bits: What each unit writes per image, in one copy.
     """
     late = dict(traces)
@@ -101,8 +113,9 @@ def postponed(graph: Graph, traces: Mapping[str, Trace], bits: Mapping[str, int]
             ends = np.where(np.isinf(latest), trace.ends, np.maximum(latest, trace.ends))
             trace = late[unit.name] = _reading(trace.flow, trace.need, trace.elapsed, ends, len(unit.inputs))
         wanted = _deadlines(trace)
-        for name in unit.inputs:
-            deadlines[name] = np.minimum(deadlines[name], wanted) if name in deadlines else wanted
+        for port, name in enumerate(unit.inputs):
+            due = wanted - delays[Edge(name, unit.name, port)] if name else wanted
+            deadlines[name] = np.minimum(deadlines[name], due) if name in deadlines else due
     return late
 
 

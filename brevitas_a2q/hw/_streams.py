@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lcm
 from typing import Any
 
 from brevitas_a2q._ir.datatypes import IntType
-from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, SlidingWindow, Unit
+from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
 
 __all__ = [
     "LEAST_FIFO_DEPTH",
     "Edge",
     "converter",
+    "delay",
     "edges",
     "fifo",
+    "fifo_between",
     "fifo_depth",
-    "fifo_in_front",
     "held_elements",
     "output_width",
     "words_per_pixel",
@@ -78,12 +79,22 @@ def fifo_depth(
     return LEAST_FIFO_DEPTH + ceil((fill + ahead) * elements / min(written, read)), written, read
 
 
-def held_elements(reader: Unit, written: int, read: int) -> int:
-    """Elements in a word of the FIFO between two units: it is on the narrower side of their converter.
+def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> int:
+    """Cycles from the last word of a pixel that is written to the last that can be read: of the FIFO and converter."""
+    written = units[edge.producer].output_elements(foldings[edge.producer])
+    read = units[edge.consumer].input_elements(foldings[edge.consumer], edge.port)
+    common = lcm(written, read)
+    return 1 + (common > written) + (common // read if common > read else 0)
 
-    A window fills its buffer faster than a converter widens, so its FIFO holds the words that it reads.
+
+def held_elements(writer: Unit, reader: Unit, written: int, read: int) -> int:
+    """Elements in a word of the FIFO between two units.
+
+    It is on the narrower side of their converter, where it stores the fewest unused bits, unless the wider words come
+    or go in bursts: a converter moves one of the narrower words a cycle, which would slow the burst.
     """
-    return read if isinstance(reader, SlidingWindow) else min(written, read)
+    wider = writer if written > read else reader
+    return max(written, read) if wider.bursts else min(written, read)
 
 
 def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:
@@ -91,20 +102,20 @@ def fifo(name: str, reads: str, width: int, depth: int) -> Fifo:
     return Fifo(**_wires(name, reads, width), width=width, depth=depth)
 
 
-def fifo_in_front(reader: Unit, label: str, producer: str, ends: tuple[int, int], bits: int, depth: int) -> Fifo:
-    """The FIFO in front of a unit.
+def fifo_between(writer: Unit, reader: Unit, label: str, ends: tuple[int, int], bits: int, depth: int) -> Fifo:
+    """The FIFO between two units.
 
     Args:
-        reader: The unit.
+        writer: The unit in front.
+        reader: The unit behind.
         label: What the stream is called.
-        producer: Name of the unit that writes.
         ends: Elements of a word that is written, and of one that is read.
         bits: Of an element.
         depth: Words of the narrower end.
     """
-    held = held_elements(reader, *ends)
+    held = held_elements(writer, reader, *ends)
     words = max(LEAST_FIFO_DEPTH, -(-depth * min(ends) // held))
-    return fifo(f"{label}/fifo", producer, held * bits, words)
+    return fifo(f"{label}/fifo", writer.name, held * bits, words)
 
 
 def converter(name: str, reads: str, written: int, read: int) -> DataWidthConverter:

@@ -1,8 +1,9 @@
 """Which integers arrive at a layer: learned from a trace of the running model, and held against every call.
 
 At its first call a layer has the outermost running module run once more, traced (:mod:`brevitas_a2q._trace.running`);
-one such run serves all layers. What it finds is kept with the model's state. Later calls compare types: of the input,
-and of the quantizers that the range rests on. Where one has changed, the trace is run again.
+one such run serves all layers. What it finds is kept with the model's state. Later calls compare types, of the input
+and of the quantizers that the range rests on, and the model: its modules, their hooks, and the shapes of its inputs
+(:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
 
 Where no trace tells (a layer called alone, sharded parameters, an operation that is not known), the input's metadata
 is a claim, and every call looks at the values too: the range is widened before a sum is computed that would need it.
@@ -12,20 +13,33 @@ from __future__ import annotations
 
 import enum
 import warnings
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 from weakref import ReferenceType, ref
 
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor
 
 from brevitas_a2q._ranges import Value
-from brevitas_a2q._trace import Known, Trace, active_trace, is_sharded, learn_ranges, outermost_call, upright
+from brevitas_a2q._trace import (
+    Known,
+    Standing,
+    Trace,
+    active_trace,
+    doubts_of,
+    is_sharded,
+    learn_ranges,
+    outermost_call,
+    upright,
+)
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
 from brevitas_a2q.quant._zero_points import hull
 
-__all__ = ["Arrivals", "Basis", "arrived", "untraced"]
+__all__ = ["Arrivals", "Basis", "arrived", "follows_inputs"]
+
+
+_MODELS: Final = 4  # that a layer is remembered to run in, beside the last
 
 
 class Basis(enum.Enum):
@@ -46,10 +60,10 @@ def arrived(value: Value) -> IntRange | None:
     return IntRange(int(lo.min()), int(hi.max())).with_zero()
 
 
-def untraced(layer: Any) -> bool:
-    """Whether an accumulator-aware layer has not found out yet what reaches it: a copy, or first run while compiled."""
+def follows_inputs(layer: Any) -> bool:
+    """Whether the weights of a layer are made for what reaches it, so that they may be others in the next run."""
     arrivals = getattr(layer.weight_quant, "arrivals", None)
-    return arrivals is not None and arrivals.basis is Basis.UNKNOWN and layer.weight_quant.is_quant_enabled
+    return arrivals is not None and layer.weight_quant.is_quant_enabled
 
 
 @dataclass
@@ -65,6 +79,7 @@ class Arrivals:
     widths: list[tuple[Tensor, float]] = field(default_factory=list)  # of the quantizers that it rests on
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
+    standings: tuple[Standing, ...] = ()  # of the models that it was of: a layer may run in several
     several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
@@ -78,7 +93,7 @@ class Arrivals:
         """Know the range of this input before its weights are quantized."""
         layer = proxy.tracked_module_list[0]
         claim = Claim.of(layer, x, self.copies) if isinstance(x, IntQuantTensor) else None
-        if claim is not None and quantizes_own_input(layer):
+        if claim is not None and quantizes_own_input(layer) and not doubts_of(layer.input_quant):
             self.several = False
             self._note(proxy, claim.range, Basis.QUANTIZER, claim)
             return
@@ -99,8 +114,12 @@ class Arrivals:
             return False
         if self.basis is Basis.DECLARED:
             return True
-        same = (None if claim is None else claim.type) in self.types
-        return same and all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))
+        if (None if claim is None else claim.type) not in self.types:
+            return False
+        call = outermost_call()
+        if not any(standing.holds(call, id(self)) for standing in self.standings) and self.basis is not Basis.CLAIM:
+            return False
+        return self._widths_stand()
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -149,6 +168,28 @@ class Arrivals:
             self._note(proxy, _hull(found, claim.range), Basis.CLAIM, claim, trace)
         else:
             self.reason = known.value.origin if known is not None else "a constant input"
+            self._say_that_nothing_bounds_it(proxy, trace)
+
+    def forget(self) -> None:
+        """Find out again at the next call, as when other numbers were loaded into the model."""
+        if self.basis is not Basis.DECLARED:
+            self.basis, self.standings = Basis.UNKNOWN, ()
+
+    def _say_that_nothing_bounds_it(self, proxy: Any, trace: Trace) -> None:
+        """The model has changed so that a range that was traced is none any more."""
+        if self.basis in (Basis.DECLARED, Basis.UNKNOWN):
+            return
+        if self.trace is not None and trace is self.trace():  # what reaches it in one of its calls is known, not in all
+            self.forget()
+            proxy.forget_range()
+            return
+        self._stand(trace.standing)
+        known = proxy.remembered_range()
+        warnings.warn(
+            f"{proxy.describe()}: nothing bounds its inputs any more ({self.reason}); [{known.lo}, {known.hi}] is "
+            "kept, which they may leave. Put a QuantIdentity before it",
+            stacklevel=2,
+        )
 
     def _note(
         self,
@@ -169,15 +210,41 @@ class Arrivals:
             found, joined = _hull(proxy.remembered_range(), found), True
             basis = max(basis, self.basis, key=list(Basis).index)
             self.several = True
+        elif trace is not None and self._is_of_another_shape(trace, claim):
+            found, joined = _hull(proxy.remembered_range(), found), True
+            self.widths = []
         elif trace is not None or basis is not self.basis:
-            self.types, self.widths, self.several = set(), [], False
-        self.basis, self.trace = basis, self.trace if trace is None else ref(trace)
+            self.types, self.widths, self.several, self.standings = set(), [], False, ()
+        self.basis = basis
+        if trace is not None:
+            self.trace = ref(trace)
+            self._stand(trace.standing)
         self.types.add(None if claim is None else claim.type)
         if self.several or len(proxy.tracked_module_list) > 1:
             found, joined = _hull(proxy.remembered_range(), found), True
         # Integers without a zero-point are their own codes.
         codes = hull(proxy.remembered_codes(), raw or (found if proxy.remembered_codes() else None)) if joined else raw
         proxy.remember_range(found, codes)
+
+    def _is_of_another_shape(self, trace: Trace, claim: Claim | None) -> bool:
+        """Whether a trace is of the same quantizers as before, of inputs of another shape or in a model around them."""
+        if trace.standing is None or any(trace.standing.replaces(each) for each in self.standings):
+            return False
+        known = bool(self.standings) and (None if claim is None else claim.type) in self.types
+        return known and self._widths_stand()
+
+    def _stand(self, standing: Standing | None) -> None:
+        if standing is None:
+            return
+        same = next((each for each in self.standings if standing.is_of(each)), None)
+        if same is not None:
+            same.shapes.update(standing.shapes)
+            return
+        others = [each for each in self.standings if not standing.replaces(each)]
+        self.standings = (*others[-_MODELS:], replace(standing, shapes=set(standing.shapes)))
+
+    def _widths_stand(self) -> bool:
+        return all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))
 
     def _widen(self, proxy: Any, claim: Claim, seen: IntRange) -> None:
         claimed = claim.range

@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+_WIDEST = 62  # bits of integers that 64 hold with room; more are as good as unbounded
+
+
 class HostCopies:
     """Smallest and largest values of small tensors, read from an accelerator only when they may have changed.
 
@@ -97,7 +100,8 @@ class Claim:
     @classmethod
     def of(cls, layer: nn.Module, quant_input: IntQuantTensor, copies: HostCopies) -> Claim:
         """The claim of a layer's input; only metadata is read."""
-        bits = math.ceil(copies.extremes("input bits", quant_input.bit_width)[1])
+        widest = copies.extremes("input bits", quant_input.bit_width)[1]
+        bits = math.ceil(min(widest, _WIDEST)) if widest > 0 else _WIDEST  # of NaN nothing is known, either
         low, high = copies.extremes("input zero-point", quant_input.zero_point)
         signed = bool(quant_input.signed_t)
         return cls(bits, signed, is_narrow(layer) and bits > 1, (math.floor(low), math.ceil(high)))

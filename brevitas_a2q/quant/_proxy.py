@@ -85,13 +85,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         self.register_buffer("input_scale", torch.zeros(()))
         self.register_buffer("target_width", torch.tensor(self.accumulator_bit_width))
         self.layer_name: str | None = None
-        self.range_is_fixed = False
-        self._warned = False
+        self.range_is_fixed = self._warned = False
         self.zero_point_datapath = check_datapath(quant_injector.accumulator_zero_point, self.describe())
         self.arrivals = Arrivals(Basis.UNKNOWN if declared is None else Basis.DECLARED)
         watch_output(quant_layer, True)
-
-    # --- what other packages read ---------------------------------------------------------------------------------
 
     @property
     def accumulator_bit_width(self) -> int:
@@ -142,10 +139,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             known = self.remembered_range()
         return known
 
-    def _known_limits(self) -> tuple[int, int]:
-        lo, hi = (self.arrivals.copies.extremes(name, getattr(self, name))[0] for name in ("input_lo", "input_hi"))
-        return int(lo), int(hi)
-
     def adopt_input_range(self, other: AccumulatorAwareWeightQuantProxy) -> None:
         """Take over what another quantizer of the same layer knows of its input."""
         for name in ("input_lo", "input_hi", "input_raw", "input_scale"):
@@ -178,8 +171,6 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         """The layer in messages."""
         layer = self.tracked_module_list[0]
         return f"layer {getattr(self, 'layer_name', None) or f'{type(layer).__name__}({layer.extra_repr()})'}"
-
-    # --- quantization ---------------------------------------------------------------------------------------------
 
     @property
     def requires_quant_input(self) -> bool:
@@ -291,13 +282,12 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         return integer_bias(layer, scale, self.input_scale)
 
     def _budget(self, bias: Tensor | None) -> Budget:
-        bits, ends = self.accumulator_bit_width, (self.input_lo, self.input_hi)
-        guards_raw = guards_raw_codes(self.zero_point_datapath, self.method, bias is not None)
-        asked = self.zero_point_datapath == "raw"
+        datapath, bits, ends = self.zero_point_datapath, self.accumulator_bit_width, (self.input_lo, self.input_hi)
+        guards_raw = guards_raw_codes(datapath, self.method, bias is not None)
         if is_dynamo_compiling():
-            return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, asked)
+            return budget_of_tensors(*ends, self.input_raw, bias, bits, guards_raw, datapath == "raw")
         if guards_raw:
-            ends = multiplied(*ends, self.input_raw, asked)
+            ends = multiplied(*ends, self.input_raw, datapath == "raw")
         lo, hi = (int(self.arrivals.copies.extremes(f"budget {i}", end)[0]) for i, end in enumerate(ends))
         if bias is None:
             return constant_budget(bits, lo, hi, self._heaviest(), self.input_lo.device)
@@ -312,16 +302,16 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         """Remember the range (and scale) of the input; the union of all where several layers share the quantizer."""
         layer = self.tracked_module_list[0]
         with torch.no_grad():
+            if not is_dynamo_compiling():
+                self.arrivals.observe(self, quant_input)  # which may run the model, this layer included
+            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
+                self._observe_compiled(layer, quant_input)
             if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
                 scale = quant_input.scale.detach().reshape(())
                 if self.input_scale.dtype == scale.dtype:
                     self.input_scale.copy_(scale)
                 else:  # of its own type, since Brevitas multiplies the two scales as they are
                     self.input_scale = scale.clone()
-            if not is_dynamo_compiling():
-                self.arrivals.observe(self, quant_input)
-            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
-                self._observe_compiled(layer, quant_input)
 
     def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
         look = self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer)
@@ -332,7 +322,8 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""
-        lo, hi = self._known_limits()
+        read = self.arrivals.copies.extremes
+        lo, hi = (int(read(name, getattr(self, name))[0]) for name in ("input_lo", "input_hi"))
         return IntRange(lo, hi) if lo < hi else None
 
     def remembered_codes(self) -> IntRange | None:
@@ -354,6 +345,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             self.input_lo.fill_(max(found.lo, -FAR))
             self.input_hi.fill_(min(found.hi, FAR))
         self._warn_if_nothing_fits(found)
+
+    def forget_range(self) -> None:
+        """Know no range any more."""
+        torch._foreach_zero_([self.input_lo.data, self.input_hi.data, self.input_raw.data])
 
     def _warn_if_nothing_fits(self, inputs: IntRange) -> None:
         budget = two_sided_budget(self.accumulator_bit_width, inputs)
@@ -395,8 +390,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 f"the configured {self.accumulator_bit_width} bits are kept",
                 stacklevel=2,
             )
+        if self.arrivals.basis is Basis.DECLARED:  # by keyword: as the width, it is the configuration's
+            for buffer in ("input_lo", "input_hi", "input_raw"):
+                state_dict.pop(prefix + buffer, None)
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
-        # A checkpoint of the quantizer this one extends knows nothing of inputs.
+        self.arrivals.forget()  # the quantizers before it may be others now
         for buffer in ("input_lo", "input_hi", "input_raw", "input_scale", "target_width"):
             if prefix + buffer in missing:
                 missing.remove(prefix + buffer)

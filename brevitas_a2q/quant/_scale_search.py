@@ -19,6 +19,7 @@ from brevitas_a2q.quant._tensor_quant import LearnedNormTensorQuant
 
 __all__ = ["WHEN_FOUND", "best_scale", "is_learned", "search_scale_"]
 
+_TOGETHER = 1 << 16  # weights
 _FINE_STEPS = (0.5, 0.25, 0.125)  # in octaves
 
 # Called when a scale has been found; for bars.
@@ -64,6 +65,13 @@ def _restriction(scaling_impl: Any) -> Any:
     return owner.restrict_clamp_scaling.restrict_value_impl
 
 
+def _squared_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Of rows; float64.  # shape: (C,)"""
+    many = max(1, _TOGETHER // max(1, one.shape[1]))  # rows, whose intermediate results stay in the cache
+    parts = zip(one.split(many), other.split(many), strict=True)
+    return torch.cat([(a - b).double().square_().sum(1) for a, b in parts])
+
+
 @torch.no_grad()
 def search_scale_(proxy: Any, weight: Tensor) -> None:
     """Set the learned scale of one quantizer, in place, to the best for ``weight`` and the known budget."""
@@ -80,8 +88,7 @@ def search_scale_(proxy: Any, weight: Tensor) -> None:
         if isinstance(quantizer, LearnedNormTensorQuant):  # as EP-init will start from this scale
             tiles = quantizer.tile_sizes(rows)
             start = project_rows(rows, column, budget, quantizer.centred, tiles)[0].to(rows.dtype)
-        difference: Tensor = quantizer.quantize(start, column, budget) - rows
-        per_channel = difference.double().square().sum(1)
+        per_channel = _squared_distance(quantizer.quantize(start, column, budget), rows)
         return per_channel.sum().reshape(scale.shape) if scale.numel() == 1 else per_channel.reshape(scale.shape)
 
     octaves = max(quantizer.code_range[1], 1).bit_length() + 1

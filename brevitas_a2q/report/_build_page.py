@@ -57,7 +57,7 @@ def diagram(report: BuildReport) -> tuple[list[Box], list[Arrow], int, int]:
         several = len(graph[edge.consumer].inputs) > 1
         fifo = rows.get(f"{edge.consumer}:{edge.port}/fifo" if several else f"{edge.consumer}/fifo", {})
         fill = f", filled {fifo['fill']}" if fifo.get("fill") is not None else ""
-        label = f"{rows[edge.producer]['stream_width']} bits, FIFO {fifo.get('depth')}{fill}"
+        label = f"{rows[edge.producer]['stream_width']} bits, FIFO {fifo.get('built_depth')}{fill}"
         middle = _WIDTH // 2
         arrows.append(Arrow(start.x + middle, start.y + _HEIGHT, end.x + middle, end.y, label))
     width = max(used.values()) * (_WIDTH + _GAP_X)

@@ -108,7 +108,7 @@ def build(
     with shown.step("Fold and estimate"):
         estimate = estimate_graph(graph, chosen, target_fps, clock_mhz, "synthesis", accumulator, foldings)
         sized = apply_policy(graph, accumulator).graph
-    folder = Path(out)
+    folder = Path(out).absolute()  # tools run in other folders
     _claim(folder)
     with shown.step("Write the accelerator"):
         netlist, context = generate(sized, estimate)
@@ -129,7 +129,7 @@ def build(
             report = replace(report, proofs=tuple(proofs))
     if synthesize:
         with shown.step("Synthesise every distinct unit"), shown.bar("units", len(netlist.instances)) as advance:
-            cache = Path(synthesis_cache) if synthesis_cache else None
+            cache = Path(synthesis_cache).absolute() if synthesis_cache else None
             report = replace(report, synthesis=synthesise(accelerator, cache, progress=advance))
     if place_route:
         with shown.step("Place and route for ECP5"):

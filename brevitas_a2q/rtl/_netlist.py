@@ -1,7 +1,7 @@
 """A folded graph as instances of HDL modules and the streams between them.
 
 Between two units stand, as in the estimate, a FIFO of the depth that the estimate found and a width converter where
-their words differ, the FIFO on the narrower side. Elements whose types differ are widened by wires.
+their words differ. Elements whose types differ are widened by wires.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from math import lcm
 from typing import Any
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import Graph, SlidingWindow, Unit
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH
+from brevitas_a2q.hw._ir import Graph, Unit
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, held_elements
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
 from brevitas_a2q.rtl._memory_image import Memory
 from brevitas_a2q.rtl._names import identifiers
@@ -112,7 +112,7 @@ class _Builder:
             prefix = name if len(unit.inputs) == 1 else f"{name}_{port}"
             stream = self.unread[producer].pop(0)
             if producer:
-                stream = self._between(stream, unit, wanted.elements, label, prefix)
+                stream = self._between(stream, self.context.graph[producer], unit, wanted.elements, label, prefix)
             inputs.append(self._cast(stream, wanted, label, prefix))
         copies = circuit.copies
         outputs = tuple(Stream(f"{name}_o{i}" if copies > 1 else f"{name}_o", circuit.output) for i in range(copies))
@@ -130,13 +130,10 @@ class _Builder:
     def _add(self, name: str, module: str, parameters: Any, inputs: Any, outputs: Any, row: str, *rest: Any) -> None:
         self.instances.append(Instance(name, module, parameters, inputs, outputs, row, *rest))
 
-    def _between(self, stream: Stream, unit: Unit, elements: int, label: str, prefix: str) -> Stream:
-        """A FIFO on the narrower side of a width converter, so that it stores as few unused bits as may be.
-
-        A window fills its buffer faster than a converter widens, so its FIFO holds wide words.
-        """
+    def _between(self, stream: Stream, writer: Unit, unit: Unit, elements: int, label: str, prefix: str) -> Stream:
+        """A FIFO on the side of a width converter that the estimate says."""
         depth, narrow = self.depths.get(f"{label}/fifo", 0), min(stream.port.elements, elements)
-        early = stream.port.elements <= elements and not isinstance(unit, SlidingWindow)
+        early = stream.port.elements == held_elements(writer, unit, stream.port.elements, elements)
         if not early:
             stream = self._resized(stream, elements, label, prefix)
         held = stream.port.elements

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
 from brevitas_a2q._ir.network import Network
@@ -63,7 +64,10 @@ def random_inputs(network: Network, images: int, seed: int) -> Array:
     if first.codes is not None and (producer is None or name in producer.inputs):
         lo, hi = (np.broadcast_to(end, first.shape)[:1] for end in (first.codes.lo, first.codes.hi))
         if producer is None or first.shape == tensor.shape:
-            values = rng.integers(lo, hi + 1, size=shape) * first.codes.scale
+            codes = rng.integers(lo, hi + 1, size=shape)
+            if first.codes.dtype.name == "BIPOLAR":
+                codes = rng.choice([-1, 1], size=shape)
+            values = codes * first.codes.scale
             lowest, highest = (np.broadcast_to(end, tensor.shape)[:1] for end in (tensor.lo, tensor.hi))
             return np.clip(values, lowest, highest).astype(np.float32)
     least, most = float(tensor.lo.min()), float(tensor.hi.max())
@@ -159,7 +163,21 @@ class Executor:
         first = np.concatenate([context[name] for context in contexts])
         reader = next(unit for unit in self.graph.units if "" in unit.inputs)
         channels = _input_channels(reader, first.shape)
-        return as_stream(self.integers(name, first), channels), contexts
+        return as_stream(self._fitting(self.integers(name, first), reader.input_type, name), channels), contexts
+
+    def _fitting(self, integers: IntArray, dtype: IntType, name: str) -> IntArray:
+        """The integers, which the type of the input stream must hold."""
+        wrong = (integers < dtype.range.lo) | (integers > dtype.range.hi)
+        if dtype.name == "BIPOLAR":
+            wrong |= integers == 0
+        if wrong.any():
+            raise RtlError(
+                f"found {int(integers[wrong][0])} in {name}",
+                where=self.network.file,
+                expected=f"integers of type {dtype.name}",
+                remedy="scale or quantize the inputs as the file says",
+            )
+        return integers
 
     def _kept(self, context: dict[str, Array], name: str) -> dict[str, Array]:
         wanted = {name, *(tensor for _, tensor in self._compared)}

@@ -11,7 +11,6 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.hw._ir import SlidingWindow, Unit
 from brevitas_a2q.rtl._circuit import Context, Port
 from brevitas_a2q.rtl._memory_image import encoded, pieces
-from brevitas_a2q.rtl._units.windows import window_groups
 
 __all__ = ["elements_of", "input_elements", "place_of", "stream_words"]
 
@@ -24,7 +23,7 @@ def elements_of(unit: Unit, values: IntArray, port: Port, context: Context) -> I
     """
     if isinstance(unit, SlidingWindow):
         n, h, w, taps, channels = values.shape
-        groups = window_groups(unit, context)
+        groups = unit.streamed_groups(context.foldings[unit.name])
         values = values.reshape(n, h, w, taps, groups, channels // groups).transpose(0, 1, 2, 4, 3, 5)
     return np.ascontiguousarray(values).reshape(-1, port.elements)
 

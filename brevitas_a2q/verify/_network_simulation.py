@@ -99,11 +99,13 @@ class NetworkSimulator:
         codes, out = self.network.tensors[node.inputs[0]].codes, self.network.tensors[step.output].codes
         assert codes is not None
         assert out is not None
-        integers = x.integers_at(codes)
+        integers, point = x.integers_at(codes), tensor_of(codes.zero_point, np.int64)
         if node.op == "MatMul":
-            sums = tally.sums(step.layer, step.products, integers.reshape(-1, integers.shape[-1]), step.bias)
+            rows = integers.reshape(-1, integers.shape[-1])
+            points = point.reshape(-1) if point.numel() > 1 else point.reshape(())
+            sums = tally.sums(step.layer, step.products, rows, step.bias, points)
             return Stream.of_integers(sums.reshape(*integers.shape[:-1], -1), out)
-        return Stream.of_integers(tally.sums(step.layer, step.products, integers, step.bias), out)
+        return Stream.of_integers(tally.sums(step.layer, step.products, integers, step.bias, point), out)
 
     def _step(self, node: Node, layer: DotProductLayer) -> _Step:
         weights = self.network.tensors[node.inputs[1]].integers

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_a2q.verify._accumulate import Order, Overflow
-from brevitas_a2q.verify._simulation import Settings, Simulation
+from brevitas_a2q.verify._simulation import Settings, Simulation, ZeroPoint
 
 __all__ = ["simulate"]
 
@@ -22,6 +22,7 @@ def simulate(
     order: Order = "forward",
     tile: int | None = None,
     seed: int = 0,
+    zero_point: ZeroPoint | None = None,
 ) -> Simulation:
     """Run a network on integers, every dot product in accumulators of limited width.
 
@@ -37,6 +38,9 @@ def simulate(
         tile: Products per tile, each tile with its own P-bit accumulator and their sum as wide as it takes; each
             layer's own if not given.
         seed: Of the random order.
+        zero_point: What layers do with the zero-point of their inputs: ``"subtracted"`` from each code before it is
+            multiplied, or ``"raw"``: codes are multiplied as they are, and the sum is corrected behind the accumulator;
+            each layer's own if not given.
 
     Returns:
         Outputs, overflows per layer (:mod:`brevitas_a2q.verify._accumulate` says what counts), and additions.
@@ -44,7 +48,7 @@ def simulate(
     Raises:
         A2QError: Bad settings, a file or model that is not integer, or inputs that do not fit it.
     """
-    settings = Settings(accumulator_bit_width, overflow, order, tile, seed)
+    settings = Settings(accumulator_bit_width, overflow, order, tile, seed, zero_point)
     if isinstance(path_or_model, (str, PathLike)):
         from brevitas_a2q.verify._network_simulation import simulate_file
 

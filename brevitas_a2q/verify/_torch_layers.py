@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["IntegerLayer", "UncoveredError", "integers", "run", "spatial_padding"]
+__all__ = ["IntegerLayer", "UncoveredError", "arguments", "integers", "spatial_padding"]
 
 
 class UncoveredError(ModelError):
@@ -86,8 +86,18 @@ class IntegerLayer:
         codes = integers(weight.value, scale, f"{where}, weight")
         channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
         per_output = scale.flatten().repeat(channels // scale.numel()) if scale.numel() > 1 else scale.flatten()
-        integer_bias, float_bias = _bias(bias, x_scale.flatten()[0] * per_output, where)
+        integer_bias, float_bias = _bias(
+            bias, _input_scales(layer, x_scale, channels).to(per_output.dtype) * per_output, where
+        )
         return cls(name, layer, codes, integer_bias, float_bias, per_output, int(weight.bit_width.max()))
+
+
+def _input_scales(layer: Any, x_scale: Tensor, channels: int) -> Tensor:
+    """The input's scale for each output, where every channel is summed by itself; else one.  # shape: (1,) or (C,)"""
+    scales = x_scale.flatten()
+    if scales.numel() > 1 and scales.numel() == getattr(layer, "groups", 1):
+        return scales.repeat_interleave(channels // scales.numel())
+    return scales[:1]
 
 
 def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
@@ -130,11 +140,11 @@ def spatial_padding(layer: Any, size: Sequence[int]) -> tuple[tuple[int, int], .
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def run(model: nn.Module, inputs: Any) -> Any:
-    """The model's output for one tensor or array, or for a tuple of positional arguments."""
-    arguments = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+def arguments(model: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """What to call a model with, for one tensor or array, or for a tuple of positional arguments."""
+    given = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     weight = next(model.parameters(), torch.empty(0))
-    return model(*(_argument(argument, weight) for argument in arguments))
+    return tuple(_argument(argument, weight) for argument in given)
 
 
 def _argument(argument: Any, like: Tensor) -> Any:

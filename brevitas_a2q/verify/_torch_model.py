@@ -12,13 +12,23 @@ from torch import Tensor, nn
 from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray
 from brevitas_a2q._ranges import Value, Window, table
 from brevitas_a2q._ranges.products import Product, product_ranges
-from brevitas_a2q._trace import Trace, evaluating, plain_tensor, quantized_layers, upright
+from brevitas_a2q._trace import (
+    Doubts,
+    Trace,
+    evaluating,
+    is_brevitas_product,
+    plain_tensor,
+    quantized_layers,
+    repeated,
+    upright,
+)
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant._arrivals import untraced
-from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, integers, run, spatial_padding
+from brevitas_a2q.quant._arrivals import follows_inputs
+from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, arguments, integers, spatial_padding
 from brevitas_a2q.verify._uncovered import uncovered_parts
 
-__all__ = ["bounded", "dot_product_layer", "layers_of", "read_model"]
+__all__ = ["bounded", "check_product", "dot_product_layer", "layers_of", "read_model"]
 
 
 def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductLayer, ...], tuple[str, ...]]:
@@ -45,12 +55,29 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
             expected="layers of brevitas.nn with a weight quantizer",
             remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
         )
+    given = arguments(model, example_inputs)
+    with evaluating(model):
+        if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
+            model(*given)  # layers learn what reaches them now, and say where their weights change by it
+        trace, (found, refused) = repeated(model, lambda doubts: _traced(model, given, doubts))
+    layers = tuple(layer for name, layer in found.items() if name not in refused)
+    if not layers and refused:
+        raise next(iter(refused.values()))
+    reasons = {name: error.found for name, error in refused.items()}
+    return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
+
+
+def _traced(
+    model: nn.Module, given: tuple[Any, ...], doubts: Doubts
+) -> tuple[Trace, tuple[dict[str, DotProductLayer], dict[str, UncoveredError]]]:
+    """One traced run: the layers found in it, and those that are not covered."""
     found: dict[str, DotProductLayer] = {}
     refused: dict[str, UncoveredError] = {}
-    trace = Trace(model)
+    trace = Trace(model, doubts=doubts)
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
         try:
+            check_product(name, original)
             value = bounded(name, layer, x, trace)
             assert value.codes is not None
             whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
@@ -62,16 +89,24 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         return original(x, weight, bias)
 
     trace.calls = record
-    with evaluating(model):
-        if any(untraced(layer) for _, layer in quantized_layers(model)):
-            run(model, example_inputs)  # layers learn what reaches them, and say where their weights change by it
-        with trace.running(example_inputs):
-            run(model, example_inputs)
-    layers = tuple(layer for name, layer in found.items() if name not in refused)
-    if not layers and refused:
-        raise next(iter(refused.values()))
-    reasons = {name: error.found for name, error in refused.items()}
-    return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
+    with trace.running(*given):
+        model(*given)
+    return trace, (found, refused)
+
+
+def check_product(name: str, original: Any) -> None:
+    """Refuse a layer whose class multiplies something else than its input and its weights.
+
+    Raises:
+        UncoveredError: Names the layer.
+    """
+    if not is_brevitas_product(original):
+        raise UncoveredError(
+            f"its product is computed by {original.__module__}.{original.__qualname__}",
+            where=f"layer {name}",
+            expected="the method of brevitas.nn",
+            remedy="change inputs or weights outside of inner_forward_impl",
+        )
 
 
 def layers_of(model: nn.Module, example_inputs: Any) -> tuple[DotProductLayer, ...]:
@@ -198,7 +233,16 @@ def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
         x_hi=np.maximum(first.x_hi, second.x_hi),
         input_signed=first.input_signed or second.input_signed,
         range_source=" and ".join(sources),
+        raw=_either_raw(first, second),
     )
+
+
+def _either_raw(first: DotProductLayer, second: DotProductLayer) -> IntRange | None:
+    """Codes of two calls; where one has no zero-point its integers are its codes."""
+    if first.raw is None and second.raw is None:
+        return None
+    ends = [layer.raw or IntRange(int(layer.x_lo.min()), int(layer.x_hi.max())) for layer in (first, second)]
+    return IntRange(min(end.lo for end in ends), max(end.hi for end in ends))
 
 
 def _array(tensor: Tensor) -> IntArray:

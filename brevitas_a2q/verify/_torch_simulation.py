@@ -13,8 +13,8 @@ from brevitas_a2q._trace import Trace, evaluating, plain_tensor
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.verify._products import Products
 from brevitas_a2q.verify._simulation import Settings, Simulation, Tally
-from brevitas_a2q.verify._torch_layers import IntegerLayer, run, spatial_padding
-from brevitas_a2q.verify._torch_model import bounded, dot_product_layer
+from brevitas_a2q.verify._torch_layers import IntegerLayer, arguments, spatial_padding
+from brevitas_a2q.verify._torch_model import bounded, check_product, dot_product_layer
 
 __all__ = ["simulate_model"]
 
@@ -27,12 +27,16 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
     trace = Trace(model)
 
     def integer_product(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        check_product(name, original)
         found, value = bounded(name, layer, x, trace), plain_tensor(x).detach()
         assert found.codes is not None
         scale = torch.as_tensor(found.codes.scale, dtype=value.dtype, device=value.device)
         whole = IntegerLayer.of(name, layer, scale, weight, bias)
         adds = dot_product_layer(whole, found)
-        parts = [_output(whole, adds, part, scale, tally) for part in value.split(_batch_size(layer, value, scale))]
+        point = torch.as_tensor(found.codes.zero_point)
+        parts = [
+            _output(whole, adds, part, scale, point, tally) for part in value.split(_batch_size(layer, value, scale))
+        ]
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if layer.return_quant_tensor or layer.output_quant.is_quant_enabled:
             typed = original(x, weight, bias)  # for the scale and bit width that later layers ask of it
@@ -42,18 +46,22 @@ def simulate_model(model: nn.Module, inputs: Any, settings: Settings) -> Simulat
         return output
 
     trace.calls = integer_product
-    with evaluating(model), trace.running(inputs):
-        outputs = run(model, inputs)
+    given = arguments(model, inputs)
+    with evaluating(model), trace.running(*given):
+        outputs = model(*given)
     return tally.result(outputs)
 
 
-def _output(whole: IntegerLayer, adds: DotProductLayer, value: Tensor, scale: Tensor, tally: Tally) -> Tensor:
+def _output(
+    whole: IntegerLayer, adds: DotProductLayer, value: Tensor, scale: Tensor, zero_point: Tensor, tally: Tally
+) -> Tensor:
     """What the layer makes of some of its inputs."""
     # On the CPU, whose float kernels add integers exactly; those of a GPU may round to TF32.
     integers = (value.float() / scale.float()).round_().cpu()
     products, shaped = _products(whole, integers)
     bias = None if whole.bias is None else whole.bias.cpu()
-    sums = tally.sums(adds, products, shaped, bias).to(value.device)
+    point = zero_point if zero_point.numel() > 1 else zero_point.reshape(())
+    sums = tally.sums(adds, products, shaped, bias, point).to(value.device)
     return _real(whole, _unshaped(whole, sums, value), scale).to(value.dtype)
 
 

@@ -43,6 +43,10 @@ def uncovered_parts(
             spoken_of.add(name)
     found += dict.fromkeys(line for product in trace.products for line in _of_product(product, model, spoken_of))
     found += [f"{place}: reads values of the input, which may lead another one elsewhere" for place in trace.branches]
+    found += [
+        f"{name}: the model changes it while it runs, and computes with it" for name in sorted(trace.doubts.tensors)
+    ]
+    found += [f"{name}: changes while the model runs, and may lead the next call elsewhere" for name in trace.counters]
     return tuple(found)
 
 

@@ -62,7 +62,7 @@ class Builder:
         self.size = (before[0] + 2 * by, before[1] + 2 * by)
         return self.add(Padding(**self.common(name), input_dim=before, pads=(by, by, by, by)))
 
-    def window(self, name: str, kernel: int, stride: int = 1, depthwise: bool = False) -> Builder:
+    def window(self, name: str, kernel: int, stride: int = 1, depthwise: bool = False, groups: int = 1) -> Builder:
         before = self.size
         self.size = tuple((s - kernel) // stride + 1 for s in before)
         return self.add(
@@ -74,6 +74,7 @@ class Builder:
                 stride=(stride, stride),
                 dilation=(1, 1),
                 depthwise=depthwise,
+                groups=groups,
             )
         )
 

@@ -10,13 +10,15 @@ import brevitas.nn as qnn
 import pytest
 import torch
 from brevitas.export.inference import quant_inference_mode
-from brevitas.quant import Int8ActPerTensorFloat, Int32Bias
+from brevitas.quant import Int8ActPerTensorFloat, Int32Bias, Uint8ActPerTensorFloat
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from brevitas_a2q.models import MODELS, QuantSpec, build_model
 from brevitas_a2q.models._layers import LayerFactory
 from brevitas_a2q.models._resnet import _BasicBlock
 from brevitas_a2q.quant import _compilation
+from brevitas_a2q.quant._activations import fused
 from brevitas_a2q.quant._compilation import makes_plain_weights
 
 pytestmark = pytest.mark.torch28
@@ -73,6 +75,39 @@ def test_a_graph_while_statistics_are_collected_and_one_after() -> None:
         assert graphs.count == 1 + (step >= STEPS)
         for (key, value), other in zip(plain.state_dict().items(), fast.state_dict().values(), strict=True):
             torch.testing.assert_close(value, other, msg=lambda text, key=key: f"{key}: {text}")
+
+
+class _Shared(nn.Module):
+    """One quantizer for both operands of a sum, as residual networks have it: it is called twice in a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.last = (qnn.QuantReLU(act_quant=fused(Uint8ActPerTensorFloat)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.shared(x) + self.shared(1.5 * x))
+        return out
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_quantizer_that_is_called_twice_waits_for_the_others(backend: str) -> None:
+    """Its statistics are over in the middle of a step; the graph is left when all are."""
+    torch._dynamo.reset()
+    plain = collect_few(_Shared())
+    fast, counting = copy.deepcopy(plain), CompileCounterWithBackend(backend)
+    run = torch.compile(fast, backend=counting, fullgraph=True)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(STEPS + 2):
+        x = torch.randn(3, 4, 5, 5, generator=generator)
+        for model, forward in ((plain, plain), (fast, run)):
+            model.zero_grad()
+            forward(x).square().mean().backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.1 * parameter.grad if parameter.grad is not None else 0
+        assert counting.frame_count == 1 + (step >= STEPS)
+        for one, other in zip(fast.state_dict().values(), plain.state_dict().values(), strict=True):
+            assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("training", [True, False])

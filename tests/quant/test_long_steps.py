@@ -9,9 +9,11 @@ import brevitas.nn as qnn
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
 from torch.utils.checkpoint import checkpoint
 
+from brevitas_a2q import certify
+from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant import _quantizers as quantizers
 from brevitas_a2q.quant._scaling import LearnedScaling
 
@@ -88,6 +90,39 @@ def test_an_average_made_before_the_first_use_is_one(method: str) -> None:
     after = list(average.module[1].weight_quant.parameters())
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
     assert float((output - model.eval()(x).detach()).abs().mean()) < 0.6 * float(output.abs().mean())
+
+
+@pytest.mark.parametrize("use_buffers", [False, True])
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_stochastic_weight_averaging(method: str, used_before: bool, use_buffers: bool) -> None:
+    """An average of weights (and, where asked for, of what is stored beside them) keeps the accumulator's width."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.BatchNorm2d(4), *network(method))
+    batches = [torch.randn(2, 4, 6, 6) for _ in range(4)]
+    if used_before:
+        model(batches[0])
+    average = AveragedModel(model, use_buffers=use_buffers)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    schedule = SWALR(optimizer, swa_lr=0.5, anneal_epochs=2)
+    for batch in batches:
+        optimizer.zero_grad()
+        (model(batch) - 1).square().mean().backward()
+        optimizer.step()
+        average.update_parameters(model)
+        average(batch)  # evaluated between two updates, as after each epoch
+        schedule.step()
+    update_bn(batches, average)
+    proxy = average.module[2].weight_quant
+    assert int(average.n_averaged) == len(batches)
+    assert proxy.input_range() == IntRange(0, 15)
+    rows = proxy.integer_weight()
+    assert rows.any()
+    highest, lowest = 15 * rows.clamp_min(0).sum(1).max(), 15 * rows.clamp_max(0).sum(1).min()
+    assert -(2**11) <= int(lowest) <= int(highest) < 2**11
+    [layer] = certify(average, torch.zeros(1, 4, 6, 6)).layers
+    assert layer.holds
+    assert (min(layer.sums.lower), max(layer.sums.upper)) == (min(0, int(lowest)), max(0, int(highest)))
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

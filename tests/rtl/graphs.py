@@ -22,9 +22,11 @@ from brevitas_a2q.hw._ir import (
     GlobalAccPool,
     Graph,
     LabelSelect,
+    MulStreams,
     Mvau,
     PixelPadding,
     Pool,
+    SelectChannels,
     SlidingWindow,
     Thresholding,
     Upsample,
@@ -92,9 +94,21 @@ def reordered() -> Graph:
     return b.window("depthwise", 3, depthwise=True).vvau("taps", 3).graph("reordered")
 
 
+def gated() -> Graph:
+    """A stream times codes of itself, and some channels of the product."""
+    b = Builder(4, (4, 4), INT4)
+    b.add(DuplicateStreams(**b.common("fork"), copies=2))
+    steps = np.sort(np.random.default_rng(1).integers(-7, 8, (4, 15)), axis=1)
+    b.add(Thresholding(**{**b.common("codes"), "output_type": UINT4}, thresholds=steps))
+    product = {**b.common("product"), "inputs": ("codes", "fork"), "input_type": INT5, "output_type": INT8}
+    b.add(MulStreams(**product, factors=(UINT4, INT4)))
+    some = {**b.common("some"), "channels": 3}
+    return b.add(SelectChannels(**some, selected=(3, 0, 3), input_channels=4)).graph("gated")
+
+
 def grouped() -> Graph:
     """A convolution of two groups, whose window is streamed group by group."""
-    b = Builder(4, (5, 5), INT4).window("window", 3)
+    b = Builder(4, (5, 5), INT4).window("window", 3, groups=2)
     weights = weights_of(6, 18)
     low, high = sum_range(weights, INT4)
     accumulator = IntType.of(max(abs(low), abs(high)).bit_length() + 1, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,28 @@ def test_inputs_of_another_shape_are_refused(network: Path, tmp_path: Path, simu
         build(network, tmp_path, inputs=np.zeros((1, 3, 6, 6)), simulator=simulator.name, **OPTIONS)
 
 
-def test_synthesis_counts_every_unit_once_and_keeps_them(network: Path, tmp_path: Path) -> None:
+def test_a_declared_bipolar_input_is_driven_with_its_two_values(
+    builder: Callable[..., Any], tmp_path: Path, simulator: Simulator
+) -> None:
+    b = builder()
+    b.quant(b.node("Conv", "x", b.weights(np.ones((3, 2, 1, 1)))), 1.0, 2, 0)
+    b.types = {"x": "BIPOLAR"}
+    path = b.save()
+    report = build(path, tmp_path / "out", simulate=4, simulator=simulator.name, **OPTIONS)
+    assert report.simulation is not None
+    assert report.simulation.equal
+    with pytest.raises(RtlError, match="found 0 in x"):
+        build(path, tmp_path / "out", inputs=np.zeros((1, 2, 4, 4)), simulator=simulator.name, **OPTIONS)
+
+
+def test_synthesis_counts_every_unit_once_and_keeps_them(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pyosys")
-    accelerator = build(network, tmp_path / "one", **OPTIONS).accelerator
-    first = synthesise(accelerator, tmp_path / "kept")
+    monkeypatch.chdir(tmp_path)
+    report = build(network, "one", synthesize=True, synthesis_cache="kept", **OPTIONS)
+    accelerator, first = report.accelerator, report.synthesis
+    assert first is not None
     assert not first.failed
     assert first.synthesised > 5
     estimate = build(network, tmp_path / "two", **OPTIONS).estimate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import binary, folded, grouped, joined, reordered
+from graphs import binary, folded, gated, grouped, joined, reordered
 from networks import residual_net
 
 from brevitas_a2q import hw
@@ -18,7 +18,7 @@ from brevitas_a2q.rtl._simulation import Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import SIMULATORS, Simulator, find_simulator
 from brevitas_a2q.rtl._witness import witness
 
-GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "grouped": grouped}
+GRAPHS = {"joined": joined, "binary": binary, "reordered": reordered, "gated": gated, "grouped": grouped}
 
 
 def random_images(graph: Graph, count: int) -> np.ndarray:
@@ -27,20 +27,24 @@ def random_images(graph: Graph, count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(values.lo, values.hi + 1, (count, h, w, unit.channels))
 
 
+def estimated(graph: Graph, foldings: dict[str, Folding] | None) -> hw.Estimate:
+    return hw.estimate_graph(graph, hw.find_part("xczu7ev"), None, 200.0, foldings=foldings)
+
+
 def accelerator_of(graph: Graph, folder: Path, foldings: dict[str, Folding] | None = None) -> Accelerator:
-    estimate = hw.estimate_graph(graph, hw.find_part("xczu7ev"), None, 200.0, foldings=foldings)
-    return write_accelerator(*generate(graph, estimate), folder)
+    return write_accelerator(*generate(graph, estimated(graph, foldings)), folder)
 
 
 def simulated(graph: Graph, folder: Path, simulator: Simulator, foldings: dict[str, Folding] | None) -> Simulation:
     accelerator = accelerator_of(graph, folder, foldings)
-    prepared = prepare(accelerator, simulator, random_images(graph, 3))
+    prepared = prepare(accelerator, simulator, random_images(graph, 4))
     plain = run(prepared, simulator)
     stalled = run(prepared, simulator, gap=500, stall=500, seed=7)
     for found in (plain, stalled):
         assert found.equal, [str(d) for d in found.differences]
         assert not any(found.overflows.values())
     assert stalled.cycles >= plain.cycles
+    assert plain.interval_cycles <= estimated(graph, foldings).max_cycles
     return plain
 
 
@@ -94,7 +98,7 @@ def test_every_simulator_says_the_same(name: str, tmp_path: Path) -> None:
     if missing is not None:
         pytest.skip(f"{missing[0]} is not installed")
     found = simulated(grouped(), tmp_path, find_simulator(name), None)
-    assert found.words == 3 * (9 * 36 + 9 * 6)
+    assert found.words == 4 * (9 * 36 + 9 * 6)
 
 
 def test_branches_meet_without_deadlock_and_at_the_estimated_interval(simulator: Simulator, tmp_path: Path) -> None:
@@ -104,8 +108,8 @@ def test_branches_meet_without_deadlock_and_at_the_estimated_interval(simulator:
     # Six images: the first ones leave closer to each other than those of the steady state, or less close.
     found = run(prepare(accelerator, simulator, random_images(graph, 6)), simulator)
     assert found.equal
-    assert found.interval_cycles == pytest.approx(estimate.max_cycles, rel=0.03)
-    assert found.latency_cycles == pytest.approx(estimate.latency_cycles, rel=0.1)
+    assert found.interval_cycles <= estimate.max_cycles
+    assert found.latency_cycles == pytest.approx(estimate.latency_cycles, rel=0.05)
 
 
 def test_gaps_and_stalls_take_their_time_by_seed(simulator: Simulator, tmp_path: Path) -> None:

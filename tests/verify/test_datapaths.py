@@ -128,3 +128,29 @@ def test_taps_in_the_padding_are_no_part_of_a_sum(size: int, bits: int) -> None:
     taps = torch.tensor(found.witness()).reshape(4, 3, 3)
     assert int((7 * taps).sum()) == found.upper
     assert int((taps.amax(0) > 0).sum()) == min(size, 3) ** 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_codes_of_both_calls_of_a_layer_count() -> None:
+    """The wider type of two need not have the wider codes."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = qnn.QuantIdentity(act_quant=ShiftedUint8ActPerTensorFloat, bit_width=5)
+            self.second = qnn.QuantIdentity(bit_width=6, return_quant_tensor=True)
+            quantizer = accumulator_aware(Int8WeightPerChannelFloat, "projected", 12, zero_point="raw")
+            self.layer = qnn.QuantLinear(16, 4, False, weight_quant=quantizer)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.layer(self.first(x)) + self.layer(self.second(x) + self.second(x))
+
+    torch.manual_seed(0)
+    model = Twice()
+    model(torch.randn(8, 16) + 0.5)
+    (found,) = certify(model.eval(), torch.zeros(1, 16)).layers
+    rows = model.layer.weight_quant.integer_weight()
+    highest = max(31 * sum(max(int(q), 0) for q in row) for row in rows)
+    assert max(found.sums.upper) >= highest
+    lowest = max(64 * sum(max(int(q), 0) for q in row) for row in rows)  # of codes down to -64
+    assert min(found.sums.lower) <= -lowest

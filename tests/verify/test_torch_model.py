@@ -8,7 +8,7 @@ import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
-from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from brevitas.quant import Int8ActPerTensorFloat, Int8Bias, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
@@ -158,3 +158,30 @@ def test_what_is_not_covered_is_said() -> None:
         "unused.linear: did not run on the example",
         "unused.lstm: recurrent",
     )
+
+
+@pytest.mark.filterwarnings("ignore:No quant bias cache")
+def test_an_integer_bias_behind_inputs_of_a_scale_per_channel() -> None:
+    """It is an integer at the scale of each channel's own sums."""
+
+    class PerChannel(Int8ActPerTensorFloat):
+        scaling_per_output_channel = True
+        per_channel_broadcastable_shape = (1, 4, 1, 1)
+        scaling_stats_permute_dims = (1, 0, 2, 3)
+
+    torch.manual_seed(0)
+    act = qnn.QuantIdentity(act_quant=PerChannel, bit_width=4, return_quant_tensor=True)
+    layer = qnn.QuantConv2d(4, 4, 3, groups=4, bias=True, bias_quant=Int8Bias, weight_quant=Int8WeightPerTensorFloat)
+    layer.bias.data.fill_(5.0)
+    model = nn.Sequential(act, layer)
+    model(torch.randn(4, 4, 6, 6) * torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1, 1))
+    model.eval()
+    made: list[Any] = []
+    layer.bias_quant.register_forward_hook(lambda _, __, bias: made.append(bias))
+    (found,) = certify(model, torch.zeros(1, 4, 6, 6)).layers
+    codes = (made[-1].value / made[-1].scale).detach().round().flatten().long().tolist()
+    rows = (layer.quant_weight().value / layer.quant_weight().scale).detach().round().long().reshape(4, -1).tolist()
+    assert found.notes == ()
+    assert list(found.sums.upper) == [
+        sum(max(-8 * w, 7 * w) for w in row) + max(0, b) for row, b in zip(rows, codes, strict=True)
+    ]

@@ -17,6 +17,7 @@ from brevitas_a2q.errors import A2QError
 
 from ..judges.executors import Runner, by_onnxruntime, by_qonnx_operators, qonnx_run
 from ..judges.integers import partial_sums, search
+from .forms import reformed
 from .generate import Case, generate
 from .graph import Layer
 
@@ -58,7 +59,9 @@ def judged(case: Case, rounds: int = 5, width: int = 48, node_by_node: bool = Fa
         verdict.outcome = "not executable"
         return asdict(verdict)
     path = Path(_folder()) / "case.onnx"
-    path.write_bytes(model.SerializeToString())
+    other, forms = reformed(model, np.random.default_rng(case.seed + 2))
+    verdict.used += forms
+    path.write_bytes(other.SerializeToString())
     try:
         certificate = certify(path)
     except A2QError as error:
@@ -71,6 +74,10 @@ def judged(case: Case, rounds: int = 5, width: int = 48, node_by_node: bool = Fa
     claims = {layer.name: layer for layer in certificate.layers}
     targets = [(i, layer, claims[layer.name]) for i, layer in enumerate(case.graph.layers) if layer.name in claims]
     verdict.covered = len(targets)
+    if "constants with defaults" in forms and len(other.graph.input) > 1 and targets and certificate.holds:
+        open_ones = [a for a in certificate.assumptions if not a.accepted]
+        verdict.detail = "" if open_ones or not _reads_defaults(other) else "defaults are trusted"
+        verdict.outcome = "VIOLATION" if verdict.detail else verdict.outcome
     reasons = dict(line.split(": ", 1) for line in certificate.uncovered)
     verdict.silent = [reasons.get(layer.name, "") for layer in case.graph.layers if layer.name not in claims]
     if targets:
@@ -78,6 +85,19 @@ def judged(case: Case, rounds: int = 5, width: int = 48, node_by_node: bool = Fa
         if node_by_node:
             _node_by_node(model, targets, worst, verdict)
     return asdict(verdict)
+
+
+def _reads_defaults(model: Any) -> bool:
+    """Whether what the outputs depend on reads a constant that is an input too."""
+    writer = {name: node for node in model.graph.node for name in node.output}
+    waiting, seen = [output.name for output in model.graph.output], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        waiting += list(writer[name].input) if name in writer else []
+    return any(value.name in seen for value in model.graph.input[1:])
 
 
 @cache

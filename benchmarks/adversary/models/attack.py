@@ -8,6 +8,7 @@ width, and the range that the certificate names.
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 
 from benchmarks.adversary.judges.integers import partial_sums, search
-from benchmarks.adversary.models.generate import random_net
+from benchmarks.adversary.models.changes import Changed, changed
+from benchmarks.adversary.models.generate import Call, random_net
+from benchmarks.adversary.models.operations import plain
 from brevitas_a2q import certify
 from brevitas_a2q.errors import A2QError
 
@@ -42,16 +45,32 @@ def attack(seed: int, rounds: int = 3, width: int = 32) -> dict[str, Any]:
     try:
         net, shape, rng = random_net(seed)
         line["used"] = sorted({kind for block in net.blocks for kind in block.kinds})
-        line["layers"] = len(net.blocks)
-        try:
-            _train(net, shape, rng)
-        except A2QError as error:
-            return {**line, "outcome": "refused", "detail": str(error)[:300]}
-        except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
-            return {**line, "outcome": "not executable", "detail": str(error)[:300]}
-        return _judge(net, shape, rng, rounds, width, line)
+        line["layers"] = len(_layers(net))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                _train(net, shape, rng)
+                it, changes = changed(net, shape, rng, seed)
+            except A2QError as error:
+                return {**line, "outcome": "refused", "detail": str(error)[:300]}
+            except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
+                return {**line, "outcome": "not executable", "detail": str(error)[:300]}
+            line["used"] += changes
+            it.said = said
+            with torch.autocast("cpu", torch.bfloat16, enabled=it.autocast):
+                return _judge(it, rng, rounds, width, line)
     except Exception:
         return {**line, "outcome": "CRASH", "detail": traceback.format_exc()[-1500:]}
+
+
+def _layers(net: Any) -> dict[str, list[Any]]:
+    """Blocks by the name of the layer that they call."""
+    names: dict[int, str] = {}
+    found: dict[str, list[Any]] = {}
+    for index, block in enumerate(net.blocks):
+        name = names.setdefault(id(block.layer), f"blocks.{index}.layer")
+        found.setdefault(name, []).append(block)
+    return found
 
 
 def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
@@ -62,36 +81,36 @@ def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
         optimizer.step()
 
 
-def _judge(
-    net: Any, shape: tuple[int, ...], rng: np.random.Generator, rounds: int, width: int, line: dict[str, Any]
-) -> dict[str, Any]:
-    net.eval()
+def _judge(it: Changed, rng: np.random.Generator, rounds: int, width: int, line: dict[str, Any]) -> dict[str, Any]:
+    net, layers = it.net.eval(), _layers(it.net)
     try:
-        certificate = certify(net, torch.zeros(shape))
+        certificate = certify(net, torch.zeros(it.shape, dtype=it.dtype))
         claims = {layer.name: layer for layer in certificate.layers}
         reasons = dict(text.split(": ", 1) for text in certificate.uncovered)
+        reads = [text for text in certificate.uncovered if "elsewhere" in text]
     except A2QError as error:
-        claims, reasons, line["detail"] = {}, {}, str(error)[:300]
+        claims, reasons, reads, line["detail"] = {}, {}, [], str(error)[:300]
     except RuntimeError as error:  # Brevitas' own, of the model on this input
         return {**line, "outcome": "not executable", "detail": str(error)[:300]}
-    names = [f"blocks.{index}.layer" for index in range(len(net.blocks))]
-    line["covered"] = sum(name in claims for name in names)
-    line["silent"] = [reasons.get(name, "") for name in names if name not in claims]
+    line["covered"] = sum(name in claims for name in layers)
+    line["silent"] = [reasons.get(name, "") for name in layers if name not in claims]
     line["judged_by"] = ["integers"]
+    if reads:  # said aloud: another input may go another way
+        claims = {}
     broken: list[str] = []
 
     def scores(x: np.ndarray) -> list[np.ndarray]:
         line["inputs"] += len(x)
         with torch.no_grad():
-            net(torch.from_numpy(x).clamp(-1e30, 1e30))
-        return [
-            score
-            for name, block in zip(names, net.blocks, strict=True)
-            for score in _compared(name, block, claims.get(name), len(x), line, broken)
-        ]
+            net(torch.from_numpy(x).clamp(-1e30, 1e30).to(it.dtype))
+        found = []
+        for name, blocks in layers.items():
+            calls = [call for block in blocks for call in block.calls]
+            found += list(_compared(name, blocks[0].layer, calls, claims.get(name), len(x), it, line, broken))
+        return found
 
     try:
-        search(scores, shape[1:], rng, rounds, width)
+        search(scores, it.shape[1:], rng, rounds, width)
     except A2QError as error:
         return {**line, "outcome": "refused", "detail": str(error)[:300]}
     except RuntimeError as error:
@@ -102,20 +121,31 @@ def _judge(
 
 
 def _compared(
-    name: str, block: Any, claim: Any, inputs: int, line: dict[str, Any], broken: list[str]
+    name: str,
+    layer: Any,
+    calls: list[Call],
+    claim: Any,
+    inputs: int,
+    it: Changed,
+    line: dict[str, Any],
+    broken: list[str],
 ) -> Iterator[np.ndarray]:
     """Hold what a layer meets against its accumulator and its certificate; how far its sums are driven, down and up."""
-    found = [sums for call in block.calls if (sums := _sums(block, call)) is not None]
+    if claim is not None:
+        broken += [f"{name}: covered, and its inputs are no integers ({why})" for call in calls if (why := _why(call))]
+    found = [sums for call in calls if (sums := _sums(layer, call)) is not None]
     if not found:
         yield from (np.full(inputs, -np.inf), np.full(inputs, -np.inf))
         return
-    lows, highs = (np.stack([each[end] for each in found]).reshape(-1, found[0][0].shape[-1]) for end in (0, 1))
+    lows, highs = (np.concatenate([each[end] for each in found]) for end in (0, 1))
     low, high = lows.min(), highs.max()
-    quantizer = block.layer.weight_quant
-    bits = quantizer.accumulator_bit_width
-    if quantizer.accumulator_tile is None and (high > 2 ** (bits - 1) - 1 or low < -(2 ** (bits - 1))):
+    quantizer = layer.weight_quant
+    bits, tile = (getattr(quantizer, f"accumulator_{what}", None) for what in ("bit_width", "tile"))
+    guarded = getattr(quantizer, "zero_point_datapath", None) != "raw"  # that one is other sums
+    fits = bits is None or (high <= 2 ** (bits - 1) - 1 and low >= -(2 ** (bits - 1)))
+    if it.promises() and tile is None and guarded and not fits:
         broken.append(f"{name}: [{low:g}, {high:g}] in {bits} bits")
-    if claim is not None:
+    if claim is not None and claim.zero_point != "raw":
         ends = claim.outer or claim.sums
         channels = lows.shape[-1]
         lower = np.array(ends.lower, float).reshape(channels, -1).min(axis=1)
@@ -124,22 +154,35 @@ def _compared(
             broken.append(f"{name}: [{low:g}, {high:g}] beyond [{lower.min():g}, {upper.max():g}]")
         share = max(high / max(1, upper.max()), low / min(-1, lower.min()))
         line["tightest"] = max(line["tightest"], float(share))
-    each = [(-low.min(axis=1), high.max(axis=1)) for low, high in found]
-    yield np.max([down for down, _ in each], axis=0)
-    yield np.max([up for _, up in each], axis=0)
+    for end, sign in ((0, -1), (1, 1)):
+        each = [np.max(sign * sums[end], axis=1) for sums in found]
+        yield np.max([score for score in each if len(score) == inputs] or [np.full(inputs, -np.inf)], axis=0)
 
 
-def _sums(block: Any, call: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def _why(call: Call) -> str:
+    """Why the values of a call are no integers of its step; empty where they are, and in narrow types."""
+    value = plain(call.x)
+    if not bool(torch.isfinite(value).all()) or not bool(value.any()):
+        return ""
+    if call.step is None:
+        return "an operation that makes none"
+    steps = value.double() / call.step
+    off = (steps - steps.round()).abs() - 1e-4 * steps.abs()
+    return f"{float(off.max()):g} of a step off" if value.dtype == torch.float32 and bool((off > 0.1).any()) else ""
+
+
+def _sums(layer: Any, call: Call) -> tuple[np.ndarray, np.ndarray] | None:
     """Lowest and highest partial sums of every input and channel, as integers; None where the values are none."""
-    layer, value = block.layer, (call.x.value if hasattr(call.x, "value") else call.x).double().numpy()
-    if block.step is None or not np.isfinite(value).all():
+    value = plain(call.x).double().numpy()
+    if call.step is None or not np.isfinite(value).all():
         return None
     codes = _codes(call.weight)
     transposed = bool(getattr(layer, "transposed", False))
     pads = [*layer.padding, *layer.padding]
     a = {"strides": layer.stride, "dilations": layer.dilation, "group": layer.groups, "pads": pads}
-    low, high = partial_sums("ConvTranspose" if transposed else "Conv", value, block.step, codes, a)
-    if call.bias is not None and layer.weight_quant.integer_bias() is not None and hasattr(call.x, "scale"):
+    low, high = partial_sums("ConvTranspose" if transposed else "Conv", value, call.step, codes, a)
+    integer_bias = getattr(layer.weight_quant, "integer_bias", None)
+    if call.bias is not None and integer_bias and integer_bias() is not None and hasattr(call.x, "scale"):
         added = _codes(call.bias).reshape(-1)
         low, high = low + np.minimum(added, 0), high + np.maximum(added, 0)
     return low, high

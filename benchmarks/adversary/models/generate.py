@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import brevitas.nn as qnn
 import numpy as np
 import torch
-import torch.nn.functional as F
 from brevitas.quant import (
     Int8Bias,
+    Int8WeightPerChannelFloat,
+    Int8WeightPerTensorFloat,
     Int16Bias,
     Int32Bias,
     ShiftedUint8ActPerTensorFloat,
@@ -19,91 +19,26 @@ from brevitas.quant import (
 )
 from torch import Tensor, nn
 
+from benchmarks.adversary.models.operations import KEPT, LOST, OPERATIONS, PARTS, RARE, plain, steps
 from brevitas_a2q.quant import _quantizers as quantizers
 
-__all__ = ["OPERATIONS", "RandomNet", "random_net"]
-
-Operation = Callable[[Any], Any]
-
-
-def _plain(x: Any) -> Tensor:
-    return x.value if hasattr(x, "value") else x
-
-
-def _changed(x: Any, change: Callable[[Tensor], Any]) -> Any:
-    value = _plain(x)
-    value = value if value.requires_grad is False else value.clone()
-    change(value)
-    return value
-
-
-def _half(x: Tensor) -> Tensor:
-    """Some channels, as a view; gradients do not go through those of chunk."""
-    return x[:, : x.shape[1] // 2] if torch.is_grad_enabled() else x.chunk(2, 1)[0]
-
-
-OPERATIONS: dict[str, Operation] = {
-    "nothing": lambda x: x,
-    "plain": _plain,
-    "max pool": lambda x: F.max_pool2d(_plain(x), 2),
-    "average pool": lambda x: F.avg_pool2d(_plain(x), 2),
-    "padded average pool": lambda x: F.avg_pool2d(_plain(x), 3, 1, 1),
-    "sum pool": lambda x: F.avg_pool2d(_plain(x), 2, divisor_override=1),
-    "quantized average pool": lambda x: F.avg_pool2d(x, 2, 2, 0, False, True, None),
-    "relu": lambda x: F.relu(_plain(x)),
-    "twice": lambda x: x + x,
-    "negative": lambda x: -x,
-    "magnitude": lambda x: abs(x),
-    "plain negative": lambda x: -_plain(x),
-    "difference": lambda x: _plain(x) - _plain(x).flip(1),
-    "maximum": lambda x: torch.maximum(_plain(x), _plain(x).roll(1, 1)),
-    "flip": lambda x: _plain(x).flip(2),
-    "transpose": lambda x: _plain(x).transpose(2, 3),
-    "joined with negative": lambda x: torch.cat([_plain(x)[:, ::2], -_plain(x)[:, 1::2]], 1),
-    "pad": lambda x: F.pad(_plain(x), (1, 0, 0, 1)),
-    "reflected pad": lambda x: F.pad(_plain(x), (1, 1, 1, 1), mode="reflect"),
-    "nearest": lambda x: F.interpolate(_plain(x), scale_factor=2.0),
-    "doubled in place": lambda x: _changed(x, lambda v: _half(v).mul_(2)),
-    "relu in place": lambda x: _changed(x, lambda v: v[:, :, 1:].relu_()),
-    "zeros in place": lambda x: _changed(x, lambda v: v.select(2, 0).zero_()),
-    "added out": lambda x: torch.add(*(_plain(x).detach(),) * 2, out=torch.empty_like(_plain(x))),
-    "halved": lambda x: _plain(x) * 0.5,
-    "shuffled": lambda x: F.pixel_unshuffle(F.pixel_shuffle(_plain(x), 2), 2) if _plain(x).shape[1] % 4 == 0 else x,
-    "stacked": lambda x: torch.stack([_plain(x), _plain(x)], 1).flatten(1, 2)[:, ::2],
-    "dropout": lambda x: F.dropout(_plain(x), 0.5, False),
-    "attention": lambda x: torch.einsum("bchw,bcwk->bchk", _plain(x), _plain(x).transpose(2, 3)),
-    "sigmoid": lambda x: torch.sigmoid(_plain(x)),
-    "leaky": lambda x: F.leaky_relu(_plain(x), 0.1),
-    "shifted": lambda x: _plain(x) + 0.3,
-}
-
-
-# What the step of values becomes; None where they are no multiples of one any more. It stays where nothing is said.
-STEPS: dict[str, float | None] = {
-    "average pool": 1 / 4,
-    "padded average pool": 1 / 9,
-    "quantized average pool": 1 / 4,
-    "halved": 0.5,
-    **dict.fromkeys(("attention", "sigmoid", "leaky", "shifted")),
-}
-
-
-_KEPT = ("nothing", "twice", "negative", "magnitude", "quantized average pool")  # a QuantTensor stays one
-_LOST = tuple(name for name, factor in STEPS.items() if factor is None)
+__all__ = ["Block", "RandomNet", "random_net", "random_quantizer"]
 
 
 def _names(rng: np.random.Generator, quantized: bool) -> list[str]:
-    """Up to two operations; few of those after which nothing is an integer."""
-    names = list(_KEPT) if quantized else [name for name in OPERATIONS if name not in _LOST]
-    chosen = [str(name) for name in rng.choice(names, int(rng.integers(0, 3)))]
-    return [str(rng.choice(_LOST))] if not quantized and rng.random() < 0.02 else chosen
+    """Up to two operations; few of those after which nothing is an integer, or that read values."""
+    if not quantized and rng.random() < 0.08:
+        return [str(rng.choice([*LOST, *RARE]))]
+    ordinary = [name for name in OPERATIONS if name not in LOST and name not in RARE]
+    return [str(name) for name in rng.choice(list(KEPT) if quantized else ordinary, int(rng.integers(0, 3)))]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer: its input, and the weights and the bias that were made for it."""
+    """One call of a layer: its input and the step of that, and the weights and the bias that were made for it."""
 
     x: Any
+    step: float | None
     weight: Any
     bias: Any
 
@@ -111,58 +46,76 @@ class Call:
 class Block(nn.Module):
     """A quantizer, some operations, a layer; perhaps the same layer again on something else."""
 
-    def __init__(self, rng: np.random.Generator, channels: int) -> None:
+    def __init__(self, rng: np.random.Generator, channels: int, shared: Block | None = None) -> None:
         super().__init__()
-        self.act = _quantizer(rng)
-        self.layer, self.outputs = _layer(rng, channels)
-        self.names = _names(rng, quantized=self.layer.bias is not None)
-        self.again = bool(rng.random() < 0.15)
+        self.act = random_quantizer(rng)
+        self.layer, self.outputs = (shared.layer, shared.outputs) if shared else _layer(rng, channels)
+        self.quantized = self.layer.bias is not None
+        self.names = _names(rng, self.quantized)
+        self.part: nn.Module = nn.Identity()
+        self.part_name = ""
+        if not self.quantized and rng.random() < 0.04:
+            self.part_name = str(rng.choice(list(PARTS)))
+            self.part = PARTS[self.part_name]()
+        self.again = str(rng.choice(["", "doubled", "requantized"], p=[0.8, 0.1, 0.1]))
+        self.other = random_quantizer(rng) if self.again == "requantized" else None
+        self.changed = 1.0  # what a change of the model makes of the step
         self.calls: list[Call] = []
-        self.step: float | None = None  # of what was seen
-        self._weights: list[Any] = []
-        self._biases: list[Any] = []
-        self.layer.weight_quant.register_forward_hook(lambda module, args, made: self._weights.append(made))
-        self.layer.bias_quant.register_forward_hook(lambda module, args, made: self._biases.append(made))
+        self._made: dict[str, list[Any]] = {"weights": [], "biases": []}
+        self.layer.weight_quant.register_forward_hook(lambda module, args, made: self._made["weights"].append(made))
+        self.layer.bias_quant.register_forward_hook(lambda module, args, made: self._made["biases"].append(made))
 
     @property
     def kinds(self) -> list[str]:
         """What it is made of, for the statistics."""
-        method = type(self.layer.weight_quant.tensor_quant).__name__
-        tiled = ["tiles"] * (self.layer.weight_quant.accumulator_tile is not None)
-        biased = ["integer bias"] * (self.layer.bias is not None)
-        return [*self.names, type(self.layer).__name__, method, type(self.act).__name__, *tiled, *biased]
+        proxy = self.layer.weight_quant
+        method = type(proxy.tensor_quant).__name__
+        tiled = ["tiles"] * (getattr(proxy, "accumulator_tile", None) is not None)
+        more = ["integer bias"] * (self.layer.bias is not None) + [f"again, {self.again}"] * bool(self.again)
+        part = [self.part_name] * bool(self.part_name)
+        return [*self.names, type(self.layer).__name__, method, type(self.act).__name__, *tiled, *more, *part]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act(x)
-        step: Any = float(x.scale.detach())
+        source, x = x, self.act(x)
+        step = float(x.scale.detach())
         for name in self.names:
             x = OPERATIONS[name](x)
-            factor = STEPS.get(name, 1.0)
-            step = None if step is None or factor is None else step * factor
-        y, calls = self._called(x)
-        if self.again:
-            more, again = self._called(x + x if self.layer.bias is not None else _plain(x) + _plain(x))
+        x = self.part(x)
+        made = steps(self.names, step)
+        made = None if made is None else made * self.changed
+        y, calls = self._called(x, made)
+        if self.again == "doubled":
+            more, again = self._called(x + x if self.quantized else plain(x) + plain(x), made)
             y, calls = y + more, calls + again
-        self.step, self.calls = step, calls
+        elif self.other is not None:
+            x = self.other(source * 0.7 - 0.1)
+            more, again = self._called(x, float(x.scale.detach()))
+            y = y + more if y.shape == more.shape else y + more.mean()
+            calls = calls + again
+        self.calls = calls
         return y
 
-    def _called(self, x: Any) -> tuple[Tensor, list[Call]]:
+    def _called(self, x: Any, step: float | None) -> tuple[Tensor, list[Call]]:
         """The layer's output, and what it computed it from; the model may run inside of itself to learn its ranges."""
-        y = _plain(self.layer(x))
-        call = Call(x, self._weights[-1], self._biases[-1] if self._biases else None)
-        self._weights, self._biases = [], []
+        y = plain(self.layer(x))
+        biases = self._made["biases"]
+        call = Call(x, step, self._made["weights"][-1], biases[-1] if biases else None)
+        for kept in self._made.values():
+            kept.clear()
         return y, [call]
 
 
 class RandomNet(nn.Module):
-    """Blocks one after the other, with a residual sum here and there."""
+    """Blocks one after the other, with a residual sum here and there, and perhaps one layer in two of them."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__()
         self.channels = int(rng.choice([4, 8]))
-        blocks, channels = [], self.channels
+        blocks, channels = list[Block](), self.channels
         for _ in range(int(rng.integers(1, 4))):
-            blocks.append(Block(rng, channels))
+            earlier = next((b for b in blocks if _inputs(b) == channels), None)
+            shared = earlier if earlier is not None and rng.random() < 0.25 else None
+            blocks.append(Block(rng, channels, shared))
             channels = blocks[-1].outputs
         self.blocks = nn.ModuleList(blocks)
 
@@ -171,6 +124,10 @@ class RandomNet(nn.Module):
             y = block(x)
             x = x + y if y.shape == x.shape else y
         return x
+
+
+def _inputs(block: Block) -> int:
+    return int(block.layer.in_channels)
 
 
 def random_net(seed: int) -> tuple[RandomNet, tuple[int, ...], np.random.Generator]:
@@ -182,7 +139,8 @@ def random_net(seed: int) -> tuple[RandomNet, tuple[int, ...], np.random.Generat
     return net, (1, net.channels, side, side), rng
 
 
-def _quantizer(rng: np.random.Generator) -> Any:
+def random_quantizer(rng: np.random.Generator) -> Any:
+    """An activation quantizer of any kind."""
     kind, bits = rng.integers(0, 6), int(rng.integers(1, 7))
     common: dict[str, Any] = {"return_quant_tensor": True}
     if kind <= 1:
@@ -194,18 +152,26 @@ def _quantizer(rng: np.random.Generator) -> Any:
     return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, **common)
 
 
-def _layer(rng: np.random.Generator, channels: int) -> tuple[Any, int]:
-    method = str(rng.choice(["A2Q", "A2QPlus", "ProjectedA2Q"]))
+def _weights(rng: np.random.Generator) -> dict[str, Any]:
+    method = str(rng.choice(["A2Q", "A2QPlus", "ProjectedA2Q", "none"]))
+    if method == "none":  # Brevitas' own: certificates are of them, too
+        return {"weight_quant": Int8WeightPerTensorFloat if rng.random() < 0.5 else Int8WeightPerChannelFloat}
     grain = str(rng.choice(["PerChannelFloat", "PerTensorFloat", "PerChannelFixedPoint"]))
+    settings: dict[str, Any] = {"weight_accumulator_bit_width": int(rng.integers(6, 20))}
+    if rng.random() < 0.15:
+        settings["weight_accumulator_zero_point"] = str(rng.choice(["raw", "subtracted"]))
+    return {"weight_quant": getattr(quantizers, f"Int8{method}Weight{grain}"), **settings}
+
+
+def _layer(rng: np.random.Generator, channels: int) -> tuple[Any, int]:
     bias = (None, Int8Bias, Int16Bias, Int32Bias)[int(rng.choice(4, p=[0.7, 0.1, 0.1, 0.1]))]
     settings: dict[str, Any] = {
-        "weight_quant": getattr(quantizers, f"Int8{method}Weight{grain}"),
+        **_weights(rng),
         "weight_bit_width": int(rng.integers(2, 8)),
-        "weight_accumulator_bit_width": int(rng.integers(6, 20)),
         "bias": bias is not None,
         "bias_quant": bias,
     }
-    if bias is None and rng.random() < 0.2:
+    if bias is None and "weight_accumulator_bit_width" in settings and rng.random() < 0.2:
         settings["weight_accumulator_tile"] = int(rng.integers(3, 12))
     outputs = int(rng.choice([4, 8]))
     kind, stride = rng.integers(0, 4), int(rng.integers(1, 3))

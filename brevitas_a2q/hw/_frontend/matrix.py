@@ -60,9 +60,9 @@ def _convolution(context: Context, node: Node, stream: Stream, unit: str, weight
     """The window and the matrix unit; weights of shape (out, in / groups, kernel height, kernel width)."""
     groups, out = node.attributes["group"], weights.shape[0]
     depthwise = groups == stream.channels == out and groups > 1
-    unit = sliding_window(
-        context, node, unit, stream.channels, context.wire(stream), g, depthwise=depthwise and g.kernel != (1, 1)
-    )
+    apart = depthwise and g.kernel != (1, 1)
+    whole = 1 if depthwise else groups
+    unit = sliding_window(context, node, unit, stream.channels, context.wire(stream), g, depthwise=apart, groups=whole)
     rows = np.ascontiguousarray(weights.transpose(0, 2, 3, 1).reshape(out, -1))
     extra: dict[str, Any] = {"groups": groups}
     if depthwise:

@@ -76,7 +76,15 @@ def padding(context: Context, node: Node, unit: str, channels: int, dtype: IntTy
 
 
 def sliding_window(
-    context: Context, node: Node, unit: str, channels: int, dtype: IntType, g: Geometry, *, depthwise: bool
+    context: Context,
+    node: Node,
+    unit: str,
+    channels: int,
+    dtype: IntType,
+    g: Geometry,
+    *,
+    depthwise: bool,
+    groups: int = 1,
 ) -> str:
     """Padding and sliding window; a strided 1x1 window over a square image is a DownSampler, as in FINN."""
     unit = padding(context, node, unit, channels, dtype, g)
@@ -103,6 +111,7 @@ def sliding_window(
             kernel=g.kernel,
             dilation=g.dilation,
             depthwise=depthwise,
+            groups=groups,
             **common,
         )
     )

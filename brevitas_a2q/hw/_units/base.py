@@ -54,6 +54,7 @@ class Unit:
 
     kind: ClassVar[str] = "Unit"
     in_hls: ClassVar[bool] = False  # whether FINN has it in HLS only
+    bursts: ClassVar[bool] = False  # whether it reads or writes some pixels of an image faster than others
     whole_pixel: ClassVar[bool] = False  # whether FINN streams all channels of a pixel at a time, whatever the folding
 
     name: str
@@ -170,6 +171,10 @@ class Unit:
         interval = cycles / self.pixels
         need = np.maximum.accumulate(self.need(inputs))
         return Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, 0.0, interval)
+
+    def latency(self, folding: Folding) -> int:
+        """Registers between the last input word and the output word that needs it, in our own RTL at 200 MHz."""
+        return 1
 
     # Its nodes in FINN.
 

@@ -57,6 +57,9 @@ class ChannelwiseOp(Unit):
             result = IntRange(min(ends), max(ends))
         return replace(self, input_type=found, output_type=IntType.smallest(result))
 
+    def latency(self, folding: Folding) -> int:
+        return 2
+
     def memories(self, folding: Folding) -> tuple[Memory, ...]:
         return (Memory(("ram_style",), folding.pe, initialised=True),)
 

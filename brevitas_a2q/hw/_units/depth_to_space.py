@@ -22,6 +22,7 @@ class DepthToSpace(Unit):
     """Pixel shuffle by an integer block size."""
 
     kind: ClassVar[str] = "DepthToSpace"
+    bursts: ClassVar[bool] = True
     whole_pixel: ClassVar[bool] = True
     input_dim: tuple[int, int]
     block_size: int

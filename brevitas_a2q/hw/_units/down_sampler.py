@@ -22,6 +22,7 @@ class DownSampler(Unit):
     """Keeps every ``stride``-th pixel (a strided 1x1 convolution's window)."""
 
     kind: ClassVar[str] = "DownSampler"
+    bursts: ClassVar[bool] = True
     in_hls: ClassVar[bool] = True
     input_dim: tuple[int, int]
     stride: tuple[int, int]

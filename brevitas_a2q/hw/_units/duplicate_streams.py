@@ -27,6 +27,9 @@ class DuplicateStreams(Unit):
     def pe_limit(self) -> int:
         return self.channels
 
+    def latency(self, folding: Folding) -> int:
+        return 0
+
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         return [("DuplicateStreams", {**stream_attributes(self, vectors), "NumOutputStreams": self.copies})]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOST_COMPARED = 1 << 19  # bits of weights whose columns are held against each other
 _WIDEST_FACTOR = 18  # bits of a DSP block's narrower factor
+_LEVELS_PER_REGISTER = 4  # of the adder tree, at 200 MHz
 _BLOCK_WORDS = 4  # public FINN builds: all 23 weight memories of 4 and more words are in block RAM
 __all__ = ["FINN_ACCUMULATOR", "MatrixUnit"]
 
@@ -83,6 +85,12 @@ class MatrixUnit(Unit):
     def weight_words(self, folding: Folding) -> int:
         """Words of the weight memory, one for each cycle of an output pixel."""
         return (self.outputs // folding.pe) * (self.products // folding.simd)
+
+    def latency(self, folding: Folding) -> int:
+        """Of multiplication, the registers of the adder tree, accumulation and thresholds."""
+        terms = self.products if self.constant(folding) else folding.simd
+        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
+        return 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
 
     def constant(self, folding: Folding) -> bool:
         """Whether all weights are constants in one word, multiplied in LUTs: adders alone are what that comes to."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import ClassVar
 
 import numpy as np
 
-from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
@@ -20,7 +20,6 @@ from brevitas_a2q.hw._units.matrix import MatrixUnit
 __all__ = ["Mvau"]
 
 _MOST_HLS_WORDS = 1024
-_LEVELS_PER_REGISTER = 4  # of the adder tree, at 200 MHz
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,7 +27,7 @@ class Mvau(MatrixUnit):
     """Matrix-vector-activation unit: dense layer, or convolution behind a :class:`SlidingWindow`."""
 
     kind: ClassVar[str] = "MVAU"
-    groups: int = 1  # grouped convolutions other than depthwise
+    groups: int = 1  # grouped convolutions other than depthwise; a word holds one group's inputs or outputs
 
     @property
     def matrix_width(self) -> int:
@@ -42,11 +41,20 @@ class Mvau(MatrixUnit):
 
     @property
     def pe_limit(self) -> int:
-        return self.matrix_height
+        return self.matrix_height // self.groups
 
     @property
     def simd_limit(self) -> int:
         return self.matrix_width
+
+    def check(self, folding: Folding) -> None:
+        super().check(folding)
+        if folding.compute == "unrolled" and self.groups > 1:
+            expected = "lut or dsp, for a grouped convolution"
+            raise FoldingError("found multipliers unrolled", where=f"{self.kind} {self.name}", expected=expected)
+
+    def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
+        yield from super().foldings(part, unrolled and self.groups == 1)
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd
@@ -58,21 +66,23 @@ class Mvau(MatrixUnit):
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
         """The first outputs of a vector are complete with its last word, the others take the rest of the interval.
 
-        The next vector is read into a second buffer meanwhile, so that words come in as slowly as the unit works.
+        The next vector is read into a second buffer meanwhile, so that words come in as slowly as the unit works. With
+        groups a vector is a part of a pixel, and there is no room for the whole of the next one.
         """
         interval = cycles / self.pixels
-        tail = max(0.0, interval - self.matrix_width / folding.simd)
+        words = self.matrix_width / folding.simd
+        tail, span = (max(0.0, interval / parts - words) for parts in (self.groups, 1))
         need = np.maximum.accumulate(self.need(inputs))
-        reads_ahead = folding.pe < self.matrix_height and not self.constant(folding)
+        reads_ahead = folding.pe < self.pe_limit and not self.constant(folding)
         vector = inputs // self.pixels if inputs > self.pixels else 1
-        found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, tail)
-        spare = vector if reads_ahead else 0
-        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare, latency=self._pipeline(folding))
+        found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, span)
+        spare = vector if reads_ahead and self.groups == 1 else 0
+        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare)
 
-    def _pipeline(self, folding: Folding) -> float:
-        """Cycles from operands to a result: replay, multiply, the levels of the tree, accumulate, thresholds."""
-        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
-        return 5.0 + ceil((folding.simd - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
+    def latency(self, folding: Folding) -> int:
+        """Two cycles more where a buffer sends each vector several times."""
+        replayed = folding.pe < self.pe_limit and not self.constant(folding)
+        return super().latency(folding) + 2 * replayed
 
     def in_hls_legal(self, folding: Folding) -> bool:
         """FINN's HLS unit reads a vector in at most 1024 words (``MVAU_hls.defines``)."""

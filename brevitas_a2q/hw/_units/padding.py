@@ -23,6 +23,7 @@ class Padding(Unit):
     """Zero padding around an image; ``pads`` is (top, left, bottom, right)."""
 
     kind: ClassVar[str] = "Padding"
+    bursts: ClassVar[bool] = True
     input_dim: tuple[int, int]
     pads: tuple[int, int, int, int]
 

@@ -24,6 +24,7 @@ class PixelPadding(Unit):
     """Zeros between pixels; an image of n rows gets ``(n - 1) * stride + 1``."""
 
     kind: ClassVar[str] = "PixelPadding"
+    bursts: ClassVar[bool] = True
     in_hls: ClassVar[bool] = True
     input_dim: tuple[int, int]
     stride: tuple[int, int]

@@ -14,7 +14,7 @@ from brevitas_a2q.hw._memory import MemoryCost, place_memory
 from brevitas_a2q.hw._units.base import Memory, Unit, divisors
 from brevitas_a2q.hw._units.finn import window_node
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Flow, Ints, raster
+from brevitas_a2q.hw._units.flow import Floats, Flow, Ints, raster
 from brevitas_a2q.hw._units.folding import Folding
 
 __all__ = ["SlidingWindow"]
@@ -27,12 +27,14 @@ class SlidingWindow(Unit):
     """Convolution input generator: turns an image into the windows that a convolution or pool reads."""
 
     kind: ClassVar[str] = "SlidingWindow"
+    bursts: ClassVar[bool] = True
     input_dim: tuple[int, int]  # after padding
     output_dim: tuple[int, int]
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
     depthwise: bool
+    groups: int = 1  # of channels, each streamed with all its taps, for a grouped convolution
 
     @property
     def taps(self) -> int:
@@ -41,13 +43,14 @@ class SlidingWindow(Unit):
 
     @property
     def simd_limit(self) -> int:
-        return self.channels
+        return self.channels // self.groups
 
     def foldings(self, part: Part, unrolled: bool = False) -> Iterator[Folding]:
         """A parallel window needs all channels in a word, or channels that do not meet (depthwise)."""
         yield from super().foldings(part, unrolled)
-        for simd in divisors(self.simd_limit) if self.depthwise else (self.channels,):
-            yield Folding(simd=simd, parallel_window=True)
+        if self.groups == 1:
+            for simd in divisors(self.simd_limit) if self.depthwise else (self.channels,):
+                yield Folding(simd=simd, parallel_window=True)
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
         return folding.simd
@@ -67,6 +70,10 @@ class SlidingWindow(Unit):
         return self.input_dim[0] * self.input_dim[1], self.channels
 
     def cycles(self, folding: Folding) -> int:
+        """What FINN's unit takes, or ours where that is more."""
+        return max(self._finn_cycles(folding), int(self._intervals(folding).sum()))
+
+    def _finn_cycles(self, folding: Folding) -> int:
         """First window filled, then the larger of reading windows and writing the rows a stride needs."""
         fold = self.channels // folding.simd
         (h, w), (oh, ow) = self.input_dim, self.output_dim
@@ -80,6 +87,29 @@ class SlidingWindow(Unit):
         first = ((kh - 1) * dh * w + (kw - 1) * dw + 1) * fold
         return first + oh * row + ((sh - 1) * w * fold if self.depthwise else 0)
 
+    def _intervals(self, folding: Folding) -> Floats:
+        """Cycles from one window of an image to the next in our RTL, which reads into the room that a window left.
+
+        While a window is written its new pixels come, a word a cycle: those of a column, of the rest of a row and the
+        rows between, or of the rest of the image and a whole window. A word that has yet to come is waited for.
+        """
+        (h, w), (oh, ow), (sh, sw) = self.input_dim, self.output_dim, self.stride
+        words = self.channels // folding.simd
+        fresh = np.full((oh, ow), sw)
+        fresh[:, 0] = sh * w - (ow - 1) * sw
+        fresh[0, 0] = h * w - (oh - 1) * sh * w - (ow - 1) * sw
+        if folding.parallel_window or self.taps == 1:
+            return np.asarray(fresh.reshape(-1) * words, np.float64)
+        down, across = (np.arange(n) * d for n, d in zip(self.kernel, self.dilation, strict=True))
+        places = (down[:, None] * w + across).reshape(-1)  # of a window's pixels behind its first
+        come = np.maximum(fresh - self._skipped, 0)[..., None] + places - places[-1] - 1  # pixels to come before each
+        waits = come * words - np.arange(self.taps) * (words // self.streamed_groups(folding))
+        return np.asarray((np.maximum(waits.max(axis=-1) + 1, 0) + words * self.taps).reshape(-1), np.float64)
+
+    def streamed_groups(self, folding: Folding) -> int:
+        """In how many parts of the channels a window is written, each with all its taps."""
+        return self.channels // folding.simd if self.depthwise else self.groups
+
     def need(self, inputs: int) -> Ints:
         places = []
         for axis in (0, 1):
@@ -89,20 +119,16 @@ class SlidingWindow(Unit):
         return raster(places[0], places[1], self.input_dim[1])
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
-        """A buffer reads the pixels of the next windows while it writes this one, but not those of the next image.
-
-        So each image starts with filling the buffer, and every row of windows takes the longer of writing it and of
-        reading what it needs beyond the row before, as in FINN's own cycle formula.
-        """
+        """A window ends with its last pixel; groups of channels but the first are written behind it."""
         words = self.channels // folding.simd
-        writing = words * (1 if folding.parallel_window else self.taps)
-        need = self.need(inputs)
-        row = self.output_dim[1]
-        reading = np.diff(need[row - 1 :: row], prepend=need[0]) * words / row  # per window of each row
-        interval = np.repeat(np.maximum(writing, reading), row).astype(np.float64)
-        left_over = (inputs - 1 - int(need[-1])) * words  # behind the last window
-        interval[0] = (int(need[0]) + 1) * words + max(writing, left_over)
-        return Flow(inputs, need, interval, words, writing, writing, reads_ahead=True, spare=self._skipped)
+        writing, behind = words, 0
+        if not folding.parallel_window and self.taps > 1:
+            writing = words * self.taps
+            behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
+        return Flow(inputs, self.need(inputs), self._intervals(folding), words, behind, writing, spare=self._skipped)
+
+    def latency(self, folding: Folding) -> int:
+        return 1 if folding.parallel_window or self.taps == 1 else 2
 
     @property
     def _skipped(self) -> int:

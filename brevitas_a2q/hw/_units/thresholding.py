@@ -36,6 +36,9 @@ class Thresholding(Unit):
     def retyped(self, inputs: Sequence[IntType]) -> Thresholding:
         return replace(self, input_type=covering(inputs))  # what leaves are levels
 
+    def latency(self, folding: Folding) -> int:
+        return int(self.table.bits)
+
     def memories(self, folding: Folding) -> tuple[Memory, ...]:
         return (Memory(("ram_style", "ram_style_thresholds"), None, initialised=True),)
 

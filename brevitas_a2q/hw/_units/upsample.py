@@ -24,6 +24,7 @@ class Upsample(Unit):
     """Nearest-neighbour upsampling by an integer factor."""
 
     kind: ClassVar[str] = "Upsample"
+    bursts: ClassVar[bool] = True
     in_hls: ClassVar[bool] = True
     whole_pixel: ClassVar[bool] = True
     input_dim: tuple[int, int]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import torch
 from brevitas import is_dynamo_compiling
@@ -58,30 +58,65 @@ def collect_for(quantizer: nn.Module) -> str:
     return key
 
 
-def _remember(scaling: Any, found: Tensor) -> None:
+def _remember(scaling: Any, buffer: Tensor, found: Tensor) -> None:
     counter = scaling.counter
     if counter == 0:
-        inplace_tensor_mul(scaling.buffer, found)
+        inplace_tensor_mul(buffer, found)
     else:
-        inplace_momentum_update(scaling.buffer, found, scaling.momentum, counter, counter + 1)
+        inplace_momentum_update(buffer, found, scaling.momentum, counter, counter + 1)
     scaling.counter = counter + 1
 
 
-# Not traced, so that compilers do not see the counter: they would take it for a constant, and compile in every step.
-@torch.library.custom_op(f"{NAMESPACE}::remember_statistics", mutates_args=("buffer",), tags=torch.Tag.cudagraph_unsafe)
-def _remember_untraced(buffer: Tensor, found: Tensor, key: str) -> None:
+def _learned(scaling: Any, threshold: Tensor) -> Tensor:
+    """The scale when statistics are over."""
+    threshold = scaling.restrict_threshold(scaling.restrict_threshold_pre(threshold))
+    # A copy, because an operator may still change the parameter before its gradient is asked for.
+    value = scaling.clamp_scaling(scaling.restrict_scaling(scaling.value.clone()))
+    scale: Tensor = scaling.restrict_scale_threshold(value / threshold)
+    return scale
+
+
+# --- in compiled graphs -----------------------------------------------------------------------------------------------
+# Compilers must not see the counter: they would take it for a constant, and compile in every step. An operator counts,
+# and says whether it did. A quantizer that is called twice in a step is ready before others; its graph is left when all
+# are, so that there is one graph while statistics are collected and one after.
+
+_COLLECTING: WeakSet[nn.Module] = WeakSet()
+_READY: WeakSet[nn.Module] = WeakSet()
+
+
+@torch.library.custom_op(
+    f"{NAMESPACE}::remember_statistics", mutates_args=("buffer", "value"), tags=torch.Tag.cudagraph_unsafe
+)
+def _remember_untraced(buffer: Tensor, value: Tensor, found: Tensor, key: str) -> Tensor:
+    """Whether statistics are collected; if so, it is done."""
     quantizer: Any = _QUANTIZERS[key]
     scaling = quantizer.scaling_impl
-    _remember(scaling, found)
-    if scaling.counter == scaling.collect_stats_steps:
-        with torch.no_grad():
-            scaling.init_scale()
-        quantizer.count()
+    collects = scaling.counter < scaling.collect_stats_steps
+    if collects:
+        _COLLECTING.add(quantizer)
+        _remember(scaling, buffer, found)
+        if scaling.counter == scaling.collect_stats_steps:
+            # What init_scale does, to the tensors that were given.
+            scaling.restrict_inplace_preprocess(buffer)
+            inplace_tensor_mul(value, buffer)
+            scaling.counter += 1
+            _leave(quantizer)
+    return torch.full((), collects, device=found.device)
+
+
+def _leave(quantizer: nn.Module) -> None:
+    _COLLECTING.discard(quantizer)
+    _READY.add(quantizer)
+    if not _COLLECTING:
+        for ready in list(_READY):
+            ready.count()  # type: ignore[operator]
+        _READY.clear()
 
 
 @_remember_untraced.register_fake
-def _(buffer: Tensor, found: Tensor, key: str) -> None:
-    return None
+def _(buffer: Tensor, value: Tensor, found: Tensor, key: str) -> Tensor:
+    return found.new_empty((), dtype=torch.bool)
 
 
 def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, key: str) -> tuple[Tensor, Tensor]:
@@ -100,9 +135,11 @@ def collecting_scale(scaling: Any, x: Tensor, threshold: Tensor, clamp: Clamp, k
     x, found = _percentile(scaling.stats.stats_impl, x, clamp)
     found = found.view(scaling.value.shape) + 0.0 * scaling.value  # so that the parameter has a gradient
     found = scaling.clamp_scaling(found)
-    if not scaling.local_loss_mode:
-        if is_dynamo_compiling():
-            _remember_untraced(scaling.buffer, found.detach(), key)
-        else:
-            _remember(scaling, found.detach())
-    return x, found / threshold
+    collected = found / threshold
+    if scaling.local_loss_mode:
+        return x, collected
+    if not is_dynamo_compiling():
+        _remember(scaling, scaling.buffer, found.detach())
+        return x, collected
+    collects = _remember_untraced(scaling.buffer, scaling.value.detach(), found.detach(), key)
+    return x, torch.where(collects, collected, _learned(scaling, threshold))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant._functional import activation_device, activation_host
+from brevitas_a2q.quant._functional.accelerator import on_gpu
 from brevitas_a2q.quant._functional.registry import Operator
 from brevitas_a2q.quant._kernels.activation import ROUND
 
@@ -113,12 +114,14 @@ _gradients = Operator(
     f"quantize_activation_gradients(Tensor grad, {_ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor)",
     cpu=activation_host.gradients,
     anywhere=activation_device.gradients,
+    cuda=on_gpu("activation_gpu", "gradients", activation_device.gradients),
     shapes=_like_tensors,
 )
 _quantize = Operator(
     f"quantize_activation({_ARGUMENTS}) -> Tensor",
     cpu=activation_host.quantize,
     anywhere=activation_device.quantize,
+    cuda=on_gpu("activation_gpu", "quantize", activation_device.quantize),
     shapes=_like_first,
     save=_save,
     gradient=_gradient,

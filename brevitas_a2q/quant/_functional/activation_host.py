@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant._functional import activation_device
-from brevitas_a2q.quant._functional.memory import line, packed
+from brevitas_a2q.quant._functional.memory import channels_of, line, packed
 from brevitas_a2q.quant._functional.numeric import compute_dtype
 from brevitas_a2q.quant._kernels.activation import activate, activation_gradients
 from brevitas_a2q.quant._kernels.threads import in_parts, parts_of
@@ -33,14 +33,11 @@ def _layout(x: Tensor, scale: Tensor, zero_point: Tensor) -> _Layout | None:
     kind = np.float64 if compute_dtype(x.dtype) == torch.float64 else np.float32
     if scale.numel() == zero_point.numel() == 1:
         return _Layout(np.array((scale.item(),), kind), np.array((zero_point.item(),), kind), 1)
-    s, z = (value.detach().double().reshape(-1).numpy().astype(kind) for value in (scale, zero_point))
-    varying = {
-        x.dim() - value.dim() + dim for value in (scale, zero_point) for dim, size in enumerate(value.shape) if size > 1
-    }
-    if len(varying) > 1:
+    found = channels_of(x, scale, zero_point)
+    if found is None:
         return None
-    channels = max(len(s), len(z))
-    return _Layout(np.resize(s, channels), np.resize(z, channels), x.stride(varying.pop()))
+    s, z = (value.detach().double().reshape(-1).numpy().astype(kind) for value in (scale, zero_point))
+    return _Layout(np.resize(s, found[0]), np.resize(z, found[0]), found[1])
 
 
 def _code_limits(bit_width: Tensor, signed: bool, narrow: bool, dtype: torch.dtype) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["is_dense", "line", "packed"]
+__all__ = ["channels_of", "is_dense", "line", "packed"]
 
 # Sixteen-bit floats as brevitas_a2q.quant._kernels.halves reads them.
 _NUMPY: dict[torch.dtype, Any] = {
@@ -54,3 +54,22 @@ def is_dense(tensor: Tensor) -> bool:
 def packed(tensor: Tensor) -> Tensor:
     """The tensor, copied where its values do not lie next to each other in memory."""
     return tensor if is_dense(tensor) else tensor.contiguous()
+
+
+def channels_of(tensor: Tensor, *per_channel: Tensor) -> tuple[int, int] | None:
+    """Along which dimension of a dense tensor others vary that broadcast to it.
+
+    Returns:
+        Its size, and how many values with the same place in it lie next to each other: ``(1, n)`` where none varies,
+        None where they vary along several.
+    """
+    varying = {
+        tensor.dim() - value.dim() + place
+        for value in per_channel
+        for place, size in enumerate(value.shape)
+        if size > 1
+    }
+    if not varying:
+        return 1, tensor.numel()
+    dim = varying.pop()
+    return None if varying else (tensor.shape[dim], tensor.stride(dim))

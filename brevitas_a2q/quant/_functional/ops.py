@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q.quant._functional import device, host
+from brevitas_a2q.quant._functional.accelerator import on_gpu
 from brevitas_a2q.quant._functional.budget import Budget
 from brevitas_a2q.quant._functional.numeric import compute_dtype, summed_like
 from brevitas_a2q.quant._functional.registry import Operator
@@ -56,6 +57,7 @@ project_gradients = Operator(
     "project_gradients(Tensor grad, Tensor weight, Tensor scale, Tensor codes, Tensor normals) -> (Tensor, Tensor)",
     cpu=host.project_gradients,
     anywhere=_project_gradients_anywhere,
+    cuda=on_gpu("gpu", "project_gradients", _project_gradients_anywhere),
     shapes=lambda grad, weight, *_: (torch.empty_like(weight), _row(weight)),
 )
 
@@ -78,6 +80,7 @@ project = Operator(
     "project(Tensor weight, Tensor scale, Tensor budget, int q_min, int q_max) -> (Tensor, Tensor, Tensor)",
     cpu=_project,
     anywhere=_project_anywhere,
+    cuda=on_gpu("gpu", "project", _project_anywhere),
     shapes=lambda weight, *_: (torch.empty_like(weight), _codes(weight), _row(weight, 4)),
     save=_save_projection,
     gradient=_projection_gradient,
@@ -114,6 +117,7 @@ normalize_gradients = Operator(
     " -> (Tensor, Tensor, Tensor)",
     cpu=host.normalize_gradients,
     anywhere=_normalize_gradients_anywhere,
+    cuda=on_gpu("gpu", "normalize_gradients", _normalize_gradients_anywhere),
     shapes=lambda grad, weight, *_: (torch.empty_like(weight), _row(weight), _row(weight)),
 )
 
@@ -138,6 +142,7 @@ normalize = Operator(
     " -> (Tensor, Tensor, Tensor)",
     cpu=_normalize,
     anywhere=_normalize_anywhere,
+    cuda=on_gpu("gpu", "normalize", _normalize_anywhere),
     shapes=lambda weight, *_: (torch.empty_like(weight), _codes(weight), _row(weight, 3)),
     save=_save_normalization,
     gradient=_normalization_gradient,

@@ -50,6 +50,11 @@ def kth_largest(
     return passed
 
 
+def _line(dense: Tensor) -> Tensor:
+    # As it lies in memory.
+    return torch.as_strided(dense, (dense.numel(),), (1,))
+
+
 def _on_host(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Tensor, Tensor]:
     values = packed(x)
     if k > max(1, values.numel() // _FEW):
@@ -68,9 +73,12 @@ def _on_host(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Ten
 
 
 def _anywhere(x: Tensor, k: int, what: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    values = torch.as_strided(packed(x), (x.numel(),), (1,)).clamp(low, high)
+    values = _line(packed(x)).clamp(low, high)
     values = values.abs() if what == MAGNITUDE else values * what
     wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    if k <= max(1, x.numel() // _FEW):  # by all of an accelerator, where one of its processors finds a kth value
+        place = torch.topk(torch.where(wide == wide, wide, -math.inf), k).indices[-1]
+        return wide.gather(0, place.view(1)).view(()).to(x.dtype), place
     value, place = torch.kthvalue(wide, x.numel() - k + 1)
     return value.to(x.dtype), place
 
@@ -79,9 +87,12 @@ def _shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(()), x.new_empty((), dtype=torch.int64)
 
 
+# Indexing by a tensor of one integer would read it, and make a processor wait for an accelerator.
+
+
 def _slope(x: Tensor, place: Tensor, what: int, low: float, high: float) -> Tensor:
     """Derivative of what is compared with respect to the value at a place in memory."""
-    value = torch.as_strided(packed(x), (x.numel(),), (1,))[place]
+    value = _line(packed(x)).gather(0, place.view(1)).view(())
     sign = value.sign() if what == MAGNITUDE else torch.full_like(value, what)
     return torch.where((value > low) & (value < high), sign, 0)
 
@@ -95,7 +106,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _gradient(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     x, place = ctx.saved_tensors
     values = torch.zeros_like(packed(x))
-    torch.as_strided(values, (x.numel(),), (1,))[place] = grad * _slope(x, place, *ctx.how)
+    _line(values).scatter_(0, place.view(1), (grad * _slope(x, place, *ctx.how)).view(1))
     return values, None, None, None, None
 
 
@@ -128,5 +139,5 @@ class _Select(torch.autograd.Function):
         grad = packed(grad)
         if grad.stride() != packed(x).stride():
             grad = torch.empty_like(packed(x)).copy_(grad)
-        torch.as_strided(grad, (x.numel(),), (1,))[place] += of_value * _slope(x, place, *ctx.how)
+        _line(grad).index_add_(0, place.view(1), (of_value * _slope(x, place, *ctx.how)).view(1))
         return grad, None, None, None, None

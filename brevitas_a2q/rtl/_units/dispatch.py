@@ -27,6 +27,8 @@ _CIRCUITS: dict[str, Callable[[Any, Context], Circuit]] = {
     "GlobalAccPool": pools.global_pool,
     "LabelSelect": pools.label_select,
     "AddStreams": streams.add_streams,
+    "MulStreams": streams.multiply_streams,
+    "SelectChannels": streams.select_channels,
     "ChannelwiseOp": streams.channelwise,
     "DuplicateStreams": streams.duplicate,
     "Concat": streams.concat,

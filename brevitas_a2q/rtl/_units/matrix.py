@@ -8,57 +8,23 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable
-from brevitas_a2q.hw._ir import Folding, Mvau, SlidingWindow, Vvau
+from brevitas_a2q.hw._ir import Folding, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
 from brevitas_a2q.rtl._memory_image import Memory, encoded
 from brevitas_a2q.rtl._units.constants import constant_layer
 from brevitas_a2q.rtl._units.thresholds import search_memories, search_parameters
 
-__all__ = ["by_group", "matrix", "vector"]
-
-
-def by_group(unit: Mvau, context: Context) -> bool:
-    """Whether a grouped convolution's window can be streamed group by group, each with rows of its own.
-
-    It can where a word of the window lies in one group and PE rows do. Otherwise the rows are as long as the whole
-    window, with zeros for the other groups, and the unit takes that many times longer.
-    """
-    if unit.groups == 1:
-        return False
-    folding = context.foldings[unit.name]
-    window = next((u for u in context.graph.units if u.name == unit.inputs[0]), None)
-    simd = context.foldings[window.name].simd if isinstance(window, SlidingWindow) else 1
-    parallel = isinstance(window, SlidingWindow) and context.foldings[window.name].parallel_window
-    taps = window.kernel[0] * window.kernel[1] if isinstance(window, SlidingWindow) else 1
-    per_group = unit.matrix_width // taps
-    return per_group % simd == 0 and not parallel and (unit.matrix_height // unit.groups) % folding.pe == 0
-
-
-def _whole_rows(unit: Mvau, context: Context) -> IntArray:
-    """Rows over the whole window, zero outside their group; shape: (outputs, taps * channels)."""
-    window = next((u for u in context.graph.units if u.name == unit.inputs[0]), None)
-    taps = window.kernel[0] * window.kernel[1] if isinstance(window, SlidingWindow) else 1
-    outputs, products = unit.weights.shape
-    per_group, rows = products // taps, outputs // unit.groups
-    whole = np.zeros((outputs, taps, unit.groups, per_group), np.int64)
-    for group in range(unit.groups):
-        mine = slice(group * rows, (group + 1) * rows)
-        whole[mine, :, group] = unit.weights[mine].reshape(rows, taps, per_group)
-    return whole.reshape(outputs, -1)
+__all__ = ["matrix", "vector"]
 
 
 def matrix(unit: Mvau, context: Context) -> Circuit:
     """A dense or convolutional layer."""
     folding = context.foldings[unit.name]
-    if unit.constant(folding) and unit.groups == 1:
+    if unit.constant(folding):
         return _constant(unit, context, unit.weights)
-    grouped = by_group(unit, context)
-    rows = unit.weights if grouped or unit.groups == 1 else _whole_rows(unit, context)
-    groups = unit.groups if grouped else 1
-    outputs, products = rows.shape
-    pe, simd = folding.pe, folding.simd
-    neurons, synapses = outputs // groups // pe, products // simd
-    words = rows.reshape(groups * neurons, pe, synapses, simd).transpose(0, 2, 1, 3)
+    pe, simd, groups = folding.pe, folding.simd, unit.groups
+    neurons, synapses = unit.matrix_height // groups // pe, unit.matrix_width // simd
+    words = unit.weights.reshape(groups * neurons, pe, synapses, simd).transpose(0, 2, 1, 3)
     shape = {"SF": synapses, "NF": neurons, "GROUPS": groups, "PE": pe, "SIMD": simd, "DEPTHWISE": 0}
     shape["REPLAY"] = int(neurons > 1)
     shape["BUFFER_BLOCK"] = context.in_blocks(2 * synapses, simd * unit.input_type.bit_width, "auto", writable=True)

@@ -1,14 +1,14 @@
-"""Sums, copies and joins of streams, and one parameter per channel."""
+"""Sums, products, copies, joins and parts of streams, and one parameter per channel."""
 
 from __future__ import annotations
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import AddStreams, ChannelwiseOp, Concat, DuplicateStreams
+from brevitas_a2q.hw._ir import AddStreams, ChannelwiseOp, Concat, DuplicateStreams, MulStreams, SelectChannels
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, value_type
 from brevitas_a2q.rtl._memory_image import Memory
 
-__all__ = ["add_streams", "channelwise", "concat", "duplicate"]
+__all__ = ["add_streams", "channelwise", "concat", "duplicate", "multiply_streams", "select_channels"]
 
 _FUNCTIONS = ("add", "mul", "cmp_le", "cmp_ge")
 
@@ -19,6 +19,15 @@ def add_streams(unit: AddStreams, context: Context) -> Circuit:
     parameters = {"PE": pe, "A": read.bit_width, "SIGNED": int(read.signed), "OUT": unit.output_type.bit_width}
     port = Port(pe, read)
     return Circuit("add", parameters, (port, port), Port(pe, unit.output_type))
+
+
+def multiply_streams(unit: MulStreams, context: Context) -> Circuit:
+    """The product of two streams, each of a type of its own."""
+    pe = context.foldings[unit.name].pe
+    first, second = (value_type(kind) for kind in unit.factors)
+    parameters = {"PE": pe, "A": first.bit_width, "ASIGNED": int(first.signed)}
+    parameters |= {"B": second.bit_width, "BSIGNED": int(second.signed), "OUT": unit.output_type.bit_width}
+    return Circuit("multiply_streams", parameters, (Port(pe, first), Port(pe, second)), Port(pe, unit.output_type))
 
 
 def duplicate(unit: DuplicateStreams, context: Context) -> Circuit:
@@ -33,6 +42,30 @@ def concat(unit: Concat, context: Context) -> Circuit:
     inputs = tuple(Port(channels, unit.input_type) for channels in unit.input_channels)
     output = Port(unit.channels, unit.output_type)
     return Circuit("concat", {"W": output.width, "N": len(inputs)}, inputs, output)
+
+
+def select_channels(unit: SelectChannels, context: Context) -> Circuit:
+    """Some channels of a whole pixel, in any order: wires and a register."""
+    read, written = Port(unit.input_channels, unit.input_type), Port(unit.channels, unit.output_type)
+    bits = unit.input_type.bit_width
+    chosen = ", ".join(f"in_data[{channel * bits} +: {bits}]" for channel in reversed(unit.selected))
+    source = f"""\
+// Channels of a pixel by number. Rate: one pixel a cycle. Latency: one cycle.
+`default_nettype none
+module select (
+    input wire clk, input wire rst,
+    input wire [{read.width - 1}:0] in_data, input wire in_valid, output wire in_ready,
+    output reg [{written.width - 1}:0] out_data, output reg out_valid, input wire out_ready);
+  wire free = ~out_valid | out_ready;
+  assign in_ready = free;
+  always @(posedge clk) begin
+    if (rst) out_valid <= 0; else if (free) out_valid <= in_valid;
+    if (free) out_data <= {{{chosen}}};
+  end
+endmodule
+`default_nettype wire
+"""
+    return Circuit("select", {}, (read,), written, source=source)
 
 
 def channelwise(unit: ChannelwiseOp, context: Context) -> Circuit:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Mvau, Padding, PixelPadding, SlidingWindow, Unit, Upsample
+from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Padding, PixelPadding, SlidingWindow, Unit, Upsample
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port
-from brevitas_a2q.rtl._units.matrix import by_group
 
-__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample", "window_groups"]
-
-
-def window_groups(unit: SlidingWindow, context: Context) -> int:
-    """In how many groups of channels the window is streamed, each with all its taps."""
-    if unit.depthwise:
-        return unit.channels // context.foldings[unit.name].simd
-    reader = context.readers(unit)[0] if context.readers(unit) else None
-    return reader.groups if isinstance(reader, Mvau) and by_group(reader, context) else 1
+__all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample"]
 
 
 def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
@@ -42,7 +33,7 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
         block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True)
         parameters = {**geometry, "CF": words, "BLOCK": block}
         return Circuit("window_parallel", parameters, (port,), Port(folding.simd * taps, unit.output_type))
-    groups = window_groups(unit, context)
+    groups = unit.streamed_groups(folding)
     depth = max(2, unit.buffer_words(folding.simd))
     block = context.in_blocks(depth, port.width, folding.ram_style, writable=True)
     parameters = {**geometry, "G": groups, "CI": words // groups, "D": depth, "BLOCK": block}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from brevitas_a2q.quant._functional import selection
 from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
 from brevitas_a2q.quant._functional.selection import MAGNITUDE, NEGATIVE, VALUE, kth_largest
 
@@ -81,7 +82,10 @@ def test_kth_largest_is_exact(what: int, count: int) -> None:
     for values in (x, x.sort().values, x.bfloat16()):
         line = values.abs() if what == MAGNITUDE else values * what
         for k in {1, min(count, 40), count}:
-            assert kth_largest(values, k, what)[1] == line.float().kthvalue(count - k + 1).values.to(values.dtype)
+            expected = line.float().kthvalue(count - k + 1).values.to(values.dtype)
+            assert kth_largest(values, k, what)[1] == expected
+            elsewhere, place = selection._anywhere(values, k, what, -math.inf, math.inf)
+            assert elsewhere == expected == line[place]
 
 
 def test_gradient_of_a_percentile_joins_that_of_the_tensor() -> None:

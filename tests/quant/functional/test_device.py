@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from brevitas_a2q.quant._functional import Budget, budget_from_range, device, host, make_budget, sign_sums
+from brevitas_a2q.quant._functional import Budget, budget_from_range, device, host, make_budget, selection, sign_sums
 from brevitas_a2q.quant._kernels.repair import enforce
 
 INPUTS = {"unsigned": (0, 255), "negative": (-255, 0), "signed": (-128, 127), "zero-point": (-100, 155)}
@@ -96,6 +96,20 @@ def test_nothing_is_read_back(bits: int, inputs: tuple[int, int]) -> None:
         _, codes, columns = device.normalize(weight, scale, norm, budget, -127, 127, True)
         device.normalize_gradients(weight, weight, scale, codes, columns, True)
     assert reads.found == []
+
+
+@pytest.mark.parametrize("k", [3, 1500])
+def test_percentiles_are_not_read_back(k: int) -> None:
+    operator = torch.library.Library("brevitas_a2q", "IMPL")
+    operator.impl("kth_largest", selection._anywhere, "CPU", allow_override=True)
+    x = torch.randn(40, 50, requires_grad=True)
+    with Reads() as reads:
+        passed, value = selection.kth_largest(x, k, selection.MAGNITUDE)
+        (passed.sum() + 3 * value).backward()
+    assert reads.found == []
+    operator._destroy()
+    assert x.grad is not None
+    assert x.grad.flatten().sort().values[[0, -1]].tolist() in ([-2.0, 1.0], [1.0, 4.0])
 
 
 def test_repair_trims_only_what_overflows() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import brevitas.nn as qnn
 import pytest
 import torch
+from brevitas.quant import Uint8ActPerTensorFloat
 
 from brevitas_a2q.quant import _compilation
-from brevitas_a2q.quant._functional import activation_device, make_budget, projected_quantize
+from brevitas_a2q.quant._activations import fused
+from brevitas_a2q.quant._functional import activation_device, activation_host, make_budget, projected_quantize
 from brevitas_a2q.quant._functional.activation import Codes, quantize_activation
 from brevitas_a2q.quant._functional.activation_device import composed
 from brevitas_a2q.quant._functional.selection import kth_largest
@@ -53,6 +57,37 @@ def arguments(layout: torch.memory_format) -> dict[str, tuple[Any, ...]]:
 )
 def test_operators_pass_opcheck(name: str, layout: torch.memory_format) -> None:
     torch.library.opcheck(getattr(torch.ops.brevitas_a2q, name).default, arguments(layout)[name])
+
+
+@pytest.mark.parametrize("rounding", range(5))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_what_is_not_finite_is_the_same_on_other_devices(dtype: torch.dtype, rounding: int) -> None:
+    """NaN and infinite activations, and gradients: values and gradients of activations bit for bit."""
+    special = torch.tensor([math.nan, math.inf, -math.inf, 0.0, 1e-40, -1e-40, 0.25, -0.75, 7.0])
+    x, grad = (part.reshape(-1).to(dtype) for part in torch.meshgrid(special, special, indexing="ij"))
+    state = torch.tensor(0.5), torch.tensor(1.0), torch.tensor(4.0)
+    for signed, low in ((False, 0.0), (True, -math.inf)):
+        how = signed, False, rounding, low, 6.0
+        found = activation_host.quantize(x, *state, *how), activation_device.quantize(x, *state, *how)
+        torch.testing.assert_close(*found, rtol=0, atol=0, equal_nan=True)
+        slopes = [where.gradients(grad, x, *state, *how) for where in (activation_host, activation_device)]
+        torch.testing.assert_close(slopes[1][0], slopes[0][0], rtol=0, atol=0, equal_nan=True)
+        for one, other in zip(*slopes, strict=True):
+            assert torch.equal(one.isfinite(), other.isfinite())
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_the_operator_of_statistics_passes_opcheck(over: bool) -> None:
+    """It counts, so that only when statistics are over it gives the same twice, which most checks ask for."""
+    layer = qnn.QuantReLU(act_quant=fused(Uint8ActPerTensorFloat))
+    quantizer = layer.act_quant.fused_activation_quant_proxy.tensor_quant
+    scaling = quantizer.scaling_impl
+    scaling.counter = over * (scaling.collect_stats_steps + 1)
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
+    arguments = scaling.buffer, scaling.value.detach(), torch.tensor(3.0), quantizer._key
+    operator = torch.ops.brevitas_a2q.remember_statistics.default
+    torch.library.opcheck(operator, arguments, test_utils=(*checks, "test_aot_dispatch_dynamic")[: 4 if over else 3])
+    assert bool(operator(*arguments)) is not over
 
 
 @pytest.mark.parametrize("signed", [False, True])

@@ -1,0 +1,140 @@
+"""What happens to a model between its training and its certificate."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.adversary.models.generate import RandomNet, random_net, random_quantizer
+
+__all__ = ["CHANGES", "Changed", "changed"]
+
+
+@dataclass
+class Changed:
+    """A model as it is certified, the shape and type of its inputs, and what was said of it."""
+
+    net: RandomNet
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+    autocast: bool = False
+    said: Sequence[Any] = ()  # warnings
+
+    def promises(self) -> bool:
+        """Whether its quantizers promise anything: not where a warning takes it back."""
+        return not any("nothing bounds its inputs any more" in str(warning.message) for warning in self.said)
+
+
+class _Fourfold(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x + x + x + x
+
+
+def _load(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    fresh = random_net(seed)[0]
+    if rng.random() < 0.5:  # into a model with quantizers of its own, that has run already
+        for block in fresh.blocks:
+            block.act = random_quantizer(rng)
+        fresh(torch.randn(2, *it.shape[1:]))
+    fresh.load_state_dict(it.net.state_dict(), strict=False)
+    it.net = fresh
+
+
+def _copy(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    for block in it.net.blocks:
+        block.calls = []
+    fresh = random_net(seed)[0]  # hooks of a copy are of the original, so parts are copied into another
+    for mine, other in zip(fresh.blocks, it.net.blocks, strict=True):
+        mine.act, mine.part = copy.deepcopy(other.act), copy.deepcopy(other.part)
+        mine.layer.load_state_dict(other.layer.state_dict())
+    it.net = fresh
+
+
+def _switch(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    for _ in range(2):
+        it.net.eval()(torch.randn(1, *it.shape[1:]))
+        it.net.train()(torch.randn(2, *it.shape[1:]))
+
+
+def _by_data(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    for parameter in it.net.parameters():
+        if rng.random() < 0.5:
+            parameter.data.mul_(float(10 ** rng.uniform(-4, 4)))
+        elif rng.random() < 0.3:
+            parameter.data.add_(torch.randn_like(parameter) * float(10 ** rng.uniform(-3, 3)))
+
+
+def _widths(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    for name, buffer in it.net.named_buffers():
+        if ".act." in name and name.endswith("bit_width.value"):
+            buffer.data.fill_(float(rng.integers(2, 9)))
+
+
+def _swap(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    block = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))]
+    block.act = random_quantizer(rng)
+    block.act(torch.randn(2, *it.shape[1:]))
+
+
+def _insert(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    it.net.blocks[int(rng.integers(0, len(it.net.blocks)))].part = _Fourfold()
+
+
+def _hook(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    block = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))]
+    kind = rng.integers(0, 4)
+    if kind == 0:
+        block.layer.register_forward_pre_hook(lambda _, given: (given[0] + given[0], *given[1:]))
+        block.doubles = True
+    elif kind == 1:
+        block.part.register_forward_hook(lambda _, __, y: y + y)
+    elif kind == 2:
+        kept: list[Any] = []
+        block.act.register_forward_hook(lambda _, __, y: kept.append(y))
+    else:
+        block.act.act_quant.register_forward_hook(lambda _, __, y: y.set(value=y.value * 3.0))
+
+
+def _resize(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    sides = (int(rng.integers(3, 11)), int(rng.integers(3, 11)))
+    it.shape = (*it.shape[:2], *(sides if rng.random() < 0.5 else (sides[0],) * 2))
+
+
+def _halve(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    it.dtype = torch.float16 if rng.random() < 0.5 else torch.bfloat16
+    it.net.to(it.dtype)
+
+
+def _autocast(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    it.autocast = True
+
+
+CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] = {
+    "loaded": _load,
+    "copied": _copy,
+    "modes switched": _switch,
+    "parameters by data": _by_data,
+    "bit widths by data": _widths,
+    "quantizer swapped": _swap,
+    "module inserted": _insert,
+    "hooked": _hook,
+    "other shapes": _resize,
+    "half precision": _halve,
+    "autocast": _autocast,
+}
+
+
+def changed(net: RandomNet, shape: tuple[int, ...], rng: np.random.Generator, seed: int) -> tuple[Changed, list[str]]:
+    """A model after none, one or two changes, and their names."""
+    it, names = Changed(net, shape), []
+    for name in rng.choice(list(CHANGES), int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2])), replace=False):
+        names.append(str(name))
+        with torch.no_grad():
+            CHANGES[names[-1]](it, rng, seed)
+    return it, names

@@ -1,0 +1,42 @@
+"""What an ATen operation does with its arguments: which it writes, which it only reads, which are numbers of Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from brevitas_a2q._brevitas import _pytree
+
+__all__ = ["has_numbers", "reading", "written"]
+
+
+def has_numbers(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether an operation computes with numbers that Python gives it; sizes, axes and places are none."""
+    for position, argument in enumerate(func._schema.arguments):
+        value = args[position] if position < len(args) else kwargs.get(argument.name)
+        if isinstance(value, (float, complex)):
+            return True
+        if isinstance(value, int) and str(argument.type).removesuffix("?") in ("number", "Tensor"):
+            return True
+    return False
+
+
+def written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """Tensors that an operation writes, in the order of its arguments."""
+    if not func._schema.is_mutable:
+        return []
+    found = []
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            found += [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return found
+
+
+def reading(func: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """The arguments without those that are written only."""
+    writes = {
+        a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write and a.kwarg_only
+    }
+    return tuple(args), {name: value for name, value in kwargs.items() if name not in writes}

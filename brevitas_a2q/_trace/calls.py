@@ -1,0 +1,37 @@
+"""Which call of a model is being run: the outermost module on the call stack, and what it was called with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+from torch import nn
+
+__all__ = ["Call", "outermost_call"]
+
+_CALL: Final = nn.Module._call_impl.__code__
+_WRAPPERS: Final = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A module and what it was called with."""
+
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def outermost_call() -> Call | None:
+    """The outermost module that is running in this thread, if any; of one wrapped for parallel training, the inside."""
+    found: Call | None = None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _CALL:
+            names = frame.f_locals
+            if not isinstance(names.get("self"), _WRAPPERS):
+                found = Call(names["self"], tuple(names["args"]), dict(names["kwargs"]))
+        frame = frame.f_back
+    return found

@@ -1,0 +1,120 @@
+"""Whether a model is still the one that was traced: its modules, their hooks, and the shapes that it is called with.
+
+Looked at once for each run of the model, not for each of its layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from torch import Tensor, nn
+
+from brevitas_a2q._brevitas import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase, _pytree
+from brevitas_a2q._trace.calls import Call
+from brevitas_a2q._trace.modules import foreign_hooks
+from brevitas_a2q._trace.tracing import plain_tensor
+
+__all__ = ["Standing"]
+
+
+@dataclass(eq=False)
+class _Run:
+    """One run of a model, and the layers that have asked in it."""
+
+    given: Any  # weak reference to the first tensor of the call
+    structure: int
+    shapes: tuple[Any, ...]
+    asked: set[int] = field(default_factory=set)
+
+
+_OF_WEIGHTS: Final = (WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
+_RUNS: WeakKeyDictionary[nn.Module, _Run] = WeakKeyDictionary()
+
+
+@dataclass(eq=False)
+class Standing:
+    """What a trace was of.
+
+    Example:
+        >>> model = nn.Sequential(nn.ReLU())
+        >>> standing = Standing.of(Call(model, (), {}))
+        >>> standing.holds(Call(model, (), {}), asker=1)
+        True
+        >>> model[0] = nn.Tanh()
+        >>> standing.holds(Call(model, (), {}), asker=1)
+        False
+    """
+
+    model: ReferenceType[nn.Module]
+    structure: int
+    shapes: set[tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, call: Call) -> Standing:
+        """The model as it is, and the shapes of this call."""
+        return cls(ref(call.module), _structure(call.module), {_shapes(call)})
+
+    def is_of(self, other: Standing) -> bool:
+        """Whether both are of one model, unchanged."""
+        return self.model() is other.model() and self.structure == other.structure
+
+    def replaces(self, other: Standing) -> bool:
+        """Whether the other was of the same model before it changed, or of one that is gone."""
+        model = other.model()
+        return model is None or (model is self.model() and self.structure != other.structure)
+
+    def holds(self, call: Call | None, asker: int) -> bool:
+        """Whether a call meets what was traced.
+
+        A part of the model may run by itself (as where its activations are computed again), and a replica of it:
+        of these, shapes say nothing.
+
+        Args:
+            call: That is running.
+            asker: Some number of the layer that asks.
+        """
+        model = self.model()
+        if call is None or getattr(call.module, "_is_replica", False):
+            return True
+        if model is None:
+            return False
+        if call.module is model:
+            run = _run_of(call, asker)
+            return run.structure == self.structure and run.shapes in self.shapes
+        return any(part is call.module for part in model.modules()) and _structure(model) == self.structure
+
+
+def _run_of(call: Call, asker: int) -> _Run:
+    run, first = _RUNS.get(call.module), _first(call)
+    if run is None or asker in run.asked or first is None or run.given() is not first:
+        given = ref(first) if first is not None else lambda: None
+        run = _RUNS[call.module] = _Run(given, _structure(call.module), _shapes(call))
+    run.asked.add(asker)
+    return run
+
+
+def _structure(model: nn.Module) -> int:
+    """A number that changes with the modules that make a layer's inputs, and with the hooks of the user's on them."""
+    found: list[int] = []
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        found += (id(module), *map(id, foreign_hooks(module)))
+        parts = module._modules.values()
+        waiting += [part for part in parts if part is not None and not isinstance(part, _OF_WEIGHTS)]
+    return hash(tuple(found))
+
+
+def _tensors(call: Call) -> list[Tensor]:
+    leaves = _pytree.tree_leaves((call.args, call.kwargs), is_leaf=lambda leaf: plain_tensor(leaf) is not leaf)
+    return [leaf for leaf in map(plain_tensor, leaves) if isinstance(leaf, Tensor)]
+
+
+def _first(call: Call) -> Tensor | None:
+    return next(iter(_tensors(call)), None)
+
+
+def _shapes(call: Call) -> tuple[Any, ...]:
+    return tuple(tuple(tensor.shape) for tensor in _tensors(call))

@@ -1,0 +1,119 @@
+"""What a model holds when it is called, and what of that a call changes: the next one computes with other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.memory import Memory, address
+from brevitas_a2q._trace.modules import outside_of
+
+__all__ = ["NOTHING", "Doubts", "State", "own_tensors"]
+
+_NUMBERS: Final = (bool, int, float, complex)
+# Of nn.Module itself; hooks and parts have their own ways to be seen.
+_OWN: Final = frozenset(vars(nn.Module())) - {"training"}
+
+
+def own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Every tensor that a model's modules hold, parameters and buffers or not, by name."""
+    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, module in model.named_modules():
+        for key, value in _attributes(module):
+            for place, leaf in enumerate(_pytree.tree_leaves(value)):
+                if isinstance(leaf, Tensor):
+                    found[f"{name}.{key}[{place}]".lstrip(".")] = leaf
+    return found
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    held = () if isinstance(module, torch.jit.ScriptModule) else tuple(vars(module).items())
+    for key, value in held:
+        if key not in _OWN and isinstance(value, (Tensor, list, tuple, dict)):
+            yield key, value
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What a model computes with that another call may find changed.
+
+    Example:
+        >>> (Doubts(frozenset({"a"})) | Doubts(numbers=True)).numbers
+        True
+    """
+
+    tensors: frozenset[str] = frozenset()  # names of those that it holds
+    numbers: bool = False  # those of Python
+
+    def __or__(self, other: Doubts) -> Doubts:
+        return Doubts(self.tensors | other.tensors, self.numbers or other.numbers)
+
+
+NOTHING: Final = Doubts()
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A model as it is before a call.
+
+    Example:
+        >>> model = nn.Identity()
+        >>> model.calls = 0
+        >>> before = State.of(model, ())
+        >>> model.calls = 1
+        >>> before.doubts(model, Memory(), (), reads=False, numbers_matter=True)
+        Doubts(tensors=frozenset(), numbers=True)
+    """
+
+    tensors: dict[str, int] = field(default_factory=dict)  # names and addresses
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nn.Module, silent: tuple[type, ...]) -> State:
+        """The state of a model; of ``silent`` modules no numbers, which count their own steps."""
+        tensors = {name: address(tensor) for name, tensor in own_tensors(model).items()}
+        return cls(tensors, dict(_numbers(model, silent)))
+
+    def doubts(
+        self, model: nn.Module, memory: Memory, silent: tuple[type, ...], reads: bool, numbers_matter: bool
+    ) -> Doubts:
+        """What of the state was used in the call, and is not as it was.
+
+        Args:
+            model: As it is behind the call.
+            memory: What the call read and wrote.
+            silent: As in :meth:`of`.
+            reads: Whether the call read values as numbers of Python.
+            numbers_matter: Whether it computed with such numbers.
+        """
+        after = own_tensors(model)
+        changed = {
+            name
+            for name, place in self.tensors.items()
+            if name not in after or address(after[name]) != place or memory.was_written(after[name])
+        }
+        used = frozenset(name for name in changed if memory.was_used(self.tensors[name]))
+        return Doubts(used, numbers_matter and (reads or any(self.other_numbers(model, silent))))
+
+    def other_numbers(self, model: nn.Module, silent: tuple[type, ...]) -> Iterator[str]:
+        """Names of the numbers that modules have changed in the call; they may have decided what it computes."""
+        numbers = dict(_numbers(model, silent))
+        yield from (name for name, value in self.numbers.items() if not _same(numbers.get(name), value))
+
+
+def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+    for name, module in outside_of(model, silent):
+        if isinstance(module, (torch.jit.ScriptModule, *silent)):
+            continue
+        for key, value in vars(module).items():
+            if isinstance(value, _NUMBERS) and key not in _OWN:
+                yield f"{name}.{key}".lstrip("."), value
+
+
+def _same(first: Any, second: Any) -> bool:
+    return first is second or (type(first) is type(second) and first == second) or (first != first and second != second)

@@ -1,0 +1,26 @@
+// Products of two streams, PE elements a word: A bits in the first, B in the second, which holds the high bits of `in_data`.
+// Rate: one word of each a cycle. Latency: one cycle.
+`default_nettype none
+module multiply_streams #(parameter PE = 1, parameter A = 4, parameter ASIGNED = 0, parameter B = 4, parameter BSIGNED = 0,
+                          parameter OUT = 8) (
+    input wire clk, input wire rst,
+    input wire [PE*(A+B)-1:0] in_data, input wire [1:0] in_valid, output wire [1:0] in_ready,
+    output reg [PE*OUT-1:0] out_data, output reg out_valid, input wire out_ready);
+  wire free = ~out_valid | out_ready, go = &in_valid & free;
+  assign in_ready = {2{go}};
+  wire [PE*OUT-1:0] products;
+  genvar i;
+  generate for (i = 0; i < PE; i = i + 1) begin : pe
+    wire [A-1:0] a = in_data[i*A +: A];
+    wire [B-1:0] b = in_data[PE*A + i*B +: B];
+    wire signed [A:0] first = {ASIGNED ? a[A-1] : 1'b0, a};
+    wire signed [B:0] second = {BSIGNED ? b[B-1] : 1'b0, b};
+    wire signed [A+B+1:0] product = first * second;
+    assign products[i*OUT +: OUT] = product;
+  end endgenerate
+  always @(posedge clk) begin
+    if (rst) out_valid <= 0; else if (free) out_valid <= go;
+    if (free) out_data <= products;
+  end
+endmodule
+`default_nettype wire
