@@ -32,7 +32,7 @@ def row_blocks(length: int) -> dict[str, int]:
     return {"BLOCK": block, "num_warps": 8 if block > _WIDE else 4}
 
 
-def launch(kernel: Any, programs: int, first: Tensor, *arguments: Any, **options: Any) -> None:
+def launch(kernel: Any, programs: int, first: Tensor, /, *arguments: Any, **options: Any) -> None:
     """Start so many programs of a kernel where its first argument is, without contracting ``a * b + c`` to one
     rounding."""
     if programs:
