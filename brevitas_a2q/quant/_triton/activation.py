@@ -73,7 +73,7 @@ def _columns(values: tl.tensor, channel: tl.tensor, channels: tl.tensor, step: t
     return tl.load(values + channel * step, channel < channels, 1).to(compute)[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "s_step", "z_step"])
 def forward(
     x: tl.tensor,
     y: tl.tensor,
@@ -109,7 +109,7 @@ def forward(
     tl.store(y + places, settled(code * s, kind).to(kind), mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "s_step", "z_step"])
 def backward(
     x: tl.tensor,
     grad: tl.tensor,
@@ -160,7 +160,7 @@ def backward(
     tl.store(at + 2 * size, tl.sum(tl.where(mask & under, outer, 0.0), 0), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts", "channels", "s_step"])
 def reduce(
     sums: tl.tensor,
     scale: tl.tensor,

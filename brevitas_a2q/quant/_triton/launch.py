@@ -1,10 +1,14 @@
-"""How kernels are launched: block sizes, and arithmetic as written."""
+"""How kernels are launched: block sizes, and arithmetic as written.
+
+Triton compiles a kernel again where an argument is 1 or a multiple of 16; kernels except those that gain nothing by it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import triton
+import torch
+from torch import Tensor
 
 __all__ = ["cdiv", "launch", "power_of_two", "row_blocks"]
 
@@ -28,7 +32,9 @@ def row_blocks(length: int) -> dict[str, int]:
     return {"BLOCK": block, "num_warps": 8 if block > _WIDE else 4}
 
 
-def launch(kernel: triton.JITFunction[Any], programs: int, *arguments: Any, **options: Any) -> None:
-    """Start so many programs of a kernel, without contracting ``a * b + c`` to one rounding."""
+def launch(kernel: Any, programs: int, first: Tensor, /, *arguments: Any, **options: Any) -> None:
+    """Start so many programs of a kernel where its first argument is, without contracting ``a * b + c`` to one
+    rounding."""
     if programs:
-        kernel[programs,](*arguments, enable_fp_fusion=False, **options)
+        with torch.cuda.device_of(first):
+            kernel[programs,](first, *arguments, enable_fp_fusion=False, **options)

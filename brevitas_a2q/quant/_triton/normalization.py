@@ -65,7 +65,7 @@ def _cap(up: tl.tensor, down: tl.tensor, upper: tl.tensor, lower: tl.tensor, CEN
     return tl.where(size > 0, cap, float("inf"))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["taps", "s_step", "t_step", "b_step", "b_size", "q_min", "q_max"])
 def normalize_row(
     w: tl.tensor,
     s: tl.tensor,
@@ -124,7 +124,7 @@ def normalize_row(
     tl.store(columns + 2, tl.where(learned <= cap, shown, 0.0).to(kind))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["s_step"])
 def normalization_gradient(
     w: tl.tensor,
     grad: tl.tensor,

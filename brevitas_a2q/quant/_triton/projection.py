@@ -17,7 +17,7 @@ from brevitas_a2q.quant._triton.rows import budget_of, enforce, holds, reach_of,
 __all__ = ["project_row", "projection_gradient"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["taps", "s_step", "b_step", "b_size", "q_min", "q_max"])
 def project_row(
     w: tl.tensor,
     s: tl.tensor,
@@ -108,7 +108,7 @@ def _share(
     return share * plus, -share * minus
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["s_step"])
 def projection_gradient(
     w: tl.tensor,
     grad: tl.tensor,
