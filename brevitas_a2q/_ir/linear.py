@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 _ONNX: Final = ("", "ai.onnx")
 _QONNX: Final = "qonnx.custom_op.general"
 _WIDEST: Final = 16
+_LONGEST: Final = 64  # Identities one after the other
 
 
 def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGraph, tuple[Node, ...], frozenset[str]]:
@@ -39,7 +40,7 @@ def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGrap
         The graph, its nodes, and which of its constants were read for that.
     """
     writer = {node.output: node for node in nodes if node.attributes["@domain"] in _ONNX}
-    constants, found = _Read(graph.constants), []
+    constants, found = _Read(graph.constants, writer), []
     for node in nodes:
         fused = None
         if node.op == "DequantizeLinear" and node.attributes["@domain"] in _ONNX and len(node.inputs) > 1:
@@ -49,28 +50,34 @@ def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGrap
 
 
 class _Read(dict[str, Array]):
-    """Constants that remember which of them were asked for."""
+    """Constants, those of nodes (and behind ``Identity``) among them, that remember which of them were asked for."""
 
-    def __init__(self, constants: Mapping[str, Array]) -> None:
+    def __init__(self, constants: Mapping[str, Array], writer: Mapping[str, Node]) -> None:
         super().__init__(constants)
         self.read: set[str] = set()
+        self._writer = writer
 
     def get(self, name: str, default: Any = None) -> Any:
+        for _ in range(_LONGEST):
+            node = self._writer.get(name)
+            if name in self or node is None or node.op != "Identity":
+                break
+            name = node.inputs[0] if node.inputs else ""
         self.read.add(name)
+        if name not in self and node is not None and node.op == "Constant":
+            value = node.attributes.get("value")
+            return value if isinstance(value, np.ndarray) else default
         return super().get(name, default)
 
-    def __getitem__(self, name: str) -> Array:
-        self.read.add(name)
-        return super().__getitem__(name)
 
-
-def _fused(node: Node, writer: Mapping[str, Node], constants: dict[str, Array]) -> Node | None:
+def _fused(node: Node, writer: Mapping[str, Node], constants: _Read) -> Node | None:
     known = _parameters(node, constants)
     if known is None:
         return None
     scale, point = known
-    if node.inputs[0] in constants:
-        return _constant(node, constants[node.inputs[0]], scale, point, constants)
+    integers = constants.get(node.inputs[0])
+    if integers is not None:
+        return _constant(node, integers, scale, point, constants)
     source, limits = writer.get(node.inputs[0]), None
     if source is not None and source.op == "Clip":
         limits = [constants.get(name) for name in source.inputs[1:3]]

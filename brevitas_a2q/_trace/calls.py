@@ -26,12 +26,14 @@ class Call:
 
 def outermost_call() -> Call | None:
     """The outermost module that is running in this thread, if any; of one wrapped for parallel training, the inside."""
-    found: Call | None = None
+    frames = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _CALL:
-            names = frame.f_locals
-            if not isinstance(names.get("self"), _WRAPPERS):
-                found = Call(names["self"], tuple(names["args"]), dict(names["kwargs"]))
+            frames.append(frame)
         frame = frame.f_back
-    return found
+    for running in reversed(frames):
+        names = running.f_locals
+        if not isinstance(names.get("self"), _WRAPPERS):
+            return Call(names["self"], tuple(names["args"]), dict(names["kwargs"]))
+    return None

@@ -101,9 +101,12 @@ def _structure(model: nn.Module) -> int:
     waiting = [model]
     while waiting:
         module = waiting.pop()
-        found += (id(module), *map(id, foreign_hooks(module)))
-        parts = module._modules.values()
-        waiting += [part for part in parts if part is not None and not isinstance(part, _OF_WEIGHTS)]
+        found.append(id(module))
+        if module._forward_hooks or module._forward_pre_hooks:
+            found += map(id, foreign_hooks(module))
+        for part in module._modules.values():
+            if part is not None and not isinstance(part, _OF_WEIGHTS):
+                waiting.append(part)
     return hash(tuple(found))
 
 

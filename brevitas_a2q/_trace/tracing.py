@@ -143,6 +143,13 @@ class Trace(TorchDispatchMode):
             if isinstance(leaf, Tensor):
                 self._memory.declare(leaf)
 
+    def _made(self, tensors: Any) -> None:
+        """What quantizers and layers made of parameters: constants, unless these will change."""
+        for leaf in _pytree.tree_leaves(tensors) if self.learning else ():
+            if isinstance(leaf, Tensor) and leaf not in self._memory:
+                self._unbounded(leaf, "made of parameters", frozenset())
+        self._declare(tensors)
+
     def of(self, value: Any) -> Known | None:
         """What is known of a tensor or QuantTensor; None of constants."""
         tensor = plain_tensor(value)
@@ -190,11 +197,6 @@ class Trace(TorchDispatchMode):
         if self._names:
             self._names.pop()
 
-    @property
-    def inside(self) -> tuple[tuple[str, nn.Module], ...]:
-        """Modules that are running, the outermost first, with their names."""
-        return tuple(self._names)
-
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
 
@@ -202,9 +204,9 @@ class Trace(TorchDispatchMode):
             if not isinstance(proxy, QUANTIZERS):
                 if isinstance(proxy, WeightQuantProxyFromInjectorBase):
                     self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
-                self._declare(output)
+                self._made(output)
                 return
-            self._declare(_metadata(output))
+            self._made(_metadata(output))
             if not isinstance(plain_tensor(output), Tensor):
                 return
             if not proxy.is_quant_enabled and output is inputs[0]:
@@ -270,7 +272,7 @@ class Trace(TorchDispatchMode):
             self._depth -= 1
             self._leave()
         tensor = plain_tensor(output)
-        self._declare(_metadata(output))
+        self._made(_metadata(output))
         if known is None:
             self._declare(tensor)
         elif isinstance(tensor, Tensor):

@@ -84,3 +84,24 @@ def test_types_that_a_file_claims_of_tensors_do_not_count(builder: Build) -> Non
         model.graph.value_info.append(helper.make_tensor_value_info(node.output[0], TensorProto.UINT8, [7, 1]))
     onnx.save(model, path)
     assert certify(path).layers["n4"].sums == before
+
+
+@pytest.mark.parametrize("how", ["Constant", "Identity"])
+def test_constants_of_nodes_decide_quantizers_as_initializers_do(builder: Build, how: str) -> None:
+    b, names = _linear(builder)
+    path = b.save()
+    before = certify(path).layers["n4"].sums
+    model = onnx.load(path)
+    constant = next(c for c in model.graph.initializer if c.name == names["weights"])
+    reader = next(node for node in model.graph.node if names["weights"] in node.input)
+    if how == "Constant":
+        model.graph.initializer.remove(constant)
+        model.graph.node.insert(0, helper.make_node("Constant", [], [constant.name], "weights", value=constant))
+    else:
+        model.graph.node.insert(0, helper.make_node("Identity", [constant.name], ["same"], "same"))
+        reader.input[0] = "same"
+        model.graph.input.append(helper.make_tensor_value_info(constant.name, constant.data_type, constant.dims))
+    onnx.save(model, path)
+    found = certify(path)
+    assert found.layers["n4"].sums == before
+    assert len(found.assumptions) == (how == "Identity")  # the default behind it

@@ -260,3 +260,19 @@ def test_a_range_that_was_only_claimed_is_traced_by_the_first_certificate_which_
         found = certify(copy.deepcopy(model), torch.rand(1, 4, 6, 6))
     assert found.layers[0].input_range.upper == traced.hi
     assert found.holds
+
+
+@pytest.mark.filterwarnings("ignore:Computing zero point")
+def test_a_range_that_is_learned_rests_on_no_zero_point_of_the_moment() -> None:
+    """Brevitas negates integers by dividing by the scale and adding the zero-point."""
+    act = qnn.QuantIdentity(act_quant=ShiftedUint8ActPerTensorFloat, bit_width=2, return_quant_tensor=True)
+    act(torch.tensor([2.0, 5.0]))
+    net = Net(act, lambda x: -(x + x), conv())
+    net(torch.rand(2, 4, 6, 6) + 3)
+    net.eval()
+    with torch.no_grad():
+        for sign in (1.0, -1.0):
+            net(torch.full((2, 4, 6, 6), sign * 1e4))
+            codes = (plain(net.seen).double() / net.act(torch.zeros(1)).scale.double()).round()
+            found = net.conv.weight_quant.input_range()
+            assert found.lo <= int(codes.min()) <= int(codes.max()) <= found.hi
