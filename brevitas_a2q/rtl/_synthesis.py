@@ -31,6 +31,7 @@ _LIMIT_S = 1800.0  # of one process
 _BATCH = 8  # small circuits of one process: more share its start, but every pass looks at all of them
 _LARGE = 16384  # numbers in the memories of a circuit that has a process of its own
 _LETTERS = 16  # of a module of its own that count as a number
+_BLACK = "--blackboxed-module dsp_multiply"  # a block whatever its size, as Vivado is told
 _OWN = ("add_to_alu.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
@@ -230,7 +231,7 @@ def _run(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family
         sources = " ".join(f"../{module}.v" for module in sources_of([instance]))
         script += [
             "design -reset",
-            f"read_slang {READ_LIMITS} {sources} --top {instance.module} {values}",
+            f"read_slang {READ_LIMITS} {_BLACK} {sources} --top {instance.module} {values}",
             f"hierarchy -top {instance.module}; proc; flatten; opt_clean; rename {instance.module} {name}",
             f"select -clear; setattr -mod -unset top {name}; design -save {name}",
         ]

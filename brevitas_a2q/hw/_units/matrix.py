@@ -20,7 +20,6 @@ from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features
-from brevitas_a2q.hw._cost.synthesis.dsp import dsp_blocks, dsp_core_features
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw._devices.part import Part
@@ -239,19 +238,14 @@ class MatrixUnit(Unit):
     def _array(self, bill: Bill, folding: Folding, part: Part) -> None:
         weight, activation = self.weight_type.bit_width, self.input_type.bit_width
         accumulator = self.accumulator_type.bit_width
-        if folding.compute == "dsp" and not self.rtl_multipliers(part):
-            # HLS: a product in each DSP block, and the sums in LUTs.
+        if folding.compute == "dsp":
+            # A product in each DSP block, and the sums in LUTs.
             types, words = (self.weight_type, self.input_type), self.products // folding.simd
             features = dot_product_features(*types, folding.simd, accumulator, words)
             outside = {name: 0 if name.startswith("multipliers") else value for name, value in features.items()}
             bill.circuit("dot product", outside, folding.pe)
             blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
             bill.blocks += Resources(dsp=folding.pe * folding.simd * blocks)
-        elif folding.compute == "dsp":
-            shape = (weight, activation, folding.simd, folding.pe)
-            depthwise = not self._shares_activations
-            bill.circuit("dsp core", dsp_core_features(*shape, accumulator, depthwise=depthwise))
-            bill.blocks += Resources(dsp=dsp_blocks(*shape, part.dsp_block, depthwise=depthwise))
         else:
             types, words = (self.weight_type, self.input_type), self.products // folding.simd
             bill.circuit("dot product", dot_product_features(*types, folding.simd, accumulator, words), folding.pe)

@@ -72,12 +72,9 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
       else begin : wu assign w = {1'b0, stored}; end
       if (AKIND == 2) begin : xb assign x = {~code[0], 1'b1}; end
       else begin : xi assign x = code; end
-      reg [N-1:0] product;
+      wire [N-1:0] product;
       if (DSP) begin : block
-        (* use_dsp = "yes" *) wire signed [FULL-1:0] full;
-        if (ASIGNED) begin : s assign full = w * $signed(x); end
-        else begin : u assign full = w * $signed({1'b0, x}); end
-        always @(posedge clk) if (en) product <= full[N-1:0];
+        dsp_multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.clk(clk), .en(en), .w(w), .x(x), .product(product));
       end else begin : logic_
         wire [N-1:0] cut;
         if (SWAP) begin : by_weight
@@ -88,7 +85,9 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
         end else begin : by_activation
           multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.w(w), .x(x), .q(cut));
         end
-        always @(posedge clk) if (en) product <= cut;
+        reg [N-1:0] held_product;
+        always @(posedge clk) if (en) held_product <= cut;
+        assign product = held_product;
       end
       assign terms[j*N +: N] = product;
     end

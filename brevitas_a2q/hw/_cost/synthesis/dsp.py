@@ -1,4 +1,4 @@
-"""The multiply-accumulate array in DSP blocks, and the LUTs that it still needs.
+"""The multiply-accumulate array of FINN's RTL in DSP blocks, and the LUTs that it still needs.
 
 FINN's RTL packs two 8-bit or four 4-bit products into the lanes of one DSP block and charges no LUTs for it. But the
 blocks of the SIMD inputs accumulate each on their own, so their sums are added outside, and all lanes but the topmost
@@ -8,44 +8,25 @@ are narrower than the accumulator, so their carries are tracked outside too. Sou
 
 from __future__ import annotations
 
-__all__ = ["dsp_blocks", "dsp_core_features"]
+__all__ = ["dsp_core_features"]
 
-_WIDEST_QUAD, _WIDEST_PAIR, _WIDEST_FACTOR = 4, 8, 18  # bits that four, two and one product per DSP48 can have
+_WIDEST_QUAD, _WIDEST_PAIR = 4, 8  # bits that four and two products per DSP48 can have
 _SMALL_TREE = 4  # addends that Yosys adds in fewer LUTs than one adder each
 
 
-def _lanes(weight_bits: int, activation_bits: int, depthwise: bool) -> int:
+def _lanes(weight_bits: int, activation_bits: int) -> int:
     widest = max(weight_bits, activation_bits)
-    if depthwise or widest > _WIDEST_PAIR:
+    if widest > _WIDEST_PAIR:
         return 1
     return 4 if widest <= _WIDEST_QUAD else 2
 
 
-def dsp_blocks(
-    weight_bits: int, activation_bits: int, simd: int, pe: int, dsp_block: str, *, depthwise: bool = False
-) -> int:
-    """DSP blocks of PE x SIMD multipliers.
-
-    A DSP58 sums three products of up to 8 bits. Other blocks hold four products of up to 4 bits, two of up to 8, one of
-    up to 18: of one activation with the weights of as many PEs, so that a depthwise unit, whose PEs see different
-    activations, has one product per block.
-
-    Example:
-        >>> dsp_blocks(4, 4, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP48E2"), dsp_blocks(8, 8, 8, 4, "DSP58")
-        (8, 16, 12)
-    """
-    widest = max(weight_bits, activation_bits)
-    if widest <= _WIDEST_PAIR and dsp_block == "DSP58":
-        return pe * -(-simd // 3)
-    return simd * -(-pe // _lanes(weight_bits, activation_bits, depthwise)) * -(-widest // _WIDEST_FACTOR)
-
-
 def dsp_core_features(
-    weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int, *, depthwise: bool = False
+    weight_bits: int, activation_bits: int, simd: int, pe: int, accumulator_bits: int
 ) -> dict[str, float]:
     """Features of all PEs outside the DSP blocks, which share blocks lane by lane."""
     lane = weight_bits + activation_bits
-    blocks = -(-pe // _lanes(weight_bits, activation_bits, depthwise))
+    blocks = -(-pe // _lanes(weight_bits, activation_bits))
     low = pe - blocks  # lanes below the topmost
     tree = (simd - 1) * (blocks * accumulator_bits + low * min(lane, accumulator_bits))
     return {
