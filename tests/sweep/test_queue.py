@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.distributions import IntDistribution
@@ -14,9 +15,10 @@ from optuna.trial import TrialState, create_trial
 from toy import ToyConfig, ToyJob, outcome
 
 from brevitas_a2q.errors import SweepError
+from brevitas_a2q.sweep import _lease
 from brevitas_a2q.sweep._lease import Beat, Patience, Watch, place_of, run_folder, run_lock
 from brevitas_a2q.sweep._objectives import values_of
-from brevitas_a2q.sweep._queue import Claim, Queue
+from brevitas_a2q.sweep._queue import BEAT, Claim, Queue
 from brevitas_a2q.sweep._space import Space
 from brevitas_a2q.sweep._status import status_of
 from brevitas_a2q.sweep._storage import open_storage
@@ -104,7 +106,11 @@ def test_a_dead_worker_is_found_by_its_lock_and_can_finish_nothing_any_more(queu
 
 
 @every_storage
-def test_a_worker_elsewhere_is_dead_when_its_beat_stands_still(queue: Opener, tmp_path: Path) -> None:
+def test_a_worker_elsewhere_is_dead_when_its_beat_stands_still(
+    queue: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(_lease, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     theirs, ours = queue(), queue()
     theirs.fill()
     alive, dead, early = (theirs.claim() for _ in range(3))
@@ -114,12 +120,12 @@ def test_a_worker_elsewhere_is_dead_when_its_beat_stands_still(queue: Opener, tm
     for claim in (alive, dead):
         assert theirs.settle(claim, "another machine")
     watch = Watch(ours, tmp_path, QUICK)  # the third one was killed before it gave any sign of life
-    with Beat(theirs.storage, alive.trial_id, QUICK):
-        until = time.monotonic() + 20
-        while len(ours.running()) > 1 and time.monotonic() < until:
-            watch.bury_the_dead()
-            time.sleep(0.02)
-        assert [trial.number for trial in ours.running()] == [alive.number]
+    for count in range(4):
+        assert len(ours.running()) == 3
+        theirs.storage.set_trial_user_attr(alive.trial_id, BEAT, {"count": count})
+        watch.bury_the_dead()
+        clock[0] += 0.4 * QUICK.grace_seconds
+    assert [trial.number for trial in ours.running()] == [alive.number]
     assert finish(alive, theirs)
 
 

@@ -54,8 +54,10 @@ def _store_bfloat16(value: Any, like: Any) -> Any:
 def _load_float16(value: Any) -> Any:
     wide = np.uint32(value)
     size = _float(np.uint32(wide & np.uint32(0x7FFF)) << np.uint32(13)) * _HALF_UP
-    # What was infinite or NaN keeps its mantissa and gets the largest exponent.
-    special = np.uint32(0x7F800000) if np.uint32(wide & np.uint32(0x7C00)) == np.uint32(0x7C00) else np.uint32(0)
+    # What was infinite or NaN keeps its mantissa and gets the largest exponent. A branch in what Numba inlines makes it
+    # warn of names that are not in scope.
+    largest = np.uint32(np.uint32(wide & np.uint32(0x7C00)) == np.uint32(0x7C00))
+    special = np.uint32(largest * np.uint32(0x7F800000))
     return _float(_bits(size) | special | np.uint32(np.uint32(wide & np.uint32(0x8000)) << np.uint32(16)))
 
 
