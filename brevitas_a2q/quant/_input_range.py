@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q._trace.quantizers import code_range
 from brevitas_a2q.bounds import BIPOLAR, IntRange
+from brevitas_a2q.errors import ModelError
 
 __all__ = [
     "Claim",
@@ -99,10 +100,21 @@ class Claim:
 
     @classmethod
     def of(cls, layer: nn.Module, quant_input: IntQuantTensor, copies: HostCopies) -> Claim:
-        """The claim of a layer's input; only metadata is read."""
+        """The claim of a layer's input; only metadata is read.
+
+        Raises:
+            ModelError: Its zero-point is not a number.
+        """
         widest = copies.extremes("input bits", quant_input.bit_width)[1]
         bits = math.ceil(min(widest, _WIDEST)) if widest > 0 else _WIDEST  # of NaN nothing is known, either
         low, high = copies.extremes("input zero-point", quant_input.zero_point)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ModelError(
+                f"found an input whose zero-point is {low}",
+                where=f"layer {type(layer).__name__}({layer.extra_repr()})",
+                expected="a finite one",
+                remedy="calibrate the quantizer in front again: its statistics hold what is not finite",
+            )
         signed = bool(quant_input.signed_t)
         return cls(bits, signed, is_narrow(layer) and bits > 1, (math.floor(low), math.ceil(high)))
 

@@ -17,6 +17,7 @@ from brevitas.quant import (
     ShiftedUint8ActPerTensorFloat,
     SignedBinaryActPerTensorConst,
 )
+from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
 from brevitas_a2q.bounds import BIPOLAR, IntRange
@@ -243,3 +244,12 @@ def test_range_follows_state_and_copies_of_the_layer() -> None:
     twin = copy.deepcopy(first)
     proxy.input_hi.fill_(7)
     assert (twin.weight_quant.input_range(), proxy.input_range()) == (IntRange(-128, 15), IntRange(-128, 7))
+
+
+def test_a_zero_point_that_is_not_finite_is_refused_by_name() -> None:
+    options = {"weight_quant": Int8ProjectedA2QWeightPerChannelFloat, "weight_accumulator_bit_width": 16}
+    layer = qnn.QuantLinear(2, 1, bias=False, **options)
+    zero_point, bits = torch.tensor(float("nan")), torch.tensor(8.0)
+    x = IntQuantTensor(torch.zeros(1, 2), torch.tensor(1.0), zero_point, bits, signed=True, training=False)
+    with pytest.raises(ModelError, match="zero-point is nan"):
+        layer(x)
