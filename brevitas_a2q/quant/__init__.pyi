@@ -1,8 +1,8 @@
+from ._accumulator_aware import accumulator_aware as accumulator_aware
 from ._activations import fuse_activations_ as fuse_activations_
 from ._activations import fused as fused
 from ._init import ep_init_ as ep_init_
 from ._init import scale_init_ as scale_init_
-from ._injectors import accumulator_aware as accumulator_aware
 from ._layers import accumulator_layers as accumulator_layers
 from ._layers import fixed_input_ranges as fixed_input_ranges
 from ._layers import learn_input_ranges as learn_input_ranges
