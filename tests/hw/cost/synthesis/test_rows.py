@@ -16,7 +16,7 @@ from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.fits import FITS
 from brevitas_a2q.hw._cost.synthesis.rows import grid_row_to_prediction, predict_row
 
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "synth"
+BENCHMARK = Path(__file__).parents[4] / "benchmarks" / "synth"
 CORE = {"component": "mvu_core", "W": 8, "A": 8, "SIMD": 4, "PE": 1}
 UNROLLED = {"component": "const_layer:csd", "A": 8, "K": 64, "MH": 4}
 DSP = {"component": "finn_mvu_dsp_rtl", "W": 8, "A": 8, "SIMD": 8, "PE": 4}
