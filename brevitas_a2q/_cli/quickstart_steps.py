@@ -21,7 +21,8 @@ from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
 from brevitas_a2q.report._figures import image
 from brevitas_a2q.report._overview import POLICY_NAMES, overview, page
 from brevitas_a2q.report._story import Story, TrainingRun
-from brevitas_a2q.train import EpochRecord, History, TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train._loop import EpochRecord, History
 from brevitas_a2q.verify._torch_model import layers_of
 
 __all__ = ["FILES", "POLICIES", "Design", "quickstart"]

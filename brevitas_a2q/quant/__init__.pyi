@@ -19,8 +19,6 @@ from ._quantizers import Int8ProjectedA2QWeightPerChannelFixedPoint as Int8Proje
 from ._quantizers import Int8ProjectedA2QWeightPerChannelFloat as Int8ProjectedA2QWeightPerChannelFloat
 from ._quantizers import Int8ProjectedA2QWeightPerTensorFixedPoint as Int8ProjectedA2QWeightPerTensorFixedPoint
 from ._quantizers import Int8ProjectedA2QWeightPerTensorFloat as Int8ProjectedA2QWeightPerTensorFloat
-from ._state import LayerState as LayerState
-from ._state import ModelState as ModelState
 from ._state import accumulator_state as accumulator_state
 
 __all__ = [
@@ -36,8 +34,6 @@ __all__ = [
     "Int8ProjectedA2QWeightPerChannelFloat",
     "Int8ProjectedA2QWeightPerTensorFixedPoint",
     "Int8ProjectedA2QWeightPerTensorFloat",
-    "LayerState",
-    "ModelState",
     "a2q_penalty",
     "accumulator_aware",
     "accumulator_layers",
