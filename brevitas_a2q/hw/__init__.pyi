@@ -18,6 +18,7 @@ from ._folding_result import fold as fold
 from ._frontend import read_graph as read_graph
 from ._ir import Folding as Folding
 from ._policies import POLICIES as POLICIES
+from ._target import Target as Target
 from ._vivado.unit import vivado_unit as vivado_unit
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Folding",
     "Part",
     "Resources",
+    "Target",
     "build",
     "estimate",
     "find_part",

@@ -16,6 +16,7 @@ from brevitas_a2q.hw._finn.folding_reader import read_foldings
 from brevitas_a2q.hw._frontend.build import build_graph
 from brevitas_a2q.hw._ir import Folding
 from brevitas_a2q.hw._policies import apply_policy
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART
 from brevitas_a2q.rtl._checks import simulate_design
 from brevitas_a2q.rtl._generate import generate, write_accelerator
 from brevitas_a2q.rtl._outputs import write_outputs
@@ -36,9 +37,9 @@ _MARK = ".brevitas_a2q_build"
 def build(
     path: str | Path,
     out: str | Path,
-    part: str | Part = "xczu7ev",
+    part: str | Part = DEFAULT_PART,
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     folding: str | Path | Mapping[str, Folding] | None = None,
     simulate: int = 0,
     synthesize: bool = False,
