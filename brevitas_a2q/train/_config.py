@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import yaml
 
+from brevitas_a2q._config import check_setting
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q._settings import json_schema, parse, parse_yaml, plain, read_yaml
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models._spec import QuantSpec
@@ -128,9 +128,7 @@ class RunConfig:
                 remedy="give the recipe of a float network as `recipe`",
             )
         for pattern, bits in self.layer_rules.items():
-            if not MIN_ACCUMULATOR_BITS <= bits <= MAX_ACCUMULATOR_BITS:
-                expected = f"an integer from {MIN_ACCUMULATOR_BITS} to {MAX_ACCUMULATOR_BITS}"
-                raise ConfigError(f"found {bits} bits for {pattern!r}", where="layer_rules", expected=expected)
+            check_setting("accumulator_bit_width", bits, f"layer_rules, {pattern!r}", required=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "run") -> RunConfig:

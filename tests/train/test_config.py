@@ -109,7 +109,7 @@ def test_later_overrides_win_and_the_values_given_stay_as_they_are() -> None:
         ({"recipe": None}, "found recipe = None"),
         ({"quant": {"method": "a2q++"}}, "did you mean 'a2q+'?"),
         ({"quant": {"accumulator_bit_width": 1}}, "expected an integer from 2 to 64"),
-        ({"layer_rules": {"a": 65}}, "layer_rules: found 65 bits for 'a'"),
+        ({"layer_rules": {"a": 65}}, "layer_rules, 'a': found accumulator_bit_width = 65"),
         ({"start": {"scale": "max"}}, "expected one of search, stats"),
         ({"start": {"calibrate_images": -1}}, "expected at least 0"),
         ({"runtime": {"amp": "fp16"}}, "expected one of none, bf16"),
