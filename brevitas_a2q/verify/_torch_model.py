@@ -73,11 +73,12 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
 
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
     """A traced run whose weights are those of every later run: no integer that can arrive widens their ranges."""
+    arriving: dict[str, list[Value]] = {}
     for _ in range(_ROUNDS):
-        arriving: dict[str, list[Value]] = {}
         trace, found = repeated(model, lambda doubts: _traced(model, given, doubts, arriving))
         layers = {name: layer for name, layer in quantized_layers(model) if name in found[0]}
-        if not any([_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]):
+        changed = [_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]
+        if not any(changed):
             return trace, found
     raise ModelError(
         "what arrives at a layer depends on the weights that are made for it",
