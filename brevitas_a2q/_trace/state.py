@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import _pytree
 from brevitas_a2q._trace.memory import Memory, address
-from brevitas_a2q._trace.modules import outside_of
+from brevitas_a2q._trace.modules import parts_of
 
 __all__ = ["NOTHING", "Doubts", "State", "own_tensors"]
 
@@ -22,13 +22,26 @@ _OWN: Final = frozenset(vars(nn.Module())) - {"training"}
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Every tensor that a model's modules hold, parameters and buffers or not, by name."""
-    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for name, module in model.named_modules():
+    found: dict[str, Tensor] = {}
+    for name, module in parts_of(model):
+        before = f"{name}." if name else ""
+        for key, tensor in _registered(module):
+            if tensor is not None:
+                found[before + key] = tensor
         for key, value in _attributes(module):
-            for place, leaf in enumerate(_pytree.tree_leaves(value)):
+            for place, leaf in enumerate([value] if isinstance(value, Tensor) else _pytree.tree_leaves(value)):
                 if isinstance(leaf, Tensor):
-                    found[f"{name}.{key}[{place}]".lstrip(".")] = leaf
+                    found[f"{before}{key}[{place}]"] = leaf
     return found
+
+
+def _registered(module: nn.Module) -> Iterator[tuple[str, Tensor | None]]:
+    if isinstance(module, torch.jit.ScriptModule):
+        yield from module.named_parameters(recurse=False)
+        yield from module.named_buffers(recurse=False)
+    else:
+        yield from module._parameters.items()
+        yield from module._buffers.items()
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -74,10 +87,16 @@ class State:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: nn.Module, silent: tuple[type, ...]) -> State:
-        """The state of a model; of ``silent`` modules no numbers, which count their own steps."""
-        tensors = {name: address(tensor) for name, tensor in own_tensors(model).items()}
-        return cls(tensors, dict(_numbers(model, silent)))
+    def of(cls, model: nn.Module, silent: tuple[type, ...], own: dict[str, Tensor] | None = None) -> State:
+        """The state of a model; of ``silent`` modules no numbers, which count their own steps.
+
+        Args:
+            model: As it is.
+            silent: Kinds of modules.
+            own: Its tensors, where they are known already.
+        """
+        tensors = own_tensors(model) if own is None else own
+        return cls({name: address(tensor) for name, tensor in tensors.items()}, dict(_numbers(model, silent)))
 
     def doubts(
         self, model: nn.Module, memory: Memory, silent: tuple[type, ...], reads: bool, numbers_matter: bool
@@ -107,7 +126,7 @@ class State:
 
 
 def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
-    for name, module in outside_of(model, silent):
+    for name, module in parts_of(model, silent):
         if isinstance(module, (torch.jit.ScriptModule, *silent)):
             continue
         for key, value in vars(module).items():

@@ -22,7 +22,7 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.arguments import has_numbers, reading, written
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, outside_of
+from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, product_of
 from brevitas_a2q._trace.pausing import Pause
@@ -108,15 +108,16 @@ class Trace(TorchDispatchMode):
         Args:
             *inputs: What the model is given: tensors of any value, in any nesting.
         """
-        before = State.of(self.model, _SILENT)
+        own = own_tensors(self.model)
+        before = State.of(self.model, _SILENT, own)
         with torch.no_grad():
             for leaf in _pytree.tree_leaves(inputs, is_leaf=lambda v: isinstance(v, QuantTensor)):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
                 if not isinstance(leaf, (Tensor, QuantTensor, str, bool, NoneType)):
                     self.doubts |= Doubts(numbers=True)  # numbers and arrays are input as well
                 self._declare(tuple(leaf) if isinstance(leaf, QuantTensor) else ())
-            self._take_over(own_tensors(self.model))
-        handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
+            self._take_over(own)
+        handles = [handle for name, module in parts_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
             with intercepted(self.model, self._layer), self._reads, self:

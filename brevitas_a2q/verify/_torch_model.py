@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -24,9 +25,12 @@ from brevitas_a2q._trace import (
 )
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant._arrivals import follows_inputs
+from brevitas_a2q.quant._arrivals import arrived, follows_inputs
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, arguments, integers, spatial_padding
 from brevitas_a2q.verify._uncovered import uncovered_parts
+
+_Found = tuple[dict[str, DotProductLayer], dict[str, UncoveredError]]
+_ROUNDS: Final = 4  # until ranges stand; the first one widens them, as the rest rests on types
 
 __all__ = ["bounded", "check_product", "dot_product_layer", "layers_of", "read_model"]
 
@@ -59,7 +63,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     with evaluating(model):
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
-        trace, (found, refused) = repeated(model, lambda doubts: _traced(model, given, doubts))
+        trace, (found, refused) = _settled(model, given)
     layers = tuple(layer for name, layer in found.items() if name not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))
@@ -67,13 +71,43 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
 
 
+def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
+    """A traced run whose weights are those of every later run: no integer that can arrive widens their ranges."""
+    arriving: dict[str, list[Value]] = {}
+    for _ in range(_ROUNDS):
+        trace, found = repeated(model, lambda doubts: _traced(model, given, doubts, arriving))
+        layers = {name: layer for name, layer in quantized_layers(model) if name in found[0]}
+        changed = [_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]
+        if not any(changed):
+            return trace, found
+    raise ModelError(
+        "what arrives at a layer depends on the weights that are made for it",
+        where=f"model {type(model).__name__}",
+        expected="ranges that stand",
+        remedy="put a QuantIdentity before each layer",
+    )
+
+
+def _settle(layer: Any, arriving: Sequence[Value]) -> bool:
+    ranges = [found for value in arriving if (found := arrived(value)) is not None]
+    codes = [value.codes.raw_range for value in arriving if value.codes is not None]
+    raw = _around([code or found for code, found in zip(codes, ranges, strict=True)]) if any(codes) else None
+    proxy = layer.weight_quant
+    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw))
+
+
+def _around(ranges: Sequence[IntRange]) -> IntRange:
+    return IntRange(min(each.lo for each in ranges), max(each.hi for each in ranges))
+
+
 def _traced(
-    model: nn.Module, given: tuple[Any, ...], doubts: Doubts
-) -> tuple[Trace, tuple[dict[str, DotProductLayer], dict[str, UncoveredError]]]:
-    """One traced run: the layers found in it, and those that are not covered."""
+    model: nn.Module, given: tuple[Any, ...], doubts: Doubts, arriving: dict[str, list[Value]]
+) -> tuple[Trace, _Found]:
+    """One traced run: the layers found in it, and those that are not covered; what arrives at the former."""
     found: dict[str, DotProductLayer] = {}
     refused: dict[str, UncoveredError] = {}
     trace = Trace(model, doubts=doubts)
+    arriving.clear()
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
         try:
@@ -84,6 +118,7 @@ def _traced(
             _check_codes(name, value, plain_tensor(x))
             seen = _where_covered(dot_product_layer(whole, value), layer, value)
             found[name] = _union(found[name], seen) if name in found else seen
+            arriving.setdefault(name, []).append(value)
         except UncoveredError as error:
             refused.setdefault(name, error)
         return original(x, weight, bias)

@@ -25,6 +25,7 @@ from brevitas_a2q.errors import A2QError
 __all__ = ["attack"]
 
 _STEPS = 2  # of training
+_SAME = 0.8  # of the models are trained and certified with as many inputs as are tried at once
 
 
 def attack(seed: int, rounds: int = 3, width: int = 32) -> dict[str, Any]:
@@ -46,11 +47,13 @@ def attack(seed: int, rounds: int = 3, width: int = 32) -> dict[str, Any]:
         net, shape, rng = random_net(seed)
         line["used"] = sorted({kind for block in net.blocks for kind in block.kinds})
         line["layers"] = len(_layers(net))
+        # One size of batches for all is one trace for all.
+        trained, certified = (width if rng.random() < _SAME else few for few in (2, 1))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
-                _train(net, shape, rng)
-                it, changes = changed(net, shape, rng, seed)
+                _train(net, shape, rng, trained)
+                it, changes = changed(net, (certified, *shape[1:]), rng, seed)
             except A2QError as error:
                 return {**line, "outcome": "refused", "detail": str(error)[:300]}
             except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
@@ -73,11 +76,11 @@ def _layers(net: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator, inputs: int) -> None:
     optimizer = torch.optim.SGD(net.parameters(), lr=float(10 ** rng.uniform(-4, -1)))
     for _ in range(_STEPS):
         optimizer.zero_grad()
-        net(torch.randn(2, *shape[1:])).tanh().mean().backward()
+        net(torch.randn(inputs, *shape[1:])).tanh().mean().backward()
         optimizer.step()
 
 
