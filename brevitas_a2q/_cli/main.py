@@ -20,6 +20,10 @@ from brevitas_a2q.errors import A2QError
 
 __all__ = ["main"]
 
+# torch, on a machine without a GPU, warns of a compiler that nothing here uses. Here and not in main, for processes
+# that multiprocessing spawns import what their parent runs, but do not call it.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
 # Command -> (module below brevitas_a2q._cli, its line in --help). Modules are imported when their command runs, so that
 # `brevitas-a2q parts` does not wait for torch.
 _COMMANDS = {
@@ -88,8 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 to 3 as above, 130 when interrupted, 141 when nobody reads the output any more.
     """
-    # torch, on a machine without a GPU, warns of a compiler that nothing here uses.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         status = _cli.main(words, prog_name="brevitas-a2q", standalone_mode=False)
