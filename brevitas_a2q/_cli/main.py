@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import sys
 import tempfile
@@ -19,10 +18,6 @@ from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import A2QError
 
 __all__ = ["main"]
-
-# torch, on a machine without a GPU, warns of a compiler that nothing here uses. Here and not in main, for processes
-# that multiprocessing spawns import what their parent runs, but do not call it.
-logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 # Command -> (module below brevitas_a2q._cli, its line in --help). Modules are imported when their command runs, so that
 # `brevitas-a2q parts` does not wait for torch.
