@@ -171,8 +171,9 @@ def mini_lm() -> Network:
     def score(found: Tensor, expected: Tensor) -> float:
         return 100 * float((classifier.predict(found.numpy()) == wanted[test]).mean())
 
-    pool = {"ids": ids[train], "attention_mask": mask[train]}
-    return Network(model, pool, 192, {"ids": ids[test], "attention_mask": mask[test]}, score, "accuracy")
+    rest = torch.cat([train, order[1500:]])
+    pool = {"ids": ids[rest], "attention_mask": mask[rest]}
+    return Network(model, pool, 384, {"ids": ids[test], "attention_mask": mask[test]}, score, "accuracy")
 
 
 def _descriptions() -> tuple[list[str], list[str]]:

@@ -28,7 +28,7 @@ _SIDE = click.IntRange(min=1)
     "--input-shape",
     type=(_SIDE, _SIDE, _SIDE),
     metavar="C H W",
-    help="Channels, height and width of an image; the network's usual ones by default.",
+    help="Channels, height and width of an image; those of the training data by default.",
 )
 @click.option("--allow-overflow", is_flag=True, help="Write the file even where a layer can overflow its target.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate and the checks as JSON.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import sys
 import tempfile
@@ -88,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 to 3 as above, 130 when interrupted, 141 when nobody reads the output any more.
     """
-    # torch, on a machine without a GPU, warns of a compiler that nothing here uses.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         status = _cli.main(words, prog_name="brevitas-a2q", standalone_mode=False)

@@ -10,6 +10,7 @@ import click
 from brevitas_a2q._cli.console import emit_json, messages
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.steps import Steps
+from brevitas_a2q._files import refuse_others_files, write_atomically
 
 
 @click.command("quickstart", cls=Guarded)
@@ -82,13 +83,16 @@ def command(
 
     target = Target(part, target_fps, clock_mhz)
     target.find_part()  # what can be wrong is found before a minute of training, not after it
-    out.mkdir(parents=True, exist_ok=True)
     import torch
 
-    from brevitas_a2q._cli.quickstart_steps import FILES, quickstart
+    from brevitas_a2q._cli.quickstart_steps import FILES, MARK, quickstart
     from brevitas_a2q.models import QuantSpec
     from brevitas_a2q.train import TrainConfig
 
+    if not (out / FILES["unconstrained"]).exists():  # which no other command writes
+        refuse_others_files(out, FILES.values(), MARK)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / MARK, "A folder that brevitas-a2q quickstart writes to.\n")
     # Threads cost so small a network more than they give, and one gives the same numbers on any number of cores.
     torch.set_num_threads(1)
     steps = Steps(messages())
@@ -99,6 +103,7 @@ def command(
         target,
         steps,
     )
+    (out / MARK).unlink(missing_ok=True)
     steps.say(f"Open {out / FILES['page']}")
     if as_json:
         emit_json(story.to_json())

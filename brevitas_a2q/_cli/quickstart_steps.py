@@ -26,7 +26,7 @@ from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
 from brevitas_a2q.train._loop import EpochRecord, History
 from brevitas_a2q.verify._torch_model import layers_of
 
-__all__ = ["FILES", "POLICIES", "quickstart"]
+__all__ = ["FILES", "MARK", "POLICIES", "quickstart"]
 
 POLICIES = ("32", "data-type", "exact", "trained")
 FILES = {
@@ -37,6 +37,7 @@ FILES = {
     "page": "report.html",
     "results": "results.json",
 }
+MARK = ".quickstart"  # says while it runs that the files are its own
 
 
 def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, target: Target, steps: Steps) -> Story:

@@ -35,7 +35,7 @@ def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quant
     for value, act_quant in zip(flow.values, act_quantizers, strict=True):
         modules[name_of(value)] = QuantIdentity(act_quant=act_quant, return_quant_tensor=True)
         for origin in value.origins:
-            readers = list(origin.users)
+            readers = [user for user in origin.users if user not in flow.real]
             with graph.inserting_after(origin):
                 made = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (origin,))
             quantized.add(made)

@@ -4,7 +4,8 @@ Layers, sums and averages read integers. What they read is traced back, through 
 where it is made; a quantizer right there serves every reader, and hardware never has to hold a real number on a stream.
 Tensors that are concatenated have one scale, and so have the operands of a residual sum. Operands of a sum that are
 never negative keep a quantizer of their own for their other readers, without a sign bit, and pass through the sum's
-besides.
+besides. Sums that only real arithmetic reads stay real, and read what no quantizer has rounded
+(:mod:`brevitas_a2q.convert._real_sums`).
 
 The operators listed here are no second table of ranges. They say where a quantizer is *put*: behind what makes a value,
 not behind what moves it, which is a question of the hardware to be built (a max pool chooses, and its output needs no
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.fx import Graph, Node
 
+from brevitas_a2q.convert._real_sums import real_sums
 from brevitas_a2q.convert._signedness import never_negative
 
 __all__ = ["Dataflow", "Value", "dataflow"]
@@ -99,12 +101,14 @@ class Dataflow:
         layers: Nodes whose weights multiply integers.
         sums: Nodes that add two values of one scale.
         moves: Nodes that move elements, or choose among them.
+        real: Nodes that sum, or move to such a sum, what is to stay real; they read a value past its quantizer.
     """
 
     values: tuple[Value, ...]
     layers: frozenset[Node]
     sums: frozenset[Node]
     moves: frozenset[Node]
+    real: frozenset[Node]
 
 
 def dataflow(graph: Graph, modules: dict[str, nn.Module], layer_types: tuple[type[nn.Module], ...]) -> Dataflow:
@@ -121,6 +125,7 @@ def dataflow(graph: Graph, modules: dict[str, nn.Module], layer_types: tuple[typ
         layers=frozenset(filter(analysis.is_layer, graph.nodes)),
         sums=frozenset(filter(analysis.is_sum, graph.nodes)),
         moves=frozenset(filter(analysis.moves, graph.nodes)),
+        real=analysis.real,
     )
 
 
@@ -133,6 +138,7 @@ class _Analysis:
         self.layer_types = layer_types
         self.parent: dict[Node, Node] = {}
         self.tensors = self._tensors()
+        self.real_sums, self.real = real_sums(self.nodes, self.tensors, self._key, self._adds, self.moves)
         self.unsigned = never_negative(graph, modules, self.tensors, self.moves)
         for node in self.nodes:
             if self.moves(node):
@@ -159,9 +165,11 @@ class _Analysis:
                 values[self._root(source)].layers.append(str(node.target))
                 values[self._root(source)].is_read = True
             return
-        if not self.moves(node) or node.target is torch.cat:
+        if node.target not in _SIZES and (not self.moves(node) or node.target is torch.cat):
             for source in self._sources(node):
-                values[self._root(source)].only_layers = False
+                # A real sum reads past the quantizer, unless something stands between that others read, too.
+                past = node in self.real_sums and (source in self.real or not self.moves(source))
+                values[self._root(source)].only_layers &= past
         if self.is_sum(node):
             operands = [values[self._root(operand)] for operand in self._sources(node)]
             shared = min(operands, key=lambda value: value.unsigned)
@@ -203,6 +211,10 @@ class _Analysis:
         return node.op == "call_module" and type(self.modules[str(node.target)]) in self.layer_types
 
     def is_sum(self, node: Node) -> bool:
+        """A sum of integers."""
+        return self._adds(node) and node not in self.real_sums
+
+    def _adds(self, node: Node) -> bool:
         """A plain sum of two tensors."""
         operands = self._sources(node)
         return len(operands) == 2 and node.args == tuple(operands) and not node.kwargs and self._key(node) in _SUMS

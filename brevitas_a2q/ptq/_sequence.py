@@ -184,7 +184,7 @@ class _Sequence:
             bits = [asked]
         elif name in self._boundary():
             bits = [config.boundary_bit_width]
-        sample = Sample.of(prefixes, config.seed)
+        sample = Sample.of(self._counted(prefixes), config.seed)
         found = []
         for kind in kinds_of(sample, config.zero_point, site.rectified):
             for n in bits:
@@ -194,6 +194,15 @@ class _Sequence:
         if site.shared and site.value in self.values and self.values[str(site.value)].bit_width in bits:
             as_it_is = self.values[str(site.value)]
             found = [kind for kind in found if kind.bit_width != as_it_is.bit_width] + [as_it_is]
+        return found
+
+    def _counted(self, prefixes: Sequence[Tensor]) -> list[Tensor]:
+        """Inputs without the tokens of padding, where the batches say which are."""
+        found = []
+        for x, batch in zip(prefixes, self.calibration.known, strict=True):
+            mask = mask_of(batch)
+            fits = mask is not None and tuple(mask.shape) == tuple(x.shape[:-1]) and bool(mask.any())
+            found.append(x[mask.bool()] if mask is not None and fits else x)
         return found
 
 

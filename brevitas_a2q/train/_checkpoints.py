@@ -49,6 +49,12 @@ class Checkpoint:
     state: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Of one sample that the model was trained on, where the checkpoint says so."""
+        shape = self.state.get("input_shape")
+        return None if shape is None else tuple(map(int, shape))
+
     def restore(
         self, model: nn.Module, optimizer: Optimizer | None = None, schedule: LRScheduler | None = None
     ) -> None:
@@ -96,7 +102,12 @@ def _lay_out_as_parameters_(optimizer: Optimizer) -> None:
 
 
 def save_checkpoint(
-    folder: Path, curve: Sequence[EpochResult], model: nn.Module, optimizer: Optimizer, schedule: LRScheduler
+    folder: Path,
+    curve: Sequence[EpochResult],
+    model: nn.Module,
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    input_shape: Sequence[int] | None = None,
 ) -> None:
     """Write the checkpoint of the last epoch of the curve, then remove older ones.
 
@@ -107,6 +118,7 @@ def save_checkpoint(
             activation quantizer has seen.
         optimizer: Its state, by the parameters' position.
         schedule: Where it stands.
+        input_shape: Of one sample that the model was trained on, for who has the checkpoint but not the data.
 
     Raises:
         ExportError: It cannot be written, for example on a full disk; the one before stays.
@@ -116,7 +128,7 @@ def save_checkpoint(
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        _write(temporary, curve, model, optimizer, schedule)
+        _write(temporary, curve, model, optimizer, schedule, input_shape)
         temporary.rename(target)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -131,7 +143,12 @@ def save_checkpoint(
 
 
 def _write(
-    folder: Path, curve: Sequence[EpochResult], model: nn.Module, optimizer: Optimizer, schedule: LRScheduler
+    folder: Path,
+    curve: Sequence[EpochResult],
+    model: nn.Module,
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    input_shape: Sequence[int] | None,
 ) -> None:
     saved = optimizer.state_dict()
     whole = ModelState.of(model)
@@ -154,6 +171,7 @@ def _write(
         "schedule": schedule.state_dict(),
         "attributes": whole.attributes,
         "curve": [asdict(record) for record in curve],
+        "input_shape": None if input_shape is None else list(input_shape),
     }
     state = json.loads(json.dumps(state))  # as it will be read
     state[_OWN_DIGEST] = own_digest(state)

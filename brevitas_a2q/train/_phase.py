@@ -112,7 +112,7 @@ class Session:
                 )
             self.curve.append(EpochResult(phase, epoch, loss, penalty, metric, time.perf_counter() - started))
             if self.processes.is_main:
-                save_checkpoint(self.folder, self.curve, model, optimizer, schedule)
+                save_checkpoint(self.folder, self.curve, model, optimizer, schedule, self.data.input_shape)
                 self.on_epoch(self.curve[-1], float(schedule.get_last_lr()[0]))
 
     def _step(self, model: nn.Module, recipe: Recipe) -> Step:

@@ -26,20 +26,24 @@ class TrainedNetwork:
     model: nn.Module
     config: RunConfig
     epoch: int
+    input_shape: tuple[int, ...] | None = None  # of its training data; checkpoints of version 0.1 do not say
 
     def example(self, shape: tuple[int, int, int] | None = None) -> Tensor:
         """An input to run it with, the same every time.
 
         Args:
-            shape: Channels, height and width; the network's usual ones by default, where it has such.
+            shape: Channels, height and width; those of the training data by default, of which networks for
+                super-resolution, that take any size, are given a part.
 
         Returns:
             Values in [0, 1].  # shape: (1, channels, height, width)
 
         Raises:
-            DataError: The network takes no inputs of this shape, or a network of the user's own has no usual one.
+            DataError: The network takes no inputs of this shape, or nothing says which it takes.
         """
-        usual = model_entry(self.config.model).input_shape
+        entry = model_entry(self.config.model)
+        trained = None if entry.task == "super-resolution" else self.input_shape
+        usual = trained or entry.input_shape or self.input_shape
         if shape is None and usual is None:
             raise DataError(
                 "found no shape of its inputs",
@@ -80,4 +84,4 @@ def trained_network(folder: Path) -> TrainedNetwork:
     options = {name: value for name, value in config.model_options.items() if name != "weights"}
     model = quantized_form(build_model(config.model, None, **options), config)
     checkpoint.restore(model)
-    return TrainedNetwork(model.eval(), config, checkpoint.epoch)
+    return TrainedNetwork(model.eval(), config, checkpoint.epoch, checkpoint.input_shape)

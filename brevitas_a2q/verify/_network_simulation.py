@@ -18,6 +18,7 @@ from brevitas_a2q._ir.layers import bias_node, dot_product_layers
 from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import DataError
+from brevitas_a2q.verify._islands import Islands
 from brevitas_a2q.verify._network_operations import operate
 from brevitas_a2q.verify._products import Products
 from brevitas_a2q.verify._simulation import Settings, Simulation, Tally
@@ -57,6 +58,7 @@ class NetworkSimulator:
         layers = {layer.name: layer for layer in dot_product_layers(network)}
         self._steps = {node.name: self._step(node, layers[node.name]) for node in network.nodes if node.name in layers}
         self._merged = {step.output for step in self._steps.values()}
+        self._islands = Islands(network)
         largest = max(prod(tensor.shape[1:]) for tensor in network.tensors.values() if tensor.value is None)
         self._batch_size = min(_BATCH, max(1, _ELEMENTS // largest))
 
@@ -92,7 +94,11 @@ class NetworkSimulator:
                 streams[step.output] = self._dot_product(node, step, streams[node.inputs[0]], tally)
             elif node.output not in self._merged:
                 given = [streams[name] for name in node.inputs if name in streams]
-                streams.update(zip(node.outputs, operate(self.network, node, given), strict=True))
+                if self._islands.holds(node):
+                    made = self._islands.run(node, given)
+                else:
+                    made = operate(self.network, node, given)
+                streams.update(zip(filter(None, node.outputs), made, strict=True))
         return {name: streams[name].real().numpy() for name in self.network.outputs}
 
     def _dot_product(self, node: Node, step: _Step, x: Stream, tally: Tally) -> Stream:

@@ -158,3 +158,33 @@ def test_bad_words(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["export", str(finished), "--out", str(tmp_path / "m.onnx"), "--input-shape", "3", "8", "8"]) == 2
     assert main(["export", str(finished), "--out", str(tmp_path / "m.onnx"), "--input-shape", "1", "8", "-8"]) == 2
     assert capsys.readouterr().err.count("\n") == 4
+
+
+_OWN = """
+import torch
+
+def build():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(4 * 3 * 5, 2),
+    )
+
+def load():
+    data = torch.utils.data.TensorDataset(torch.rand(16, 3, 7, 9), torch.arange(16) % 2)
+    return data, data
+"""
+
+
+def test_a_network_of_the_users_own_has_the_shape_of_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_for_export.py").write_text(_OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {
+        "model": "own_for_export:build",
+        "data": "own_for_export:load",
+        "recipe": {"base": "one-cycle", "epochs": 1, "batch_size": 8},
+        "start": {"calibrate_images": 8, "bias_correction_images": 0},
+    }
+    run(RunConfig.from_dict(config), tmp_path / "run")
+    (tmp_path / "run" / "network.onnx").unlink()
+    assert main(["export", str(tmp_path / "run")]) == 0
+    assert certify(tmp_path / "run" / "network.onnx").holds

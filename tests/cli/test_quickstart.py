@@ -92,3 +92,10 @@ def test_bad_settings_are_refused_before_the_training(
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+def test_files_of_something_else_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    assert main(["quickstart", "--out", str(tmp_path)]) == 2
+    assert "report.html of something else" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "mine")]

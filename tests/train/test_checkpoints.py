@@ -221,3 +221,10 @@ def test_files_that_are_no_tensors(content: bytes, tmp_path: Path) -> None:
         load_tensors(tmp_path / "a.safetensors")
     with pytest.raises(DataError, match=r"missing\.safetensors"):
         load_tensors(tmp_path / "missing.safetensors")
+
+
+def test_a_checkpoint_says_what_the_model_was_trained_on(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, EPOCHS, *trainer(), input_shape=(3, 8, 10))
+    assert read(tmp_path).input_shape == (3, 8, 10)
+    save_checkpoint(tmp_path / "other", EPOCHS, *trainer())
+    assert read(tmp_path / "other").input_shape is None

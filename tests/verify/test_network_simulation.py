@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
-from brevitas_a2q.errors import DataError
+from brevitas_a2q.errors import DataError, OnnxFileError
 from brevitas_a2q.verify._simulate import simulate
 
 NETWORKS = ("tfc_w4a4", "tfc_w4a4_a2q12", "cnv_w4a4", "cnv_w4a4_a2q12", "mobilenet_w4a4_a2q12", "resnet_w4a4")
@@ -126,7 +126,19 @@ def bipolar(b: Builder) -> None:
     b.add("Conv", x, b.weights((2, 3, 1, 1)))
 
 
-@pytest.mark.parametrize("build", [affine, pools, biased, upscaled, branches, bipolar])
+def islands(b: Builder) -> None:
+    """A layer that reads real numbers, gates, norms, a product of two streams, a split and a softmax over two axes."""
+    x = b.add("Conv", "x", b.weights((4, 4, 3, 3)), pads=[1, 1, 1, 1])  # its input is real
+    x = b.add("InstanceNormalization", x, b.constant(np.float32([1, 2, 3, 4])), b.constant(np.float32([0, 1, 0, -1])))
+    x = b.add("Conv", b.quant(b.add("Mul", x, b.add("Sigmoid", x)), 0.25, 4, 1), b.weights((6, 4, 1, 1)))
+    x = b.add("Abs", b.add("ReduceMax", x, axes=[1], keepdims=1))
+    x = b.add("Mul", x, b.add("Softmax", x, axis=2))
+    x = b.add("MatMul", x, b.add("Transpose", x, perm=[0, 1, 3, 2]))
+    x = b.add("Conv", b.quant(x, 0.5, 6, 1), b.weights((2, 1, 3, 3)))
+    b.add("Cast", b.add("ArgMin", x, axis=1, keepdims=0), to=TensorProto.FLOAT)
+
+
+@pytest.mark.parametrize("build", [affine, pools, biased, upscaled, branches, bipolar, islands])
 def test_operations_agree_with_the_executor_of_qonnx(build: Callable[[Builder], None], tmp_path: Path) -> None:
     builder = Builder((1, 4, 6, 6))
     build(builder)
@@ -136,6 +148,15 @@ def test_operations_agree_with_the_executor_of_qonnx(build: Callable[[Builder], 
     model = ModelWrapper(str(path))
     expected = np.concatenate([execute_onnx(model, {"x": image[None]})[builder.top] for image in images])
     np.testing.assert_allclose(result.outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_no_runtime_computes_is_named(tmp_path: Path) -> None:
+    builder = Builder((1, 4, 6, 6))
+    x = builder.add("Conv", builder.quant("x", 0.25, 4, 1), builder.weights((4, 4, 3, 3)))
+    builder.add("LpNormalization", x, axis=9)
+    path = builder.save(tmp_path / "network.onnx")
+    with pytest.raises(OnnxFileError, match=r"node LpNormalization_3 \(LpNormalization\): cannot be simulated"):
+        simulate(path, np.zeros((1, 4, 6, 6)))
 
 
 def test_an_integer_bias_counts_towards_overflow(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""Where the program starts: an interrupt while the command line itself is being imported leaves no traceback either."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line of this process; see :func:`brevitas_a2q._cli.main.main`."""
+    try:
+        from brevitas_a2q._cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nbrevitas-a2q: error: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
