@@ -18,7 +18,7 @@ from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantIn
 
 from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
-from brevitas_a2q.export._annotate import clean
+from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
 

@@ -17,10 +17,10 @@ from brevitas_a2q.export._annotate import (
     annotate_certificate,
     annotate_data_types,
     annotate_targets,
-    clean,
     name_nodes,
 )
 from brevitas_a2q.export._bake import bake
+from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._prepare import prepare
 from brevitas_a2q.export._report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export._roundtrip import expectations, round_trip
