@@ -1,4 +1,4 @@
-"""What Python holds beside tensors: named where it changes while a model runs, and may decide what the next call does."""
+"""What Python holds beside tensors: named where it changes while a model runs, and may decide the next call."""
 
 from __future__ import annotations
 
