@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.held import held_numbers, random_numbers
 from brevitas_a2q._trace.memory import Memory, address
 from brevitas_a2q._trace.modules import parts_of
 
 __all__ = ["NOTHING", "Doubts", "State", "own_tensors"]
 
-_NUMBERS: Final = (bool, int, float, complex)
+# Attributes and random numbers; an element of a container may just be a record.
+_DECIDING: Final = re.compile(r"[\w.]+|the numbers of .*")
 # Of nn.Module itself; hooks and parts have their own ways to be seen.
 _OWN: Final = frozenset(vars(nn.Module())) - {"training"}
 
@@ -117,21 +120,20 @@ class State:
             if name not in after or address(after[name]) != place or memory.was_written(after[name])
         }
         used = frozenset(name for name in changed if memory.was_used(self.tensors[name]))
-        return Doubts(used, numbers_matter and (reads or any(self.other_numbers(model, silent))))
+        others = any(map(_DECIDING.fullmatch, self.other_numbers(model, silent)))
+        return Doubts(used, numbers_matter and (reads or others))
 
     def other_numbers(self, model: nn.Module, silent: tuple[type, ...]) -> Iterator[str]:
         """Names of the numbers that modules have changed in the call; they may have decided what it computes."""
         numbers = dict(_numbers(model, silent))
-        yield from (name for name, value in self.numbers.items() if not _same(numbers.get(name), value))
+        yield from (name for name, value in self.numbers.items() if name in numbers and not _same(numbers[name], value))
 
 
 def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+    yield from random_numbers()
     for name, module in parts_of(model, silent):
-        if isinstance(module, (torch.jit.ScriptModule, *silent)):
-            continue
-        for key, value in vars(module).items():
-            if isinstance(value, _NUMBERS) and key not in _OWN:
-                yield f"{name}.{key}".lstrip("."), value
+        if not isinstance(module, (torch.jit.ScriptModule, *silent)):
+            yield from held_numbers(name, module)
 
 
 def _same(first: Any, second: Any) -> bool:

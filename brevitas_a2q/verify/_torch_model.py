@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     Raises:
         ModelError: Not one layer can be bounded; of the first, why.
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     if not any(True for _ in quantized_layers(model)):
         raise ModelError(
             "found no quantized layer",
@@ -60,7 +62,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
             remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
         )
     given = arguments(model, example_inputs)
-    with evaluating(model):
+    with evaluating(model), _uncompiled():
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = _settled(model, given)
@@ -69,6 +71,14 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         raise next(iter(refused.values()))
     reasons = {name: error.found for name, error in refused.items()}
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Parts that are compiled run as they are written; before torch 2.6 nothing can be done about them."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    with nullcontext() if stance is None else stance("force_eager"):
+        yield
 
 
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
