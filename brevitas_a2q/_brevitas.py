@@ -1,4 +1,4 @@
-"""Names of Brevitas and torch that are not in their documented faces: all that this package leans on, in one place.
+"""Names of Brevitas, torch and qonnx that are not in their documented faces: all this package leans on, in one place.
 
 Brevitas documents ``brevitas.nn``, ``brevitas.quant``, ``brevitas.quant_tensor`` and the export functions; injectors,
 proxies and the modules behind them may move. What moved is told by ``tests/test_brevitas.py``, which compares this file
@@ -63,6 +63,7 @@ BORROWED: Final[dict[str, tuple[str, ...]]] = {
         "UintQuant",
     ),
     "brevitas.quant.solver.act": ("ActQuantSolver",),
+    "qonnx.transformation.infer_shapes": ("_hide_finn_ops", "_restore_finn_ops"),
     "torch._dynamo.exc": ("TorchDynamoException",),
     "torch.nn.modules.batchnorm": ("_BatchNorm",),
     "torch.nn.modules.module": ("_global_forward_hooks",),

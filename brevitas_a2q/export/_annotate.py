@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.general import (
     GiveReadableTensorNames,
@@ -27,7 +26,6 @@ from qonnx.transformation.general import (
     RemoveUnusedTensors,
 )
 from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from brevitas_a2q._ir.metadata import (
@@ -43,6 +41,7 @@ from brevitas_a2q._ir.metadata import (
 )
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.export._constants import fold_constants_
+from brevitas_a2q.export._shapes import InferShapes, wrapped
 from brevitas_a2q.export._tracing import LAYER, QUANTIZER, get_property, set_property
 from brevitas_a2q.verify._certificate import Certificate
 
@@ -87,9 +86,9 @@ def clean(model: Any) -> Any:
 
 def _cleaned(model: Any) -> Any:
     """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
-    shaped = ModelWrapper(model).transform(InferShapes(), cleanup=False).model
+    shaped = wrapped(model).transform(InferShapes(), cleanup=False).model
     fold_constants_(shaped)
-    wrapper = ModelWrapper(shaped)
+    wrapper = wrapped(shaped)
     for domain_less in ("Quant", "Trunc", "BipolarQuant"):
         for node in wrapper.get_nodes_by_op_type(domain_less):
             node.domain = "qonnx.custom_op.general"
@@ -190,7 +189,7 @@ def annotate_data_types(model: Any, network: Network) -> None:
         model: ``onnx.ModelProto`` with targets on its layers' nodes.
         network: The same file as integers, which knows the scale of every tensor.
     """
-    wrapper = ModelWrapper(model)
+    wrapper = wrapped(model)
     # Not wrapper.transform: it copies, and the nodes are known by identity here.
     InferDataTypes(allow_scaledint_dtypes=True).apply(wrapper)
     for node in wrapper.graph.node:
