@@ -34,7 +34,7 @@ def wrapped(model: Any) -> Any:
     return ModelWrapper(model, fix_missing_initializer_valueinfo=False)
 
 
-class InferShapes(Transformation):  # type: ignore[misc]  # qonnx is not typed
+class InferShapes(Transformation):
     """Give every tensor a shape, as the transformation of this name in qonnx does."""
 
     def apply(self, model: Any) -> tuple[Any, bool]:
