@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from brevitas_a2q._ir.metadata import (
@@ -33,6 +32,7 @@ from brevitas_a2q._ir.metadata import (
 )
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.export._cleaning import get_property, set_property
+from brevitas_a2q.export._shapes import wrapped
 from brevitas_a2q.export._tracing import LAYER, QUANTIZER
 from brevitas_a2q.verify._certificate import Certificate
 
@@ -130,7 +130,7 @@ def annotate_data_types(model: Any, network: Network) -> None:
         model: ``onnx.ModelProto`` with targets on its layers' nodes.
         network: The same file as integers, which knows the scale of every tensor.
     """
-    wrapper = ModelWrapper(model)
+    wrapper = wrapped(model)
     # Not wrapper.transform: it copies, and the nodes are known by identity here.
     InferDataTypes(allow_scaledint_dtypes=True).apply(wrapper)
     for node in wrapper.graph.node:

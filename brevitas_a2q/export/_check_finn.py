@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
 from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from qonnx.transformation.infer_datatypes import InferDataTypes
@@ -21,6 +20,7 @@ from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
+from brevitas_a2q.export._shapes import wrapped
 
 __all__ = ["check_finn"]
 
@@ -48,7 +48,7 @@ def _front_door(path: Path) -> Iterator[Finding]:
         warnings.simplefilter("ignore")
         try:
             # Tidied once and not after every step, which would take minutes where there are thousands of nodes.
-            model = ModelWrapper(clean(onnx.load(path)))
+            model = wrapped(clean(onnx.load(path)))
             for transformation in steps:
                 step = type(transformation).__name__
                 model = model.transform(transformation, make_deepcopy=False, cleanup=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.general import (
     GiveReadableTensorNames,
@@ -13,10 +12,10 @@ from qonnx.transformation.general import (
     RemoveStaticGraphInputs,
     RemoveUnusedTensors,
 )
-from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from brevitas_a2q.export._constants import fold_constants_
+from brevitas_a2q.export._shapes import InferShapes, wrapped
 
 __all__ = ["clean", "get_property", "set_property"]
 
@@ -62,9 +61,9 @@ def clean(model: Any) -> Any:
 
 def _cleaned(model: Any) -> Any:
     """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
-    shaped = ModelWrapper(model).transform(InferShapes(), cleanup=False).model
+    shaped = wrapped(model).transform(InferShapes(), cleanup=False).model
     fold_constants_(shaped)
-    wrapper = ModelWrapper(shaped)
+    wrapper = wrapped(shaped)
     for domain_less in ("Quant", "Trunc", "BipolarQuant"):
         for node in wrapper.get_nodes_by_op_type(domain_less):
             node.domain = "qonnx.custom_op.general"

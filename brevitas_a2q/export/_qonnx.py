@@ -77,7 +77,7 @@ def export_qonnx(
         network = read_network(temporary)
         annotate_data_types(file, network)
         certificate = certify_layers(dot_product_layers(network), claim.uncovered)
-        _check_weights(claim, certificate, layers)
+        _check_weights(claim, certificate, layers, network.uncovered)
         digest = certificate_sha256(certificate)
         annotate_certificate(file, layers, certificate, digest)
         trip = round_trip(file, expected)
@@ -86,14 +86,16 @@ def export_qonnx(
     return ExportReport(Path(export_path), exporter, certificate, digest, trip, without_data=unseen)
 
 
-def _check_weights(claim: Certificate, certificate: Certificate, layers: Sequence[LayerNode]) -> None:
+def _check_weights(
+    claim: Certificate, certificate: Certificate, layers: Sequence[LayerNode], uncovered: Sequence[str]
+) -> None:
     """The file's integer weights, read by nothing of Brevitas or qonnx, are the trained ones."""
     in_model, in_file = ({layer.name for layer in each.layers} for each in (claim, certificate))
     for layer in layers:
         if layer.module not in in_model:
             continue
         if layer.node.name not in in_file:
-            reason = next((line for line in certificate.uncovered if line.startswith(f"{layer.node.name}: ")), "")
+            reason = next((line for line in uncovered if line.startswith(f"{layer.node.name}: ")), layer.node.name)
             raise ExportError(
                 f"is certified in the model and not covered in the file ({reason})",
                 where=f"layer {layer.module}",

@@ -174,8 +174,8 @@ def _tensors(output: Any) -> Iterator[npt.NDArray[Any]]:
         output = output.value
     if isinstance(output, Tensor):
         yield output.detach().cpu().numpy() if output.dtype != torch.bfloat16 else _float64(output)
-    elif isinstance(output, (tuple, list)):
-        for part in output:
+    elif isinstance(output, (tuple, list, Mapping)):
+        for part in output.values() if isinstance(output, Mapping) else output:
             yield from _tensors(part)
 
 

@@ -25,13 +25,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from qonnx.core.modelwrapper import ModelWrapper
 from torch import nn
 
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._cleaning import get_property
 from brevitas_a2q.export._executor import Executor
 from brevitas_a2q.export._recording import Args, QuantizerCall, Recording, codes_of, record
+from brevitas_a2q.export._shapes import wrapped
 from brevitas_a2q.export._stimuli import stimuli
 from brevitas_a2q.export._tracing import CALL, LAYER, QUANTIZER
 from brevitas_a2q.export._witness import driven_by_witness
@@ -104,7 +104,7 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     # Sums that cancel leave float residue of the size of their terms, so outputs are compared on the scale of all runs.
     outputs = zip(*(recording.outputs for _, _, recording in expected), strict=True)
     largest = [max(float(np.abs(value).max(initial=0.0)) for value in runs) for runs in outputs]
-    wrapper = ModelWrapper(file)  # which looks at every tensor, in a time that grows with their square
+    wrapper = wrapped(file)
     executor = Executor(wrapper)
     executions = [Execution(wrapper, recording, name, largest, constants, executor) for name, _, recording in expected]
     for execution, (_, inputs, _) in zip(executions, expected, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -12,12 +12,15 @@ from torch import Tensor
 
 from brevitas_a2q.bounds import IntRange
 
-__all__ = ["ActivationType", "Sample", "fit", "kinds_of"]
+__all__ = ["ActivationType", "Sample", "equalizers", "fit", "kinds_of", "powers"]
 
 _CLIPPINGS: Final = 16
 _FEW_BITS: Final = 4
 _LEAST_CLIPPING: Final = {True: 0.08, False: 0.3}  # of few bits, of more
 _SAMPLES: Final = 200_000
+_UNEQUAL: Final = 4.0  # times the median range of features: from here on the largest is worth a power of its own
+_SHARES: Final = (0.5, 1.0)  # of a feature's logarithmic distance from the median that its power takes away
+_LARGEST_EXPONENT: Final = 8
 _FLOAT32_DIGITS: Final = 24
 
 
@@ -32,6 +35,8 @@ class ActivationType:
         scale: ``s_x``.
         lo: Lowest code.
         hi: Highest code.
+        exponents: Where features differ much in range, each is divided by two to this power first, and the weights that
+            read it are multiplied; empty for none.  # shape: (K,)
     """
 
     bit_width: int
@@ -39,6 +44,7 @@ class ActivationType:
     scale: float
     lo: int
     hi: int
+    exponents: tuple[int, ...] = ()
 
     @property
     def range(self) -> IntRange:
@@ -49,11 +55,22 @@ class ActivationType:
         """``x`` rounded to its codes, in real units."""
         if self.kind == "given":  # by a quantizer of the model
             return x
+        return self.rounded(x * powers(self.exponents, -1) if self.exponents else x)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """The same of features that are divided already."""
+        if self.kind == "given":
+            return x
         return (x / self.scale).round_().clamp_(self.lo, self.hi).mul_(self.scale)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**asdict(self), "exponents": list(self.exponents)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ActivationType:
+        """Inverse of :meth:`to_json`."""
+        return cls(**{**values, "exponents": tuple(values.get("exponents", ()))})
 
 
 @dataclass(frozen=True)
@@ -147,3 +164,26 @@ def _scale(value: float, bits: int, power_of_two: bool) -> float:
     mantissa, exponent = np.frexp(value)
     digits = 0 if power_of_two else _FLOAT32_DIGITS - bits - 1
     return float(np.ldexp(np.ceil(np.ldexp(mantissa, digits)), exponent - digits))
+
+
+def powers(exponents: Sequence[int], sign: int = 1) -> Tensor:
+    """``2 ** (sign * exponent)`` of every feature."""
+    return torch.ldexp(torch.ones(len(exponents)), sign * torch.tensor(exponents))
+
+
+def equalizers(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """Exponents by which features may be brought nearer to one range, where few of them are far beyond the others.
+
+    Layer norms leave such features in transformers: a scale that holds them leaves a few codes to all the rest. Powers
+    of two divide without rounding, so that every reader finds the same codes.
+
+    Args:
+        tensors: What a linear layer reads, features last.
+    """
+    reach = torch.stack([x.detach().abs().flatten(0, -2).amax(0) for x in tensors]).amax(0).double()
+    usual = float(reach.median())
+    if usual <= 0 or float(reach.max()) < _UNEQUAL * usual:
+        return []
+    distance = (reach / usual).clamp_min(1.0).log2()  # features of little range stay as they are
+    found = [(share * distance).round().clamp_max(_LARGEST_EXPONENT).int().tolist() for share in _SHARES]
+    return [tuple(exponents) for exponents in found if any(exponents)]

@@ -36,6 +36,8 @@ class PostTrainingConfig:
         activation_bit_widths: N that a layer may have; the best is chosen for each. A Brevitas model keeps its own.
         shared_bit_width: N of values that sums and averages read.
         zero_point: Whether activations may have a zero-point, where few of them are negative.
+        equalize: Whether features of a linear layer's input that reach far beyond the others may be divided by powers
+            of two before they are quantized, where no ReLU makes them; a multiplication by constants before the layer.
         tile: Weights per tile of a multi-stage accumulator; None for a single stage.
         skip_first_and_last: Quantize the first and last layer to ``boundary_bit_width``, with a wide accumulator.
         boundary_bit_width: M and N of these two.
@@ -63,6 +65,7 @@ class PostTrainingConfig:
     activation_bit_widths: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
     shared_bit_width: int = 8
     zero_point: bool = True
+    equalize: bool = True
     tile: int | None = None
     skip_first_and_last: bool = True
     boundary_bit_width: int = 8

@@ -53,7 +53,7 @@ class Journal:
                     meta = json.loads(str(stored["meta"]))
                     name = meta.pop("name")
                     found[name] = LayerSolution(
-                        activation=ActivationType(**meta.pop("activation")),
+                        activation=ActivationType.from_json(meta.pop("activation")),
                         codes=stored["codes"],
                         scales=stored["scales"],
                         bias_change=stored["bias_change"],

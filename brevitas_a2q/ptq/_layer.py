@@ -11,7 +11,7 @@ from torch import Tensor
 
 from brevitas_a2q.bounds import two_sided_budget
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.ptq._activations import ActivationType
+from brevitas_a2q.ptq._activations import ActivationType, powers
 from brevitas_a2q.ptq._blocks import LongRows, solve_in_blocks
 from brevitas_a2q.ptq._moments import Array, Moments, relative_error
 from brevitas_a2q.ptq._problem import Codes, RowProblem, RowSolution, budget_rows, holds
@@ -86,6 +86,13 @@ class LayerData:
         """The rows that are held out."""
         return replace(self, target=self.target[-self.held_out :], prefix=self.prefix[-self.held_out :])
 
+    def equalized(self, exponents: tuple[int, ...]) -> LayerData:
+        """The same products of divided inputs and multiplied weights."""
+        if not exponents:
+            return self
+        down, up = powers(exponents, -1), powers(exponents).double()
+        return replace(self, target=self.target * down, prefix=self.prefix * down, weights=self.weights * up)
+
     def thinned(self, seed: int) -> tuple[LayerData, float]:
         """Few rows, outputs and inputs, to compare settings by, and the share of the inputs that are left."""
         rng = np.random.default_rng(seed)
@@ -153,11 +160,11 @@ def quantize_layer(task: LayerTask, data: LayerData, types: Sequence[ActivationT
             expected="room for one weight",
             remedy="use a wider accumulator, or allow fewer activation bits",
         )
-    thin, share = data.thinned(task.seed)
-    chosen = usable[0] if len(usable) == 1 else _best_type(task, thin, share, usable)[0]
+    few = _Few(data, task.seed)
+    chosen = usable[0] if len(usable) == 1 else _best_type(task, few, usable)[0]
     shrinkage = task.shrinkages[len(task.shrinkages) // 2]
     if len(task.shrinkages) > 1:
-        trial = _Trial.of(thin, share, chosen)
+        trial = _Trial.of(few, chosen)
         shrinkage = min(task.shrinkages, key=lambda rho: trial.error(task, rho))
     return _solved(task, data, chosen, shrinkage)
 
@@ -172,12 +179,12 @@ def least_width(task: LayerTask, data: LayerData, types: Sequence[ActivationType
         error: Relative squared error that is allowed.
         widest: The largest P.
     """
-    thin, share = data.thinned(task.seed)
+    few = _Few(data, task.seed)
 
     def suffices(bits: int) -> bool:
         tried = replace(task, accumulator_bit_width=bits)
         usable = [kind for kind in types if _holds_weights(tried, kind)]
-        return bool(usable) and _best_type(tried, thin, share, usable)[1] <= error
+        return bool(usable) and _best_type(tried, few, usable)[1] <= error
 
     low, high = min(NARROWEST, widest) - 1, widest
     while high - low > 1:
@@ -195,21 +202,34 @@ def _holds_weights(task: LayerTask, kind: ActivationType) -> bool:
     return any(cap is None or cap > 0 for cap in caps)
 
 
-def _best_type(
-    task: LayerTask, thin: LayerData, share: float, types: Sequence[ActivationType]
-) -> tuple[ActivationType, float]:
+class _Few:
+    """Few data of a layer, divided as a type divides them."""
+
+    def __init__(self, data: LayerData, seed: int) -> None:
+        self._data, self._seed = data, seed
+        self._known: dict[tuple[int, ...], tuple[LayerData, float]] = {}
+
+    def of(self, kind: ActivationType) -> tuple[LayerData, float]:
+        """The data for a type, and the share of the inputs that they have."""
+        if kind.exponents not in self._known:
+            self._known[kind.exponents] = self._data.equalized(kind.exponents).thinned(self._seed)
+        return self._known[kind.exponents]
+
+
+def _best_type(task: LayerTask, few: _Few, types: Sequence[ActivationType]) -> tuple[ActivationType, float]:
     """The type of least error, and that error."""
     best, least = types[0], np.inf
     rho = task.shrinkages[len(task.shrinkages) // 2]
-    closed = set[str]()
+    closed = set[tuple[str, tuple[int, ...]]]()
     for kind in types:
-        if kind.kind in closed:
+        family = kind.kind, kind.exponents
+        if family in closed:
             continue
-        error = _Trial.of(thin, share, kind).error(task, rho)
+        error = _Trial.of(few, kind).error(task, rho)
         if error < least:
             best, least = kind, error
-        elif error > _HOPELESS * least and kind.kind == best.kind and kind.bit_width > best.bit_width:
-            closed.add(kind.kind)
+        elif error > _HOPELESS * least and (best.kind, best.exponents) == family and kind.bit_width > best.bit_width:
+            closed.add(family)
     return best, float(least)
 
 
@@ -224,8 +244,9 @@ class _Trial:
     moments: Moments
 
     @classmethod
-    def of(cls, thin: LayerData, share: float, kind: ActivationType) -> _Trial:
-        quantized, known = kind.quantize(thin.prefix), thin.known
+    def of(cls, few: _Few, kind: ActivationType) -> _Trial:
+        thin, share = few.of(kind)
+        quantized, known = kind.rounded(thin.prefix), thin.known
         return cls(thin, share, kind, quantized, Moments.of(known.target, quantized[: len(known.target)], thin.weights))
 
     def error(self, task: LayerTask, rho: float) -> float:
@@ -244,8 +265,9 @@ def _error(moments: Moments, data: LayerData, quantized: Tensor, solution: RowSo
 
 
 def _solved(task: LayerTask, data: LayerData, kind: ActivationType, shrinkage: float) -> LayerSolution:
+    data = data.equalized(kind.exponents)
     groups, _, size = data.weights.shape
-    quantized, known = kind.quantize(data.prefix), data.known
+    quantized, known = kind.rounded(data.prefix), data.known
     if size > _LONG and groups == 1:
         moments, solution = _solved_in_blocks(task, known, quantized[: len(known.target)], kind, shrinkage)
     else:

@@ -16,6 +16,7 @@ from brevitas_a2q._config import LayerSettings
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType
+from brevitas_a2q.ptq._equalized import equalize_
 from brevitas_a2q.ptq._layer import LayerSolution
 from brevitas_a2q.ptq._network import Network
 from brevitas_a2q.ptq._quantizers import activation_quantizer, set_weights_, weight_quantizer_
@@ -69,10 +70,10 @@ class ModelSpec:
     def from_json(cls, values: Mapping[str, Any]) -> ModelSpec:
         """Inverse of :meth:`to_json`."""
         layers = {
-            name: LayerSpec(**{**layer, "activation": ActivationType(**layer["activation"])})
+            name: LayerSpec(**{**layer, "activation": ActivationType.from_json(layer["activation"])})
             for name, layer in values["layers"].items()
         }
-        kinds = {name: ActivationType(**kind) for name, kind in values["values"].items()}
+        kinds = {name: ActivationType.from_json(kind) for name, kind in values["values"].items()}
         return cls(layers, kinds, bool(values["shared_scale"]), bool(values["power_of_two"]))
 
 
@@ -126,6 +127,8 @@ def install_(network: Network, spec: ModelSpec) -> nn.Module:
         if not network.native:
             injector = None if one.by_value else activation_quantizer(kind, spec.power_of_two)
             QuantInputMixin.__init__(layer, injector)
+            if kind.exponents:
+                equalize_(layer, kind.exponents)
         declared = one.by_value and kind.kind in ("unsigned", "signed")
         settings = LayerSettings(
             accumulator_bit_width=one.accumulator_bit_width,

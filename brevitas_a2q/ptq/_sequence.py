@@ -16,7 +16,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import DataError, ModelError
-from brevitas_a2q.ptq._activations import ActivationType, Sample, fit, kinds_of
+from brevitas_a2q.ptq._activations import ActivationType, Sample, equalizers, fit, kinds_of, powers
 from brevitas_a2q.ptq._calibration import Calibration, call, mask_of
 from brevitas_a2q.ptq._config import PostTrainingConfig
 from brevitas_a2q.ptq._layer import MAX_SEARCHED_BITS, LayerData, LayerSolution, LayerTask, least_width, quantize_layer
@@ -184,17 +184,25 @@ class _Sequence:
             bits = [asked]
         elif name in self._boundary():
             bits = [config.boundary_bit_width]
-        sample = Sample.of(self._counted(prefixes), config.seed)
-        found = []
-        for kind in kinds_of(sample, config.zero_point, site.rectified):
-            for n in bits:
-                if n < 2 and kind == "signed":
-                    continue
-                found.append(fit(sample, n, kind, power_of_two=config.power_of_two))
+        counted, found = self._counted(prefixes), []
+        for exponents in ((), *self._equalizers(name, counted)):
+            sample = Sample.of([x * powers(exponents, -1) if exponents else x for x in counted], config.seed)
+            for kind in kinds_of(sample, config.zero_point, site.rectified):
+                for n in bits:
+                    if n < 2 and kind == "signed":
+                        continue
+                    one = fit(sample, n, kind, power_of_two=config.power_of_two)
+                    found.append(replace(one, exponents=exponents))
         if site.shared and site.value in self.values and self.values[str(site.value)].bit_width in bits:
             as_it_is = self.values[str(site.value)]
             found = [kind for kind in found if kind.bit_width != as_it_is.bit_width] + [as_it_is]
         return found
+
+    def _equalizers(self, name: str, counted: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        """For linear layers behind real arithmetic: what a ReLU gives stays as hardware wants it."""
+        signed = any(bool((x < 0).any()) for x in counted)
+        wanted = self.config.equalize and signed and name not in self._boundary()
+        return equalizers(counted) if wanted and isinstance(self.network.layers[name], nn.Linear) else []
 
     def _counted(self, prefixes: Sequence[Tensor]) -> list[Tensor]:
         """Inputs without the tokens of padding, where the batches say which are."""
@@ -330,4 +338,4 @@ def site_reads_value(site: Site, kind: ActivationType, values: dict[str, Activat
         return False
     if site.shared:
         return values.get(site.value) == kind
-    return site.alone and kind.kind == "unsigned"
+    return site.alone and kind.kind == "unsigned" and not kind.exponents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -150,7 +151,8 @@ def _global_average(x: Tensor, a: Any) -> Tensor:
 
 
 def _reshape(x: Tensor, a: Any) -> Tensor:
-    return x.reshape(x.shape[0], *a["shape"][1:])
+    # Of as many samples as the file has, its shape is meant as it is: it may begin with another axis than they do.
+    return x.reshape(a["shape"] if prod(a["shape"]) == x.numel() else (x.shape[0], *a["shape"][1:]))
 
 
 def _upsample(x: Tensor, a: Any) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from brevitas_a2q._ir.dot_product import DotProductLayer
 from brevitas_a2q._ir.layers import bias_node, dot_product_layers
-from brevitas_a2q._ir.network import Network, Node
+from brevitas_a2q._ir.network import OPAQUE, Network, Node
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import DataError
 from brevitas_a2q.verify._islands import Islands
@@ -59,8 +59,9 @@ class NetworkSimulator:
         self._steps = {node.name: self._step(node, layers[node.name]) for node in network.nodes if node.name in layers}
         self._merged = {step.output for step in self._steps.values()}
         self._islands = Islands(network)
+        self._given_batch = _batch_that_must_stay(network)
         largest = max(prod(tensor.shape[1:]) for tensor in network.tensors.values() if tensor.value is None)
-        self._batch_size = min(_BATCH, max(1, _ELEMENTS // largest))
+        self._batch_size = self._given_batch or min(_BATCH, max(1, _ELEMENTS // largest))
 
     def run(self, inputs: Any, settings: Settings) -> Simulation:
         """Outputs and overflows for a batch of inputs.
@@ -138,6 +139,13 @@ class NetworkSimulator:
         arrays = {name: self._input(name, np.asarray(inputs[name])) for name in names}
         if len({len(array) for array in arrays.values()}) != 1:
             raise DataError("found inputs of different batch sizes", where=self.network.file, expected="one batch")
+        count = len(next(iter(arrays.values())))
+        if count % self._batch_size and self._given_batch:
+            raise DataError(
+                f"found {count} samples, and the file mixes those of a batch",
+                where=self.network.file,
+                expected=f"a multiple of its batch size {self._given_batch}",
+            )
         return arrays
 
     def _input(self, name: str, array: Array) -> Array:
@@ -157,6 +165,20 @@ class NetworkSimulator:
                 expected=f"values from {low:g} to {high:g}",
             )
         return values
+
+
+def _batch_that_must_stay(network: Network) -> int | None:
+    """The file's own batch size, where samples do not simply stand side by side along the first axis throughout.
+
+    Somewhere a tensor's first axis is another one then, as in attention that puts tokens first, or real arithmetic of
+    which nothing is known may mix what it is given, unless it is given one sample.
+    """
+    sizes = {network.tensors[name].shape[:1] for name in network.inputs}
+    made = (name for node in network.nodes for name in node.outputs if name)
+    moved = any(network.tensors[name].shape[:1] not in sizes for name in made if name in network.tensors)
+    mixed = any(node.op == OPAQUE for node in network.nodes) and sizes != {(1,)}
+    (size,) = next(iter(sizes)) or (1,)
+    return size if moved or mixed or len(sizes) > 1 else None
 
 
 def _products(node: Node, weights: Tensor) -> Products:

@@ -57,10 +57,19 @@ class Branches(nn.Module):
         return self.last(torch.cat([left, right], 1)), self.left(self.quant(y))
 
 
+class Named(Branches):
+    """The same with outputs by name, as detectors and language models have them."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        last, left = super().forward(x, y)
+        return {"last": last, "rest": [left]}
+
+
 IMAGE = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(2))
 CASES = {
     "called twice": (CalledTwice, (IMAGE,)),
     "branches": (Branches, (IMAGE, IMAGE.flip(0, 3))),
+    "outputs by name": (Named, (IMAGE, IMAGE.flip(0, 3))),
     "transposed": (
         lambda: nn.Sequential(identity(), qnn.QuantConvTranspose2d(3, 4, 3, stride=2, bias=True, **WEIGHTS)),
         (IMAGE,),

@@ -159,6 +159,21 @@ def test_what_no_runtime_computes_is_named(tmp_path: Path) -> None:
         simulate(path, np.zeros((1, 4, 6, 6)))
 
 
+def test_a_file_that_moves_its_batch_runs_sample_by_sample(tmp_path: Path) -> None:
+    """Attention as PyTorch has it puts tokens first and reshapes by numbers that hold for the file's batch."""
+    builder = Builder((1, 5, 4))
+    x = builder.add("MatMul", builder.quant("x", 0.25, 4, 1), builder.weights((4, 6)))
+    x = builder.add("Transpose", x, perm=[1, 0, 2])
+    x = builder.add("Reshape", x, builder.constant(np.int64([5, 2, 3])))
+    x = builder.add("Transpose", builder.quant(x, 0.25, 4, 1), perm=[1, 0, 2])
+    builder.add("Reshape", builder.add("Softmax", x, axis=2), builder.constant(np.int64([1, 5, 6])))
+    path = builder.save(tmp_path / "network.onnx")
+    samples = np.random.default_rng(7).normal(0, 1.5, (3, 5, 4)).astype(np.float32)
+    model = ModelWrapper(str(path))
+    expected = np.concatenate([execute_onnx(model, {"x": sample[None]})[builder.top] for sample in samples])
+    np.testing.assert_allclose(simulate(path, samples).outputs, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_an_integer_bias_counts_towards_overflow(tmp_path: Path) -> None:
     builder = Builder((1, 4))
     x = builder.add(
