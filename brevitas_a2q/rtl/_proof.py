@@ -8,7 +8,7 @@ exact sum. The invariant that makes it inductive says in which interval the sum 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,14 @@ import numpy as np
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import Mvau, Vvau
+from brevitas_a2q.hw._ir import Graph, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import kind_of
 from brevitas_a2q.rtl._generate import Accelerator, hdl_source
 from brevitas_a2q.rtl._input_values import input_values, sums_of
 from brevitas_a2q.rtl._memory_image import Memory, encoded
 from brevitas_a2q.rtl._yosys import need_yosys, run_yosys
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "layers_to_prove", "prove"]
 
 _MODULES = ("counter", "multiply", "adder_tree", "dot_product", "dot_product_proof")
 _LIMIT_S = 1800.0
@@ -40,6 +40,19 @@ class Proof:
     accumulator_bit_width: int
     holds: bool
     seconds: float
+
+
+def layers_to_prove(graph: Graph, asked: Sequence[str]) -> list[str]:
+    """Layers by name, each once; ``all`` stands for every one.
+
+    Raises:
+        RtlError: There is no such layer.
+    """
+    known = [u.name for u in graph.units if isinstance(u, Mvau | Vvau)]
+    for name in asked:
+        if name not in (*known, "all"):
+            raise RtlError(f"found no layer {name!r}", expected=f"all, or one of {', '.join(known)}")
+    return list(dict.fromkeys(known if "all" in asked else asked))
 
 
 def prove(
@@ -62,10 +75,9 @@ def prove(
         RtlError: There is no such layer or channel, or the solver gives no answer.
     """
     need_yosys("a proof")
-    matrices = [u for u in accelerator.netlist.graph.units if isinstance(u, Mvau | Vvau)]
-    unit = next((u for u in matrices if u.name == layer), None)
-    if unit is None:
-        raise RtlError(f"found no layer {layer!r}", expected=", ".join(u.name for u in matrices))
+    (name,) = layers_to_prove(accelerator.netlist.graph, [layer])
+    unit = accelerator.netlist.graph[name]
+    assert isinstance(unit, Mvau | Vvau)
     values = input_values(accelerator.netlist.graph, unit)
     least, most = sums_of(unit, values)
     if channels is None:

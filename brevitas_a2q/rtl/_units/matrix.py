@@ -6,7 +6,7 @@ import numpy as np
 
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight
+from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight, dsp_products
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable
 from brevitas_a2q.hw._ir import Folding, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
@@ -67,7 +67,7 @@ def _unit(
         "P": accumulator.bit_width,
         "WEIGHTS": "w.mem",
         "BLOCK": context.in_blocks(len(weights), weights.shape[1] * bits, folding.ram_style),
-        "DSP": int(folding.compute == "dsp"),
+        "DSP": _dsp_products(unit, context) if folding.compute == "dsp" else 0,
         "SWAP": int(by_weight(unit.weight_type, unit.input_type, accumulator.bit_width)),
         "LEVELS": context.tree_levels,
         "B": 0,
@@ -94,6 +94,11 @@ def _unit(
         depth_cycles=depth,
         overflow=True,
     )
+
+
+def _dsp_products(unit: Mvau | Vvau, context: Context) -> int:
+    types, block = (unit.weight_type, unit.input_type), context.part.dsp_block
+    return dsp_products(*types, block, shared=unit.shares_activations)
 
 
 def _constant(unit: Mvau | Vvau, context: Context, rows: IntArray) -> Circuit:
