@@ -58,12 +58,18 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     used = Counter(kind for line in certified for kind in set(line["used"]))
     judges = Counter(judge for line in certified for judge in line["judged_by"])
     silent = Counter(_kind_of(reason) for line in certified for reason in line.get("silent", ()))
+    turned = [line for line in lines if line["outcome"] == "refused"]
+    necessary = Counter(line["why"] for line in turned if line.get("why"))
+    needless = Counter(_kind_of(_said(line)) for line in turned if not line.get("why"))
     refused = Counter(_kind_of(line["detail"]) for line in lines if line["outcome"] == "refused")
     return {
         "cases": len(lines),
         "revisions": dict(Counter(line.get("revision", "unknown") for line in lines)),
         "outcomes": dict(outcomes.most_common()),
-        "needlessly refused, share of what executes": outcomes["refused"] / max(1, executable),
+        "refused, share of what executes": outcomes["refused"] / max(1, executable),
+        "needlessly refused, share of what executes": sum(needless.values()) / max(1, executable),
+        "refused for what the case holds": dict(necessary.most_common()),
+        "needlessly refused": dict(needless.most_common(20)),
         "refusals": dict(refused.most_common(20)),
         "layers": sum(line["layers"] for line in certified),
         "covered": sum(line["covered"] for line in certified),
@@ -73,6 +79,11 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "judged by": dict(judges.most_common()),
         "operations": dict(used.most_common()),
     }
+
+
+def _said(line: dict[str, Any]) -> str:
+    """Why a case was refused, by its layers where the error is of training."""
+    return next((reason for reason in line.get("silent", ()) if reason), line["detail"])
 
 
 def _kind_of(reason: str) -> str:
@@ -92,14 +103,16 @@ def page(kind: str, found: dict[str, Any], first: int) -> str:
         "- Code of commit " + ", ".join(f"{name} ({n:,} cases)" for name, n in found["revisions"].items()) + ".",
         f"- {found['cases']:,} cases: {outcomes}. A violation would be a sum outside its certified range.",
         f"- {found['inputs executed']:,} inputs were executed, chosen to drive every layer's sums to their ends.",
-        f"- Refused of what can be executed: {share:.2%}.",
+        f"- Refused of what can be executed: {found['refused, share of what executes']:.2%}; needlessly, holding "
+        f"nothing for which it must be: {share:.2%}.",
         f"- {found['covered']:,} of {found['layers']:,} layers of certified {kind} are covered; in "
         f"{found['reached the end of a range']:.0%} of the {kind} an input was found that reaches an end of a range.",
         "- Judged by " + ", ".join(f"{name} ({count:,})" for name, count in found["judged by"].items()) + ".",
         "",
         *_counted("operations", f"certified {kind}", found["operations"]),
         *_counted("why a layer is not covered", "layers", found["layers left out"]),
-        *_counted(f"why {kind} are refused", "cases", found["refusals"]),
+        *_counted(f"what {kind} hold for which they are refused", "cases", found["refused for what the case holds"]),
+        *_counted(f"why {kind} are refused needlessly", "cases", found["needlessly refused"]),
     ]
     return "\n".join(lines)
 

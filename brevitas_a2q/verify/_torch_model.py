@@ -40,7 +40,8 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     """Every quantized linear or convolutional layer of a model as integers, in the order in which they run.
 
     Works on layers of any integer weight quantizer, Brevitas' own included. A layer that runs more than once gets the
-    union of its input ranges.
+    union of its input ranges; where its integers differ from one call to the next (an integer bias at the scale of each
+    call), each call that has other ones is listed by itself, as ``name (call 2)``.
 
     Args:
         model: Any PyTorch model with Brevitas layers; it is left as it was.
@@ -66,7 +67,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = _settled(model, given)
-    layers = tuple(layer for name, layer in found.items() if name not in refused)
+    layers = tuple(layer for name, layer in found.items() if name.partition(" (call ")[0] not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))
     reasons = {name: error.found for name, error in refused.items()}
@@ -127,7 +128,7 @@ def _traced(
             whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
             _check_codes(name, value, plain_tensor(x))
             seen = _where_covered(dot_product_layer(whole, value), layer, value)
-            found[name] = _union(found[name], seen) if name in found else seen
+            _keep(found, seen)
             arriving.setdefault(name, []).append(value)
         except UncoveredError as error:
             refused.setdefault(name, error)
@@ -258,18 +259,26 @@ def _check_codes(name: str, value: Value, x: Tensor) -> None:
         )
 
 
+def _keep(found: dict[str, DotProductLayer], seen: DotProductLayer) -> None:
+    """Put one more call of a layer to the calls with the same integers, or by itself."""
+    name, calls = seen.name, 1
+    while name in found:
+        if _same_integers(found[name], seen):
+            found[name] = _union(found[name], seen)
+            return
+        calls += 1
+        name = f"{seen.name} (call {calls})"
+    found[name] = replace(seen, name=name)
+
+
+def _same_integers(first: DotProductLayer, second: DotProductLayer) -> bool:
+    if (first.bias is None) != (second.bias is None) or not np.array_equal(first.weights, second.weights):
+        return False
+    return first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
+
+
 def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
     """One layer that ran twice: the same integers, inputs of either range."""
-    same_bias = (first.bias is None) == (second.bias is None) and (
-        first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
-    )
-    if not (np.array_equal(first.weights, second.weights) and same_bias):
-        raise UncoveredError(
-            "its integer weights or bias differ from one call to the next",
-            where=f"layer {first.name}",
-            expected="the same integers in every call",
-            remedy="give the layer the same input quantizer wherever it is called, or use two layers",
-        )
     wider = first if first.input_bit_width >= second.input_bit_width else second
     sources = dict.fromkeys((first.range_source, second.range_source))
     return replace(
