@@ -186,7 +186,17 @@ def _cells(space: Space, grid: Any, where: str) -> Iterator[tuple[str, Settings]
             settings = {key: value for part in choice for key, value in part.items()}
             if len(settings) < sum(map(len, choice)):
                 raise ConfigError(f"found a key twice in {list(axes)}", where=place, expected="each key once")
+            _check_cell(space, settings, place)
             yield space.run_name(settings), settings
+
+
+def _check_cell(space: Space, settings: Settings, where: str) -> None:
+    """Values are refused before the first run, like keys."""
+    try:
+        space.kind.from_dict(space.values(settings))
+    except ConfigError as error:
+        shown = ", ".join(f"{key} = {value}" for key, value in settings.items())
+        raise ConfigError(str(error), where=f"{where}, cell {shown}") from error
 
 
 def _axis(space: Space, text: str, values: Any, where: str) -> list[Settings]:

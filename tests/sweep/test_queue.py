@@ -187,14 +187,13 @@ def test_a_failed_run_that_is_lost_when_tried_again_is_queued_again(queue: Opene
     assert ours.claim() is not None
 
 
-def test_unforeseen_errors_and_bad_values_are_the_runs_own(queue: Opener, address: str, tmp_path: Path) -> None:
-    space = Space.from_dict({"grid": {"seed": [0, 1, "many"]}}, ToyConfig)
+def test_unforeseen_errors_are_the_runs_own(queue: Opener, address: str, tmp_path: Path) -> None:
+    space = Space.from_dict({"grid": {"seed": [0, 1]}}, ToyConfig)
     given = Work(space, address, tmp_path, ToyJob(failing=(0,), crash=RuntimeError), QUICK)
     assert not work(given, Stop(), in_fresh_process=True)
     assert work(given, Stop())
-    ends = [trial.user_attrs.get(END) for trial in queue({"grid": {"seed": [0, 1, "many"]}}).trials()]
-    assert ends[:2] == ["RuntimeError: the loss is NaN", None]
-    assert "'many'" in ends[2]
+    ends = [trial.user_attrs.get(END) for trial in queue({"grid": {"seed": [0, 1]}}).trials()]
+    assert ends == ["RuntimeError: the loss is NaN", None]
     assert "Traceback" in next(tmp_path.glob("runs/*/error.txt")).read_text()
 
 

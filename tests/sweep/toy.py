@@ -27,6 +27,7 @@ class Quant:
 class Recipe:
     learning_rate: float = 0.1
     epochs: int = 2
+    base: str | None = None
 
 
 @dataclass(frozen=True)
