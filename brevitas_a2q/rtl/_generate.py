@@ -29,7 +29,7 @@ __all__ = [
 MODULES_USED_BY = {
     "matrix_unit": ("replay", "dot_product", "thresholds"),
     "dot_product": ("counter", "multiply", "dsp_products", "adder_tree"),
-    "thresholds": ("search", "counter"),
+    "thresholds": ("search", "compare_all", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
     **dict.fromkeys(
         ("fifo", "max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)

@@ -87,8 +87,11 @@ class MatrixUnit(Unit):
     def latency(self, folding: Folding) -> int:
         """Of multiplication, the registers of the adder tree, accumulation and thresholds."""
         terms = self.products if self.constant(folding) else folding.simd
-        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
-        return 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
+        sums = 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER)
+        if self.table is None:
+            return sums
+        pe, block = self.channels if self.constant(folding) else folding.pe, folding.ram_style_thresholds
+        return sums + self.table.latency(self.channels, pe, block=block in ("block", "ultra"))
 
     def constant(self, folding: Folding) -> bool:
         """Whether all weights are constants in one word, multiplied in LUTs: adders alone are what that comes to."""
