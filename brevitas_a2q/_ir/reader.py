@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from brevitas_a2q._ir.budget import Budget
 from brevitas_a2q._ir.fold import folded
@@ -33,6 +35,7 @@ from brevitas_a2q.errors import OnnxFileError
 __all__ = ["read_network"]
 
 _QUANTIZERS: Final = ("BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc")
+_NEARLY: Final = 2.0**-12  # of a step
 # Operators of ONNX that sum products; where no rule makes integers of them, the certificate says that it is silent.
 _SUMMING: Final = frozenset(
     {"Attention", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "Det", "Einsum", "FlexAttention", "GRU"}
@@ -171,7 +174,7 @@ class _Reader:
         if domain in ONNX_DOMAINS:
             value = folded(node, inputs)
             if value is not None:
-                self._keep(node, Tensor.named(node.output, Value.constant(value)))
+                self._keep(node, Tensor.named(node.output, self._with_integers(node, domain, inputs, value)))
                 return None
         try:
             normal, outputs = self._ruled(node, domain, inputs)
@@ -186,6 +189,20 @@ class _Reader:
         if normal.op == OPAQUE and self._sums(node, domain):
             self.uncovered.append(f"{node.name}: {normal.attributes['reason']}")
         return None if all(tensor.number is not None for tensor in outputs) else normal
+
+    def _with_integers(self, node: Node, domain: str, inputs: tuple[Tensor | None, ...], value: Any) -> Value:
+        """A computed constant, and the integers that it stands for where it comes of such (weights that are sliced)."""
+        constant = Value.constant(value)
+        if value.dtype.kind != "f" or not any(t is not None and t.codes is not None for t in inputs):
+            return constant
+        try:
+            codes = self._ruled(node, domain, inputs)[1][0].codes
+        except (RangeError, Unstated, OnnxFileError):
+            return constant
+        if codes is None or not np.array_equal(codes.lo, codes.hi) or codes.lo.shape != value.shape:
+            return constant
+        exact = (np.abs(value / codes.scale - codes.lo) <= _NEARLY).all()
+        return Value.constant(value, codes) if exact else constant
 
     def _ruled(self, node: Node, domain: str, inputs: tuple[Tensor | None, ...]) -> tuple[Node, list[Tensor]]:
         entry = entry_for(domain, node.op)

@@ -137,6 +137,14 @@ class Memory:
             self._storages[place] = (StorageWeakRef(tensor.untyped_storage()), {})
         self._storages[place][1][_view(tensor)] = known
 
+    def copied(self, tensor: Tensor, copy: Tensor) -> None:
+        """Note that one tensor is a copy of another, element by element."""
+        known = self.get(tensor)
+        if known is None:
+            self.declare(copy)
+        else:
+            self.set(copy, known)
+
     def write(self, tensor: Tensor, known: Known) -> None:
         """Note that a tensor was written: every other view of its memory may show old or new elements."""
         self._written.add(address(tensor))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from brevitas.quant_tensor import IntQuantTensor
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor
 
 from brevitas_a2q._brevitas import (
@@ -21,7 +21,16 @@ from brevitas_a2q._ranges import Codes, IntType, Value
 from brevitas_a2q._trace.modules import is_hooked, parts_of
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 
-__all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "doubts_of", "quantized", "scale_follows_input"]
+__all__ = [
+    "QUANTIZERS",
+    "Scales",
+    "code_range",
+    "constant_codes",
+    "doubts_of",
+    "metadata",
+    "quantized",
+    "scale_follows_input",
+]
 
 QUANTIZERS = (ActQuantProxyFromInjector, TruncQuantProxyFromInjector, ClampQuantProxyFromInjector)
 _LARGEST_TYPE = 32  # bits
@@ -142,3 +151,8 @@ def _one(tensor: Tensor) -> int | None:
     """The one integer in a tensor, or None if there are several."""
     low, high = (float(end) for end in torch.aminmax(tensor.detach()))
     return int(low) if low == high and low.is_integer() else None
+
+
+def metadata(output: Any) -> tuple[Any, ...]:
+    """Scale and the like of quantized numbers."""
+    return tuple(part for part in output if part is not output.value) if isinstance(output, QuantTensor) else ()

@@ -23,7 +23,7 @@ _SHARED: Final = frozenset(
     ("numpy", "__array__", "__dlpack__", "data_ptr", "storage", "_typed_storage", "untyped_storage", "share_memory_")
 )
 _CHANGING: Final = frozenset({"apply_", "map_", "map2_"})  # by a function of Python, element by element
-_DIRECT: Final = frozenset({"tolist", "__repr__", "__deepcopy__", "__reduce_ex__", *_SHARED, *_CHANGING})
+_DIRECT: Final = frozenset({"tolist", "__repr__", "__reduce_ex__", *_SHARED, *_CHANGING})
 # Make a tensor of numbers, or of tensors that are read as numbers.
 _FACTORIES: Final = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "new"})
 
@@ -55,15 +55,22 @@ def place() -> str | None:
 class DirectReads(TorchFunctionMode):
     """While active, ``seen`` is called with every tensor whose memory Python reads without a dispatched operation.
 
-    It is told, too, whether the memory is shared from then on, so that it can be written without being seen.
+    It is told, too, whether the memory is shared from then on, so that it can be written without being seen. For a deep
+    copy ``copied`` is called instead, with the tensor and its copy.
     """
 
-    def __init__(self, seen: Callable[[Tensor, bool], None]) -> None:
+    def __init__(self, seen: Callable[[Tensor, bool], None], copied: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
-        self._seen = seen
+        self._seen, self._copied = seen, copied
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, given = getattr(func, "__name__", ""), kwargs or {}
+        if name == "__deepcopy__" and type(args[0]) is Tensor:
+            copy = func(*args, **given)
+            self._copied(args[0], copy)
+            return copy
+        if name == "__deepcopy__":
+            self._seen(args[0], False)
         if name in _DIRECT and args and isinstance(args[0], Tensor):
             if not str(sys._getframe(1).f_globals.get("__name__", "")).startswith("brevitas_a2q."):
                 self._seen(args[0], name in _SHARED or name in _CHANGING)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -27,7 +26,15 @@ from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
 from brevitas_a2q._trace.pausing import Pause
 from brevitas_a2q._trace.precision import HALVES, MOVEMENTS, in_type
-from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, doubts_of, quantized, scale_follows_input
+from brevitas_a2q._trace.quantizers import (
+    QUANTIZERS,
+    Scales,
+    constant_codes,
+    doubts_of,
+    metadata,
+    quantized,
+    scale_follows_input,
+)
 from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
 from brevitas_a2q._trace.state import NOTHING, Doubts, State, own_tensors
 
@@ -95,7 +102,7 @@ class Trace(TorchDispatchMode):
         self._widths: dict[Any, Tensor] = {}  # of quantizers
         self._given: list[tuple[Tensor, int]] = []  # to the quantizer or layer that runs, and how often written before
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
-        self._reads = DirectReads(self._read)
+        self._reads = DirectReads(self._read, self._memory.copied)
         self._pause = Pause(self._reads, self)
         self._names: list[tuple[str, nn.Module]] = []
         self._own: frozenset[int] = frozenset()  # addresses of tensors that the model holds
@@ -113,7 +120,7 @@ class Trace(TorchDispatchMode):
         with torch.no_grad():
             for leaf in _pytree.tree_leaves(inputs, is_leaf=lambda v: isinstance(v, QuantTensor)):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
-                if not isinstance(leaf, (Tensor, QuantTensor, str, bool, NoneType)):
+                if not isinstance(leaf, (Tensor, QuantTensor, str, bool, type(None))):
                     self.doubts |= Doubts(numbers=True)  # numbers and arrays are input as well
                 self._declare(tuple(leaf) if isinstance(leaf, QuantTensor) else ())
             self._take_over(own)
@@ -207,12 +214,10 @@ class Trace(TorchDispatchMode):
                     self._note_weight(name.removesuffix(".weight_quant"), proxy, output)
                 self._made(output)
                 return
-            self._made(_metadata(output))
-            if not isinstance(plain_tensor(output), Tensor):
-                return
-            if not proxy.is_quant_enabled and output is inputs[0]:
-                return
-            self._note_quantized(proxy, inputs, output, f"data type of {origin}")
+            self._made(metadata(output))
+            passed = not proxy.is_quant_enabled and output is inputs[0]
+            if isinstance(plain_tensor(output), Tensor) and not passed:
+                self._note_quantized(proxy, inputs, output, f"data type of {origin}")
 
         def hook(proxy: Any, inputs: Any, output: Any) -> None:
             self._depth -= 1
@@ -256,9 +261,9 @@ class Trace(TorchDispatchMode):
             self._widths[proxy] = output.bit_width.detach()
         if self.learning and value.codes is not None and not value.codes.zero_point.any():
             # Brevitas' own arithmetic divides and multiplies by them.
-            for metadata, number in ((output.scale, value.codes.scale), (output.zero_point, np.zeros(()))):
-                shaped = np.broadcast_to(number, tuple(metadata.shape))
-                self._memory.set(metadata, Known(Value.constant(np.asarray(shaped))))
+            for each, number in ((output.scale, value.codes.scale), (output.zero_point, np.zeros(()))):
+                shaped = np.broadcast_to(number, tuple(each.shape))
+                self._memory.set(each, Known(Value.constant(np.asarray(shaped))))
 
     def _layer(self, name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
         known = self.of(x)
@@ -273,7 +278,7 @@ class Trace(TorchDispatchMode):
             self._depth -= 1
             self._leave()
         tensor = plain_tensor(output)
-        self._made(_metadata(output))
+        self._made(metadata(output))
         if known is None:
             self._declare(tensor)
         elif isinstance(tensor, Tensor):
@@ -389,11 +394,6 @@ class Trace(TorchDispatchMode):
         if shared:
             unknown = Value.unknown(tuple(tensor.shape), "memory that is shared with Python")
             self._memory.write(tensor, Known(unknown, known.sources))
-
-
-def _metadata(output: Any) -> tuple[Any, ...]:
-    """Scale and the like of quantized numbers."""
-    return tuple(part for part in output if part is not output.value) if isinstance(output, QuantTensor) else ()
 
 
 def _unknown(leaf: Any) -> Any:

@@ -283,6 +283,7 @@ def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
     sources = dict.fromkeys((first.range_source, second.range_source))
     return replace(
         wider,
+        name=first.name,
         x_lo=np.minimum(first.x_lo, second.x_lo),
         x_hi=np.maximum(first.x_hi, second.x_hi),
         input_signed=first.input_signed or second.input_signed,

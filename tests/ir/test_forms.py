@@ -188,3 +188,37 @@ def test_quantizers_in_half_precision_are_not_those_of_single_precision(builder:
     model.opset_import[0].version = 19
     onnx.save(model, path)
     assert certify(path).layers[0].input_range.upper == 255
+
+
+WEIGHTS = np.arange(-8, 8).reshape(2, 2, 2, 2)
+CHANGES: dict[str, tuple[Callable[[Any, str], str], Any]] = {
+    "sliced": (lambda b, w: b.node("Slice", w, b.constant([0]), b.constant([1]), b.constant([0])), WEIGHTS[:1]),
+    "flipped": (
+        lambda b, w: b.node("Slice", w, *(b.constant([n]) for n in (-1, -9, 3, -1))),
+        WEIGHTS[..., ::-1],
+    ),
+    "chosen": (lambda b, w: b.node("Gather", w, b.constant([1, 1, 0]), axis=0), WEIGHTS[[1, 1, 0]]),
+    "negative": (lambda b, w: b.node("Neg", w), -WEIGHTS),
+    "added up": (lambda b, w: b.node("Add", w, w), 2 * WEIGHTS),
+    "moved": (lambda b, w: b.node("Add", w, b.constant(np.float32(0.5))), WEIGHTS + 2),
+    "positive": (lambda b, w: b.node("Relu", w), np.maximum(WEIGHTS, 0)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_that_are_computed_of_integers_are_integers(builder: Build, change: str) -> None:
+    b, (make, expected) = builder(), CHANGES[change]
+    b.node("Conv", b.quant("x", bits=2), make(b, b.weights(WEIGHTS, 0.25, bits=4, narrow=0)))
+    [layer] = certify(b.save()).layers
+    rows = expected.reshape(len(expected), -1)
+    ends = [3 * np.clip(rows, *limits).sum(axis=1) for limits in ((None, 0), (0, None))]
+    if change == "negative":  # of a scale that is: either sign
+        ends = [np.minimum(ends[0], -ends[1]), np.maximum(ends[1], -ends[0])]
+    assert (layer.sums.lower, layer.sums.upper) == tuple(tuple(end.tolist()) for end in ends)
+
+
+def test_weights_that_are_moved_by_half_a_step_are_none(builder: Build) -> None:
+    b = builder()
+    b.node("Conv", b.quant("x"), b.node("Add", b.weights(WEIGHTS, 0.25, narrow=0), b.constant(np.float32(0.125))))
+    with pytest.raises(OnnxFileError, match="float weights"):
+        certify(b.save())

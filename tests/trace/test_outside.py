@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import pickle
 import threading
@@ -114,7 +113,6 @@ UNSEEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "tensor of a list": _listed(lambda _, parts: torch.tensor(parts)),
     "as_tensor of a list": _listed(lambda _, parts: torch.as_tensor(parts)),
     "new_tensor of a list": _listed(lambda q, parts: q.new_tensor(parts)),
-    "copied deeply": lambda _, q: copy.deepcopy(q) + q,
     "pickled": lambda _, q: pickle.loads(pickle.dumps(q.clone())) + q,
     "saved": _saved,
     "by DLPack's capsule": lambda _, q: _capsule(q) + q,

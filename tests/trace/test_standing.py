@@ -233,7 +233,7 @@ def test_a_layer_that_runs_twice_needs_both_of_its_inputs_known() -> None:
 
         def forward(self, x: Tensor) -> Any:
             x = self.act(x)
-            return self.layer(x) + self.layer(x.cumsum(1))
+            return self.layer(x) + self.layer(x.cumprod(1))
 
     with pytest.raises(ModelError, match="no quantized input has reached it yet"):
         Twice()(torch.rand(2, 8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "masked by itself": lambda x: (x.value > 0) * x.value,
     "where another is not": lambda x: (x.value != 0).logical_not() * -x.value,
     "for each": lambda x: torch._foreach_add([x.value, x.value], [x.value, -x.value])[0],
+    "copied deeply": lambda x: copy.deepcopy(x.value + x.value).flip(2),
     "put": lambda x: x.value.index_put((torch.tensor([0]),), (x.value + x.value)[:, 0]),
     "scattered": lambda x: x.value.scatter(3, torch.zeros(1, 1, 1, 1, dtype=torch.long), -x.value),
     "scattered where": lambda x: x.value.masked_scatter(x.value > 0, -(x.value + x.value)),

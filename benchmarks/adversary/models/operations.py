@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -121,6 +120,7 @@ _SUMS: dict[str, Operation] = {
     "joined with negative": lambda x: torch.cat([plain(x)[:, ::2], -plain(x)[:, 1::2]], 1),
     "where": lambda x: torch.where(plain(x) > 0, plain(x) + plain(x), plain(x)),
     "where of itself": lambda x: (plain(x) > 0) * plain(x),
+    "attention": lambda x: torch.einsum("bchw,bcwk->bchk", plain(x), plain(x).transpose(2, 3)),
     "matrix of ones": lambda x: plain(x) @ torch.ones(plain(x).shape[3], plain(x).shape[3]).to(plain(x).dtype),
     "linear of ones": lambda x: F.linear(plain(x), torch.ones(plain(x).shape[3], plain(x).shape[3]).to(plain(x).dtype)),
 }
@@ -154,7 +154,6 @@ _READS: dict[str, Operation] = {
     "by a capsule": lambda x: torch.from_dlpack(torch.utils.dlpack.to_dlpack(plain(x).detach())) + plain(x),
 }
 _NO_INTEGERS: dict[str, Operation] = {
-    "attention": lambda x: torch.einsum("bchw,bcwk->bchk", plain(x), plain(x).transpose(2, 3)),
     "sigmoid": lambda x: torch.sigmoid(plain(x)),
     "leaky": lambda x: F.leaky_relu(plain(x), 0.1),
     "shifted": lambda x: plain(x) + 0.3,
@@ -216,5 +215,9 @@ PARTS: dict[str, Callable[[], nn.Module]] = {
 
 def steps(names: list[str], step: float) -> float | None:
     """The step of values behind operations."""
-    factors = [STEPS.get(name, 1.0) for name in names]
-    return None if None in factors else float(step * np.prod([f for f in factors if f is not None]))
+    for name in names:
+        factor = STEPS.get(name, 1.0)
+        if factor is None:
+            return None
+        step = step**2 if name == "attention" else step * factor
+    return step
