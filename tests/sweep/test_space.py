@@ -84,7 +84,10 @@ def test_a_nested_field_that_is_none_in_the_base_can_be_set() -> None:
         ({"search": {"P": [9]}, "objectives": ["lut"], "base": {"estimate": None}}, "a base with an `estimate`"),
         ({"grid": {"quant": [3], "P": [9]}}, "found quant = 3 where its accumulator_bit_width is to be set"),
         ({"search": {"quant": [None, 3], "P": {"low": 9, "high": 12}}}, "found quant = 3 where its accumulator_bit"),
-        ({"grid": {"P": [9, "a"]}}, "cell quant.accumulator_bit_width = a: run, quant: found accumulator_bit_width = 'a'"),
+        (
+            {"grid": {"P": [9, "a"]}},
+            "cell quant.accumulator_bit_width = a: run, quant: found accumulator_bit_width = 'a'",
+        ),
         ({"grid": [[1]]}, "expected a mapping of keys to lists"),
         ({"grid": {"seed": [1]}, "search": {"seed": [1]}}, "expected one of them"),
         ({}, "expected one of them"),
