@@ -32,8 +32,8 @@ class Calibration:
         """From a tensor of samples, a list of tensors or batches, or a loader.
 
         Args:
-            data: A tensor or data set holds samples. A list holds batches, and so does a loader: tensors, mappings of keyword
-                arguments, or tuples of which the first is taken (the rest are labels).
+            data: A tensor or a data set holds samples. A list holds batches, and so does a loader: tensors, mappings of
+                keyword arguments, or tuples of which the first is taken (the rest are labels).
             held_out: Share that is kept to judge by.
             batch_size: Samples that run at a time.
 
