@@ -48,6 +48,13 @@ def _printed(width: int) -> str:
     return str(console.file.getvalue())
 
 
+def test_the_first_column_stands_once_though_it_is_asked_for() -> None:
+    for width in (40, 90, 200):
+        console = Console(width=width, file=io.StringIO())
+        print_fitted(_table(), console, ("layer", "holds"))
+        assert str(console.file.getvalue()).count("other") == 1
+
+
 @pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 20])
 def test_names_and_verdicts_stay_whole(width: int) -> None:
     text = _printed(width)
