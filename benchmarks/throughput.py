@@ -99,6 +99,7 @@ def stepper(job: dict[str, Any]) -> Callable[[], None]:
         for module in model.modules():
             if hasattr(module, "collect_stats_steps"):
                 module.counter = module.collect_stats_steps
+        model.train()  # from which fused quantizers take, for a compiler, whether they still collect
     recipe = Recipe("sgd", 1e-2, momentum=0.9, batch_size=job["batch_size"])
     loss, context = TASKS[entry.task].loss(None), autocast(runtime, device)
     plain = Step(model, loss, recipe.penalty, None, context)

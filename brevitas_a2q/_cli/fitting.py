@@ -30,13 +30,14 @@ def print_fitted(table: Table, console: Console, keep: Sequence[str]) -> None:
         keep: Headings of columns that matter, the most important first.
     """
     columns, width = list(table.columns), console.width
-    kept = [0, *(i for heading in keep for i, column in enumerate(columns) if column.header == heading)]
+    asked = (i for heading in keep for i, column in enumerate(columns) if column.header == heading)
+    kept = list(dict.fromkeys((0, *asked)))
     order = kept + [i for i in range(len(columns)) if i not in kept]
     while len(order) > max(1, len(kept)) and _width(console, [columns[i] for i in order]) > width:
         order.pop()
     chosen = [columns[i] for i in sorted(order)]
     if _width(console, chosen) > width:
-        for line in _stacked(console, table, [columns[i] for i in dict.fromkeys(kept)]):
+        for line in _stacked(console, table, [columns[i] for i in kept]):
             console.print(line, soft_wrap=True)
         return
     console.print(_part(table, chosen))

@@ -41,10 +41,14 @@ class Node:
         """The first output."""
         return self.outputs[0]
 
+    @property
+    def file_op(self) -> str:
+        """The operator for people to read: what the file calls it where the integer network has no word for it."""
+        return str(self.attributes["op"]) if self.op == OPAQUE else self.op
+
     def error(self, message: str, *, expected: str | None = None, remedy: str | None = None) -> OnnxFileError:
         """An error that names this node and its operator; to be raised by the caller."""
-        op = self.attributes["op"] if self.op == OPAQUE else self.op
-        return OnnxFileError(message, where=f"node {self.name} ({op})", expected=expected, remedy=remedy)
+        return OnnxFileError(message, where=f"node {self.name} ({self.file_op})", expected=expected, remedy=remedy)
 
 
 @dataclass(frozen=True)

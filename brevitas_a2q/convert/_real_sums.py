@@ -49,15 +49,26 @@ def real_sums(
         moves: Whether a node only moves elements.
 
     Returns:
-        These sums; and all nodes that only real arithmetic reads a value through, they among them.
+        These sums; and all nodes by which they read their operands, themselves and moves that nothing else reads.
     """
-    real = set[Node]()
-    for node in reversed(list(nodes)):
+    backwards = [node for node in reversed(list(nodes)) if node in tensors]
+    leads = set[Node]()  # to nothing but real arithmetic
+    for node in backwards:
         passes = is_sum(node) or moves(node) or (node.op == "call_method" and node.target in _CASTS)
-        readers = [user for user in node.users if user in tensors or user.op == "output"]
-        if passes and readers and all(user in real or _is_real(user, key) for user in readers):
+        readers = _readers(node, tensors)
+        if passes and readers and all(user in leads or _is_real(user, key) for user in readers):
+            leads.add(node)
+    sums = frozenset(filter(is_sum, leads))
+    real = set(sums)
+    for node in backwards:
+        readers = _readers(node, tensors)
+        if moves(node) and readers and all(user in real for user in readers):
             real.add(node)
-    return frozenset(filter(is_sum, real)), frozenset(real)
+    return sums, frozenset(real)
+
+
+def _readers(node: Node, tensors: Collection[Node]) -> list[Node]:
+    return [user for user in node.users if user in tensors or user.op == "output"]
 
 
 def _is_real(node: Node, key: Callable[[Node], object]) -> bool:

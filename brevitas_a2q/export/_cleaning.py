@@ -61,9 +61,10 @@ def clean(model: Any) -> Any:
 
 def _cleaned(model: Any) -> Any:
     """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
-    shaped = wrapped(model).transform(InferShapes(), cleanup=False).model
-    fold_constants_(shaped)
-    wrapper = wrapped(shaped)
+    wrapper = wrapped(model).transform(InferShapes(), cleanup=False)
+    # A folded constant may tell the shape that the next one is made of, as padding to a multiple of a window does.
+    while fold_constants_(wrapper.model):
+        wrapper = wrapper.transform(InferShapes(), make_deepcopy=False, cleanup=False)
     for domain_less in ("Quant", "Trunc", "BipolarQuant"):
         for node in wrapper.get_nodes_by_op_type(domain_less):
             node.domain = "qonnx.custom_op.general"

@@ -1,7 +1,8 @@
 """Fold constants of an exported graph in one pass.
 
 qonnx folds one node at a time and infers the shapes of the whole graph after each, which takes minutes where thousands
-of nodes only compute shapes (ShuffleNet, Swin). What is left for it afterwards is nothing.
+of nodes only compute shapes (ShuffleNet, Swin). Repeated, with shapes inferred between, until it folds none, it leaves
+nothing to qonnx.
 """
 
 from __future__ import annotations

@@ -187,4 +187,4 @@ LAYER_RULES: Final[tuple[Rule, ...]] = (
 
 
 def _finding(rule: str, node: Node, found: str, mend: str) -> Finding:
-    return Finding(rule, node.name, node.op, found, mend)
+    return Finding(rule, node.name, node.file_op, found, mend)

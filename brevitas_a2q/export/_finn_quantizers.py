@@ -140,7 +140,7 @@ QUANTIZER_RULES: Final[tuple[Rule, ...]] = (
 def behind(network: Network, node: Node) -> str | None:
     """The operator that feeds a node's first input; None for the network's input."""
     producer = network.producer(node.inputs[0])
-    return None if producer is None else producer.op
+    return None if producer is None else producer.file_op
 
 
 def _activations(network: Network) -> Iterator[tuple[Node, Quantizer]]:
@@ -155,4 +155,4 @@ def _products(network: Network) -> Iterator[Node]:
 
 
 def _finding(rule: str, node: Node, found: str, mend: str) -> Finding:
-    return Finding(rule, node.name, node.op, found, mend)
+    return Finding(rule, node.name, node.file_op, found, mend)

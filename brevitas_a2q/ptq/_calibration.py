@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from brevitas_a2q.errors import DataError
 
@@ -16,6 +17,7 @@ __all__ = ["Batch", "Calibration", "call", "mask_of"]
 
 Batch: TypeAlias = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # positional and keyword arguments
 _MASK = "attention_mask"
+_BATCH = 64  # samples of a data set that are read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Calibration:
         """From a tensor of samples, a list of tensors or batches, or a loader.
 
         Args:
-            data: A tensor holds samples. A list holds batches, and so does a loader: tensors, mappings of keyword
-                arguments, or tuples of which the first is taken (the rest are labels).
+            data: A tensor or a data set holds samples. A list holds batches, and so does a loader: tensors, mappings of
+                keyword arguments, or tuples of which the first is taken (the rest are labels).
             held_out: Share that is kept to judge by.
             batch_size: Samples that run at a time.
 
@@ -100,6 +102,8 @@ def _items(data: Any) -> Iterable[Any]:
         return [data] if data.dim() and len(data) else []
     if isinstance(data, Mapping):
         return [data]
+    if isinstance(data, Dataset) and isinstance(data, Sized):
+        return DataLoader(data, batch_size=_BATCH)
     if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
         raise DataError(
             f"found {type(data).__name__}", where="calibration", expected="a tensor, a list of tensors, or a loader"

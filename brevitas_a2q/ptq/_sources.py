@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from brevitas_a2q._extras import need
 from brevitas_a2q._named import is_named_function, named_function
@@ -86,7 +88,9 @@ def calibration_data(source: str, shape: ImageShape | None, samples: int | None,
     """Data by ``module:function``, an .npz file, or a folder of images.
 
     Args:
-        source: Which. An .npz file holds samples: one array, or one for each keyword argument of the model.
+        source: Which. An .npz file holds samples: one array, or one for each keyword argument of the model. A function
+            returns what :func:`quantize_post_training_` takes, or a pair of data sets as training runs take them, of
+            which the first is taken.
         shape: Height and width that images are scaled and cropped to, normalized as torchvision's classifiers expect.
         samples: How many to take; None for all.
         seed: Of the choice.
@@ -104,7 +108,13 @@ def calibration_data(source: str, shape: ImageShape | None, samples: int | None,
         return _some([image_tensor(array, shape) for array in read_images(path)], samples, seed)
     if path.suffix == ".npz" or path.is_file():
         return _arrays(path, samples, seed)
-    return called(source, "calibration")
+    found = called(source, "calibration")
+    if isinstance(found, (tuple, list)) and found and all(isinstance(part, Dataset) for part in found):
+        found = found[0]
+    if isinstance(found, Dataset) and isinstance(found, Sized) and len(found):
+        chosen = np.random.RandomState(seed).permutation(len(found))[: samples or len(found)]
+        return DataLoader(Subset(found, chosen.tolist()), batch_size=64)
+    return found
 
 
 def _arrays(path: Path, samples: int | None, seed: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep._status import RunStatus
 from brevitas_a2q.sweep._summary import Summary
@@ -14,6 +15,7 @@ from brevitas_a2q.sweep._summary import Summary
 __all__ = ["FILES", "copy_files", "pick"]
 
 FILES: Final = {"file": "network.onnx", "certificate": "certificate.json", "result": "result.json"}
+_MARK: Final = ".sweep-pick"
 
 
 def pick(
@@ -83,6 +85,7 @@ def copy_files(folder: Path, to: Path | None) -> dict[str, Path]:
 
     Raises:
         SweepError: The run's folder is not here.
+        ExportError: The folder to copy to has such files of something else.
     """
     found = {what: folder / name for what, name in FILES.items() if (folder / name).is_file()}
     if "result" not in found:
@@ -91,7 +94,9 @@ def copy_files(folder: Path, to: Path | None) -> dict[str, Path]:
         )
     if to is None:
         return found
+    refuse_others_files(to, FILES.values(), _MARK)
     to.mkdir(parents=True, exist_ok=True)
+    write_atomically(to / _MARK, "A folder that brevitas-a2q sweep pick copies to.\n")
     for what, path in found.items():
         shutil.copyfile(path, to / FILES[what])
     return {what: to / FILES[what] for what in found}

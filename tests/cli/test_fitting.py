@@ -48,6 +48,13 @@ def _printed(width: int) -> str:
     return str(console.file.getvalue())
 
 
+def test_the_first_column_stands_once_though_it_is_asked_for() -> None:
+    for width in (40, 90, 200):
+        console = Console(width=width, file=io.StringIO())
+        print_fitted(_table(), console, ("layer", "holds"))
+        assert str(console.file.getvalue()).count("other") == 1
+
+
 @pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 20])
 def test_names_and_verdicts_stay_whole(width: int) -> None:
     text = _printed(width)
@@ -188,8 +195,8 @@ def test_findings_on_a_terminal(
 
 
 def test_a_sweep_on_a_terminal(terminal: Callable[[int, list[str]], tuple[int, str]], tmp_path: Path) -> None:
-    space = {"name": "digits", "base": {"recipe": {"epochs": 1}}, "grid": {"seed": [0], "P": [10], "rate": [-1]}}
-    (tmp_path / "space.yaml").write_text(json.dumps(space))  # the only run of it fails at once
+    space = {"name": "digits", "base": {"recipe": {"epochs": 1}}, "grid": {"seed": [0], "P": [10], "rate": [1e30]}}
+    (tmp_path / "space.yaml").write_text(json.dumps(space))  # the only run of it fails
     out = str(tmp_path / "out")
     assert main(["sweep", "run", "--space", str(tmp_path / "space.yaml"), "--out", out, "--device", "cpu"]) == 1
     for columns in (80, 40):

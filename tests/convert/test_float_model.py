@@ -83,6 +83,39 @@ def test_sums_in_a_row_have_a_quantizer_each() -> None:
     assert pairs == [["features_2_conv_3", "features_3_conv_3"], ["add", "features_4_conv_3"]]
 
 
+class Attention(nn.Module):
+    """Scores plus a mask, a sum that a norm reads, and one that a layer reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.out, self.up = (nn.Linear(8, 8) for _ in range(5))
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        scores = self.query(x) @ self.key(x).transpose(-1, -2) + (1 - mask)[:, None] * -1e9
+        x = self.norm((x + scores.softmax(-1) @ self.value(x)).transpose(0, 1)).transpose(0, 1)
+        return self.up(x + self.out(x))
+
+
+def test_sums_that_only_real_arithmetic_reads_stay_real() -> None:
+    """A mask of -1e9 on the scores' scale would leave none of them; so would an outlier that only a norm reads."""
+    torch.manual_seed(0)
+    model = Attention().eval()
+    graph = trace(model)
+    assert graph is not None
+    flow = dataflow(graph, dict(model.named_modules()), (nn.Linear,))
+    assert [node.name for node in flow.sums] == ["add_2"]
+    assert {node.name for node in flow.real} == {"add", "add_1"}
+    assert flow.values[0].origins[0].name == "x"
+    assert flow.values[0].only_layers  # the sum behind the attention reads past the quantizer
+    x, mask = torch.randn(32, 5, 8), (torch.rand(32, 5) > 0.3).float()
+    mask[:, 0] = 1
+    with torch.no_grad():
+        wanted = model(x, mask)
+        constrain_(model, W8A8, (x, mask))
+        assert (model(x, mask) - wanted).abs().mean() / wanted.abs().mean() < 0.05
+
+
 def test_what_is_concatenated_shares_a_quantizer() -> None:
     found = values(networks.MiniSqueezeNet())
     origins, unsigned, layers, _ = found["features_3_expand1x1_activation"]

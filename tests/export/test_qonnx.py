@@ -306,3 +306,25 @@ def test_exporters_of_brevitas_say_what_to_call(small_net, image, tmp_path, expo
         getattr(brevitas.export, exporter)(model, args=image, export_path=str(tmp_path / "x"))
     assert torch.equal(model(image), expected)
     export_qonnx(model, image, tmp_path / "ours.onnx")
+
+
+@pytest.mark.filterwarnings("ignore:ONNX opset version set to")
+@pytest.mark.parametrize("exporter", ["export_qonnx", "export_torch_qcdq"])
+def test_they_do_so_of_fused_activations_alone(image, tmp_path, exporter: str) -> None:
+    """A model of which ``constrain_`` could constrain no weights has fused activations all the same."""
+    import brevitas.export
+    from brevitas.quant import Int8WeightPerTensorFloat
+
+    from brevitas_a2q.quant._activations import fuse_activations_
+
+    layers = (
+        qnn.QuantIdentity(return_quant_tensor=True),
+        qnn.QuantConv2d(2, 4, 3, weight_quant=Int8WeightPerTensorFloat),
+    )
+    model = torch.nn.Sequential(*layers).eval()
+    expected = model(image)
+    fuse_activations_(model)
+    with pytest.raises(ExportError, match=r"do not know fused activations; call brevitas_a2q\.export_qonnx"):
+        getattr(brevitas.export, exporter)(model, args=image, export_path=str(tmp_path / "x"))
+    assert torch.equal(model(image), expected)
+    export_qonnx(model, image, tmp_path / "ours.onnx")

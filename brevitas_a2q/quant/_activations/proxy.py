@@ -8,7 +8,8 @@ from brevitas import is_dynamo_compiling
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q._brevitas import ActQuantProxyFromInjector
+from brevitas_a2q._brevitas import ActQuantProxyFromInjector, is_exporting
+from brevitas_a2q.errors import ExportError
 from brevitas_a2q.quant._activations.anatomy import unfusable
 from brevitas_a2q.quant._activations.tensor_quant import FusedIntQuant
 from brevitas_a2q.quant._compilation import traced_tensor
@@ -43,7 +44,19 @@ class FusedActQuantProxy(ActQuantProxyFromInjector):
 
     @property
     def requires_export_handler(self) -> bool:
-        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works."""
+        """Without one the proxy quantizes as usual, so that Brevitas' inference mode works.
+
+        Raises:
+            ExportError: One of Brevitas' exporters was called, none of which knows the kernel.
+        """
+        if self.is_quant_enabled and self.export_handler is None and is_exporting():
+            layers = " and ".join(type(layer).__name__ for layer in self.tracked_module_list)
+            raise ExportError(
+                "Brevitas' exporters do not know fused activations",
+                where=f"quantizer of {layers}",
+                remedy="call brevitas_a2q.export_qonnx(model, inputs, path), or export_qcdq for ONNX' own operators; "
+                "or keep Brevitas' activations by A2QConfig(fused_activations=False)",
+            )
         return False
 
     def init_tensor_quant(self) -> None:
