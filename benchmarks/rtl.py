@@ -2,6 +2,7 @@
 
     python benchmarks/rtl.py run [--network tfc ...]   # appends what results/rtl.jsonl lacks
     python benchmarks/rtl.py report                   # results/rtl.md
+    python benchmarks/rtl.py simulate [--network tfc] # results/rtl_simulated.md: timing and FIFOs alone, in minutes
 
 Every network is folded for three frame rates (``results/rtl_foldings.json``) and built with the trained accumulators
 and with 32 bits. Words are compared with the reference at every unit, three images a run. Networks without a file of
@@ -26,9 +27,21 @@ from brevitas_a2q import hw
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rtl.jsonl"
+SIMULATED = HERE / "results" / "rtl_simulated.md"
 FOLDINGS = HERE / "results" / "rtl_foldings.json"
 ORACLE = HERE.parent.parent / "shared" / "oracle" / "models"
 CLOCK_MHZ, PART = 200.0, "xczu7ev"
+SIMULATED_HEAD = (
+    "# Intervals, latencies and FIFOs by simulation",
+    "",
+    f"`python benchmarks/rtl.py simulate`, {PART}, {CLOCK_MHZ:g} MHz, trained accumulators, the designs of `rtl.md`,",
+    "three random images each, Verilator. FIFO: words built, and the largest fills in sum; in brackets those of FIFOs",
+    "of more than two words alone; ratio: of the two sums.",
+    "",
+    "| network | cycles asked | words (differ) | interval RTL / est. | latency RTL / est. | error |"
+    " FIFO words / fill | ratio |",
+    "|---|---|---|---|---|---|---|---|",
+)
 # Cycles per image to fold for.
 NETWORKS: dict[str, tuple[int, ...]] = {
     "digits": (40_000, 10_000, 3_000),
@@ -200,6 +213,37 @@ def report(folder: Path | None) -> None:
         middle = median(abs(g / t - 1) for g, t in pairs if t)
         lines.append(f"| {kind} | {len(pairs)} | {guess:,} | {true:,} | {_error(guess, true)} | {middle:.1%} |")
     (HERE / "results" / "rtl.md").write_text("\n".join(lines) + "\n")
+
+
+@cli.command()
+@click.option("--network", "names", multiple=True, type=click.Choice(list(NETWORKS)), help="Repeatable; all.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keeps networks and builds.")
+def simulate(names: tuple[str, ...], folder: Path | None) -> None:
+    """Simulate every design with its trained accumulators, without synthesis; lines of other networks stay."""
+    work = folder or Path(tempfile.mkdtemp())
+    work.mkdir(parents=True, exist_ok=True)
+    known = {}
+    if SIMULATED.exists():
+        for line in SIMULATED.read_text().splitlines():
+            known.update({(name, line.split(" | ")[1]): line for name in NETWORKS if line.startswith(f"| {name} |")})
+    for name in names or NETWORKS:
+        for cycles in NETWORKS[name]:
+            path = path_of(name, work)
+            report = hw.build(
+                path, work / "simulated", PART, None, CLOCK_MHZ, foldings_of(name, cycles, path), simulate=3
+            )
+            d = report.to_json()
+            fifos = [(u["built_depth"], u["fill"]) for u in d["units"] if u["op"] == "Fifo"]
+            interval = f"{d['interval_cycles']:,} / {d['estimated_interval_cycles']:,}"
+            latency = f"{d['latency_cycles']:,} / {d['estimated_latency_cycles']:,}"
+            error = _error(d["estimated_latency_cycles"], d["latency_cycles"])
+            words, deep = f"{d['words']:,} ({d['mismatches']})", [pair for pair in fifos if pair[0] > 2]
+            ratio = f"{sum(a for a, _ in fifos) / sum(b for _, b in fifos):.2f}"
+            cells = (name, f"{cycles:,}", words, interval, latency, error, f"{_ratio(fifos)} ({_ratio(deep)})", ratio)
+            known[name, f"{cycles:,}"] = f"| {' | '.join(cells)} |"
+            order = [known[n, f"{c:,}"] for n in NETWORKS for c in NETWORKS[n] if (n, f"{c:,}") in known]
+            SIMULATED.write_text("\n".join([*SIMULATED_HEAD, *order]) + "\n")
+            click.echo(known[name, f"{cycles:,}"])
 
 
 def _ratio(fifos: list[tuple[int, int]]) -> str:

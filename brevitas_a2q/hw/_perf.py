@@ -4,7 +4,8 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
 - The latency is that of one image through an idle network whose source never makes it wait.
-- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate. That schedule
+- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate, by whichever
+  of two schedules holds fewer bits: units write as late as readers need, or as readers have room. That schedule
   never blocks with FIFOs of these depths; a network that runs as early as data and space allow is never later than any
   schedule that is possible, so it sustains the rate too. The source waits where the network does not read yet.
 """
@@ -69,8 +70,13 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
     period = max(*cycles.values(), *(float(f.interval.sum()) for f in flows.values()))
     words = {u.name: flows[u.name].pixels * words_per_pixel(u, foldings[u.name]) for u in graph.units}
     bits = {u.name: words[u.name] * output_width(u, foldings[u.name]) for u in graph.units}
-    traces = postponed(graph, _settled(graph, flows, delays, period), delays, bits)
-    return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
+    settled = _settled(graph, flows, delays, period)
+    schedules = [postponed(graph, settled, delays, bits, until_needed) for until_needed in (True, False)]
+    fills = [
+        {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
+        for traces in schedules
+    ]
+    return min(fills, key=lambda found: sum(n * bits[e.producer] / flows[e.producer].pixels for e, n in found.items()))
 
 
 def _settled(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:

@@ -90,7 +90,11 @@ def _reading(flow: Flow, need: Ints, elapsed: Floats, ends: Floats, ports: int) 
 
 
 def postponed(
-    graph: Graph, traces: Mapping[str, Trace], delays: Mapping[Edge, int], bits: Mapping[str, int]
+    graph: Graph,
+    traces: Mapping[str, Trace],
+    delays: Mapping[Edge, int],
+    bits: Mapping[str, int],
+    until_needed: bool = True,
 ) -> dict[str, Trace]:
     """The schedule in which units that write more bits than they read finish each pixel just before a reader needs it.
 
@@ -102,6 +106,7 @@ def postponed(
         traces: Its earliest schedule.
         delays: Cycles that a pixel takes from one unit to another.
         bits: What each unit writes per image, in one copy.
+        until_needed: Whether pixels wait until the reader's output needs them; otherwise until it has room for them.
     """
     late = dict(traces)
     deadlines: dict[str, Floats] = {}
@@ -112,7 +117,7 @@ def postponed(
             latest = trace.elapsed + np.minimum.accumulate((deadline - trace.elapsed)[::-1])[::-1]
             ends = np.where(np.isinf(latest), trace.ends, np.maximum(latest, trace.ends))
             trace = late[unit.name] = _reading(trace.flow, trace.need, trace.elapsed, ends, len(unit.inputs))
-        wanted = _deadlines(trace)
+        wanted = _deadlines(trace) if until_needed else np.minimum(_deadlines(trace), _reads(trace))
         for port, name in enumerate(unit.inputs):
             due = wanted - delays[Edge(name, unit.name, port)] if name else wanted
             deadlines[name] = np.minimum(deadlines[name], due) if name in deadlines else due
@@ -124,6 +129,19 @@ def _deadlines(trace: Trace) -> Floats:
     images = len(trace.ends) // trace.flow.pixels
     first = np.searchsorted(trace.need, np.arange(trace.flow.inputs * images))
     return np.append(trace.ends - trace.flow.tail - trace.flow.latency, np.inf)[first]
+
+
+def _reads(trace: Trace) -> Floats:
+    """When the unit reads each input pixel; infinite for pixels that it never reads."""
+    pixels = np.arange(len(trace.ends) // trace.flow.pixels * trace.flow.inputs)
+    step = np.searchsorted(trace.read_count, pixels + 1)
+    known = step < len(trace.read_count)
+    before = np.concatenate([[0], trace.read_count[:-1]])
+    at = step[known]
+    part = (pixels[known] + 1 - before[at]) / (trace.read_count[at] - before[at])
+    found = np.full(len(pixels), np.inf)
+    found[known] = trace.read_from[at] + part * (trace.read_until[at] - trace.read_from[at])
+    return found
 
 
 def largest_fill(producer: Trace, consumer: Trace) -> float:

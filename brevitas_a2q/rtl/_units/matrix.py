@@ -110,7 +110,13 @@ def _constant(unit: Mvau | Vvau, context: Context, rows: IntArray) -> Circuit:
         table = SearchTable(unit.thresholds, accumulator.range)
         made = activation(table, unit.channels, unit.channels, folding.ram_style_thresholds, context)
         output = unit.output_type
-        values = {"CF": 1, "PE": unit.channels, "A": accumulator.bit_width, "KIND": 1, "BLOCK": made.block}
+        values: dict[str, Value] = {
+            "CF": 1,
+            "PE": unit.channels,
+            "A": accumulator.bit_width,
+            "KIND": 1,
+            "BLOCK": made.block,
+        }
         values |= {"BIAS": unit.activation_bias, "OUT": output.bit_width, **made.parameters, "FILE": "FILE"}
         codes = ", ".join(f".{key}({value})" for key, value in values.items())
         parameters = {"OUT": unit.channels * output.bit_width, "FILE": "t"}

@@ -87,7 +87,8 @@ class SearchTable:
 
     def rows(self, pe: int) -> IntArray:
         """All thresholds of each channel, shape: (lanes, words, 2^bits - 1)."""
-        return self.stored.reshape(-1, pe, self.stored.shape[1]).swapaxes(0, 1)
+        rows: IntArray = self.stored.reshape(-1, pe, self.stored.shape[1]).swapaxes(0, 1)
+        return rows
 
     def memories(self, pe: int) -> Iterator[IntArray]:
         """Contents of the memories of each stage; shape: (lanes, words); channel c is lane c % pe, word c // pe."""
