@@ -5,8 +5,8 @@
 The digits network, W4A4, projected: one float network for each seed, then three epochs of training with one P for all
 hidden layers, and with widths of their own. The guess of the widths: what a width moves a layer's weights by, squared,
 weighted by the squared gradient of the loss (a diagonal of Fisher's matrix) on training images; from the widest width
-on, one layer after the other is narrowed, always the one that loses least. LUTs and block RAMs (of 18 kbit) are those of the estimate at
-one frame rate.
+on, one layer after the other is narrowed, always the one that loses least. LUTs and block RAMs (of 18 kbit) are those
+of the estimate at one frame rate.
 """
 
 from __future__ import annotations
