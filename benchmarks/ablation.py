@@ -30,7 +30,8 @@ from brevitas_a2q.models import build_model
 from brevitas_a2q.quant._functional import Budget
 from brevitas_a2q.quant._functional.euclidean import project_l1_ball
 from brevitas_a2q.quant._layers import accumulator_layers
-from brevitas_a2q.train import EpochRecord, TrainConfig, fit, seed_everything
+from brevitas_a2q.train import TrainConfig, fit, seed_everything
+from brevitas_a2q.train._loop import EpochRecord
 
 RESULTS = Path(__file__).parent / "results" / "ablation.jsonl"
 RATE = 4e-3

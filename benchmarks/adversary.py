@@ -2,8 +2,8 @@
 
     python benchmarks/adversary.py files --count 100000 --seed 0 --out results/adversary --processes 2
 
-Every case has a seed of its own; its verdict is one line of ``OUT/<kind>.jsonl``, and a run goes on where the last one
-stopped. A summary is printed at the end, and written beside.
+Every case has a seed of its own; its verdict is one line of ``OUT/<kind>.jsonl``, which names the revision of the code,
+and a run goes on where the last one stopped. A summary is printed at the end, and written beside.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import warnings
 from collections import Counter
@@ -43,6 +44,12 @@ def _attack(task: tuple[str, int]) -> dict[str, Any]:
     return dict(importlib.import_module(f"benchmarks.adversary.{kind}.attack").attack(seed))
 
 
+def revision() -> str:
+    """The commit of the code, with a mark where files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by outcome, judge and operation, and the share of needless refusals."""
     outcomes = Counter(line["outcome"] for line in lines)
@@ -51,11 +58,18 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     used = Counter(kind for line in certified for kind in set(line["used"]))
     judges = Counter(judge for line in certified for judge in line["judged_by"])
     silent = Counter(_kind_of(reason) for line in certified for reason in line.get("silent", ()))
+    turned = [line for line in lines if line["outcome"] == "refused"]
+    necessary = Counter(line["why"] for line in turned if line.get("why"))
+    needless = Counter(_kind_of(_said(line)) for line in turned if not line.get("why"))
     refused = Counter(_kind_of(line["detail"]) for line in lines if line["outcome"] == "refused")
     return {
         "cases": len(lines),
+        "revisions": dict(Counter(line.get("revision", "unknown") for line in lines)),
         "outcomes": dict(outcomes.most_common()),
-        "needlessly refused, share of what executes": outcomes["refused"] / max(1, executable),
+        "refused, share of what executes": outcomes["refused"] / max(1, executable),
+        "needlessly refused, share of what executes": sum(needless.values()) / max(1, executable),
+        "refused for what the case holds": dict(necessary.most_common()),
+        "needlessly refused": dict(needless.most_common(20)),
         "refusals": dict(refused.most_common(20)),
         "layers": sum(line["layers"] for line in certified),
         "covered": sum(line["covered"] for line in certified),
@@ -65,6 +79,11 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "judged by": dict(judges.most_common()),
         "operations": dict(used.most_common()),
     }
+
+
+def _said(line: dict[str, Any]) -> str:
+    """Why a case was refused, by its layers where the error is of training."""
+    return next((reason for reason in line.get("silent", ()) if reason), line["detail"])
 
 
 def _kind_of(reason: str) -> str:
@@ -81,16 +100,19 @@ def page(kind: str, found: dict[str, Any], first: int) -> str:
         "",
         f"`python benchmarks/adversary.py {kind} --count {found['cases']} --seed {first} --out OUT`",
         "",
+        "- Code of commit " + ", ".join(f"{name} ({n:,} cases)" for name, n in found["revisions"].items()) + ".",
         f"- {found['cases']:,} cases: {outcomes}. A violation would be a sum outside its certified range.",
         f"- {found['inputs executed']:,} inputs were executed, chosen to drive every layer's sums to their ends.",
-        f"- Refused of what can be executed: {share:.2%}.",
+        f"- Refused of what can be executed: {found['refused, share of what executes']:.2%}; needlessly, holding "
+        f"nothing for which it must be: {share:.2%}.",
         f"- {found['covered']:,} of {found['layers']:,} layers of certified {kind} are covered; in "
         f"{found['reached the end of a range']:.0%} of the {kind} an input was found that reaches an end of a range.",
         "- Judged by " + ", ".join(f"{name} ({count:,})" for name, count in found["judged by"].items()) + ".",
         "",
         *_counted("operations", f"certified {kind}", found["operations"]),
         *_counted("why a layer is not covered", "layers", found["layers left out"]),
-        *_counted(f"why {kind} are refused", "cases", found["refusals"]),
+        *_counted(f"what {kind} hold for which they are refused", "cases", found["refused for what the case holds"]),
+        *_counted(f"why {kind} are refused needlessly", "cases", found["needlessly refused"]),
     ]
     return "\n".join(lines)
 
@@ -105,10 +127,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """Verdicts of earlier runs; a last line that was cut off is cut away, so that the next one begins a line."""
     if not path.exists():
         return []
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
-        path.write_text(whole)
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
     return [json.loads(line) for line in whole.splitlines()]
 
 
@@ -123,6 +146,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.kind}.jsonl"
     lines = read_lines(path)
+    code = revision()
     done = {line["seed"] for line in lines}
     tasks = [(options.kind, s) for s in range(options.seed, options.seed + options.count) if s not in done]
     with (
@@ -131,6 +155,7 @@ def main() -> None:
     ):
         verdicts = pool.map(_attack, tasks, chunksize=16)
         for line in tqdm(verdicts, total=len(tasks), unit="case", mininterval=10, disable=not tasks):
+            line["revision"] = code
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)

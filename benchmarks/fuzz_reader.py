@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from tqdm import tqdm
 
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.hw import estimate
@@ -320,7 +321,7 @@ def attempt(path: Path, report: Report) -> None:
 
 
 def _certified(network: Any) -> Certificate:
-    certificate = certify_layers(network.dot_product_layers(), network.uncovered, network.assumptions)
+    certificate = certify_layers(dot_product_layers(network), network.uncovered, network.assumptions)
     text = certificate_json(certificate)
     assert certificate_json(Certificate.from_json(text)) == text
     return certificate

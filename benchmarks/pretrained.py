@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.models._pretrained import FOLDER, PRETRAINED, pretrained, pretrained_files
-from brevitas_a2q.train import trained_network
+from brevitas_a2q.train._restore import trained_network
 from brevitas_a2q.verify import certify
 from brevitas_a2q.verify._document import certificate_json
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.hw import BuildOptions, estimate_graph, read_foldings, read_graph, vivado_unit
+from brevitas_a2q.hw import BuildOptions, read_foldings, read_graph, vivado_unit
+from brevitas_a2q.hw._estimation import estimate_graph
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED, RESULTS = HERE / "published", HERE / "results"

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from brevitas_a2q import certify, export_qonnx, simulate
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
@@ -109,7 +110,7 @@ def speed() -> None:
         network = NetworkSimulator(read_network(path))
     array = images.numpy()
     widths = {layer.name: layer.required_bit_width - 2 for layer in certify(model, images[:1]).layers}
-    named = dict(zip([s.name for s in network.network.dot_product_layers()], widths.values(), strict=True))
+    named = dict(zip([s.name for s in dot_product_layers(network.network)], widths.values(), strict=True))
     with torch.no_grad():
         seconds = {"float PyTorch": best(lambda: floating(images)), "Brevitas": best(lambda: model(images))}
     for mode in ("wrap", "saturate", "check"):
@@ -153,7 +154,7 @@ def processor() -> str:
 
 def python_loop(network: NetworkSimulator, widths: dict[str, int]) -> float:
     """Additions per second of one accumulator that wraps after every product, in plain Python."""
-    layer = network.network.dot_product_layers()[1]
+    layer = dot_product_layers(network.network)[1]
     rows, bits = layer.weights[:8].tolist(), widths[layer.name]
     x = np.random.default_rng(0).integers(0, 16, layer.dot_product_size).tolist()
     half, size = 1 << (bits - 1), 1 << bits
@@ -169,7 +170,7 @@ def python_loop(network: NetworkSimulator, widths: dict[str, int]) -> float:
 
 def numpy_loop(network: NetworkSimulator, widths: dict[str, int]) -> float:
     """The same with all outputs of 256 positions at once in NumPy, one product after the other."""
-    layer = network.network.dot_product_layers()[1]
+    layer = dot_product_layers(network.network)[1]
     bits = widths[layer.name]
     x = np.random.default_rng(0).integers(0, 16, (256, layer.dot_product_size))
     half, size = 1 << (bits - 1), 1 << bits

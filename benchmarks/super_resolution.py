@@ -20,8 +20,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from brevitas_a2q.data import ImagePairs, bicubic_psnr_db, load_data, psnr_db
-from brevitas_a2q.data._pairs import Protocol
+from brevitas_a2q.data import ImagePairs, load_data
+from brevitas_a2q.data._pairs import Protocol, bicubic_psnr_db
+from brevitas_a2q.data._tasks import psnr_db
 from brevitas_a2q.models import build_model
 from brevitas_a2q.train._loop import Step, train_epoch
 

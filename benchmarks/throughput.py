@@ -43,6 +43,7 @@ from brevitas_a2q.train._seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results"
 CLASSES = 10
+WARM_UP = 4  # steps of each that are not timed: memory and kernels settle
 # What is run: method, whether activations are fused, and Brevitas' switch for scripted modules. A name that ends in
 # ", compiled" is that of the variant in front, by torch.compile.
 VARIANTS: dict[str, tuple[str | None, bool, bool]] = {
@@ -167,9 +168,11 @@ def measure(job: dict[str, Any], variants: tuple[str, ...], steps: int) -> list[
             stack.callback(processes[name].kill)
             first[name] = ask(processes[name])["seconds"]
             told[name] = []
-        for _ in range(steps):
+        for turn in range(WARM_UP + steps):
             for name, process in processes.items():
-                told[name].append(ask(process, "\n"))
+                step = ask(process, "\n")
+                if turn >= WARM_UP:
+                    told[name].append(step)
     taken = {name: [step["seconds"] for step in steps_of] for name, steps_of in told.items()}
     base = "float" if "float" in told else variants[0]
     return [

@@ -2,7 +2,8 @@
 
 Brevitas documents ``brevitas.nn``, ``brevitas.quant``, ``brevitas.quant_tensor`` and the export functions; injectors,
 proxies and the modules behind them may move. What moved is told by ``tests/test_brevitas.py``, which compares this file
-with the packages as they are installed; ``make newest`` runs it and the quantizers' tests with Brevitas' newest.
+with the packages as they are installed; ``make newest`` runs it and the quantizers' tests with Brevitas' newest. It
+loads no torch itself, for what only reads files borrows from qonnx.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "is_exporting", "silent_onnx_log"]
 
@@ -89,6 +91,8 @@ def is_exporting() -> bool:
 
 def dispatch_is_plain() -> bool:
     """Whether an operator that runs now is seen by nobody: no tracer, no dispatch mode, no function transform."""
+    import torch
+
     if torch._C._get_tracing_state() is not None:
         return False
     return not (torch._C._len_torch_dispatch_stack() or torch._C._functorch.maybe_current_level())
@@ -101,6 +105,8 @@ def silent_onnx_log() -> Iterator[None]:
     Its log is off by default, but that exporter turns it on by mistake: it asks whether the function that tells is
     true, instead of calling it.
     """
+    import torch
+
     switch = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
     if switch is None:
         yield
@@ -113,7 +119,7 @@ def silent_onnx_log() -> Iterator[None]:
         torch._C._jit_set_onnx_log_enabled = switch
 
 
-def forget_hook(layer: torch.nn.Module, hook: Any) -> None:
+def forget_hook(layer: nn.Module, hook: Any) -> None:
     """Take a forward hook from a layer, whoever holds its handle: a copy of a layer has copies of no handles."""
     for key in [key for key, found in layer._forward_hooks.items() if found is hook]:
         del layer._forward_hooks[key]

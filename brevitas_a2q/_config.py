@@ -20,7 +20,7 @@ from brevitas_a2q._settings import known_keys, nearest, read_yaml
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MAX_INPUT_BITS, MAX_WEIGHT_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["METHODS", "A2QConfig", "LayerRule", "LayerSettings"]
+__all__ = ["METHODS", "A2QConfig", "LayerRule", "LayerSettings", "check_setting", "check_settings"]
 
 METHODS: Final = ("projected", "a2q", "a2q+")
 
@@ -29,21 +29,36 @@ _RANGES: Final = {
     "weight_bit_width": (2, MAX_WEIGHT_BITS),
     "activation_bit_width": (2, MAX_INPUT_BITS),
     "exempt_bit_width": (2, MAX_WEIGHT_BITS),
+    "boundary_bit_width": (2, MAX_WEIGHT_BITS),
     "input_bit_width": (1, MAX_INPUT_BITS),
     "tile": (1, None),
+    "accumulator_tile": (1, None),
 }
 _BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed", "fused_activations")
 
 
-def _check(owner: Any, where: str) -> None:
-    """Check every value of a dataclass; None means that nothing is set."""
-    for name, (low, high) in _RANGES.items():
-        value = getattr(owner, name, None)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-            span = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
-            raise ConfigError(f"found {name} = {value!r}", where=where, expected=span)
+def check_setting(name: str, value: Any, where: str, required: bool = False) -> None:
+    """Check one bit width or tile of this name, wherever it is given; None stands for nothing, if none is required.
+
+    Raises:
+        ConfigError: It is no integer, or out of the range that its name has.
+    """
+    low, high = _RANGES[name]
+    if value is None and not required:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        span = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+        raise ConfigError(f"found {name} = {value!r}", where=where, expected=span)
+
+
+def check_settings(owner: Any, where: str) -> None:
+    """Check every width, switch and method of a dataclass; None means that nothing is set.
+
+    Raises:
+        ConfigError: Names the first that is wrong.
+    """
+    for name in _RANGES:
+        check_setting(name, getattr(owner, name, None), where)
     for name in _BOOLEANS:
         value = getattr(owner, name, None)
         if value is not None and not isinstance(value, bool):
@@ -98,7 +113,7 @@ class LayerRule:
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str) or not self.pattern:
             raise ConfigError(f"found pattern = {self.pattern!r}", where="rule", expected="a glob on layer names")
-        _check(self, f"rule {self.pattern!r}")
+        check_settings(self, f"rule {self.pattern!r}")
 
     def matches(self, name: str) -> bool:
         """Whether the rule speaks of the layer of this name."""
@@ -138,7 +153,7 @@ class A2QConfig:
     rules: tuple[LayerRule, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        _check(self, "configuration")
+        check_settings(self, "configuration")
         for name in ("accumulator_bit_width", "method", "activation_bit_width", "exempt_bit_width"):
             if getattr(self, name) is None:
                 raise ConfigError(f"found {name} = None", where="configuration", expected="a value")

@@ -18,13 +18,7 @@ from typing import Final
 from brevitas_a2q.errors import A2QError
 
 __all__ = [
-    "BIPOLAR",
-    "MAX_ACCUMULATOR_BITS",
-    "MAX_INPUT_BITS",
-    "MAX_WEIGHT_BITS",
-    "MIN_ACCUMULATOR_BITS",
     "IntRange",
-    "SignBudget",
     "a2q_budget",
     "a2q_plus_budget",
     "accumulator_range",

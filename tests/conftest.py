@@ -87,6 +87,17 @@ def builder(tmp_path: Path) -> Callable[..., FileBuilder]:
     return lambda *args, **options: FileBuilder(tmp_path, *args, **options)
 
 
+@pytest.fixture
+def oracle() -> Callable[[str], Path]:
+    """A file of FINN's reference networks and reports."""
+    from oracle_data import ORACLE  # beside this file, on the path that is set above
+
+    def find(name: str) -> Path:
+        return ORACLE / name
+
+    return find
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Brevitas' dynamo exporter, and compilation of its tensors, need torch 2.8: their cases are skipped below."""
     if tuple(int(part) for part in metadata.version("torch").split(".")[:2]) >= (2, 8):

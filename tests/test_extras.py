@@ -153,6 +153,14 @@ def test_files_need_no_torch(exported: tuple[Path, str], tmp_path: Path) -> None
     assert set(said[1::2]) == {"0"}
 
 
+def test_finns_front_door_needs_qonnx_and_no_torch(exported: tuple[Path, str], tmp_path: Path) -> None:
+    file, part = str(exported[0]), ["--part", "xc7z020", "--target-fps", "10"]
+    commands = [["check-finn", file], ["handoff", file, *part, "--out", str(tmp_path / "finn")]]
+    absent = set(TORCH) - {"qonnx", "onnxruntime"}
+    said = without((*EXTRA_OF, *absent), FILES.format(commands=commands)).split()
+    assert said in (["check-finn", status, "handoff", "0"] for status in "01")  # 1: FINN would refuse something
+
+
 @pytest.mark.parametrize("arguments", [["check-finn", "FILE"], ["simulate", "FILE", "--inputs", "x.npz"], ["train"]])
 def test_commands_that_need_the_base_say_so(arguments: list[str], exported: tuple[Path, str], tmp_path: Path) -> None:
     words = [str(exported[0]) if word == "FILE" else word for word in arguments]

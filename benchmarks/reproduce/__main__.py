@@ -4,22 +4,23 @@
     python benchmarks/reproduce run --minutes 9 --data cifar10=FOLDER --data bsd300=FOLDER
     python benchmarks/reproduce render
 
-`run` continues where the last slice stopped and leaves one JSON file per finished cell in `results/`; `render` writes
-docs/results.md from them. A slice ends before an epoch that would end too late, but never before it has done one, so
-that epochs longer than the slice get done, too. Without a GPU `run` does the short cells only.
+The queue is a sweep of this package (`docs/sweeps.md`): `run` goes on where the last one stopped, and leaves one JSON
+file per finished cell in `results/`; `render` writes docs/results.md from them. It ends before an epoch that would end
+too late, but never before it has done one. Without a GPU it does the short cells only.
 """
 
 from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 import click
 import torch
 from cells import CELLS, Cell
 from render import render
-from slices import finished, pending, run_slice
+from runs import finished, pending, run_cells
 
 from brevitas_a2q.errors import ConfigError
 
@@ -55,7 +56,7 @@ def list_(only: str, as_json: bool) -> None:
 
 
 @main.command("run")
-@click.option("--minutes", type=_POSITIVE, default=9.0, show_default=True, help="Length of the slice.")
+@click.option("--minutes", type=_POSITIVE, default=9.0, show_default=True, help="When to stop.")
 @click.option("--data", "data", multiple=True, metavar="NAME=PATH", help="Where a data set lies; repeat for others.")
 @click.option(
     "--work",
@@ -67,7 +68,10 @@ def list_(only: str, as_json: bool) -> None:
 @click.option("--only", default="*", show_default=True, help="Glob on names.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--long/--short", "long", default=None, help="Which cells; long ones where there is a GPU by default.")
-def run_(minutes: float, data: tuple[str, ...], work: Path, only: str, device: str, long: bool | None) -> None:
+@click.option("--retry-failed", is_flag=True, help="Run those again, too, that ended with an error.")
+def run_(
+    minutes: float, data: tuple[str, ...], work: Path, only: str, device: str, long: bool | None, retry_failed: bool
+) -> None:
     """Run the next pending cells within a time budget."""
     roots = {}
     for entry in data:
@@ -82,7 +86,8 @@ def run_(minutes: float, data: tuple[str, ...], work: Path, only: str, device: s
         found = "short runs, for a CPU: give --short" if long else "long runs, for a GPU: give --long"
         raise click.BadParameter(f"{only!r} names only {found}", param_hint="--only")
     try:
-        done = run_slice(cells, roots, work.resolve(), 60 * minutes, device, lambda line: click.echo(line, err=True))
+        say = partial(click.echo, err=True)
+        done = run_cells(cells, roots, work.resolve(), 60 * minutes, device, say, retry_failed)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{done} cells done, {len(pending(cells))} pending", err=True)

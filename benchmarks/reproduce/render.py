@@ -13,7 +13,7 @@ import yaml
 from cells import CELLS, Cell
 from figures import ladder_figure
 from ladders import LADDERS
-from slices import RESULTS, is_of
+from runs import RESULTS, is_of
 
 from brevitas_a2q._files import write_atomically
 

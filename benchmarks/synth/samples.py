@@ -140,6 +140,28 @@ def _thresholding(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     return unit, ir.Folding(pe, 1, "auto", "auto", draw("distributed", "distributed", "block"))
 
 
+def _few_thresholds(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    """Those that are compared all at once."""
+    pe, read = draw(1, 1, 2, 4), IntType.of(draw(6, 8, 10, 12, 16, 24), signed=True)
+    sums = draw.rng.normal(scale=(1 << (read.bit_width - 3)) / 3, size=(pe * draw(2, 3, 4), 256))
+    steps = draw(2, 3, 4, 7, 7)
+    table = np.clip(_thresholds(draw, sums, steps, False), read.range.lo, read.range.hi)
+    kind = IntType.of(steps.bit_length(), signed=False)
+    return ir.Thresholding(**_common(len(sums), read, kind), thresholds=table), ir.Folding(pe)
+
+
+def _product(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    pe, factors = draw(1, 2, 4), (draw.bits(2, 4, 8), IntType.of(draw(4, 8), **SIGNED))
+    unit = ir.MulStreams(**{**_common(2 * pe, factors[0]), "inputs": ("a", "b")}, factors=factors)
+    return unit.retyped(list(factors)), ir.Folding(pe=pe)
+
+
+def _selected(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    read, channels = draw.bits(2, 4, 8), draw(4, 8, 24)
+    chosen = tuple(int(c) for c in draw.rng.integers(0, channels, draw(2, 6, 12)))
+    return ir.SelectChannels(**_common(len(chosen), read), selected=chosen, input_channels=channels), ir.Folding()
+
+
 def _image(draw: _Draw) -> tuple[int, int]:
     return draw(4, 6, 8, 10, 14, 16, 28, 32, 34), draw(4, 6, 8, 10, 14, 16, 28, 32, 34)
 
@@ -292,6 +314,9 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "labels": (_labels, 6),
     "channelwise": (_channelwise, 18),
     "constants": (_constants, 6),
+    "few thresholds": (_few_thresholds, 14),
+    "product": (_product, 6),
+    "selected": (_selected, 3),
 }
 
 

@@ -14,6 +14,7 @@ from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import design_options
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.steps import Steps
+from brevitas_a2q.errors import RtlError
 
 if TYPE_CHECKING:
     from brevitas_a2q.rtl._report import BuildReport
@@ -38,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--stall", type=int, default=0, show_default=True, help="Second run: permille of cycles without output.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of images, gaps and stalls.")
 @click.option("--witness", is_flag=True, help="Drive every layer with its worst case, at P bits and below its need.")
-@click.option("--prove", "layers", metavar="LAYER", multiple=True, help="Prove a layer's worst channel; repeatable.")
+@click.option("--prove", "layers", metavar="LAYER", multiple=True, help="Prove a layer's worst channel; or 'all'.")
 @click.option("--synthesize", is_flag=True, help="Synthesise every distinct unit with Yosys.")
 @click.option("--synthesis-cache", metavar="DIR", type=click.Path(path_type=Path), help="Shared between builds.")
 @click.option("--place-and-route", "router", type=click.Choice(["ecp5"]), help="For a clock frequency; minutes.")
@@ -67,7 +68,8 @@ def command(
 
     The folder gets rtl/ (modules, memories), sim/ (test bench, vectors), vivado/ (constraints, script), report.json and
     index.html. Every word that every unit writes is compared with exact integers, which are compared with the QONNX
-    executor's. What an earlier run of the same folder has done is not done again. Exit status 1 where anything differs.
+    executor's. What an earlier run of the same folder has done is not done again. Exit status 1 where anything differs,
+    2 where a tool is missing or fails.
     """
     from brevitas_a2q._cli.simulate import load_arrays
     from brevitas_a2q._ir.reader import read_network
@@ -106,6 +108,9 @@ def command(
         show(_table(report), ("LUT", "LUT est.", "P"))
         for line in _summary(report):
             say(line)
+    if report.synthesis is not None and report.synthesis.failed:
+        name, reason = next(iter(report.synthesis.failed.items()))
+        raise RtlError(f"{len(report.synthesis.failed)} units were not synthesised, the first: {reason}", where=name)
     return 0 if report.holds else 1
 
 

@@ -51,8 +51,9 @@ def command(
     Exit status: 0 if every target holds (and --against agrees), 1 if not, 2 on bad input.
     """
     from brevitas_a2q.verify._agreement import differences
+    from brevitas_a2q.verify._certificate import read_certificate
     from brevitas_a2q.verify._certify import certify
-    from brevitas_a2q.verify._document import certificate_json, read_certificate
+    from brevitas_a2q.verify._document import certificate_json
     from brevitas_a2q.verify._table import CERTIFICATE_KEEP, certificate_table
 
     claimed = None if against is None else read_certificate(_text(against), str(against))

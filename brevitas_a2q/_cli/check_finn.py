@@ -13,6 +13,7 @@ from brevitas_a2q._cli.console import emit_json, say, show
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._terminal import marked
 from brevitas_a2q.errors import FoldingError
+from brevitas_a2q.hw._target import DEFAULT_PART
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw._finn.rules import Finding
@@ -23,7 +24,7 @@ __all__ = ["command"]
 @click.command("check-finn", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=click.Path(path_type=Path))
 @click.option("--folding", "folding_file", type=click.Path(path_type=Path), help="Check a folding file of it, too.")
-@click.option("--part", default="xczu7ev", show_default=True, help="Part or board of the folding file.")
+@click.option("--part", default=DEFAULT_PART, show_default=True, help="Part or board of the folding file.")
 @click.option("--finn-version", type=click.Choice(["main", "dev", "plus"]), default="main", show_default=True)
 @click.option("--standalone-thresholds", is_flag=True, help="Of the folding file: thresholds as nodes of their own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON instead of a table.")

@@ -9,9 +9,10 @@ import click
 from rich.table import Table
 
 from brevitas_a2q._terminal import marked
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw._build_options import BuildOptions, Target, Units
+    from brevitas_a2q.hw._build_options import BuildOptions, Hardware, Units
     from brevitas_a2q.hw._design import Row
     from brevitas_a2q.hw._estimation import Estimate
     from brevitas_a2q.hw._units.finn_node import Version
@@ -34,8 +35,8 @@ ESTIMATE_KEEP: Final = ("LUT", "cycles", "P")  # columns that a narrow terminal 
 def design_options(command: F) -> F:
     """``--part``, ``--clock-mhz``, ``--accumulator`` and ``--json``."""
     options = (
-        click.option("--part", default="xczu7ev", show_default=True, help="Part, board, or YAML file with one."),
-        click.option("--clock-mhz", type=float, default=200.0, show_default=True, help="Clock in MHz."),
+        click.option("--part", default=DEFAULT_PART, show_default=True, help="Part, board, or YAML file with one."),
+        click.option("--clock-mhz", type=float, default=DEFAULT_CLOCK_MHZ, show_default=True, help="Clock in MHz."),
         click.option(
             "--accumulator",
             default="trained",
@@ -107,7 +108,7 @@ def build_options(command: F) -> F:
     return command
 
 
-def chosen_build(target: Target, finn_version: str, standalone_thresholds: bool, units: Units) -> BuildOptions:
+def chosen_build(target: Hardware, finn_version: str, standalone_thresholds: bool, units: Units) -> BuildOptions:
     """The options of :func:`build_options` as a value; finn-plus has dev's kinds and names."""
     from brevitas_a2q.hw._build_options import BuildOptions
 

@@ -23,7 +23,7 @@ from brevitas_a2q._cli.report_files import Report, report_files, report_options,
 from brevitas_a2q._terminal import visible
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw._build_options import Target, Units
+    from brevitas_a2q.hw._build_options import Hardware, Units
     from brevitas_a2q.hw._estimation import Estimate, ModelName
     from brevitas_a2q.hw._ir import MemoryStyle
 
@@ -58,7 +58,7 @@ def command(
     model: ModelName,
     folding_file: Path | None,
     require_fit: bool,
-    target: Target,
+    target: Hardware,
     finn_version: str,
     standalone_thresholds: bool,
     units: Units,
@@ -75,16 +75,15 @@ def command(
     Several accumulator policies, such as --accumulator 32,data-type,exact,trained, stand side by side, each with a
     folding of its own.
     """
-    from brevitas_a2q.hw._devices import find_part
-    from brevitas_a2q.hw._estimation import estimate_graph, max_cycles_for
+    from brevitas_a2q.hw._estimation import estimate_graph
     from brevitas_a2q.hw._finn.flow import FinnOptions
     from brevitas_a2q.hw._finn.folding_reader import read_foldings
     from brevitas_a2q.hw._finn.lowering import lowered
     from brevitas_a2q.hw._frontend import read_graph
+    from brevitas_a2q.hw._target import Target
 
-    chosen = find_part(part)
+    chosen = Target(part, target_fps, clock_mhz).find_part()
     policies = policies_of(accumulator)
-    max_cycles_for(target_fps, clock_mhz)
     options, build = None, chosen_build(target, finn_version, standalone_thresholds, units)
     finns = model != "synthesis"
     if prefer_hls or ram_style or ram_style_thresholds or (finns and standalone_thresholds):

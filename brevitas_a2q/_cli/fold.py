@@ -25,7 +25,7 @@ from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import A2QError
 
 if TYPE_CHECKING:
-    from brevitas_a2q.hw._build_options import BuildOptions, Target, Units
+    from brevitas_a2q.hw._build_options import BuildOptions, Hardware, Units
     from brevitas_a2q.hw._devices import Part
     from brevitas_a2q.hw._estimation import Estimate
     from brevitas_a2q.hw._folding_problem import FoldingPlan
@@ -56,7 +56,7 @@ def command(
     max_fps: bool,
     pareto: bool,
     out: Path | None,
-    target: Target,
+    target: Hardware,
     finn_version: str,
     standalone_thresholds: bool,
     units: Units,

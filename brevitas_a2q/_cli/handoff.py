@@ -20,7 +20,7 @@ from brevitas_a2q._cli.guard import Guarded
 
 if TYPE_CHECKING:
     from brevitas_a2q.export._handoff import FinnName
-    from brevitas_a2q.hw._build_options import Target, Units
+    from brevitas_a2q.hw._build_options import Hardware, Units
 
 __all__ = ["command"]
 
@@ -43,7 +43,7 @@ def command(
     target_fps: float | None,
     folding_file: Path | None,
     out: Path,
-    target: Target,
+    target: Hardware,
     finn_version: FinnName,
     standalone_thresholds: bool,
     units: Units,

@@ -15,6 +15,7 @@ from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.ptq_tables import Points, layer_progress, print_post_training, report_json, widths_option
 from brevitas_a2q._cli.report_files import report_options, write_files
 from brevitas_a2q.errors import A2QError, ConfigError
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, Target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +54,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--part", help="FPGA part, to estimate every network that is tried (brevitas-a2q parts lists them).")
 @click.option("--target-fps", type=float, help="Frames per second to fold for.")
-@click.option("--clock-mhz", type=float, default=200.0, show_default=True)
+@click.option("--clock-mhz", type=float, default=DEFAULT_CLOCK_MHZ, show_default=True)
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), default="a2q-narrow",
               show_default=True, help="The same command goes on where one stopped.")  # fmt: skip
 @report_options
@@ -89,7 +90,6 @@ def command(
 
     Exit status: 0 if every accumulator is proven, 1 if not, 2 on bad input.
     """
-    from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
     from brevitas_a2q.ptq._post_training import quantize_post_training_
     from brevitas_a2q.ptq._saved import journal_in, save_post_training
@@ -108,14 +108,15 @@ def command(
         seed=seed,
         **given,
     )
-    if part is not None:
-        find_part(part)
+    target = None if part is None else Target(part, target_fps, clock_mhz)
+    if target is not None:
+        target.find_part()  # what can be wrong is found before the work
     journal = journal_in(out)
     known, judge = _data(data, calibration, image_size, samples, seed)
     evaluation = None if judge is None else judge.batches if judge.labels is None else (judge.batches, judge.labels)
     model = float_model(source, weights)
     points: Points = []
-    costs = None if part is None else _luts(known, part, target_fps, clock_mhz)
+    costs = None if target is None else _luts(known, target)
     with layer_progress(messages()) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = quantize_post_training_(
@@ -127,9 +128,7 @@ def command(
             on_trial=_noted(points, costs),
             journal=journal,
         )
-        saved = save_post_training(
-            model, report, known.batches, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz
-        )
+        saved = save_post_training(model, report, known.batches, out, target=target)
     write_files(narrow_report(report, points, source, tolerance, html, plot))
     if as_json:
         emit_json({**report_json(report, saved, points), "tolerance": tolerance})
@@ -170,7 +169,7 @@ def _noted(points: Points, costs: Callable[[Any], int | None] | None) -> Callabl
     return note
 
 
-def _luts(known: LabelledData, part: str, target_fps: float | None, clock_mhz: float) -> Callable[[Any], int | None]:
+def _luts(known: LabelledData, target: Target) -> Callable[[Any], int | None]:
     """LUTs of a network on a part; None where it is not integer from end to end."""
     from brevitas_a2q.export._qonnx import export_qonnx
     from brevitas_a2q.hw._estimation import estimate
@@ -183,7 +182,7 @@ def _luts(known: LabelledData, part: str, target_fps: float | None, clock_mhz: f
             file = Path(folder) / "network.onnx"
             try:
                 export_qonnx(model, example, file)
-                return estimate(file, part, target_fps, clock_mhz).total.lut
+                return estimate(file, target.part, target.target_fps, target.clock_mhz).total.lut
             except A2QError:
                 return None
 

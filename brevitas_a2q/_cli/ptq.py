@@ -13,6 +13,7 @@ from brevitas_a2q._cli.console import emit_json, messages
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.ptq_tables import layer_progress, print_post_training, report_json, widths_option
 from brevitas_a2q._cli.report_files import report_options, write_files
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, Target
 
 __all__ = ["command"]
 
@@ -63,7 +64,7 @@ class _Width(click.ParamType):  # type: ignore[type-arg]
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--part", help="FPGA part to estimate for (brevitas-a2q parts lists them).")
 @click.option("--target-fps", type=float, help="Frames per second to fold for.")
-@click.option("--clock-mhz", type=float, default=200.0, show_default=True)
+@click.option("--clock-mhz", type=float, default=DEFAULT_CLOCK_MHZ, show_default=True)
 @click.option("--out", required=True, metavar="DIR", type=_FOLDER, help="The same command goes on where one stopped.")
 @report_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
@@ -101,7 +102,6 @@ def command(
 
     Exit status: 0 if every accumulator is proven, 1 if not, 2 on bad input.
     """
-    from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.ptq._config import PostTrainingConfig
     from brevitas_a2q.ptq._post_training import quantize_post_training_
     from brevitas_a2q.ptq._saved import journal_in, save_post_training
@@ -124,8 +124,9 @@ def command(
         seed=seed,
         **given,
     )
-    if part is not None:
-        find_part(part)
+    target = None if part is None else Target(part, target_fps, clock_mhz)
+    if target is not None:
+        target.find_part()  # what can be wrong is found before the work
     journal = journal_in(out)
     model = float_model(source, weights)
     data = calibration_data(calibration, image_size, samples, seed)
@@ -133,7 +134,7 @@ def command(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", message="layer .*: its inputs are constant")
         report = quantize_post_training_(model, data, config, on_progress=progress, journal=journal)
-        saved = save_post_training(model, report, data, out, part=part, target_fps=target_fps, clock_mhz=clock_mhz)
+        saved = save_post_training(model, report, data, out, target=target)
     points = [asdict(trial) for trial in report.trials]
     write_files(narrow_report(report, points, source, tolerance, html, plot))
     for warning in told:

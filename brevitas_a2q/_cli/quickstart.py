@@ -79,12 +79,13 @@ def command(
     the same float weights; proves that no input can overflow the P-bit accumulators; exports to QONNX and checks the
     file against PyTorch; estimates the FPGA design under four accumulator policies; and writes a report.
     """
-    from brevitas_a2q.hw._devices import find_part
+    from brevitas_a2q.hw._target import Target
 
-    find_part(part)  # what can be wrong is found before a minute of training, not after it
+    target = Target(part, target_fps, clock_mhz)
+    target.find_part()  # what can be wrong is found before a minute of training, not after it
     import torch
 
-    from brevitas_a2q._cli.quickstart_steps import FILES, MARK, Design, quickstart
+    from brevitas_a2q._cli.quickstart_steps import FILES, MARK, quickstart
     from brevitas_a2q.models import QuantSpec
     from brevitas_a2q.train import TrainConfig
 
@@ -99,7 +100,7 @@ def command(
         out,
         QuantSpec(method, weight_bit_width, activation_bit_width, accumulator_bit_width),
         TrainConfig(epochs=epochs, seed=seed),
-        Design(part, target_fps, clock_mhz),
+        target,
         steps,
     )
     (out / MARK).unlink(missing_ok=True)

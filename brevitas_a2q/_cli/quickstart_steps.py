@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ from brevitas_a2q import __version__, certify, export_qonnx, hw
 from brevitas_a2q._cli.steps import Steps
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
 from brevitas_a2q.report._figures import image
 from brevitas_a2q.report._overview import POLICY_NAMES, overview, page
 from brevitas_a2q.report._story import Story, TrainingRun
-from brevitas_a2q.train import EpochRecord, History, TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train._loop import EpochRecord, History
 from brevitas_a2q.verify._torch_model import layers_of
 
-__all__ = ["FILES", "MARK", "POLICIES", "Design", "quickstart"]
+__all__ = ["FILES", "MARK", "POLICIES", "quickstart"]
 
 POLICIES = ("32", "data-type", "exact", "trained")
 FILES = {
@@ -38,16 +40,7 @@ FILES = {
 MARK = ".quickstart"  # says while it runs that the files are its own
 
 
-@dataclass(frozen=True)
-class Design:
-    """The FPGA design to estimate."""
-
-    part: str
-    target_fps: float
-    clock_mhz: float
-
-
-def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, steps: Steps) -> Story:
+def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, target: Target, steps: Steps) -> Story:
     """Run every step and write :data:`FILES` into the folder ``out``."""
     data = load_digits()
     network = out / FILES["network"]
@@ -64,10 +57,10 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, design: Design, 
         write_atomically(out / FILES["certificate"], json.dumps(certificate, indent=2))
         steps.say(f"{out / FILES['certificate']}: the same proof, from the file alone")
     with steps.step("Estimate"):
-        estimates = _estimate(network, out / FILES["unconstrained"], design, steps)
+        estimates = _estimate(network, out / FILES["unconstrained"], target, steps)
     story = Story(
         title=f"Handwritten digits with {spec.accumulator_bit_width}-bit accumulators",
-        settings={**asdict(spec), **asdict(config), **asdict(design)},
+        settings={**asdict(spec), **asdict(config), **asdict(target)},
         versions=_versions(),
         runs=runs,
         chosen=runs[-1].name,
@@ -146,7 +139,7 @@ def _say_certificate(certificate: Mapping[str, Any], steps: Steps) -> None:
     steps.say("holds: no input can overflow" if certificate["holds"] else "DOES NOT HOLD")
 
 
-def _estimate(network: Path, unconstrained: Path, design: Design, steps: Steps) -> dict[str, dict[str, Any]]:
+def _estimate(network: Path, unconstrained: Path, target: Target, steps: Steps) -> dict[str, dict[str, Any]]:
     """The trained network under each policy; the exact range is that of the network that was trained without a bound.
 
     Of the trained one's own weights it is the trained width again, and would say that training buys nothing.
@@ -155,9 +148,9 @@ def _estimate(network: Path, unconstrained: Path, design: Design, steps: Steps) 
     for policy in POLICIES:
         estimate = hw.estimate(
             unconstrained if policy == "exact" else network,
-            part=design.part,
-            target_fps=design.target_fps,
-            clock_mhz=design.clock_mhz,
+            part=target.part,
+            target_fps=target.target_fps,
+            clock_mhz=target.clock_mhz,
             accumulator=policy,
         )
         estimates[policy] = estimate.to_json()

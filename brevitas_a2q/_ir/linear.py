@@ -1,7 +1,9 @@
 """``QuantizeLinear`` and ``DequantizeLinear`` as QONNX' ``Quant``: what onnxruntime's quantizer and QCDQ files hold.
 
 1. ``QuantizeLinear``, any ``Clip`` of its integers, ``DequantizeLinear``, of one constant scale and zero-point: one
-   ``Quant`` of the integers that are left. Both round half to even and saturate.
+   ``Quant`` of the integers that are left. Both round half to even and saturate; but ``QuantizeLinear`` adds the
+   zero-point behind the rounding, which is another integer half-way between two where the zero-point is odd. Then the
+   node is one of :data:`FUSED`, which no file can hold.
 2. ``DequantizeLinear`` of constant integers of up to 16 bits: a ``Quant`` of the real numbers that they stand for,
    which gives the same integers again. Wider ones (a bias of 32 bits) are real constants, as the operator defines them.
 
@@ -17,10 +19,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from brevitas_a2q._ir.names import FreshNames
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.onnx_file import OnnxGraph
 
-__all__ = ["with_quantizers"]
+__all__ = ["FUSED", "with_quantizers"]
+
+FUSED: Final = "brevitas_a2q: QuantizeLinear and DequantizeLinear"
+"""Domain of a ``Quant`` that rounds before it adds its zero-point."""
 
 Array = npt.NDArray[Any]
 _ONNX: Final = ("", "ai.onnx")
@@ -40,7 +46,8 @@ def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGrap
         The graph, its nodes, and which of its constants were read for that.
     """
     writer = {node.output: node for node in nodes if node.attributes["@domain"] in _ONNX}
-    constants, found = _Read(graph.constants, writer), []
+    names = (name for node in nodes for name in (*node.inputs, *node.outputs))
+    constants, found = _Read(graph.constants, writer, FreshNames((*graph.constants, *graph.inputs, *names))), []
     for node in nodes:
         fused = None
         if node.op == "DequantizeLinear" and node.attributes["@domain"] in _ONNX and len(node.inputs) > 1:
@@ -52,10 +59,17 @@ def with_quantizers(graph: OnnxGraph, nodes: tuple[Node, ...]) -> tuple[OnnxGrap
 class _Read(dict[str, Array]):
     """Constants, those of nodes (and behind ``Identity``) among them, that remember which of them were asked for."""
 
-    def __init__(self, constants: Mapping[str, Array], writer: Mapping[str, Node]) -> None:
+    def __init__(self, constants: Mapping[str, Array], writer: Mapping[str, Node], fresh: FreshNames) -> None:
         super().__init__(constants)
+        self._fresh = fresh
         self.read: set[str] = set()
         self._writer = writer
+
+    def add(self, wanted: str, value: Array) -> str:
+        """Add a constant under this name, or one like it that the file does not use."""
+        name = self._fresh(wanted)
+        self[name] = value
+        return name
 
     def get(self, name: str, default: Any = None) -> Any:
         for _ in range(_LONGEST):
@@ -99,10 +113,12 @@ def _fused(node: Node, writer: Mapping[str, Node], constants: _Read) -> Node | N
     found = _type(max(ends[0], info.min), min(ends[1], info.max))
     if found is None or scale.size != 1:
         return None
-    return _quant(node, source.inputs[0], (scale, point), found, constants)
+    fused = _quant(node, source.inputs[0], (scale, point), found, constants)
+    odd = bool((point.astype(np.int64) % 2).any())
+    return replace(fused, attributes={**fused.attributes, "@domain": FUSED}) if odd else fused
 
 
-def _constant(node: Node, integers: Array, scale: Array, point: Array, constants: dict[str, Array]) -> Node | None:
+def _constant(node: Node, integers: Array, scale: Array, point: Array, constants: _Read) -> Node | None:
     axis = int(node.attributes.get("axis", 1))
     if scale.size > 1:
         if scale.ndim != 1 or not -integers.ndim <= axis < integers.ndim or scale.size != integers.shape[axis]:
@@ -112,8 +128,7 @@ def _constant(node: Node, integers: Array, scale: Array, point: Array, constants
         scale, point = scale.reshape(shape), np.broadcast_to(point, scale.shape).reshape(shape)
     bits = 8 * integers.dtype.itemsize
     real = ((integers.astype(np.int64) - point.astype(np.int64)) * scale.astype(np.float32)).astype(np.float32)
-    name = f"{node.output}/real"
-    constants[name] = real
+    name = constants.add(f"{node.output}/real", real)
     if bits > _WIDEST:
         return Node(node.name, "Identity", (name,), node.outputs, {"@domain": ""}, node.metadata)
     signed = integers.dtype.kind == "i"
@@ -125,8 +140,8 @@ def _constant(node: Node, integers: Array, scale: Array, point: Array, constants
 def _parameters(node: Node, constants: Mapping[str, Array]) -> tuple[Array, Array] | None:
     """Scale and zero-point of a node, where both are constant."""
     scale = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-    if scale is None or set(node.attributes) - {"axis", "@domain"}:
-        return None
+    if scale is None or scale.dtype != np.float32 or set(node.attributes) - {"axis", "@domain"}:
+        return None  # a scale in half precision makes what follows half precision, too
     if len(node.inputs) > 2 and node.inputs[2]:
         point = constants.get(node.inputs[2])
         return None if point is None or point.dtype.kind not in "iu" else (scale, point)
@@ -153,10 +168,9 @@ def _quant(
     source: str,
     parameters: tuple[Array, Array],
     kind: tuple[int, bool, bool],
-    constants: dict[str, Array],
+    constants: _Read,
 ) -> Node:
-    names = tuple(f"{node.output}/{what}" for what in ("scale", "zero_point", "bits"))
-    values = (parameters[0].astype(np.float32), parameters[1].astype(np.float32), np.array(kind[0], np.float32))
-    constants.update(zip(names, values, strict=True))
+    values = {"scale": parameters[0], "zero_point": parameters[1], "bits": np.array(kind[0])}
+    names = [constants.add(f"{node.output}/{what}", value.astype(np.float32)) for what, value in values.items()]
     attributes = {"signed": int(kind[1]), "narrow": int(kind[2]), "rounding_mode": "ROUND", "@domain": _QONNX}
     return Node(node.name, "Quant", (source, *names), node.outputs, attributes, node.metadata)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from brevitas_a2q._ir.dot_product import DotProductLayer
 from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q.errors import OnnxFileError
 
@@ -104,9 +103,3 @@ class Network:
         return {name: tuple(nodes) for name, nodes in readers.items()}, {
             name: node for node in self.nodes for name in node.outputs
         }
-
-    def dot_product_layers(self) -> tuple[DotProductLayer, ...]:
-        """The integer dot products of every Conv, ConvTranspose and MatMul, in order."""
-        from brevitas_a2q._ir.layers import dot_product_layers
-
-        return dot_product_layers(self)

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 
+from brevitas_a2q._ir.names import FreshNames
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.onnx_file import OnnxGraph, constant_array, text, unique
 from brevitas_a2q._ir.tensor import Tensor
@@ -16,19 +17,18 @@ from brevitas_a2q.errors import OnnxFileError
 
 __all__ = ["domains", "expanded", "needed_in_order", "raw_nodes"]
 
-_GENERATED_SUM = "/sum"
-
 
 def raw_nodes(graph: OnnxGraph) -> tuple[Node, ...]:
     """Every node of a file, in the file's order, with a unique name; ``attributes["@domain"]`` is its domain."""
-    taken: set[str] = set()
+    own = [text(proto.name, f"{graph.file}, node {index}") for index, proto in enumerate(graph.nodes)]
+    fresh, seen = FreshNames(own), set[str]()
     nodes = []
     for index, proto in enumerate(graph.nodes):
         where = f"{graph.file}, node {index}"
-        op, name = text(proto.op_type, where), text(proto.name, where)
-        name = name or f"{op}_{index}"
-        name = name if name not in taken else f"{name}_{index}"
-        taken.add(name)
+        op, name = text(proto.op_type, where), own[index]
+        if not name or name in seen:  # names are for messages and certificates; nothing else goes by them in a file
+            name = fresh(f"{name or op}_{index}")
+        seen.add(name)
         inputs, outputs = (tuple(text(n, where) for n in names) for names in (proto.input, proto.output))
         node = Node(name, op, inputs, outputs)
         attributes = unique(((text(a.name, where), _attribute(node, a)) for a in proto.attribute), where)
@@ -130,30 +130,35 @@ def _topological(graph: OnnxGraph, nodes: list[Node]) -> list[Node]:
     return nodes if in_file_order else order
 
 
-def expanded(node: Node, tensors: Mapping[str, Tensor]) -> tuple[Node, ...]:
+def expanded(node: Node, tensors: Mapping[str, Tensor], fresh: FreshNames) -> tuple[Node, ...]:
     """A combined operator as its parts; any other node as it is.
 
     ``Conv`` and ``ConvTranspose`` with a bias become the products and an ``Add``; ``Gemm`` becomes ``Transpose`` (of
     the constant), ``MatMul`` and ``Add``. The products keep the node's name, the sum its output.
+
+    Args:
+        node: As the file has it.
+        tensors: What is known of its inputs.
+        fresh: Gives names to the tensors between its parts.
     """
     output = node.output
-    products = replace(node, outputs=(output + _GENERATED_SUM,))
     if domains(node) not in ("", "ai.onnx"):
         return (node,)
     if node.op in ("Conv", "ConvTranspose") and len(node.inputs) > 2 and node.inputs[2] and node.inputs[1] in tensors:
-        bias, column = node.inputs[2], output + "/bias"
+        bias, column = node.inputs[2], fresh(f"{output}/bias")
+        products = replace(node, outputs=(fresh(f"{output}/sum"),))
         rank = len(tensors[node.inputs[1]].shape)
         domain = {"@domain": ""}
         axes = {"axes": (0, *range(2, rank)), **domain}
         return (
             replace(products, inputs=node.inputs[:2]),
             Node(f"{node.name}/unsqueeze", "Unsqueeze", (bias,), (column,), axes),
-            Node(f"{node.name}/bias", "Add", (output + _GENERATED_SUM, column), (output,), domain),
+            Node(f"{node.name}/bias", "Add", (products.output, column), (output,), domain),
         )
-    return _gemm(node, products) if node.op == "Gemm" else (node,)
+    return _gemm(node, fresh) if node.op == "Gemm" else (node,)
 
 
-def _gemm(node: Node, products: Node) -> tuple[Node, ...]:
+def _gemm(node: Node, fresh: FreshNames) -> tuple[Node, ...]:
     a, domain = node.attributes, {"@domain": ""}
     if a.get("transA", 0) or a.get("alpha", 1.0) != 1 or (a.get("beta", 1.0) != 1 and len(node.inputs) > 2):
         return (node,)
@@ -164,10 +169,11 @@ def _gemm(node: Node, products: Node) -> tuple[Node, ...]:
     x, matrix = node.inputs[:2]
     parts: list[Node] = []
     if a.get("transB", 0):
-        parts.append(Node(f"{node.name}/transpose", "Transpose", (matrix,), (node.output + "/matrix",), domain))
-        matrix = node.output + "/matrix"
+        turned = fresh(f"{node.output}/matrix")
+        parts.append(Node(f"{node.name}/transpose", "Transpose", (matrix,), (turned,), domain))
+        matrix = turned
     biased = len(node.inputs) > 2 and bool(node.inputs[2])
-    product = products if biased else node
+    product = replace(node, outputs=(fresh(f"{node.output}/sum"),)) if biased else node
     parts.append(replace(product, op="MatMul", inputs=(x, matrix), attributes=domain))
     if biased:
         parts.append(Node(f"{node.name}/bias", "Add", (product.output, node.inputs[2]), (node.output,), domain))

@@ -84,6 +84,7 @@ class Quantizer:
     narrow: bool = False
     rounding_mode: str = "ROUND"
     by_sign: bool = False  # BipolarQuant looks at the sign of x itself: the smallest x, scaled, rounds to zero
+    rounds_first: bool = False  # QuantizeLinear rounds before it adds the zero-point
 
     @property
     def code_range(self) -> tuple[int, int]:
@@ -101,8 +102,11 @@ class Quantizer:
                 signs = np.where((real if self.by_sign else real / self.scale + self.zero_point) >= 0, 1, -1)
                 signs = np.broadcast_to(signs, np.broadcast_shapes(real.shape, self.scale.shape))
                 return signs - self.zero_point.astype(np.int64)
-            codes = np.asarray(x, np.float32) / self.scale + self.zero_point
             lo, hi = self.code_range
+            codes = np.asarray(x, np.float32) / self.scale
+            codes = (
+                round_as(self.rounding_mode, codes) + self.zero_point if self.rounds_first else codes + self.zero_point
+            )
             codes = round_as(self.rounding_mode, np.clip(codes, np.float32(lo), np.float32(hi)))
             # Above 24 bits float32 can round a bound outward (2^31 - 1 becomes 2^31): clip once more, as integers.
             return np.clip(codes.astype(np.int64), lo, hi) - self.zero_point.astype(np.int64)

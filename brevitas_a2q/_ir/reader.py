@@ -19,6 +19,7 @@ from brevitas_a2q._ir.fold import folded
 from brevitas_a2q._ir.inputs import annotated_constants, assumptions_of, declared_range, input_tensor
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
 from brevitas_a2q._ir.linear import with_quantizers
+from brevitas_a2q._ir.names import FreshNames
 from brevitas_a2q._ir.network import OPAQUE, Network, Node
 from brevitas_a2q._ir.nodes import domains, expanded, needed_in_order, raw_nodes
 from brevitas_a2q._ir.onnx_file import OnnxGraph, load
@@ -128,10 +129,12 @@ class _Reader:
     def read(self, nodes_in_file: Sequence[Node]) -> list[Node]:
         """Every node that does not depend on constants only, in the integer network's words."""
         nodes: list[Node] = []
+        written = (name for node in nodes_in_file for name in (*node.inputs, *node.outputs))
+        fresh = FreshNames((*self.tensors, *written))
         for raw in needed_in_order(self.graph, nodes_in_file):
             self._check_version(raw)
             self.read_names.update(raw.inputs)
-            for part in expanded(raw, self.tensors):
+            for part in expanded(raw, self.tensors, fresh):
                 if part.name == raw.name and raw.output in self.data_types:
                     self.data_types[part.output] = self.data_types[raw.output]
                 node = self._apply(part)

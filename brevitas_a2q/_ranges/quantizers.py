@@ -68,7 +68,7 @@ class _Steps:
     hi: FloatArray
 
 
-def _steps(x: Value, scale: Array, zero_point: Array) -> _Steps:
+def _steps(x: Value, scale: Array, zero_point: Array, rounding: str | None = None) -> _Steps:
     scale, zero_point = np.asarray(scale, np.float64), np.asarray(zero_point, np.float64)
     if not scale.size or not (np.isfinite(scale).all() and (scale != 0).all()):
         raise RangeError("found a scale of zero, or none", expected="finite scales other than 0")
@@ -88,6 +88,8 @@ def _steps(x: Value, scale: Array, zero_point: Array) -> _Steps:
     source = x if x.number is not None and x.number.size <= MAX_ANNOTATION else x.coarse(parameters)
     ends = tuple(aligned(end, rank) for end in source.ends())
     lo, hi = quotients((ends[0], ends[1]), (scale, scale))
+    if rounding is not None:
+        lo, hi = round_as(rounding, lo), round_as(rounding, hi)
     if zero_point.any():
         lo, hi = sums((lo, hi), (zero_point, zero_point))
     return _Steps(shape, scale, zero_point.astype(np.int64), lo, hi)
@@ -102,6 +104,8 @@ def quantize(
     narrow: bool = False,
     rounding: str = "ROUND",
     origin: str = "",
+    *,
+    rounds_first: bool = False,
 ) -> Value:
     """``round(clip(x / scale + zero_point))``, as integers less the zero-point at the scale.
 
@@ -114,10 +118,11 @@ def quantize(
         narrow: Whether the lowest signed (highest unsigned) code is left out.
         rounding: A key of :data:`ROUNDING_MODES`.
         origin: What to call it.
+        rounds_first: Whether the zero-point is added behind the rounding, as in ONNX' ``QuantizeLinear``.
     """
     if rounding not in ROUNDING_MODES:
         raise RangeError(f"found rounding mode {rounding!r}", expected=f"one of {', '.join(ROUNDING_MODES)}")
-    steps = _steps(x, scale, zero_point)
+    steps = _steps(x, scale, zero_point, rounding if rounds_first else None)
     if bits == 1 and signed:
         return _signs(steps, -np.inf if x.maybe_nan else steps.lo, steps.hi, origin)
     dtype = IntType.of(bits, signed)

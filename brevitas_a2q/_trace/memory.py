@@ -25,6 +25,7 @@ class Known:
 
     value: Value
     sources: frozenset[Any] = frozenset()
+    factors: tuple[Value, Value] | None = None  # where it comes of an elementwise product of two tensors
     moves: bool = False  # whether its scale is another for each input: integers only as long as they are just moved
 
 

@@ -17,7 +17,7 @@ __all__ = [
     "intercepted",
     "is_brevitas_product",
     "is_hooked",
-    "outside_of",
+    "parts_of",
     "quantized_layers",
 ]
 
@@ -33,30 +33,32 @@ class LayerCall(Protocol):
 
 def quantized_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Linear and convolutional layers of Brevitas in a model, with their names."""
-    for name, module in model.named_modules():
+    for name, module in parts_of(model):
         if isinstance(module, QuantWeightBiasInputOutputLayer) and isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
             yield name or type(module).__name__, module
 
 
-def outside_of(model: nn.Module, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
-    """Modules with their names, each once, but none that lie inside of these kinds."""
-    seen: set[nn.Module] = set()
+def parts_of(model: nn.Module, closed: tuple[type, ...] = ()) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with their names, each once, outer ones first; nothing of what lies inside of ``closed`` kinds.
 
-    def walk(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        if module in seen:
-            return
-        seen.add(module)
+    What ``named_modules`` yields, without a generator for each level: Brevitas nests its quantizers deeply.
+    """
+    seen: set[int] = set()
+    waiting: list[tuple[str, nn.Module]] = [("", model)]
+    while waiting:
+        name, module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
         yield name, module
-        if not isinstance(module, kinds):
-            for key, child in module.named_children():
-                yield from walk(f"{name}.{key}" if name else key, child)
-
-    yield from walk("", model)
+        if not isinstance(module, closed):
+            before = f"{name}." if name else ""
+            waiting += [(before + key, part) for key, part in reversed(module._modules.items()) if part is not None]
 
 
 def is_hooked(module: nn.Module) -> bool:
     """Whether forward hooks of the user's see what the module, or a part of it, returns; they can change it."""
-    own = [hook for part in module.modules() for hook in part._forward_hooks.values()]
+    own = [hook for _, part in parts_of(module) for hook in part._forward_hooks.values()]
     return any(_package(hook) not in _OURS for hook in (*own, *_global_forward_hooks.values()))
 
 
@@ -103,7 +105,7 @@ def _bound(call: LayerCall, name: str, layer: Any, original: Any) -> Any:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; every module's own mode is as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, module.training) for _, module in parts_of(model)]
     model.eval()
     try:
         with torch.no_grad():

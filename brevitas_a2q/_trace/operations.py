@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from brevitas_a2q._ranges import Codes, RangeError, Value, Window, table
+from brevitas_a2q._ranges import RangeError, Value, Window, table
 from brevitas_a2q._trace.memory import collapsed, upright
+from brevitas_a2q._trace.sums import SUMS, TOLD_SHAPE, mask
 
 __all__ = ["RULES", "apply_rule"]
 
@@ -268,23 +269,15 @@ def _function(name: str) -> Rule:
     return rule
 
 
-def _unfolded(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
-    """Patches; zeros around the image."""
-    return table.where(collapsed(x, tuple(out)), _scalar(0.0))
-
-
-def _mask(shape: Sequence[int]) -> Value:
-    return Value.of_codes(tuple(shape), Codes.plain(np.ones(()), np.asarray(0), np.asarray(1)), "a mask")
-
-
 def _linear(x: Value, *_: Any, out: Sequence[int], **__: Any) -> Value:
     return table.interpolate(x, tuple(out), 1.0, 1 << (x.rank - 2))
 
 
 # Rules that are told the shape of the result.
-_TOLD_SHAPE: Final = frozenset({_shaped, _expanded, _nearest, _anywhere, _linear, _unfolded, _zeros})
+_TOLD_SHAPE: Final = TOLD_SHAPE | {_shaped, _expanded, _nearest, _anywhere, _linear, _zeros}
 
 RULES: Final[dict[str, Rule]] = {
+    **SUMS,
     **dict.fromkeys(["alias", "detach", "clone", "contiguous", "lift", "lift_fresh", "rename"], _same),
     **dict.fromkeys(["_to_copy", "to"], _cast),
     **dict.fromkeys(
@@ -309,7 +302,6 @@ RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(
         ["gather", "index", "take", "take_along_dim", "unfold", "sort", "topk", "masked_select"], _anywhere
     ),
-    "im2col": _unfolded,
     **dict.fromkeys(["zeros_like", "new_zeros"], _zeros),
     **dict.fromkeys(["upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"], _nearest),
     **dict.fromkeys(["_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"], _nearest),
@@ -358,7 +350,7 @@ RULES: Final[dict[str, Rule]] = {
     "fill": _fill,
     "zero": _zero,
     **{name: _function(name) for name in table.FUNCTIONS},
-    "bernoulli": lambda x, *_, **__: _mask(x.shape),
+    "bernoulli": lambda x, *_, **__: mask(x.shape),
     **dict.fromkeys(["upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"], _linear),
     "hardsigmoid": lambda x: table.hard_sigmoid(x, 1 / 6, 0.5),
     "_softmax": lambda x, axis, *_: table.softmax(x, _axis(axis, x)),
@@ -378,6 +370,8 @@ def apply_rule(name: str, args: Sequence[Any], kwargs: dict[str, Any], shapes: S
     Returns:
         One value for each result; unknown where no rule states it.
     """
+    if name.startswith("_foreach_"):
+        return _for_each(name.removeprefix("_foreach_"), args, kwargs, shapes)
     rule, given = RULES.get(name), dict(kwargs)
     unknown = [Value.unknown(tuple(shape), f"{name.strip('_')}") for shape in shapes]
     if rule is None:
@@ -395,3 +389,9 @@ def apply_rule(name: str, args: Sequence[Any], kwargs: dict[str, Any], shapes: S
         value if value is not None and value.shape == other.shape else other
         for value, other in zip(found, unknown, strict=True)
     ]
+
+
+def _for_each(name: str, args: Sequence[Any], kwargs: dict[str, Any], shapes: Sequence[Sequence[int]]) -> list[Value]:
+    """The same operation on each tensor of a list."""
+    each = [[a[i] if isinstance(a, (list, tuple)) else a for a in args] for i in range(len(shapes))]
+    return [apply_rule(name, one, kwargs, [shape])[0] for one, shape in zip(each, shapes, strict=True)]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from brevitas_a2q._ranges import Value
+from brevitas_a2q._trace.sums import COMPARISONS
 
 __all__ = ["HALVES", "MOVEMENTS", "in_type"]
 
@@ -61,6 +62,8 @@ def in_type(value: Value, name: str, dtype: torch.dtype, operands: Iterable[Any]
         alpha: Factor of one of them, where there is one.
     """
     if dtype in (torch.float32, torch.float64):
+        return value
+    if dtype == torch.bool and name in COMPARISONS:
         return value
     # Integers of a machine wrap around, and lose what lies between them.
     unknown = Value.unknown(value.shape, f"{name} in {str(dtype).removeprefix('torch.')}")

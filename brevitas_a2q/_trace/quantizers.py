@@ -18,7 +18,7 @@ from brevitas_a2q._brevitas import (
     TruncQuantProxyFromInjector,
 )
 from brevitas_a2q._ranges import Codes, IntType, Value
-from brevitas_a2q._trace.modules import is_hooked
+from brevitas_a2q._trace.modules import is_hooked, parts_of
 from brevitas_a2q.bounds import BIPOLAR, IntRange, input_range
 
 __all__ = ["QUANTIZERS", "Scales", "code_range", "constant_codes", "doubts_of", "quantized", "scale_follows_input"]
@@ -52,7 +52,7 @@ class Scales:
     def of(self, proxy: Any, scale: Tensor) -> np.ndarray[Any, Any]:
         """One number for each of the scale's."""
         found = np.asarray(scale.detach().double().cpu().numpy())
-        if not self.learning or any(isinstance(module, ConstScaling) for module in proxy.modules()):
+        if not self.learning or any(isinstance(module, ConstScaling) for _, module in parts_of(proxy)):
             return found
         known = self._own.setdefault(id(proxy), np.random.default_rng(len(self._own) + 1))
         state = known.bit_generator.state
@@ -100,7 +100,7 @@ def _doubt(proxy: Any) -> str:
     With ``quant_delay_steps`` it returns its input as it is for some calls; a class that is not Brevitas' may return
     anything, unless it stands where its result is rounded and limited afterwards.
     """
-    for name, module in proxy.named_modules():
+    for name, module in parts_of(proxy):
         if int(getattr(module, "quant_delay_steps", None) or 0) > 0:
             return "which does not quantize yet"
         if not _is_known(type(module)) and not _BEFORE.intersection(name.split(".")) and "scaling_impl" not in name:
@@ -110,7 +110,7 @@ def _doubt(proxy: Any) -> str:
 
 def scale_follows_input(proxy: Any) -> bool:
     """Whether the quantizer's scale may be another for each input, so that sums of two such are no integers."""
-    scalings = (module for name, module in proxy.named_modules() if name.endswith("scaling_impl"))
+    scalings = (module for name, module in parts_of(proxy) if name.endswith("scaling_impl"))
     return any(not _is_known(type(module)) or "Dynamic" in type(module).__name__ for module in scalings)
 
 

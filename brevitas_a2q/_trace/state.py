@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,25 +11,40 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.held import held_numbers, random_numbers
 from brevitas_a2q._trace.memory import Memory, address
-from brevitas_a2q._trace.modules import outside_of
+from brevitas_a2q._trace.modules import parts_of
 
 __all__ = ["NOTHING", "Doubts", "State", "own_tensors"]
 
-_NUMBERS: Final = (bool, int, float, complex)
+# Attributes and random numbers; an element of a container may just be a record.
+_DECIDING: Final = re.compile(r"[\w.]+|the numbers of .*")
 # Of nn.Module itself; hooks and parts have their own ways to be seen.
 _OWN: Final = frozenset(vars(nn.Module())) - {"training"}
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Every tensor that a model's modules hold, parameters and buffers or not, by name."""
-    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for name, module in model.named_modules():
+    found: dict[str, Tensor] = {}
+    for name, module in parts_of(model):
+        before = f"{name}." if name else ""
+        for key, tensor in _registered(module):
+            if tensor is not None:
+                found[before + key] = tensor
         for key, value in _attributes(module):
-            for place, leaf in enumerate(_pytree.tree_leaves(value)):
+            for place, leaf in enumerate([value] if isinstance(value, Tensor) else _pytree.tree_leaves(value)):
                 if isinstance(leaf, Tensor):
-                    found[f"{name}.{key}[{place}]".lstrip(".")] = leaf
+                    found[f"{before}{key}[{place}]"] = leaf
     return found
+
+
+def _registered(module: nn.Module) -> Iterator[tuple[str, Tensor | None]]:
+    if isinstance(module, torch.jit.ScriptModule):
+        yield from module.named_parameters(recurse=False)
+        yield from module.named_buffers(recurse=False)
+    else:
+        yield from module._parameters.items()
+        yield from module._buffers.items()
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -74,10 +90,16 @@ class State:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: nn.Module, silent: tuple[type, ...]) -> State:
-        """The state of a model; of ``silent`` modules no numbers, which count their own steps."""
-        tensors = {name: address(tensor) for name, tensor in own_tensors(model).items()}
-        return cls(tensors, dict(_numbers(model, silent)))
+    def of(cls, model: nn.Module, silent: tuple[type, ...], own: dict[str, Tensor] | None = None) -> State:
+        """The state of a model; of ``silent`` modules no numbers, which count their own steps.
+
+        Args:
+            model: As it is.
+            silent: Kinds of modules.
+            own: Its tensors, where they are known already.
+        """
+        tensors = own_tensors(model) if own is None else own
+        return cls({name: address(tensor) for name, tensor in tensors.items()}, dict(_numbers(model, silent)))
 
     def doubts(
         self, model: nn.Module, memory: Memory, silent: tuple[type, ...], reads: bool, numbers_matter: bool
@@ -98,21 +120,20 @@ class State:
             if name not in after or address(after[name]) != place or memory.was_written(after[name])
         }
         used = frozenset(name for name in changed if memory.was_used(self.tensors[name]))
-        return Doubts(used, numbers_matter and (reads or any(self.other_numbers(model, silent))))
+        others = any(map(_DECIDING.fullmatch, self.other_numbers(model, silent)))
+        return Doubts(used, numbers_matter and (reads or others))
 
     def other_numbers(self, model: nn.Module, silent: tuple[type, ...]) -> Iterator[str]:
         """Names of the numbers that modules have changed in the call; they may have decided what it computes."""
         numbers = dict(_numbers(model, silent))
-        yield from (name for name, value in self.numbers.items() if not _same(numbers.get(name), value))
+        yield from (name for name, value in self.numbers.items() if name in numbers and not _same(numbers[name], value))
 
 
 def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
-    for name, module in outside_of(model, silent):
-        if isinstance(module, (torch.jit.ScriptModule, *silent)):
-            continue
-        for key, value in vars(module).items():
-            if isinstance(value, _NUMBERS) and key not in _OWN:
-                yield f"{name}.{key}".lstrip("."), value
+    yield from random_numbers()
+    for name, module in parts_of(model, silent):
+        if not isinstance(module, (torch.jit.ScriptModule, *silent)):
+            yield from held_numbers(name, module)
 
 
 def _same(first: Any, second: Any) -> bool:

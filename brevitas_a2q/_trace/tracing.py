@@ -22,9 +22,9 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
 from brevitas_a2q._trace.arguments import has_numbers, reading, written
 from brevitas_a2q._trace.memory import Known, Memory, address
-from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, outside_of
+from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
-from brevitas_a2q._trace.outside import Product, product_of
+from brevitas_a2q._trace.outside import Product, factors_of, products_of
 from brevitas_a2q._trace.pausing import Pause
 from brevitas_a2q._trace.precision import HALVES, MOVEMENTS, in_type
 from brevitas_a2q._trace.quantizers import QUANTIZERS, Scales, constant_codes, doubts_of, quantized, scale_follows_input
@@ -108,15 +108,16 @@ class Trace(TorchDispatchMode):
         Args:
             *inputs: What the model is given: tensors of any value, in any nesting.
         """
-        before = State.of(self.model, _SILENT)
+        own = own_tensors(self.model)
+        before = State.of(self.model, _SILENT, own)
         with torch.no_grad():
             for leaf in _pytree.tree_leaves(inputs, is_leaf=lambda v: isinstance(v, QuantTensor)):
                 self._unbounded(plain_tensor(leaf), "an input of the model", frozenset({"input"}))
                 if not isinstance(leaf, (Tensor, QuantTensor, str, bool, NoneType)):
                     self.doubts |= Doubts(numbers=True)  # numbers and arrays are input as well
                 self._declare(tuple(leaf) if isinstance(leaf, QuantTensor) else ())
-            self._take_over(own_tensors(self.model))
-        handles = [handle for name, module in outside_of(self.model, _SILENT) for handle in self._watch(name, module)]
+            self._take_over(own)
+        handles = [handle for name, module in parts_of(self.model, _SILENT) for handle in self._watch(name, module)]
         token = _ACTIVE.set(self)
         try:
             with intercepted(self.model, self._layer), self._reads, self:
@@ -250,7 +251,7 @@ class Trace(TorchDispatchMode):
             return
         value = quantized(proxy, output, tuple(tensor.shape), self._scales, origin)
         sources = (before.sources if before else frozenset()) & {"input"}
-        self._memory.set(tensor, Known(value, sources | {proxy}, moves))
+        self._memory.set(tensor, Known(value, sources | {proxy}, moves=moves))
         if isinstance(output, IntQuantTensor):
             self._widths[proxy] = output.bit_width.detach()
         if self.learning and value.codes is not None and not value.codes.zero_point.any():
@@ -320,8 +321,9 @@ class Trace(TorchDispatchMode):
         else:
             as_value = self._as_value
         given, named = _pytree.tree_map(as_value, reading(func, args, kwargs))
-        product = product_of(self._names[-1][0] if self._names else "", name, given)
-        self.products += () if product is None else (product,)
+        factors = next((k.factors for k in known if k.factors is not None), None)
+        self.products += products_of(self._names[-1][0] if self._names else "", name, given, factors)
+        factors = factors_of(name, given) or factors
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
         sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
@@ -329,7 +331,7 @@ class Trace(TorchDispatchMode):
         after = self._results(func, name, (args, kwargs), (given, named), results)
         for tensor, value in zip(results, after, strict=True):
             note = self._memory.write if any(tensor is write for write in writes) else self._memory.set
-            note(tensor, Known(value, sources, moves))
+            note(tensor, Known(value, sources, factors, moves))
         for tensor in writes:
             if not any(tensor is each for each in results):
                 self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))

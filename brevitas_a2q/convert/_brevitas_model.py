@@ -9,7 +9,7 @@ from torch import nn
 from brevitas_a2q._brevitas import WeightQuantProxyFromInjectorBase
 from brevitas_a2q._config import LayerSettings
 from brevitas_a2q.convert._upstream import take_over_
-from brevitas_a2q.quant._injectors import accumulator_aware, is_upstream_a2q
+from brevitas_a2q.quant._accumulator_aware import accumulator_aware, is_upstream_a2q
 from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 
 __all__ = ["extend_quantizer_", "weight_layers"]

@@ -17,16 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qonnx.core.datatype import DataType
-from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import (
-    GiveReadableTensorNames,
-    GiveUniqueNodeNames,
-    GiveUniqueParameterTensors,
-    RemoveStaticGraphInputs,
-    RemoveUnusedTensors,
-)
 from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from brevitas_a2q._ir.metadata import (
     ACCUMULATOR_BIT_WIDTH,
@@ -40,9 +31,9 @@ from brevitas_a2q._ir.metadata import (
     ZERO_POINT,
 )
 from brevitas_a2q._ir.network import Network
-from brevitas_a2q.export._constants import fold_constants_
-from brevitas_a2q.export._shapes import InferShapes, wrapped
-from brevitas_a2q.export._tracing import LAYER, QUANTIZER, get_property, set_property
+from brevitas_a2q.export._cleaning import get_property, set_property
+from brevitas_a2q.export._shapes import wrapped
+from brevitas_a2q.export._tracing import LAYER, QUANTIZER
 from brevitas_a2q.verify._certificate import Certificate
 
 __all__ = [
@@ -50,64 +41,13 @@ __all__ = [
     "annotate_certificate",
     "annotate_data_types",
     "annotate_targets",
-    "clean",
     "name_nodes",
 ]
 
 _DOT_PRODUCTS: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _PASSING: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast")
-_PLACES: Final = "a2q.places"
 _WEIGHT_QUANT: Final = "weight_quant"
 _LARGEST_EXACT_IN_FLOAT32: Final = 25  # bits of a signed integer
-
-
-def clean(model: Any) -> Any:
-    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone.
-
-    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would
-    be left with a name that nothing writes; places of one tensor are noted before and joined again after.
-    """
-    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
-    for node in model.graph.node:
-        names = list(node.input)
-        places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
-        if places != list(range(len(places))):
-            set_property(node, _PLACES, " ".join(map(str, places)))
-    cleaned = _cleaned(model)
-    for node in cleaned.graph.node:
-        places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
-        for place, first in enumerate(places[: len(node.input)]):
-            node.input[place] = node.input[first]
-        kept = [pair for pair in node.metadata_props if pair.key != _PLACES]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
-    return cleaned.transform(InferShapes()).model
-
-
-def _cleaned(model: Any) -> Any:
-    """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
-    wrapper = wrapped(model).transform(InferShapes(), cleanup=False)
-    # A folded constant may tell the shape that the next one is made of, as padding to a multiple of a window does.
-    while fold_constants_(wrapper.model):
-        wrapper = wrapper.transform(InferShapes(), make_deepcopy=False, cleanup=False)
-    for domain_less in ("Quant", "Trunc", "BipolarQuant"):
-        for node in wrapper.get_nodes_by_op_type(domain_less):
-            node.domain = "qonnx.custom_op.general"
-    # A node with a graph of its own reads tensors that its inputs do not name.
-    kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"]
-    for step in (
-        InferShapes(),
-        GiveUniqueParameterTensors(),
-        FoldConstants(exclude_op_types=kept),
-        FoldTransposeIntoQuantInit(),
-        RemoveUnusedTensors(),
-        RemoveStaticGraphInputs(),
-    ):
-        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
-    wrapper.cleanup()
-    for step in (GiveUniqueNodeNames(), GiveReadableTensorNames()):
-        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
-    return wrapper
 
 
 @dataclass(frozen=True, eq=False)

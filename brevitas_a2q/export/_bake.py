@@ -15,8 +15,9 @@ import numpy as np
 import onnx
 
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export._cleaning import get_property
 from brevitas_a2q.export._recording import QuantizerCall
-from brevitas_a2q.export._tracing import QUANTIZER, get_property
+from brevitas_a2q.export._tracing import QUANTIZER
 
 __all__ = ["bake"]
 

@@ -15,8 +15,9 @@ from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
-from brevitas_a2q.export._annotate import clean
+from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
 from brevitas_a2q.export._shapes import wrapped
@@ -34,7 +35,7 @@ def check_finn(path: str | Path) -> tuple[Finding, ...]:
         OnnxFileError: It cannot be read, or a layer's inputs or weights are not integers.
     """
     network = read_network(path)
-    network.dot_product_layers()
+    dot_product_layers(network)
     findings = [finding for rule in (*QUANTIZER_RULES, *LAYER_RULES) for finding in rule(network)]
     return (*findings, *_front_door(Path(path)))
 

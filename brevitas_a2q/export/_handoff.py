@@ -30,6 +30,7 @@ from brevitas_a2q.hw._finn.network import named
 from brevitas_a2q.hw._folding_result import fold_graph, folding_json
 from brevitas_a2q.hw._frontend import read_graph
 from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnName", "Handoff", "write_handoff"]
 
@@ -115,7 +116,7 @@ def write_handoff(
     finn_version: FinnName = "main",
     part: str = "ZCU104",
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
     build: BuildOptions | None = None,

@@ -24,12 +24,13 @@ from brevitas_a2q._brevitas import ActQuantProxyFromInjector, RoundSte
 from brevitas_a2q._files import atomic_target
 from brevitas_a2q._ir.metadata import CERTIFICATE_SHA256
 from brevitas_a2q.errors import ExportError
-from brevitas_a2q.export._annotate import annotate_targets, clean, name_nodes
+from brevitas_a2q.export._annotate import annotate_targets, name_nodes
+from brevitas_a2q.export._cleaning import clean, set_property
 from brevitas_a2q.export._prepare import prepare
 from brevitas_a2q.export._report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export._roundtrip import Expectation, expectations, round_trip
 from brevitas_a2q.export._save import save
-from brevitas_a2q.export._tracing import set_property, trace_qcdq
+from brevitas_a2q.export._tracing import trace_qcdq
 
 __all__ = ["export_qcdq"]
 

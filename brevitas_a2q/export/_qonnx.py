@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from brevitas_a2q._files import atomic_target
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._annotate import (
@@ -16,10 +17,10 @@ from brevitas_a2q.export._annotate import (
     annotate_certificate,
     annotate_data_types,
     annotate_targets,
-    clean,
     name_nodes,
 )
 from brevitas_a2q.export._bake import bake
+from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._prepare import prepare
 from brevitas_a2q.export._report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export._roundtrip import expectations, round_trip
@@ -75,7 +76,7 @@ def export_qonnx(
         save(file, temporary)
         network = read_network(temporary)
         annotate_data_types(file, network)
-        certificate = certify_layers(network.dot_product_layers(), claim.uncovered)
+        certificate = certify_layers(dot_product_layers(network), claim.uncovered)
         _check_weights(claim, certificate, layers, network.uncovered)
         digest = certificate_sha256(certificate)
         annotate_certificate(file, layers, certificate, digest)

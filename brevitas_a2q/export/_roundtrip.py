@@ -28,11 +28,12 @@ import numpy.typing as npt
 from torch import nn
 
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export._cleaning import get_property
 from brevitas_a2q.export._executor import Executor
 from brevitas_a2q.export._recording import Args, QuantizerCall, Recording, codes_of, record
 from brevitas_a2q.export._shapes import wrapped
 from brevitas_a2q.export._stimuli import stimuli
-from brevitas_a2q.export._tracing import CALL, LAYER, QUANTIZER, get_property
+from brevitas_a2q.export._tracing import CALL, LAYER, QUANTIZER
 from brevitas_a2q.export._witness import driven_by_witness
 from brevitas_a2q.verify._certificate import Certificate
 from brevitas_a2q.verify._sums import End

@@ -27,9 +27,10 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantProxyFromInjector, silent_onnx_log
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export._cleaning import get_property, set_property
 from brevitas_a2q.export._recording import Args, quantizer_names, quantizers
 
-__all__ = ["CALL", "LAYER", "QUANTIZER", "Exporter", "get_property", "set_property", "trace_qcdq", "trace_qonnx"]
+__all__ = ["CALL", "LAYER", "QUANTIZER", "Exporter", "trace_qcdq", "trace_qonnx"]
 
 Exporter = Literal["torchscript", "dynamo"]
 QUANTIZER: Final = "a2q.quantizer"
@@ -76,20 +77,6 @@ def trace_qcdq(model: nn.Module, args: Args) -> Any:
 
         from brevitas_a2q._brevitas import StdQCDQONNXManager
     return _trace(model, args, "torchscript", export_onnx_qcdq, StdQCDQONNXManager)
-
-
-def get_property(node: Any, key: str) -> str | None:
-    """A node's property, or None."""
-    return next((str(pair.value) for pair in node.metadata_props if pair.key == key), None)
-
-
-def set_property(holder: Any, key: str, value: object) -> None:
-    """Set a property of a node or model, in place of one of the same key."""
-    for pair in holder.metadata_props:
-        if pair.key == key:
-            pair.value = str(value)
-            return
-    holder.metadata_props.add(key=key, value=str(value))
 
 
 def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..., Any], manager: Any) -> Any:

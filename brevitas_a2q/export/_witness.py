@@ -14,7 +14,8 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer
 from brevitas_a2q._ir.dot_product import IntArray
-from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
+from brevitas_a2q.verify._certificate import Certificate
+from brevitas_a2q.verify._layer_certificate import LayerCertificate
 from brevitas_a2q.verify._sums import End
 
 __all__ = ["driven_by_witness", "tiled_patch"]

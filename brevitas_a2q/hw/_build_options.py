@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 from brevitas_a2q.hw._cost.model import CostModel, synthesis_model
 from brevitas_a2q.hw._units.finn_node import Version
 
-__all__ = ["BuildOptions", "Target", "Units"]
+__all__ = ["BuildOptions", "Hardware", "Units"]
 
-Target: TypeAlias = Literal["rtl", "finn"]
+Hardware: TypeAlias = Literal["rtl", "finn"]
 Units: TypeAlias = Literal["folded", "all"]
 
 
@@ -20,7 +20,7 @@ class BuildOptions:
 
     finn_version: Version = "main"  # names and kinds of the folding file
     standalone_thresholds: bool = False  # as the graph was read
-    target: Target = "rtl"  # whose units: our circuits as synthesis counts them, or FINN's as Vivado maps them
+    target: Hardware = "rtl"  # whose units: our circuits as synthesis counts them, or FINN's as Vivado maps them
     units: Units = "folded"  # all: unrolled ones too, which FINN does not have
 
     @property

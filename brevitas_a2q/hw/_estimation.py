@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from brevitas_a2q.errors import A2QError, FoldingError
+from brevitas_a2q.errors import A2QError
 from brevitas_a2q.hw._build_options import BuildOptions
 from brevitas_a2q.hw._cost.result import FINN_TERM, CostTerm, Resources
 from brevitas_a2q.hw._design import Design, Row, build_design
@@ -18,7 +18,9 @@ from brevitas_a2q.hw._folding import cheapest
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._policies import AppliedPolicy, apply_policy
 
-__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "max_cycles_for", "resources_json"]
+__all__ = ["Estimate", "ModelName", "estimate", "estimate_graph", "estimate_of", "resources_json"]
+
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART, Target
 
 if TYPE_CHECKING:
     from brevitas_a2q.hw._finn.flow import FinnOptions
@@ -138,31 +140,11 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def max_cycles_for(target_fps: float | None, clock_mhz: float) -> int | None:
-    """Most cycles per image at a frame rate; None without a target.
-
-    Raises:
-        A2QError: If the clock or the target is not positive, or the target above the clock.
-    """
-    for name, value in (("clock", clock_mhz), ("target", target_fps)):
-        if value is not None and not 0 < value < float("inf"):
-            raise A2QError(f"found a {name} of {value}", expected="a positive number")
-    if target_fps is None:
-        return None
-    cycles = int(clock_mhz * 1e6 // target_fps)
-    if cycles < 1:
-        raise FoldingError(
-            f"found a target of {target_fps:g} frames per second",
-            expected=f"at most one frame per clock cycle, {clock_mhz * 1e6:g} per second",
-        )
-    return cycles
-
-
 def estimate(
     path: str | Path,
-    part: str | Part = "xczu7ev",
+    part: str | Part = DEFAULT_PART,
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     model: ModelName = "synthesis",
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
@@ -197,7 +179,7 @@ def estimate_graph(
     graph: Graph,
     part: Part,
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     model: ModelName = "synthesis",
     accumulator: str = "trained",
     foldings: Mapping[str, Folding] | None = None,
@@ -205,7 +187,7 @@ def estimate_graph(
     build: BuildOptions | None = None,
 ) -> Estimate:
     """The same for a dataflow graph that is already in memory."""
-    max_cycles = max_cycles_for(target_fps, clock_mhz)
+    max_cycles = Target(part.name, target_fps, clock_mhz).max_cycles
     if model != "synthesis":
         return _as_finn_does(graph, part, target_fps, clock_mhz, model, accumulator, foldings, finn_options)
     if finn_options is not None:

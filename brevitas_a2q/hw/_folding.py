@@ -18,6 +18,7 @@ from brevitas_a2q.hw._folding_problem import FoldingPlan, FoldingProblem, rounde
 from brevitas_a2q.hw._folding_search import least_cost, pareto
 from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["Optimum", "cheapest", "fastest", "fits"]
 
@@ -39,7 +40,7 @@ def cheapest(
     model: CostModel,
     max_cycles: int | None = None,
     *,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     must_fit: bool = False,
     weights: LutEquivalent | None = None,
 ) -> Optimum:
@@ -81,7 +82,12 @@ def cheapest(
 
 
 def fastest(
-    graph: Graph, part: Part, model: CostModel, *, clock_mhz: float = 200.0, weights: LutEquivalent | None = None
+    graph: Graph,
+    part: Part,
+    model: CostModel,
+    *,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
+    weights: LutEquivalent | None = None,
 ) -> Optimum:
     """The design of most frames per second that fits the part; of those, the one of least LUT-equivalent cost.
 

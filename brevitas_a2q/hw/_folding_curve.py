@@ -17,6 +17,7 @@ from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._policies import apply_policy
 from brevitas_a2q.hw._setfolding import setfolding_foldings
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["fold_curve", "setfolding_curve"]
 
@@ -24,7 +25,7 @@ __all__ = ["fold_curve", "setfolding_curve"]
 def fold_curve(
     graph: Graph,
     part: Part,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     weights: LutEquivalent | None = None,
     build: BuildOptions | None = None,
@@ -54,7 +55,7 @@ def fold_curve(
 def setfolding_curve(
     graph: Graph,
     part: Part,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     weights: LutEquivalent | None = None,
     build: BuildOptions | None = None,

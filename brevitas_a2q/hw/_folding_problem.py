@@ -23,6 +23,7 @@ from brevitas_a2q.hw._ir import Folding, Graph, Unit
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._perf import stream_fills
 from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo_between, fifo_depth, held_elements
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
 
@@ -71,7 +72,7 @@ class FoldingProblem:
         *,
         max_cycles: int | None = None,
         all_styles: bool = False,
-        clock_mhz: float = 200.0,
+        clock_mhz: float = DEFAULT_CLOCK_MHZ,
         weights: LutEquivalent | None = None,
     ) -> None:
         self.graph, self.part, self.model, self.clock_mhz = graph, part, model, clock_mhz

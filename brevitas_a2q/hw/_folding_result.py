@@ -11,7 +11,7 @@ from brevitas_a2q.errors import A2QError, ConfigError
 from brevitas_a2q.hw._build_options import BuildOptions
 from brevitas_a2q.hw._design import build_design
 from brevitas_a2q.hw._devices import Part, find_part
-from brevitas_a2q.hw._estimation import Estimate, estimate_of, max_cycles_for, resources_json
+from brevitas_a2q.hw._estimation import Estimate, estimate_of, resources_json
 from brevitas_a2q.hw._finn.folding_file import finn_folding
 from brevitas_a2q.hw._finn.lowering import lowered
 from brevitas_a2q.hw._finn.rules import illegal
@@ -20,6 +20,7 @@ from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._policies import apply_policy
 from brevitas_a2q.hw._setfolding import setfolding_foldings
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART, Target
 
 __all__ = ["FoldResult", "fold", "fold_graph", "folding_json"]
 
@@ -74,10 +75,10 @@ class FoldResult:
 
 def fold(
     path: str | Path,
-    part: str | Part = "xczu7ev",
+    part: str | Part = DEFAULT_PART,
     target_fps: float | None = None,
     max_fps: bool = False,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     weights: Mapping[str, float] | None = None,
     build: BuildOptions | None = None,
@@ -109,7 +110,7 @@ def fold_graph(
     part: Part,
     target_fps: float | None = None,
     max_fps: bool = False,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     weights: Mapping[str, float] | None = None,
     build: BuildOptions | None = None,
@@ -121,7 +122,7 @@ def fold_graph(
     if max_fps == (target_fps is not None):
         raise A2QError("found neither or both of a target and max_fps", expected="exactly one of them")
     build = build or BuildOptions()
-    max_cycles, cost = max_cycles_for(target_fps, clock_mhz), LutEquivalent.of(part, weights)
+    max_cycles, cost = Target(part.name, target_fps, clock_mhz).max_cycles, LutEquivalent.of(part, weights)
     applied, model = apply_policy(lowered(graph, build.finn_version), accumulator), build.model
     if max_cycles is None:
         best = fastest(applied.graph, part, model, clock_mhz=clock_mhz, weights=cost)

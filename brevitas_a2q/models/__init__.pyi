@@ -1,25 +1,17 @@
 from ._pretrained import PRETRAINED as PRETRAINED
-from ._pretrained import Pretrained as Pretrained
 from ._pretrained import pretrained as pretrained
 from ._pretrained import pretrained_files as pretrained_files
 from ._registry import MODELS as MODELS
-from ._registry import ModelEntry as ModelEntry
 from ._registry import build_model as build_model
 from ._registry import load_float_weights as load_float_weights
-from ._registry import model_entry as model_entry
-from ._spec import Method as Method
 from ._spec import QuantSpec as QuantSpec
 
 __all__ = [
     "MODELS",
     "PRETRAINED",
-    "Method",
-    "ModelEntry",
-    "Pretrained",
     "QuantSpec",
     "build_model",
     "load_float_weights",
-    "model_entry",
     "pretrained",
     "pretrained_files",
 ]

@@ -32,9 +32,9 @@ class ModelEntry:
 
     Attributes:
         network: Builds it; of a ``LayerFactory`` and options, or of options alone where it is ``converted``.
-        task: A name of ``brevitas_a2q.data.TASKS``; None for any.
+        task: A name of ``brevitas_a2q.data._tasks.TASKS``; None for any.
         input_shape: Channels, height and width; None where only its data know.
-        data: A name of ``brevitas_a2q.data.DATA_SETS``; None for none of them.
+        data: A name of ``brevitas_a2q.data._registry.DATA_SETS``; None for none of them.
         data_options: Options of that data set.
         converted: Whether there is a float form only, which ``constrain_`` quantizes.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MAX_INPUT_BITS, MAX_WEIGHT_BITS, MIN_ACCUMULATOR_BITS
+from brevitas_a2q._config import check_setting
 from brevitas_a2q.errors import ConfigError
 
 __all__ = ["Method", "QuantSpec"]
@@ -34,12 +34,5 @@ class QuantSpec:
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise ConfigError(f"found method = {self.method!r}", expected=f"one of {', '.join(get_args(Method))}")
-        for name, low, high in (
-            ("weight_bit_width", 2, MAX_WEIGHT_BITS),
-            ("activation_bit_width", 2, MAX_INPUT_BITS),
-            ("accumulator_bit_width", MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
-            ("boundary_bit_width", 2, MAX_WEIGHT_BITS),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise ConfigError(f"found {name} = {value!r}", expected=f"an integer from {low} to {high}")
+        for name in ("weight_bit_width", "activation_bit_width", "accumulator_bit_width", "boundary_bit_width"):
+            check_setting(name, getattr(self, name), "quant", required=True)

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from brevitas_a2q._config import LayerRule
+from brevitas_a2q._config import LayerRule, check_setting
 from brevitas_a2q._settings import known_keys
-from brevitas_a2q.bounds import MAX_INPUT_BITS, MAX_WEIGHT_BITS
+from brevitas_a2q.bounds import MAX_INPUT_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant._keywords import check_accumulator
 
 __all__ = ["AUTO", "PostTrainingConfig"]
 
 AUTO: Final = "auto"
+_WHERE: Final = "post-training quantization"
 _METHODS: Final = (AUTO, "projection", "exchange")
 _SCALES: Final = ("channel", "tensor")
 
@@ -89,8 +90,7 @@ class PostTrainingConfig:
         for bits in (*widths, self.shared_bit_width, self.boundary_bit_width):
             valid = isinstance(bits, int) and not isinstance(bits, bool) and 1 <= bits <= MAX_INPUT_BITS
             self._require(valid, "activation_bit_widths", f"integers from 1 to {MAX_INPUT_BITS}", bits)
-        bits = 2 if self.weight_bit_width is None else self.weight_bit_width
-        self._require(2 <= bits <= MAX_WEIGHT_BITS, "weight_bit_width", f"an integer from 2 to {MAX_WEIGHT_BITS}")
+        check_setting("weight_bit_width", self.weight_bit_width, _WHERE)
         self._require(bool(self.shrinkages), "shrinkages", "at least one number")
         self._require(all(0 <= s < 1 for s in self.shrinkages), "shrinkages", "numbers from 0 to below 1")
         self._require(0 < self.held_out < 1, "held_out", "a share between 0 and 1")
@@ -102,7 +102,7 @@ class PostTrainingConfig:
     def _require(self, condition: bool, name: str, expected: str, found: Any = None) -> None:
         if not condition:
             found = getattr(self, name) if found is None else found
-            raise ConfigError(f"found {name} = {found!r}", where="post-training quantization", expected=expected)
+            raise ConfigError(f"found {name} = {found!r}", where=_WHERE, expected=expected)
 
     def of_layer(self, name: str) -> Mapping[str, Any]:
         """What rules say of a layer, the last one that sets a value."""

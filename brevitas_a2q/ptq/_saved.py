@@ -14,6 +14,7 @@ from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q.errors import A2QError, DataError
 from brevitas_a2q.export._qonnx import export_qonnx
 from brevitas_a2q.hw._estimation import estimate
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.ptq._calibration import Calibration
 from brevitas_a2q.ptq._guarantee import guarantee
 from brevitas_a2q.ptq._journal import Journal
@@ -68,9 +69,7 @@ def save_post_training(
     calibration: Any,
     folder: str | Path,
     *,
-    part: str | None = None,
-    target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    target: Target | None = None,
 ) -> Saved:
     """Write a quantized model and what there is to know of it.
 
@@ -79,9 +78,7 @@ def save_post_training(
         report: What that returned.
         calibration: Data, of which one sample is the example for export.
         folder: Where; made if it is not there.
-        part: FPGA part to estimate for; None for no estimate.
-        target_fps: Frames per second to fold for.
-        clock_mhz: Clock.
+        target: FPGA design to estimate; None for no estimate.
 
     Raises:
         ExportError: Nothing can be written there.
@@ -98,10 +95,10 @@ def save_post_training(
     }
     write_atomically(folder / STATE, save(state))
     file, reason = _exported(model, example, folder / NETWORK)
-    costs, costs_reason = None, "no part was given" if part is None else reason
-    if file is not None and part is not None:
+    costs, costs_reason = None, "no part was given" if target is None else reason
+    if file is not None and target is not None:
         try:
-            found = estimate(file, part, target_fps, clock_mhz)
+            found = estimate(file, target.part, target.target_fps, target.clock_mhz)
             costs, costs_reason = found.to_json(), None
         except A2QError as error:
             costs_reason = str(error)

@@ -1,8 +1,8 @@
+from ._accumulator_aware import accumulator_aware as accumulator_aware
 from ._activations import fuse_activations_ as fuse_activations_
 from ._activations import fused as fused
 from ._init import ep_init_ as ep_init_
 from ._init import scale_init_ as scale_init_
-from ._injectors import accumulator_aware as accumulator_aware
 from ._layers import accumulator_layers as accumulator_layers
 from ._layers import fixed_input_ranges as fixed_input_ranges
 from ._layers import learn_input_ranges as learn_input_ranges
@@ -19,8 +19,6 @@ from ._quantizers import Int8ProjectedA2QWeightPerChannelFixedPoint as Int8Proje
 from ._quantizers import Int8ProjectedA2QWeightPerChannelFloat as Int8ProjectedA2QWeightPerChannelFloat
 from ._quantizers import Int8ProjectedA2QWeightPerTensorFixedPoint as Int8ProjectedA2QWeightPerTensorFixedPoint
 from ._quantizers import Int8ProjectedA2QWeightPerTensorFloat as Int8ProjectedA2QWeightPerTensorFloat
-from ._state import LayerState as LayerState
-from ._state import ModelState as ModelState
 from ._state import accumulator_state as accumulator_state
 
 __all__ = [
@@ -36,8 +34,6 @@ __all__ = [
     "Int8ProjectedA2QWeightPerChannelFloat",
     "Int8ProjectedA2QWeightPerTensorFixedPoint",
     "Int8ProjectedA2QWeightPerTensorFloat",
-    "LayerState",
-    "ModelState",
     "a2q_penalty",
     "accumulator_aware",
     "accumulator_layers",

@@ -34,6 +34,7 @@ from brevitas_a2q._trace import (
 )
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.quant._input_range import Claim, HostCopies, quantizes_own_input, seen_range
+from brevitas_a2q.quant._limits import FAR
 from brevitas_a2q.quant._zero_points import hull
 
 __all__ = ["Arrivals", "Basis", "arrived", "follows_inputs"]
@@ -127,18 +128,20 @@ class Arrivals:
         """Find out by a trace; else go by the claim."""
         before = self.basis, proxy.remembered_range()
         call, self.reason = outermost_call(), ""
-        layer = proxy.tracked_module_list[0]
+        layer, noted = proxy.tracked_module_list[0], False
         if call is None or call.module in (layer, proxy):
             self.reason = "it was called by itself"
         elif is_sharded(call.module):
             self.reason = "its model is sharded; call learn_input_ranges and scale_init_ before it is"
         else:
             try:
-                learn_ranges(call)
+                trace = learn_ranges(call)
+                noted = self.trace is not None and self.trace() is trace
             except Exception as error:  # of the user's model, in evaluation mode
                 self.reason = f"its model does not run in evaluation mode: {error}"
-        if (None if claim is None else claim.type) in self.types and self.basis is not Basis.CLAIM:
-            self._say_what_changed(proxy, *before)
+        if (None if claim is None else claim.type) in self.types and (noted or self.basis is not Basis.CLAIM):
+            if self.basis is not Basis.CLAIM:
+                self._say_what_changed(proxy, *before)
             return
         if claim is None:
             self.basis = before[0] if before[0] is Basis.DECLARED else Basis.UNKNOWN
@@ -169,6 +172,25 @@ class Arrivals:
         else:
             self.reason = known.value.origin if known is not None else "a constant input"
             self._say_that_nothing_bounds_it(proxy, trace)
+
+    def settle(self, proxy: Any, proven: IntRange, raw: IntRange | None) -> bool:
+        """Take over what a trace of the model as it is proves, where values would widen the range as they come.
+
+        Args:
+            proxy: The layer's weight quantizer.
+            proven: Integers that arrive in any of the layer's calls.
+            raw: Their codes, where these have a zero-point.
+
+        Returns:
+            Whether that changes the layer's weights.
+        """
+        known, codes = proxy.remembered_range(), proxy.remembered_codes()
+        proven, raw = _near(proven), raw and _near(raw)
+        stands = known is not None and known.contains(proven) and hull(codes, raw) == codes
+        if self.basis is not Basis.CLAIM or stands:
+            return False
+        proxy.remember_range(_hull(known, proven), hull(codes, raw))
+        return True
 
     def forget(self) -> None:
         """Find out again at the next call, as when other numbers were loaded into the model."""
@@ -270,6 +292,10 @@ class Arrivals:
             "weights follow",
             stacklevel=2,
         )
+
+
+def _near(found: IntRange) -> IntRange:
+    return IntRange(max(found.lo, -FAR), min(found.hi, FAR))
 
 
 def _hull(first: IntRange | None, second: IntRange) -> IntRange:

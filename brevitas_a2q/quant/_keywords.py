@@ -11,7 +11,7 @@ from typing import Any, Final
 from torch import nn
 
 from brevitas_a2q._brevitas import QuantType
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
+from brevitas_a2q._config import check_setting
 from brevitas_a2q.errors import ConfigError
 
 __all__ = ["check_accumulator", "check_keywords", "check_rounding", "check_width", "chosen_width"]
@@ -32,14 +32,8 @@ def check_accumulator(bit_width: int, tile: int | None) -> None:
     Raises:
         ConfigError: P is not an integer from 2 to 64, or the tile not a positive integer.
     """
-    allowed = (
-        ("accumulator_bit_width", bit_width, MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
-        ("accumulator_tile", 1 if tile is None else tile, 1, 1 << 62),
-    )
-    for name, value, low, high in allowed:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            span = f"an integer from {low}" + (f" to {high}" if name == "accumulator_bit_width" else "")
-            raise ConfigError(f"found {name} = {value!r}", where=_WHERE, expected=span)
+    check_setting("accumulator_bit_width", bit_width, _WHERE, required=True)
+    check_setting("accumulator_tile", tile, _WHERE)
 
 
 def chosen_width(accumulator_bit_width: int | None) -> int:

@@ -13,7 +13,7 @@ from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8Weigh
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
 from brevitas_a2q._brevitas import ExtendedInjector, RestrictValueType, ScalingImplType, value
-from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.quant._injectors import extended
 from brevitas_a2q.quant._scaling import LearnedScaling
 
 __all__ = [
@@ -58,7 +58,7 @@ def _ready(name: str, base: Any, method: str) -> Any:
         "__module__": __name__,
         "budget_aware_scale": method == "projected",
     }
-    return type(base)(name, (accumulator_aware(base, method),), settings)
+    return type(base)(name, (extended(base, method),), settings)
 
 
 Int8A2QWeightPerChannelFloat = _ready("Int8A2QWeightPerChannelFloat", _PerChannelFloat, "a2q")

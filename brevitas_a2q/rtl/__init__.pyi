@@ -1,10 +1,8 @@
 from ._build import build as build
-from ._report import BuildReport as BuildReport
 from ._simulators import find_simulator as find_simulator
 from ._witness import additions as additions
 
 __all__ = [
-    "BuildReport",
     "additions",
     "build",
     "find_simulator",

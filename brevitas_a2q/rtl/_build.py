@@ -16,15 +16,17 @@ from brevitas_a2q.hw._finn.folding_reader import read_foldings
 from brevitas_a2q.hw._frontend.build import build_graph
 from brevitas_a2q.hw._ir import Folding
 from brevitas_a2q.hw._policies import apply_policy
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART
 from brevitas_a2q.rtl._checks import simulate_design
 from brevitas_a2q.rtl._generate import generate, write_accelerator
 from brevitas_a2q.rtl._outputs import write_outputs
 from brevitas_a2q.rtl._place_route import need_router, place_and_route
 from brevitas_a2q.rtl._progress import Progress, Silent
-from brevitas_a2q.rtl._proof import prove
+from brevitas_a2q.rtl._proof import layers_to_prove, prove
 from brevitas_a2q.rtl._report import BuildReport
 from brevitas_a2q.rtl._simulators import find_simulator
 from brevitas_a2q.rtl._synthesis import synthesise
+from brevitas_a2q.rtl._vectors import checked_inputs
 from brevitas_a2q.rtl._witness import witness as drive_witnesses
 from brevitas_a2q.rtl._yosys import need_yosys
 
@@ -36,9 +38,9 @@ _MARK = ".brevitas_a2q_build"
 def build(
     path: str | Path,
     out: str | Path,
-    part: str | Part = "xczu7ev",
+    part: str | Part = DEFAULT_PART,
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     folding: str | Path | Mapping[str, Folding] | None = None,
     simulate: int = 0,
     synthesize: bool = False,
@@ -73,7 +75,7 @@ def build(
         stall: Permille of cycles in which no output word is taken, in that run.
         seed: Of random images, gaps and stalls.
         witness: Whether every layer is driven with its worst case, at P bits and below what it needs.
-        prove_layers: Layers of which one channel's accumulator is proved formally.
+        prove_layers: Layers of which one channel's accumulator is proved formally; ``("all",)`` for every one.
         synthesis_cache: Folder of synthesis results by content, shared between builds.
         place_route: Whether the accelerator is placed and routed on an open FPGA, for a clock frequency.
         progress: What shows how far it is.
@@ -104,6 +106,9 @@ def build(
     for what, value in (("gap", gap), ("stall", stall)):
         if not 0 <= value < 1000:
             raise RtlError(f"found a {what} of {value}", expected="0 to 999 permille of the cycles")
+    layers = layers_to_prove(graph, prove_layers)
+    if inputs is not None:
+        inputs = checked_inputs(network, inputs)
     foldings = read_foldings(Path(folding), graph, chosen) if isinstance(folding, str | Path) else folding
     with shown.step("Fold and estimate"):
         estimate = estimate_graph(graph, chosen, target_fps, clock_mhz, "synthesis", accumulator, foldings)
@@ -123,15 +128,16 @@ def build(
         count = len(netlist.accumulators)
         with shown.step("Drive every layer with its witness"), shown.bar("layers", count) as advance:
             report = replace(report, witness=drive_witnesses(accelerator, tool, advance))
-    if prove_layers:
-        with shown.step("Prove accumulators"), shown.bar("layers", len(prove_layers)) as advance:
-            proofs = [p for layer in prove_layers for p in prove(accelerator, layer, progress=advance)]
+    if layers:
+        with shown.step("Prove accumulators"), shown.bar("layers", len(layers)) as advance:
+            proofs = [p for layer in layers for p in prove(accelerator, layer, progress=advance)]
             report = replace(report, proofs=tuple(proofs))
     if synthesize:
         with shown.step("Synthesise every distinct unit"), shown.bar("units", len(netlist.instances)) as advance:
             cache = Path(synthesis_cache).absolute() if synthesis_cache else None
             report = replace(report, synthesis=synthesise(accelerator, cache, progress=advance))
     if place_route:
+        write_outputs(report)
         with shown.step("Place and route for ECP5"):
             report = replace(report, placed=place_and_route(accelerator, clock_mhz))
     write_outputs(report)

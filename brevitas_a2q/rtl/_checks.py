@@ -51,15 +51,13 @@ def simulate_design(
 
     Results are kept in ``sim/result.json`` with a digest of all they depend on, and taken from there the next time.
     """
-    given = np.asarray(inputs) if inputs is not None else random_inputs(network, images, seed)
-    x = checked_inputs(network, given)
+    x = checked_inputs(network, inputs if inputs is not None else random_inputs(network, images, seed))
     x = np.resize(x, (max(len(x), _LEAST_IMAGES), *x.shape[1:]))
     key = _key(accelerator, network, simulator, x, gap, stall, seed)
     kept = accelerator.folder / "sim" / "result.json"
-    if kept.exists():
-        document = json.loads(kept.read_text())
-        if document.get("key") == key:
-            return _restored(document)
+    known = _restored(kept, key)
+    if known is not None:
+        return known
     graph = accelerator.netlist.graph
     executor = Executor(network, graph)
     with progress.bar("QONNX executor", len(x)) as advance:
@@ -89,18 +87,23 @@ def _key(
     return digest.hexdigest()
 
 
-def _restored(document: dict[str, Any]) -> Checked:
-    def simulation(value: dict[str, Any] | None) -> Simulation | None:
-        if value is None:
+def _restored(kept: Path, key: str) -> Checked | None:
+    """What an earlier run found, if it was of the same key and its file is whole."""
+    try:
+        document = json.loads(kept.read_text())
+        if document["key"] != key:
             return None
-        differences = tuple(
-            Difference(**{**d, "found": tuple(d["found"]), "expected": tuple(d["expected"])})
-            for d in value["differences"]
+        check, stalled = document["executor"], document["stalled"]
+        executor = ExecutorCheck(
+            **{**check, "units": tuple(check["units"]), "differences": tuple(check["differences"])}
         )
-        return Simulation(**{**value, "differences": differences})
+        return Checked(_simulation(document["run"]), _simulation(stalled) if stalled else None, executor)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
-    check = document["executor"]
-    executor = ExecutorCheck(**{**check, "units": tuple(check["units"]), "differences": tuple(check["differences"])})
-    run_ = simulation(document["run"])
-    assert run_ is not None
-    return Checked(run_, simulation(document["stalled"]), executor)
+
+def _simulation(value: dict[str, Any]) -> Simulation:
+    differences = tuple(
+        Difference(**{**d, "found": tuple(d["found"]), "expected": tuple(d["expected"])}) for d in value["differences"]
+    )
+    return Simulation(**{**value, "differences": differences})

@@ -28,8 +28,8 @@ __all__ = [
 # Modules that a module instantiates.
 MODULES_USED_BY = {
     "matrix_unit": ("replay", "dot_product", "thresholds"),
-    "dot_product": ("counter", "multiply", "dsp_multiply", "adder_tree"),
-    "thresholds": ("search", "counter"),
+    "dot_product": ("counter", "multiply", "dsp_products", "adder_tree"),
+    "thresholds": ("search", "compare_all", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
     **dict.fromkeys(
         ("fifo", "max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)

@@ -42,7 +42,7 @@ def pack(module: dict[str, Any]) -> dict[str, int]:
         "lut_carry": carry,
         "lutram": sum(MEMORY_CELLS.get(kind, 0) * count for kind, count in kinds.items()),
         "ff": sum(count for kind, count in kinds.items() if kind.startswith("FD")),
-        "dsp": sum(count for kind, count in kinds.items() if kind.startswith("DSP") or "dsp_multiply" in kind),
+        "dsp": sum(count for kind, count in kinds.items() if kind.startswith("DSP") or "dsp_products" in kind),
         "bram18": sum(count * (2 if "36" in kind else 1) for kind, count in kinds.items() if kind.startswith("RAMB")),
     }
 

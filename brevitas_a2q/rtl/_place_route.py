@@ -7,7 +7,6 @@ there, so that counts are not those of the part that was asked for; what carries
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from brevitas_a2q.errors import RtlError
 from brevitas_a2q.rtl._generate import Accelerator
-from brevitas_a2q.rtl._tools import run_tool
+from brevitas_a2q.rtl._tools import json_of, run_tool
 from brevitas_a2q.rtl._verilog import TOP
 from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
 
@@ -79,7 +78,7 @@ def place_and_route(accelerator: Accelerator, clock_mhz: float = 200.0, seed: in
 
 
 def _read(report: Path, seconds: float) -> Placed:
-    document = json.loads(report.read_text())
+    document = json_of(report.read_text(), "nextpnr-ecp5's report")
     clocks = [value["achieved"] for value in document["fmax"].values()]
     used = {kind: int(value["used"]) for kind, value in document["utilization"].items() if value["used"]}
     return Placed(f"LFE5U-{_DEVICE}", round(min(clocks), 1) if clocks else 0.0, used, round(seconds, 1))

@@ -40,7 +40,9 @@ class BuildReport:
         runs = [run for run in (self.simulation, self.stalled) if run is not None]
         exact = all(run.equal and not any(run.overflows.values()) for run in runs)
         executed = self.executor is None or self.executor.equal
-        return exact and executed and all(w.holds for w in self.witness) and all(p.holds for p in self.proofs)
+        synthesised = self.synthesis is None or not self.synthesis.failed
+        shown = all(w.holds for w in self.witness) and all(p.holds for p in self.proofs)
+        return exact and executed and synthesised and shown
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of ``brevitas-a2q build --json`` and of ``report.json``."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._cost.synthesis.dot_product import fits_dsp
 from brevitas_a2q.rtl._generate import Accelerator, sources_of
 from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._packing import pack
@@ -31,7 +32,8 @@ _LIMIT_S = 1800.0  # of one process
 _BATCH = 8  # small circuits of one process: more share its start, but every pass looks at all of them
 _LARGE = 16384  # numbers in the memories of a circuit that has a process of its own
 _LETTERS = 16  # of a module of its own that count as a number
-_BLACK = "--blackboxed-module dsp_multiply"  # a block whatever its size, as Vivado is told
+_BLACK = "--blackboxed-module dsp_products"  # one block, which is what Vivado makes of it (and Yosys for 7-series)
+_DSP_BLOCKS = {"xc7": "DSP48E1", "xcup": "DSP48E2"}
 _OWN = ("add_to_alu.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
@@ -119,7 +121,7 @@ def synthesise_instances(
     for instance in instances:
         if instance.module != "cast":
             by_key.setdefault(_key(instance, family), []).append(instance)
-    known = {key for key in by_key if (folder / f"{key}.json").exists()}
+    known = {key for key in by_key if _known(folder, key)}
 
     def one(batch: list[tuple[str, Instance]]) -> dict[str, Counts | str]:
         found = _batch(memories, batch, folder, family)
@@ -174,7 +176,7 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
     small: list[tuple[str, Instance]] = []
     for key in order:
         entry = (key, by_key[key][0])
-        if (folder / f"{key}.json").exists() or size[key] > _LARGE:
+        if _known(folder, key) or size[key] > _LARGE:
             batches.append([entry])
         else:
             small.append(entry)
@@ -183,7 +185,7 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
 
 def _batch(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> dict[str, Counts | str]:
     """Counts of each circuit by its key, or why there are none."""
-    unknown = [entry for entry in batch if not (folder / f"{entry[0]}.json").exists()]
+    unknown = [entry for entry in batch if not _known(folder, entry[0])]
     failed: dict[str, Counts | str] = {}
     try:
         if unknown:
@@ -201,6 +203,15 @@ def _read(folder: Path, key: str) -> Counts:
     return Counts(**json.loads((folder / f"{key}.json").read_text()))
 
 
+def _known(folder: Path, key: str) -> bool:
+    """Whether counts are kept, and whole."""
+    try:
+        _read(folder, key)
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
+
+
 def _flow(instance: Instance, family: str) -> list[str]:
     """The passes behind elaboration."""
     dsp = "" if instance.parameters.get("DSP") else " -nodsp"
@@ -213,6 +224,13 @@ def _flow(instance: Instance, family: str) -> list[str]:
         "techmap -map add_to_alu.v; opt_clean",
         f"{flow} coarse:check",
     ]
+
+
+def _black(instance: Instance, family: str) -> str:
+    """The option that leaves products in DSP blocks as they are, where one block holds them."""
+    given = {name: int(instance.parameters.get(name) or 0) for name in ("DSP", "W", "WKIND", "A", "AKIND")}
+    weight, activation = given["W"] + (given["WKIND"] != 1), given["A"] + (given["AKIND"] != 1)
+    return f"{_BLACK} " if given["DSP"] and fits_dsp(weight, activation, _DSP_BLOCKS[family]) else ""
 
 
 def _run(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> None:
@@ -231,7 +249,7 @@ def _run(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family
         sources = " ".join(f"../{module}.v" for module in sources_of([instance]))
         script += [
             "design -reset",
-            f"read_slang {READ_LIMITS} {_BLACK} {sources} --top {instance.module} {values}",
+            f"read_slang {READ_LIMITS} {_black(instance, family)}{sources} --top {instance.module} {values}",
             f"hierarchy -top {instance.module}; proc; flatten; opt_clean; rename {instance.module} {name}",
             f"select -clear; setattr -mod -unset top {name}; design -save {name}",
         ]

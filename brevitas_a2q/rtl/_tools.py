@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from brevitas_a2q.errors import RtlError
 
-__all__ = ["run_tool"]
+__all__ = ["json_of", "run_tool"]
 
 
-def run_tool(command: Sequence[str | Path], what: str, folder: Path, limit: float | None = None) -> str:
-    """Run a program and return what it wrote.
+def run_tool(
+    command: Sequence[str | Path], what: str, folder: Path, limit: float | None = None, *, log: Path | None = None
+) -> str:
+    """Run a program in a folder and return what it wrote.
+
+    Args:
+        command: The program and its arguments.
+        what: What it is called in errors.
+        folder: Where it runs.
+        limit: Seconds.
+        log: Folder that keeps all it wrote, should it fail; the one where it runs by default.
 
     Raises:
-        RtlError: With the last lines it wrote, if it fails, does not exist or takes more than ``limit`` seconds.
+        RtlError: With the last lines it wrote, if it fails, cannot be started or takes more than ``limit`` seconds.
     """
     try:
         done = subprocess.run(
@@ -27,14 +40,39 @@ def run_tool(command: Sequence[str | Path], what: str, folder: Path, limit: floa
             check=False,
             timeout=limit,
         )
-    except FileNotFoundError as error:
+    except OSError as error:
         raise RtlError(f"cannot be started ({error.strerror})", where=what) from error
     except subprocess.TimeoutExpired as error:
         raise RtlError(f"took more than {limit:g} seconds", where=what) from error
     if done.returncode:
-        (folder / "failed.log").write_text(done.stdout + done.stderr)
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        wrong = [line for line in lines if "rror" in line] or lines[-1:]
-        text = wrong[0][:300] if wrong else "no message"
-        raise RtlError(f"failed with status {done.returncode}: {text}", where=what, remedy=f"see {folder}/failed.log")
+        raise RtlError(_why(done), where=what, remedy=f"see {_kept(done, log or folder)}")
     return done.stdout
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        return f"was ended by {names.get(-done.returncode, f'signal {-done.returncode}')}"
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    wrong = [line for line in lines if "rror" in line] or lines[-1:]
+    return f"failed with status {done.returncode}: {wrong[0][:300] if wrong else 'no message'}"
+
+
+def _kept(done: subprocess.CompletedProcess[str], folder: Path) -> Path:
+    """Where all that it wrote is kept, as far as there is room."""
+    path = folder / "failed.log"
+    with contextlib.suppress(OSError):
+        path.write_text(done.stdout + done.stderr)
+    return path
+
+
+def json_of(text: str, what: str) -> Any:
+    """What a program wrote as JSON.
+
+    Raises:
+        RtlError: It is none.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RtlError(f"wrote {text[:60]!r}", where=what, expected="a JSON object") from error

@@ -225,17 +225,23 @@ def _input_channels(reader: Unit, shape: tuple[int, ...]) -> int:
     return shape[1] if len(shape) > 2 else shape[-1]
 
 
-def checked_inputs(network: Network, array: Array) -> Array:
+def checked_inputs(network: Network, inputs: Any) -> Array:
     """Inputs of a user as float32 of the file's shape.
 
     Raises:
         DataError: They have another shape or are not numbers.
     """
     expected = network.tensors[network.inputs[0]].shape[1:]
+    try:
+        array = np.asarray(inputs)
+    except ValueError as error:
+        raise DataError(f"found inputs that are no array ({error})", where=network.file) from error
     if array.dtype.kind not in "fiub" or array.shape[1:] != expected or not len(array):
         raise DataError(
             f"found inputs of shape {array.shape} and type {array.dtype}",
             where=network.file,
             expected=f"numbers of shape (n, {', '.join(map(str, expected))})",
         )
+    if not np.isfinite(array).all():
+        raise DataError("found inputs that are not finite", where=network.file, expected="numbers")
     return array.astype(np.float32)

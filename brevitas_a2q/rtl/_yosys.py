@@ -28,7 +28,7 @@ def need_yosys(what: str) -> None:
 def run_yosys(script: str, path: Path, what: str, folder: Path, limit: float | None = None) -> str:
     """Run a script, kept under ``path``, with ``folder`` as the working directory; Yosys' log."""
     path.write_text(script)
-    return run_tool([sys.executable, "-m", RUNNER, path], what, folder, limit)
+    return run_tool([sys.executable, "-m", RUNNER, path], what, folder, limit, log=path.parent)
 
 
 def runtime_folder() -> Path:

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import yaml
 
+from brevitas_a2q._config import check_setting
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q._settings import json_schema, parse, parse_yaml, plain, read_yaml
-from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models._spec import QuantSpec
 from brevitas_a2q.train._recipes import RECIPES, Recipe, recipe_values
 
-__all__ = ["EstimateConfig", "RunConfig", "RuntimeConfig", "StartConfig", "with_overrides"]
+__all__ = ["RunConfig", "RuntimeConfig", "StartConfig", "with_overrides"]
 
 _RECIPES = ("recipe", "float_recipe")
 
@@ -73,27 +74,6 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True)
-class EstimateConfig:
-    """The FPGA design that the trained network is costed for.
-
-    Args:
-        part: FPGA part; ``brevitas-a2q parts`` lists them.
-        target_fps: Frames per second to fold for; None for the least resources at any speed.
-        clock_mhz: Clock of the accelerator.
-    """
-
-    part: str = "xczu7ev-ffvc1156-2-e"
-    target_fps: float | None = None
-    clock_mhz: float = 200.0
-
-    def __post_init__(self) -> None:
-        for name in ("target_fps", "clock_mhz"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"found {name} = {value}", where="estimate", expected="a positive number")
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """One training run, from data to a certified, exported and costed network.
 
@@ -132,7 +112,7 @@ class RunConfig:
     start: StartConfig = StartConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     seed: int = 0
-    estimate: EstimateConfig | None = None
+    estimate: Target | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -148,9 +128,7 @@ class RunConfig:
                 remedy="give the recipe of a float network as `recipe`",
             )
         for pattern, bits in self.layer_rules.items():
-            if not MIN_ACCUMULATOR_BITS <= bits <= MAX_ACCUMULATOR_BITS:
-                expected = f"an integer from {MIN_ACCUMULATOR_BITS} to {MAX_ACCUMULATOR_BITS}"
-                raise ConfigError(f"found {bits} bits for {pattern!r}", where="layer_rules", expected=expected)
+            check_setting("accumulator_bit_width", bits, f"layer_rules, {pattern!r}", required=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "run") -> RunConfig:

@@ -15,8 +15,9 @@ from brevitas_a2q.errors import A2QError
 from brevitas_a2q.export._qonnx import export_qonnx
 from brevitas_a2q.export._report import ExportReport
 from brevitas_a2q.hw._estimation import Estimate, estimate, resources_json
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models._registry import model_entry
-from brevitas_a2q.train._config import EstimateConfig, RunConfig
+from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._metrics import WeightStatistics, weight_statistics
 from brevitas_a2q.train._start import Examples
 from brevitas_a2q.verify._certificate import Certificate
@@ -155,12 +156,12 @@ def _export(model: nn.Module, example: Tensor, path: Path) -> tuple[ExportReport
         return None, _reason(error)
 
 
-def _costs(network: Path | None, design: EstimateConfig | None) -> tuple[dict[str, dict[str, Any]] | None, str | None]:
-    if network is None or design is None:
-        return None, "none was asked for" if design is None else "no QONNX file"
+def _costs(network: Path | None, target: Target | None) -> tuple[dict[str, dict[str, Any]] | None, str | None]:
+    if network is None or target is None:
+        return None, "none was asked for" if target is None else "no QONNX file"
     try:
         found = {
-            policy: estimate(network, design.part, design.target_fps, design.clock_mhz, accumulator=policy)
+            policy: estimate(network, target.part, target.target_fps, target.clock_mhz, accumulator=policy)
             for policy in POLICIES
         }
     except Exception as error:

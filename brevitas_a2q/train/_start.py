@@ -15,7 +15,8 @@ from brevitas_a2q._config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.models import build_model, load_float_weights, model_entry
+from brevitas_a2q.models import build_model, load_float_weights
+from brevitas_a2q.models._registry import model_entry
 from brevitas_a2q.models._spec import QuantSpec
 from brevitas_a2q.ptq._start import solve_weights_
 from brevitas_a2q.quant._calibrate import calibrate

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.bounds import MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import DataError
@@ -60,7 +61,7 @@ def accuracy(outputs: Any, labels: NDArray[Any]) -> float:
 
 def widths_below(network: Network) -> list[int]:
     """From the width at which no input overflows any layer down to where little is left."""
-    layers = certify_layers(tuple(network.dot_product_layers()), ()).layers
+    layers = certify_layers(tuple(dot_product_layers(network)), ()).layers
     needed = max((layer.required_bit_width for layer in layers), default=MIN_ACCUMULATOR_BITS)
     return list(range(needed, max(needed - _STEPS, MIN_ACCUMULATOR_BITS - 1), -1))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from brevitas_a2q.bounds import data_type_bound, weight_bound
-from brevitas_a2q.verify._certificate import Certificate, LayerCertificate, largest_norm
+from brevitas_a2q.verify._certificate import Certificate
+from brevitas_a2q.verify._layer_certificate import LayerCertificate, largest_norm
 from brevitas_a2q.verify._sums import End, SumRange
 
 __all__ = ["differences"]

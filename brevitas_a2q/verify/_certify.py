@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.network import Assumption
 from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.verify._certificate import Certificate, certify_layers
@@ -53,7 +54,7 @@ def certify(
             assume_input_range=assume_input_range,
             assume_defaults=assume_defaults,
         )
-        return certify_layers(network.dot_product_layers(), network.uncovered, network.assumptions)
+        return certify_layers(dot_product_layers(network), network.uncovered, network.assumptions)
     if example_inputs is None:
         raise ModelError(
             "found no example inputs",

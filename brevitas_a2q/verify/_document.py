@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from brevitas_a2q._ir.network import Assumption
 from brevitas_a2q.errors import CertificateError
-from brevitas_a2q.verify._certificate import Certificate, InputRange, LayerCertificate, Layers
+from brevitas_a2q.verify._layer_certificate import InputRange, LayerCertificate, Layers
 from brevitas_a2q.verify._sums import SumRange
 
-__all__ = ["FORMAT", "VERSION", "certificate_document", "certificate_json", "digest", "read_certificate"]
+if TYPE_CHECKING:
+    from brevitas_a2q.verify._certificate import Certificate
+
+__all__ = ["FORMAT", "VERSION", "certificate_document", "certificate_json", "contradiction", "digest", "read_document"]
 
 FORMAT: Final = "brevitas_a2q.certificate"
 VERSION: Final = 3
 
 
-def certificate_document(certificate: Certificate) -> dict[str, Any]:
+def certificate_document(
+    holds: bool, targets: int, layers: Layers, uncovered: Sequence[str], assumptions: Sequence[Assumption]
+) -> dict[str, Any]:
     """The JSON object of a certificate; ``sha256`` is over all its other fields."""
-    document = _fields(certificate)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "holds": holds,
+        "targets": targets,
+        "layers": [_layer_document(layer) for layer in layers],
+        "uncovered": list(uncovered),
+        "assumptions": [asdict(assumption) for assumption in assumptions],
+    }
     return {**document, "sha256": digest(document)}
 
 
@@ -32,21 +45,9 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _fields(certificate: Certificate) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "holds": certificate.holds,
-        "targets": certificate.targets,
-        "layers": [_layer_document(layer) for layer in certificate.layers],
-        "uncovered": list(certificate.uncovered),
-        "assumptions": [asdict(assumption) for assumption in certificate.assumptions],
-    }
-
-
 def certificate_json(certificate: Certificate) -> str:
     """A certificate as JSON, one line for each field of a layer."""
-    document = certificate_document(certificate)
+    document = certificate.to_json()
     layers = [
         "  {\n" + ",\n".join(f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in layer.items()) + "\n  }"
         for layer in document.pop("layers")
@@ -55,13 +56,13 @@ def certificate_json(certificate: Certificate) -> str:
     return "{\n" + head + ' "layers": [\n' + ",\n".join(layers) + "\n ]\n}\n"
 
 
-def read_certificate(source: str | Mapping[str, Any], where: str = "certificate") -> Certificate:
-    """The certificate in a JSON text or object; ``where`` names it in errors.
-
-    Everything that follows from the channels' ranges (widths, margins, ``holds``) is computed again and must agree.
+def read_document(
+    source: str | Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], Layers, tuple[str, ...], tuple[Assumption, ...]]:
+    """A certificate's JSON object, its layers, what it does not cover, and its assumptions.
 
     Raises:
-        CertificateError: Not a certificate, of another version, or at odds with itself.
+        CertificateError: Not a certificate, of another version, or changed after it was written.
     """
     try:
         document = json.loads(source) if isinstance(source, str) else dict(source)
@@ -76,25 +77,24 @@ def read_certificate(source: str | Mapping[str, Any], where: str = "certificate"
             raise CertificateError(
                 "was changed after it was written", where=where, expected="the fields that its sha256 is over"
             )
-        certificate = Certificate(
-            Layers(_read_layer(layer) for layer in document["layers"]),
-            tuple(_text(line) for line in document["uncovered"]),
-            tuple(_read_assumption(assumption) for assumption in document["assumptions"]),
-        )
-        agrees = certificate_document(certificate) == document
+        layers = Layers(_read_layer(layer) for layer in document["layers"])
+        uncovered = tuple(_text(line) for line in document["uncovered"])
+        return document, layers, uncovered, tuple(_read_assumption(entry) for entry in document["assumptions"])
     except CertificateError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise CertificateError(f"cannot be read ({reason})", where=where, expected=f"JSON of {FORMAT}") from error
-    if not agrees:
-        raise CertificateError(
-            "contradicts itself",
-            where=where,
-            expected="widths, margins and `holds` that follow from the ranges of its channels",
-            remedy="do not trust it; certify the file again",
-        )
-    return certificate
+
+
+def contradiction(where: str) -> CertificateError:
+    """The error for a certificate whose fields do not follow from its channels; to be raised by the caller."""
+    return CertificateError(
+        "contradicts itself",
+        where=where,
+        expected="widths, margins and `holds` that follow from the ranges of its channels",
+        remedy="do not trust it; certify the file again",
+    )
 
 
 def _layer_document(layer: LayerCertificate) -> dict[str, Any]:

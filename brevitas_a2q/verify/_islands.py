@@ -1,4 +1,4 @@
-"""Real arithmetic between integers, kept as the file has it: run by onnxruntime, node by node."""
+"""Real arithmetic between integers, as the file has it: run by onnxruntime, node by node."""
 
 from __future__ import annotations
 

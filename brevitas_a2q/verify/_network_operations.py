@@ -77,7 +77,8 @@ def _quantized(network: Network, node: Node, x: Stream) -> Stream:
     if not isinstance(quantizer, Quantizer) or quantizer.rounding_mode not in _ROUNDING:
         return Stream.of_integers(tensor_of(quantizer.integers(values.numpy())), codes)
     lo, hi = quantizer.code_range
-    if max(-lo, hi).bit_length() >= _EXACT_BITS or quantizer.dtype.name == "BIPOLAR":
+    plain = quantizer.dtype.name != "BIPOLAR" and not quantizer.rounds_first
+    if max(-lo, hi).bit_length() >= _EXACT_BITS or not plain:
         return Stream.of_integers(tensor_of(quantizer.integers(values.numpy()), np.float64), codes)
     # The same float32 operations in the same order as Quantizer.integers, in place.
     zero_point = tensor_of(quantizer.zero_point)

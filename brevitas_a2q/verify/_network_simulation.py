@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brevitas_a2q._ir.dot_product import DotProductLayer
-from brevitas_a2q._ir.layers import bias_node
+from brevitas_a2q._ir.layers import bias_node, dot_product_layers
 from brevitas_a2q._ir.network import OPAQUE, Network, Node
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import DataError
@@ -55,7 +55,7 @@ class NetworkSimulator:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        layers = {layer.name: layer for layer in network.dot_product_layers()}
+        layers = {layer.name: layer for layer in dot_product_layers(network)}
         self._steps = {node.name: self._step(node, layers[node.name]) for node in network.nodes if node.name in layers}
         self._merged = {step.output for step in self._steps.values()}
         self._islands = Islands(network)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from brevitas_a2q._terminal import marked
-from brevitas_a2q.verify._certificate import Certificate, LayerCertificate
+from brevitas_a2q.verify._certificate import Certificate
+from brevitas_a2q.verify._layer_certificate import LayerCertificate
 
 if TYPE_CHECKING:
     from brevitas_a2q.verify._simulation import Settings, Simulation

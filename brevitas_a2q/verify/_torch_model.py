@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -24,9 +26,12 @@ from brevitas_a2q._trace import (
 )
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant._arrivals import follows_inputs
+from brevitas_a2q.quant._arrivals import arrived, follows_inputs
 from brevitas_a2q.verify._torch_layers import IntegerLayer, UncoveredError, arguments, integers, spatial_padding
 from brevitas_a2q.verify._uncovered import uncovered_parts
+
+_Found = tuple[dict[str, DotProductLayer], dict[str, UncoveredError]]
+_ROUNDS: Final = 4  # until ranges stand; the first one widens them, as the rest rests on types
 
 __all__ = ["bounded", "check_product", "dot_product_layer", "layers_of", "read_model"]
 
@@ -35,7 +40,8 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     """Every quantized linear or convolutional layer of a model as integers, in the order in which they run.
 
     Works on layers of any integer weight quantizer, Brevitas' own included. A layer that runs more than once gets the
-    union of its input ranges.
+    union of its input ranges; where its integers differ from one call to the next (an integer bias at the scale of each
+    call), each call that has other ones is listed by itself, as ``name (call 2)``.
 
     Args:
         model: Any PyTorch model with Brevitas layers; it is left as it was.
@@ -48,6 +54,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     Raises:
         ModelError: Not one layer can be bounded; of the first, why.
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     if not any(True for _ in quantized_layers(model)):
         raise ModelError(
             "found no quantized layer",
@@ -56,24 +63,62 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
             remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
         )
     given = arguments(model, example_inputs)
-    with evaluating(model):
+    with evaluating(model), _uncompiled():
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
-        trace, (found, refused) = repeated(model, lambda doubts: _traced(model, given, doubts))
-    layers = tuple(layer for name, layer in found.items() if name not in refused)
+        trace, (found, refused) = _settled(model, given)
+    layers = tuple(layer for name, layer in found.items() if name.partition(" (call ")[0] not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))
     reasons = {name: error.found for name, error in refused.items()}
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
 
 
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Parts that are compiled run as they are written; before torch 2.6 nothing can be done about them."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    with nullcontext() if stance is None else stance("force_eager"):
+        yield
+
+
+def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
+    """A traced run whose weights are those of every later run: no integer that can arrive widens their ranges."""
+    arriving: dict[str, list[Value]] = {}
+    for _ in range(_ROUNDS):
+        trace, found = repeated(model, lambda doubts: _traced(model, given, doubts, arriving))
+        layers = {name: layer for name, layer in quantized_layers(model) if name in found[0]}
+        changed = [_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]
+        if not any(changed):
+            return trace, found
+    raise ModelError(
+        "what arrives at a layer depends on the weights that are made for it",
+        where=f"model {type(model).__name__}",
+        expected="ranges that stand",
+        remedy="put a QuantIdentity before each layer",
+    )
+
+
+def _settle(layer: Any, arriving: Sequence[Value]) -> bool:
+    ranges = [found for value in arriving if (found := arrived(value)) is not None]
+    codes = [value.codes.raw_range for value in arriving if value.codes is not None]
+    raw = _around([code or found for code, found in zip(codes, ranges, strict=True)]) if any(codes) else None
+    proxy = layer.weight_quant
+    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw))
+
+
+def _around(ranges: Sequence[IntRange]) -> IntRange:
+    return IntRange(min(each.lo for each in ranges), max(each.hi for each in ranges))
+
+
 def _traced(
-    model: nn.Module, given: tuple[Any, ...], doubts: Doubts
-) -> tuple[Trace, tuple[dict[str, DotProductLayer], dict[str, UncoveredError]]]:
-    """One traced run: the layers found in it, and those that are not covered."""
+    model: nn.Module, given: tuple[Any, ...], doubts: Doubts, arriving: dict[str, list[Value]]
+) -> tuple[Trace, _Found]:
+    """One traced run: the layers found in it, and those that are not covered; what arrives at the former."""
     found: dict[str, DotProductLayer] = {}
     refused: dict[str, UncoveredError] = {}
     trace = Trace(model, doubts=doubts)
+    arriving.clear()
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
         try:
@@ -83,7 +128,8 @@ def _traced(
             whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
             _check_codes(name, value, plain_tensor(x))
             seen = _where_covered(dot_product_layer(whole, value), layer, value)
-            found[name] = _union(found[name], seen) if name in found else seen
+            _keep(found, seen)
+            arriving.setdefault(name, []).append(value)
         except UncoveredError as error:
             refused.setdefault(name, error)
         return original(x, weight, bias)
@@ -213,18 +259,26 @@ def _check_codes(name: str, value: Value, x: Tensor) -> None:
         )
 
 
+def _keep(found: dict[str, DotProductLayer], seen: DotProductLayer) -> None:
+    """Put one more call of a layer to the calls with the same integers, or by itself."""
+    name, calls = seen.name, 1
+    while name in found:
+        if _same_integers(found[name], seen):
+            found[name] = _union(found[name], seen)
+            return
+        calls += 1
+        name = f"{seen.name} (call {calls})"
+    found[name] = replace(seen, name=name)
+
+
+def _same_integers(first: DotProductLayer, second: DotProductLayer) -> bool:
+    if (first.bias is None) != (second.bias is None) or not np.array_equal(first.weights, second.weights):
+        return False
+    return first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
+
+
 def _union(first: DotProductLayer, second: DotProductLayer) -> DotProductLayer:
     """One layer that ran twice: the same integers, inputs of either range."""
-    same_bias = (first.bias is None) == (second.bias is None) and (
-        first.bias is None or np.array_equal(first.bias, second.bias)  # type: ignore[arg-type]
-    )
-    if not (np.array_equal(first.weights, second.weights) and same_bias):
-        raise UncoveredError(
-            "its integer weights or bias differ from one call to the next",
-            where=f"layer {first.name}",
-            expected="the same integers in every call",
-            remedy="give the layer the same input quantizer wherever it is called, or use two layers",
-        )
     wider = first if first.input_bit_width >= second.input_bit_width else second
     sources = dict.fromkeys((first.range_source, second.range_source))
     return replace(

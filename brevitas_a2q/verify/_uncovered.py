@@ -78,7 +78,7 @@ def _kind(value: Value) -> str:
 
 
 def _data_type_bound(product: Product) -> int | None:
-    if product.left.codes is None or product.right.codes is None:
+    if product.left.codes is None or product.right.codes is None or not product.plain:
         return None
     (a, b), (c, d) = ((int(e.min()), int(f.max())) for e, f in (_ends(product.left), _ends(product.right)))
     corners = [x * y for x in (a, b, -a, -b) for y in (c, d)]

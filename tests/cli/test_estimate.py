@@ -126,7 +126,7 @@ def test_parts(capsys: Output) -> None:
         (["estimate", TFC, "--part", "xczu77ev"], "not in the table; expected a part or board such as xczu7ev"),
         (["estimate", TFC, "--accumulator", "narrow"], "found accumulator policy 'narrow'"),
         (["estimate", TFC, "--target-fps", "1e9"], "at most one frame per clock cycle"),
-        (["estimate", TFC, "--target-fps", "-1"], "found a target of -1.0"),
+        (["estimate", TFC, "--target-fps", "-1"], "found target_fps = -1.0"),
         (["estimate", "none.onnx"], "none.onnx"),
         (["estimate", TFC, "--prefer-hls"], "found options of FINN's build; expected model finn-main or finn-dev"),
         (["fold", TFC], "exactly one"),

@@ -24,7 +24,7 @@ from rich.table import Table
 from brevitas_a2q._cli.fitting import print_fitted
 from brevitas_a2q._cli.main import main
 from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH
-from brevitas_a2q.export._tracing import set_property
+from brevitas_a2q.export._cleaning import set_property
 
 TFC = str(ORACLE / "models/tfc_w4a4_a2q12.onnx")
 LONG = "features.denseblock1.denselayer1.conv2.weight_quant"

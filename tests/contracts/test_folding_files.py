@@ -13,8 +13,10 @@ from oracle_data import ORACLE
 from brevitas_a2q import hw
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.hw._build_options import BuildOptions
+from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._finn.lowering import lowered
 from brevitas_a2q.hw._finn.rules import illegal
+from brevitas_a2q.hw._folding_result import fold_graph
 from brevitas_a2q.hw._ir import Graph, MatrixUnit
 from brevitas_a2q.hw._policies import apply_policy
 
@@ -50,11 +52,11 @@ def test_a_file_costs_what_its_design_costs(name: str, build: BuildOptions, tmp_
     part = hw.find_part("Pynq-Z2" if build.target == "finn" and name in HAND_MADE else "ZCU104")
     graph = network(name, build.standalone_thresholds)
     for target_fps in (None, 300) if name in HAND_MADE else (300,):
-        found = hw.fold_graph(graph, part, target_fps, target_fps is None, build=build)
+        found = fold_graph(graph, part, target_fps, target_fps is None, build=build)
         file = tmp_path / "folding.json"
         file.write_text(json.dumps(found.folding))
         branch = lowered(graph, build.finn_version)
-        again = hw.estimate_graph(
+        again = estimate_graph(
             branch, part, foldings=hw.read_foldings(file, branch, part, build.finn_version), build=build
         )
         assert again.total == found.estimate.total
@@ -71,13 +73,13 @@ def test_a_file_costs_what_its_design_costs(name: str, build: BuildOptions, tmp_
 def test_units_of_constants_only_on_request(tmp_path: Path) -> None:
     part, graph = hw.find_part("xcvu9p"), network("tfc_w4a4_a2q12", standalone=False)
     with pytest.raises(A2QError, match=r"needs .* cycles per image at its widest folding"):
-        hw.fold_graph(graph, part, 1e8)
+        fold_graph(graph, part, 1e8)
     build = BuildOptions(units="all")
-    found = hw.fold_graph(graph, part, 1e8, build=build)
+    found = fold_graph(graph, part, 1e8, build=build)
     rows = {row["name"]: row["multipliers"] for row in found.estimate.to_json()["layers"]}
     assert "unrolled" in rows.values()
     assert any("constant weights" in warning for warning in found.estimate.warnings)
     file = tmp_path / "folding.json"
     file.write_text(json.dumps(found.folding))
-    again = hw.estimate_graph(graph, part, foldings=hw.read_foldings(file, graph, part), build=build)
+    again = estimate_graph(graph, part, foldings=hw.read_foldings(file, graph, part), build=build)
     assert again.total == found.estimate.total

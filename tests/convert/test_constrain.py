@@ -20,7 +20,7 @@ from torch import nn
 from brevitas_a2q._config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.errors import ConfigError, ModelError
-from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.quant._accumulator_aware import accumulator_aware
 from brevitas_a2q.quant._layers import accumulator_layers
 from brevitas_a2q.quant._quantizers import Int8A2QWeightPerChannelFloat
 

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from brevitas_a2q.data import ImagePairs, bicubic_psnr_db, load_data
+from brevitas_a2q.data import ImagePairs, load_data
 from brevitas_a2q.data._bsd300 import PROTOCOLS
-from brevitas_a2q.data._pairs import shrink
+from brevitas_a2q.data._pairs import bicubic_psnr_db, shrink
 from brevitas_a2q.data._ragged import RaggedImages
 from brevitas_a2q.data._sources import read_images
 from brevitas_a2q.errors import ConfigError, DataError

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from brevitas_a2q.data import DATA_SETS, TASKS, ImageData, load_data
+from brevitas_a2q.data import ImageData, load_data
+from brevitas_a2q.data._registry import DATA_SETS
+from brevitas_a2q.data._tasks import TASKS
 from brevitas_a2q.errors import ConfigError, DataError
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from brevitas_a2q.data import TASKS, psnr_db
+from brevitas_a2q.data._tasks import TASKS, psnr_db
 from brevitas_a2q.errors import ConfigError
 
 

@@ -31,6 +31,7 @@ from brevitas_a2q import (
     export_qonnx,
     simulate,
 )
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import CertificateError, ExportError, ModelError
 from brevitas_a2q.verify._torch_model import layers_of
@@ -49,7 +50,7 @@ TYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 def integer_weights(path: Path) -> dict[str, Any]:
-    return {layer.name: layer.weights for layer in read_network(path).dot_product_layers()}
+    return {layer.name: layer.weights for layer in dot_product_layers(read_network(path))}
 
 
 @pytest.mark.parametrize(

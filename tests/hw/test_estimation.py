@@ -72,9 +72,9 @@ def test_narrower_accumulators_cost_less() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_fps": 0.0}, "found a target of 0.0"),
-        ({"target_fps": float("nan")}, "found a target of nan"),
-        ({"clock_mhz": -1.0}, "found a clock of -1.0"),
+        ({"target_fps": 0.0}, "found target_fps = 0.0"),
+        ({"target_fps": float("nan")}, "found target_fps = nan"),
+        ({"clock_mhz": -1.0}, "found clock_mhz = -1.0"),
         ({"target_fps": 1e9}, "at most one frame per clock cycle"),
         ({"model": "vivado"}, "found model 'vivado'"),
         ({"accumulator": "narrow"}, "found accumulator policy 'narrow'"),

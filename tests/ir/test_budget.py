@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from brevitas_a2q import _ir as ir
 from brevitas_a2q._ir import budget
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q.errors import OnnxFileError
 
 Build = Callable[..., Any]
@@ -51,7 +52,7 @@ def test_ranges_of_many_elements_are_joined_where_there_are_many_of_them(builder
         moved = b.node("LeakyRelu", moved, alpha=0.5)
     b.node("Conv", b.quant(moved), b.weights(np.ones((1, 1, 1, 1))))
     with bounded(600, 40):
-        (layer,) = ir.read(b.save()).dot_product_layers()
+        (layer,) = dot_product_layers(ir.read(b.save()))
     assert int(layer.x_hi.max()) == 15
 
 
@@ -63,7 +64,7 @@ def test_one_constant_read_very_often_is_refused(builder: Build) -> None:
         parts.append(b.node("MatMul", x, weights))
     b.node("Concat", *parts, axis=1)
     with bounded(300, 20):
-        assert len(ir.read(b.save()).dot_product_layers()) == 200
+        assert len(dot_product_layers(ir.read(b.save()))) == 200
 
 
 def test_one_constant_read_too_often_is_refused(builder: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ def test_long_axes_are_not_spread_out(builder: Build) -> None:
     pooled = b.node("MaxPool", padded, kernel_shape=[1, 1 << 19], strides=[1, 1 << 19], pads=[0, 9, 0, 9])
     b.node("Conv", b.quant(pooled), b.weights(np.ones((1, 1, 1, 1))))
     with bounded(300, 20):
-        (layer,) = ir.read(b.save()).dot_product_layers()
+        (layer,) = dot_product_layers(ir.read(b.save()))
     assert int(layer.x_hi.max()) == 15
 
 
@@ -96,7 +97,7 @@ def test_thresholds_that_many_nodes_read_are_held_once(builder: Build) -> None:
         x = b.node("MultiThreshold", x, steps, domain="qonnx.custom_op.general", out_dtype="UINT16")
     b.node("Conv", x, b.weights(np.ones((1, 1, 1, 1))))
     with bounded(10, 20):
-        ir.read(b.save()).dot_product_layers()
+        dot_product_layers(ir.read(b.save()))
 
 
 def test_ranges_leave_constants_their_own_room(builder: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,5 +107,5 @@ def test_ranges_leave_constants_their_own_room(builder: Build, monkeypatch: pyte
     for axis in ((64, 1), (1, 64)) * 3:
         moved = b.node("Add", moved, b.constant((np.arange(64) * 0.3).astype(np.float32).reshape(axis)))
     b.node("Conv", b.quant(moved), b.weights(np.ones((1, 1, 1, 1))))
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert int(layer.x_hi.max()) == 15

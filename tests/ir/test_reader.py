@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from brevitas_a2q import _ir as ir
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, INPUT_RANGE, OUTER_ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q._ir.network import OPAQUE
 
@@ -32,7 +33,7 @@ def test_a_convolution_with_a_quantized_bias(builder: Build) -> None:
     bias = b.quant(b.constant(np.float32([8, -4, 0]) * np.float32(0.125)), 0.125, 32, 1)
     b.node("Conv", b.quant("x", 0.5, 8, 1), b.weights(weights, 0.25), bias)
     network = ir.read(b.save())
-    (layer,) = network.dot_product_layers()
+    (layer,) = dot_product_layers(network)
     np.testing.assert_array_equal(layer.weights, weights.reshape(3, 4))
     assert layer.bias is not None
     assert layer.bias.tolist() == [8, -4, 0]
@@ -46,7 +47,7 @@ def test_a_float_bias_is_no_part_of_the_sum(builder: Build) -> None:
     b = builder()
     b.node("Conv", b.quant("x"), b.weights(np.ones((3, 2, 1, 1)), 0.3), b.constant(np.float32([0.1, 0.2, 0.3])))
     network = ir.read(b.save())
-    assert network.dot_product_layers()[0].bias is None
+    assert dot_product_layers(network)[0].bias is None
     assert network.tensors[network.outputs[0]].codes is None
 
 
@@ -55,7 +56,7 @@ def test_gemm_is_a_product_and_a_sum(builder: Build) -> None:
     weights = np.arange(12).reshape(3, 4) - 5
     b.node("Gemm", b.quant("x"), b.weights(weights), b.constant(np.float32([0.5, 1.0, -3])), transB=1)
     network = ir.read(b.save())
-    (layer,) = network.dot_product_layers()
+    (layer,) = dot_product_layers(network)
     np.testing.assert_array_equal(layer.weights, weights)
     assert layer.name == "n2"
     assert layer.bias is not None  # 0.5 is the scale of the sum
@@ -67,7 +68,7 @@ def test_groups_list_their_own_products(builder: Build, groups: int, inputs: int
     b = builder(shape=(1, 4, 5, 5))
     x = b.quant("x", np.float32([[[[1.0]], [[1.0]], [[1.0]], [[1.0]]]]))
     b.node("Conv", x, b.weights(np.ones((8, inputs, 3, 3))), group=groups)
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert layer.weights.shape == (8, inputs * 9)
 
 
@@ -85,7 +86,7 @@ def test_ranges_per_channel_reach_the_products(builder: Build) -> None:
     b = builder()
     low = b.node("Mul", b.quant("x"), b.constant(np.float32([[[[1.0]], [[0.25]]]])))
     b.node("Conv", b.quant(low), b.weights(np.ones((3, 2, 1, 2))))
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert np.broadcast_to(layer.x_hi, (3, 4)).tolist() == [[15, 15, 4, 4]] * 3
     assert layer.range_source == "range analysis"
 
@@ -94,7 +95,7 @@ def test_a_relu_narrows_a_signed_range(builder: Build) -> None:
     b = builder()
     relu = b.node("Relu", b.quant("x", 0.5, 4, 1))
     b.node("Conv", relu, b.weights(np.ones((3, 2, 1, 1))))
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (0, 7)
     assert layer.range_source == "range analysis"
 
@@ -104,10 +105,10 @@ def test_declared_ranges_of_the_input(builder: Build) -> None:
     b.model_properties = {INPUT_RANGE: "0.0,1.0"}
     b.node("Conv", b.quant("x", 1 / 64, 8, 1), b.weights(np.ones((3, 2, 1, 1))))
     path = b.save()
-    (layer,) = ir.read(path).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(path))
     assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (-128, 127)  # the file's own word counts for nothing
     for declared, expected in ((None, (0, 64)), ((-1.0, 1.0), (-64, 64)), ((-9.0, 9.0), (-128, 127))):
-        (layer,) = ir.read(path, input_range=declared, assume_input_range=True).dot_product_layers()
+        (layer,) = dot_product_layers(ir.read(path, input_range=declared, assume_input_range=True))
         assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == expected
         assert ("inputs in [" in layer.range_source) is (expected != (-128, 127))
 
@@ -119,7 +120,7 @@ def test_trained_widths(builder: Build) -> None:
     first = b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))), properties=properties)
     second = b.node("Conv", x, b.weights(np.ones((3, 2, 1, 1))), b.constant(np.float32([1, 2, 3])))
     b.types = {second: "INT14", first: "FLOAT32"}
-    layers = ir.read(b.save(first, second)).dot_product_layers()
+    layers = dot_product_layers(ir.read(b.save(first, second)))
     assert [layer.accumulator_bit_width for layer in layers] == [12, 14]
     assert (layers[0].tile, layers[0].outer_accumulator_bit_width) == (64, 16)
 
@@ -127,7 +128,7 @@ def test_trained_widths(builder: Build) -> None:
 def test_zero_points_are_subtracted(builder: Build) -> None:
     b = builder()
     b.node("Conv", b.quant("x", 0.5, 8, 0, zero_point=100), b.weights(np.ones((3, 2, 1, 1))))
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (-100, 155)
 
 
@@ -228,12 +229,12 @@ def test_weights_with_a_zero_point_count_the_bits_of_their_differences(builder: 
     b = builder()
     weights = b.quant(b.constant(np.full((3, 2, 1, 1), -100, np.float32)), 1.0, 8, 0, zero_point=128)
     b.node("Conv", b.quant("x"), weights)
-    (layer,) = ir.read(b.save()).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(b.save()))
     assert (layer.weights == -100).all()
     assert layer.weight_bit_width == 8  # -128 to 127
     b = builder()
     b.node("Conv", b.quant("x"), b.quant(b.constant(np.full((3, 2, 1, 1), 200, np.float32)), 1.0, 8, 0))
-    assert ir.read(b.save()).dot_product_layers()[0].weight_bit_width == 9  # the bound's |q| <= 2^(M-1) holds
+    assert dot_product_layers(ir.read(b.save()))[0].weight_bit_width == 9  # the bound's |q| <= 2^(M-1) holds
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_what_no_rule_states_is_unknown_up_to_the_next_quantizer(builder: Build)
         unknown = b.node(op, b.quant("x"), **attributes)
         b.node("Conv", b.quant(unknown), b.weights(np.ones((3, 2, 1, 1))))
         network = ir.read(b.save())
-        (layer,) = network.dot_product_layers()
+        (layer,) = dot_product_layers(network)
         assert network.tensors[unknown].codes is None
         assert int(layer.x_hi.max()) == (2 if op == "Softmax" else 15)
 
@@ -287,7 +288,7 @@ def test_layers_without_integers_are_listed_and_the_others_certified(builder: Bu
     second = b.node("Conv", b.quant(first), b.constant(np.ones((3, 3, 1, 1), np.float32)))
     b.node("Conv", b.quant(second), b.weights(np.ones((2, 3, 1, 1))))
     network = ir.read(b.save())
-    assert [layer.weights.shape for layer in network.dot_product_layers()] == [(2, 3)]
+    assert [layer.weights.shape for layer in dot_product_layers(network)] == [(2, 3)]
     assert network.uncovered == ("n1: float input (input x)", "n3: float weights")
 
 
@@ -297,12 +298,12 @@ def test_declared_types_of_the_input(builder: Build) -> None:
         b.node("Conv", "x", b.weights(np.ones((3, 2, 1, 1))))
         b.types = {"x": text}
         network = ir.read(b.save())
-        (layer,) = network.dot_product_layers()
+        (layer,) = dot_product_layers(network)
         assert (int(layer.x_lo.min()), int(layer.x_hi.max())) == (low, high)
         assert [(a.accepted, text in a.text) for a in network.assumptions] == [(False, True)]
         assert ir.read(b.path, assume_input_range=True).assumptions[0].accepted
         b.types = {}
-        assert ir.read(b.save(), input_type=text.lower()).dot_product_layers()[0].x_hi.max() == high
+        assert dot_product_layers(ir.read(b.save(), input_type=text.lower()))[0].x_hi.max() == high
 
 
 def test_initializers_that_are_inputs_too_are_defaults(builder: Build) -> None:

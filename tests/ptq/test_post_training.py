@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
-from brevitas_a2q.ptq import Journal, _task, restore_post_training_, save_post_training
+from brevitas_a2q.ptq import _task, restore_post_training_, save_post_training
 from brevitas_a2q.ptq._guarantee import guarantee
 from brevitas_a2q.ptq._held_out import check_output
+from brevitas_a2q.ptq._journal import Journal
 from brevitas_a2q.ptq._materialize import set_solutions_
 from brevitas_a2q.ptq._network import Network
 from brevitas_a2q.quant._layers import accumulator_layers

@@ -46,7 +46,7 @@ class Net(nn.Module):
         super().__init__()
         self.act, self.operation, self.conv = act, operation, layer
         with torch.no_grad():
-            self.conv.weight.abs_()
+            next(self.conv.parameters()).abs_()
 
     def forward(self, x: Tensor) -> Any:
         self.seen = self.operation(self.act(x))
@@ -276,3 +276,29 @@ def test_a_range_that_is_learned_rests_on_no_zero_point_of_the_moment() -> None:
             codes = (plain(net.seen).double() / net.act(torch.zeros(1)).scale.double()).round()
             found = net.conv.weight_quant.input_range()
             assert found.lo <= int(codes.min()) <= int(codes.max()) <= found.hi
+
+
+@pytest.mark.filterwarnings("ignore:Computing zero point", "ignore:layer")
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("datapath", [None, "raw"])
+def test_no_later_input_widens_what_a_certificate_has_proven(calls: int, datapath: str | None) -> None:
+    """Where the quantizer goes by metadata, as it cannot rest on a zero-point that moves, the certificate can."""
+    torch.manual_seed(0)
+    act = qnn.QuantIdentity(act_quant=ShiftedUint8ActPerTensorFloat, bit_width=6, return_quant_tensor=True)
+    net = Net(
+        act,
+        lambda x: F.avg_pool2d(-(x + x) if calls == 2 else -x, 2, 2, 0, False, True, None),
+        nn.Sequential(conv(10, weight_accumulator_zero_point=datapath)),
+    )
+    net.conv.forward = lambda x: sum(net.conv[0](v) for v in (x, x + x)[:calls])
+    for _ in range(2):
+        net(torch.randn(2, 4, 6, 6))
+    net.eval()
+    certified = certify(net, torch.zeros(1, 4, 6, 6)).layers[0]
+    proxy = net.conv[0].weight_quant
+    weights = proxy.integer_weight()
+    for x in (1e4, -1e4, torch.full((2, 4, 6, 6), -1e4).index_fill(2, torch.tensor([0, 3]), 1e4)):
+        net(torch.zeros(2, 4, 6, 6) + x)
+        assert torch.equal(proxy.integer_weight(), weights)
+    known = proxy.input_range()
+    assert known.lo <= certified.input_range.lower <= certified.input_range.upper <= known.hi

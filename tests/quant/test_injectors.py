@@ -14,7 +14,7 @@ from brevitas.quant.ternary import SignedTernaryWeightPerTensorConst
 
 from brevitas_a2q.errors import A2QError, ConfigError, ModelError
 from brevitas_a2q.quant import _quantizers as quantizers
-from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.quant._accumulator_aware import accumulator_aware
 
 
 class OwnQuantizer(bq.Int8WeightPerChannelFloat):

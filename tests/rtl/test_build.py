@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import brevitas.nn as qnn
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from brevitas_a2q import hw
 from brevitas_a2q._cli.main import main
@@ -26,32 +22,6 @@ from brevitas_a2q.rtl._simulators import Simulator, find_simulator
 from brevitas_a2q.rtl._synthesis import synthesise
 
 OPTIONS: dict[str, Any] = {"part": "xczu7ev", "target_fps": 200e6 / 300}
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two convolutions (one depthwise), a pool and a dense layer on images of 6 x 6."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("network") / "small.onnx"
-    options: dict[str, Any] = {"weight_bit_width": 4, "bias": False}
-    model = nn.Sequential(
-        qnn.QuantIdentity(bit_width=4, return_quant_tensor=True),
-        qnn.QuantConv2d(2, 4, 3, padding=1, **options),
-        nn.BatchNorm2d(4),
-        qnn.QuantReLU(bit_width=3, return_quant_tensor=True),
-        qnn.QuantConv2d(4, 4, 3, groups=4, **options),
-        qnn.QuantReLU(bit_width=3, return_quant_tensor=True),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        qnn.QuantLinear(16, 3, **options),
-    )
-    model(torch.randn(16, 2, 6, 6))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Brevitas' and torch's, about themselves
-        from brevitas.export import export_qonnx
-
-        export_qonnx(model.eval(), torch.randn(1, 2, 6, 6), export_path=str(path), dynamo=False)
-    return path
 
 
 def test_the_command_reports_what_interface_promises(

@@ -71,6 +71,17 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "joined with its negative": lambda x: torch.cat([x.value, (-x).value], 1),
     "flat": lambda x: x.flatten(1),
     "transposed": lambda x: x.transpose(2, 3),
+    "running sum": lambda x: x.value.cumsum(2),
+    "running sum of negatives": lambda x: (-x).value.cumsum(3),
+    "patches": lambda x: F.unfold(x.value, 2),
+    "folded patches": lambda x: F.fold(F.unfold(x.value, 2, padding=1), x.shape[2:], 2, padding=1),
+    "product with whole numbers": lambda x: x.value @ torch.tensor([[1.0, -2.0], [3.0, 0.0]]),
+    "masked by itself": lambda x: (x.value > 0) * x.value,
+    "where another is not": lambda x: (x.value != 0).logical_not() * -x.value,
+    "for each": lambda x: torch._foreach_add([x.value, x.value], [x.value, -x.value])[0],
+    "put": lambda x: x.value.index_put((torch.tensor([0]),), (x.value + x.value)[:, 0]),
+    "scattered": lambda x: x.value.scatter(3, torch.zeros(1, 1, 1, 1, dtype=torch.long), -x.value),
+    "scattered where": lambda x: x.value.masked_scatter(x.value > 0, -(x.value + x.value)),
 }
 
 
@@ -126,7 +137,7 @@ def test_a_signed_bit_is_bipolar() -> None:
         lambda x: F.interpolate(x.value, scale_factor=2, mode="bilinear"),
         lambda x: F.leaky_relu(x.value, 0.1, inplace=True),
         lambda x: torch.cat([x.value, torch.rand_like(x.value)]),
-        lambda x: x.value.sort(2).values.cumsum(2),
+        lambda x: x.value.sort(2).values.cumprod(2),
         lambda x: x.value.round().to(torch.int32).float(),
         lambda x: (8 * x.value).sum(1, keepdim=True, dtype=torch.int32).float(),
         lambda x: x.value.view(torch.int32).float(),

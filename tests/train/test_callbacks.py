@@ -18,8 +18,7 @@ from brevitas_a2q.errors import CertificateError, ConfigError
 from brevitas_a2q.quant import a2q_penalty
 from brevitas_a2q.train import _callbacks, lightning_callback, trainer_callback
 from brevitas_a2q.train._callbacks import Guard
-from brevitas_a2q.verify._certificate import certify_layers
-from brevitas_a2q.verify._document import read_certificate
+from brevitas_a2q.verify._certificate import certify_layers, read_certificate
 from brevitas_a2q.verify._torch_model import layers_of
 
 # Of the frameworks, none of which is ours to mend.

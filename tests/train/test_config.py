@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec
-from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig, with_overrides
+from brevitas_a2q.train._config import RunConfig, RuntimeConfig, StartConfig, with_overrides
 from brevitas_a2q.train._recipes import RECIPES, Recipe
 
 FULL = RunConfig(
@@ -25,7 +26,7 @@ FULL = RunConfig(
     start=StartConfig(equalize=False, scale="stats", calibrate_images=0),
     runtime=RuntimeConfig("cuda:1", "bf16", True, False, True),
     seed=7,
-    estimate=EstimateConfig(target_fps=1000.0),
+    estimate=Target(target_fps=1000.0),
 )
 
 
@@ -73,7 +74,7 @@ def test_published_recipes() -> None:
         ("recipe.learning_rate=1e-4", "recipe", Recipe(learning_rate=1e-4)),
         ("quant=null", "quant", None),
         ("quant.accumulator_bit_width=12", "quant", QuantSpec(accumulator_bit_width=12)),
-        ("estimate.part=ZCU104", "estimate", EstimateConfig("ZCU104")),
+        ("estimate.part=ZCU104", "estimate", Target("ZCU104")),
         ("runtime.compile=true", "runtime", RuntimeConfig(compile=True)),
         ("layer_rules={'features.*': 9}", "layer_rules", {"features.*": 9}),
         ("data_root=a=b", "data_root", "a=b"),
@@ -108,7 +109,7 @@ def test_later_overrides_win_and_the_values_given_stay_as_they_are() -> None:
         ({"recipe": None}, "found recipe = None"),
         ({"quant": {"method": "a2q++"}}, "did you mean 'a2q+'?"),
         ({"quant": {"accumulator_bit_width": 1}}, "expected an integer from 2 to 64"),
-        ({"layer_rules": {"a": 65}}, "layer_rules: found 65 bits for 'a'"),
+        ({"layer_rules": {"a": 65}}, "layer_rules, 'a': found accumulator_bit_width = 65"),
         ({"start": {"scale": "max"}}, "expected one of search, stats"),
         ({"start": {"calibrate_images": -1}}, "expected at least 0"),
         ({"runtime": {"amp": "fp16"}}, "expected one of none, bf16"),

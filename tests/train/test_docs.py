@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from brevitas_a2q._settings import plain
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec
-from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig, StartConfig
+from brevitas_a2q.train._config import RunConfig, RuntimeConfig, StartConfig
 from brevitas_a2q.train._recipes import RECIPES, Recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -21,7 +22,7 @@ TABLES: dict[str, type[Any]] = {
     "recipe": Recipe,
     "start": StartConfig,
     "runtime": RuntimeConfig,
-    "estimate": EstimateConfig,
+    "estimate": Target,
 }
 QUANT = {  # QuantSpec says these in comments
     "method": "`projected`, `a2q`, `a2q+`, or `none` for plain quantization.",

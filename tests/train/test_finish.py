@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec
 from brevitas_a2q.models._digits_cnn import DigitsCnn
 from brevitas_a2q.models._layers import LayerFactory
 from brevitas_a2q.quant._layers import accumulator_layers
-from brevitas_a2q.train._config import EstimateConfig, RunConfig
+from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._finish import CERTIFICATE, NETWORK, OUTCOME, finish
 from brevitas_a2q.verify._certificate import Certificate
 from brevitas_a2q.verify._certify import certify
@@ -35,7 +36,7 @@ def network(method: str = "projected") -> nn.Module:
 
 
 def config(part: str = "xc7z020", target_fps: float | None = None) -> RunConfig:
-    return RunConfig(estimate=EstimateConfig(part, target_fps))
+    return RunConfig(estimate=Target(part, target_fps))
 
 
 def test_a_network_is_measured_certified_exported_and_costed(tmp_path: Path) -> None:

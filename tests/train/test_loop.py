@@ -11,7 +11,8 @@ from brevitas_a2q.data import ImageData, load_digits
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.quant._penalty import a2q_penalty
-from brevitas_a2q.train import EpochRecord, TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train._loop import EpochRecord
 
 
 @pytest.fixture(scope="module")

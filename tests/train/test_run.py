@@ -15,8 +15,9 @@ from torch import Tensor
 
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
+from brevitas_a2q.hw._target import Target
 from brevitas_a2q.train._checkpoints import latest_checkpoint, load_tensors, save_tensors
-from brevitas_a2q.train._config import EstimateConfig, RunConfig, RuntimeConfig
+from brevitas_a2q.train._config import RunConfig, RuntimeConfig
 from brevitas_a2q.train._folder import claim
 from brevitas_a2q.train._recipes import Recipe
 from brevitas_a2q.train._result import EpochResult, RunResult
@@ -39,7 +40,7 @@ def float_run(short: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_run_leaves_everything(short: RunConfig, tmp_path: Path) -> None:
     seen: list[EpochResult] = []
     said: list[str] = []
-    config = dataclasses.replace(short, estimate=EstimateConfig("ZCU104", 1000.0))
+    config = dataclasses.replace(short, estimate=Target("ZCU104", 1000.0))
     result = run(config, tmp_path, seen.append, said.append)
     assert tuple(seen) == result.curve
     assert [(epoch.phase, epoch.epoch) for epoch in seen] == [
@@ -156,7 +157,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_epoch_before(
         ({"data_options": {"validation": 10**6}}, "validation"),
         ({"recipe": Recipe(loss="mse")}, "found loss 'mse'"),
         ({"layer_rules": {"no.such.layer": 9}}, "matches no constrained layer"),
-        ({"estimate": EstimateConfig("xc7z02")}, "xc7z02"),
+        ({"estimate": Target("xc7z02")}, "xc7z02"),
         ({"runtime": RuntimeConfig("cuda:99")}, "cuda:99"),
         ({"runtime": RuntimeConfig("meta")}, "found device 'meta'"),
         ({"float_checkpoint": "missing.safetensors"}, "missing.safetensors"),

@@ -10,7 +10,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-from brevitas_a2q.data import TASKS, load_data
+from brevitas_a2q.data import load_data
+from brevitas_a2q.data._tasks import TASKS
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.train._checkpoints import save_tensors
 from brevitas_a2q.train._config import RunConfig

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import brevitas.nn as qnn
@@ -16,7 +14,6 @@ from brevitas.quant import (
     Int8WeightPerTensorFloat,
     Int16Bias,
 )
-from oracle_data import ORACLE
 from torch import Tensor, nn
 
 
@@ -68,13 +65,3 @@ def zoo() -> nn.Module:
 @pytest.fixture
 def images() -> Tensor:
     return torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture
-def oracle() -> Callable[[str], Path]:
-    """A file of FINN's reference networks and reports."""
-
-    def find(name: str) -> Path:
-        return ORACLE / name
-
-    return find

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from brevitas_a2q.verify._certificate import LayerCertificate
 from brevitas_a2q.verify._certify import certify
+from brevitas_a2q.verify._layer_certificate import LayerCertificate
 
 # Layers whose widths differ, with ours and FINN's. Last layers: FINN rounds a width that goes to a stream up to a
 # multiple of 8. The others are narrower by range analysis: FINN takes every input to reach all values of its type.

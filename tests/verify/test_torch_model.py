@@ -12,6 +12,7 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8Bias, Int8WeightPerChannel
 from torch import Tensor, nn
 
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.quant._quantizers import Int8ProjectedA2QWeightPerTensorFloat
 from brevitas_a2q.verify._certify import certify
 from brevitas_a2q.verify._torch_model import layers_of
 
@@ -106,6 +107,33 @@ def test_a_layer_that_runs_twice_has_the_union_of_its_inputs() -> None:
 
     layer = layers_of(Twice(), torch.randn(2, 4))[0]
     assert (layer.x_lo.item(), layer.x_hi.item()) == (-8, 7)
+
+
+@pytest.mark.parametrize("aware", [False, True])
+def test_calls_whose_integers_differ_are_listed_one_by_one(aware: bool) -> None:
+    """An integer bias has other codes at the scale of another input; so have weights that leave room for it."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = (qnn.QuantReLU(bit_width=n, return_quant_tensor=True) for n in (6, 2))
+            weights = {"weight_quant": Int8WeightPerTensorFloat}
+            if aware:
+                weights = {"weight_quant": Int8ProjectedA2QWeightPerTensorFloat, "weight_accumulator_bit_width": 10}
+            self.layer = qnn.QuantConv2d(4, 4, 1, bias=True, bias_quant=Int8Bias, **weights)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.layer(self.first(x)) + self.layer(self.second(9 * x)) + self.layer(self.first(x + 1))
+
+    torch.manual_seed(0)
+    model = Twice()
+    model(torch.rand(2, 4, 6, 6))
+    found = certify(model.eval(), torch.zeros(1, 4, 6, 6))
+    assert [layer.name for layer in found.layers] == ["layer", "layer (call 2)"]
+    assert [layer.input_range.upper for layer in found.layers] == [63, 3]
+    assert found.layers[0].bias_sha256 != found.layers[1].bias_sha256
+    assert found.uncovered == ()
+    assert not aware or found.holds
 
 
 def quantized(layer: nn.Module) -> nn.Module:

@@ -75,7 +75,9 @@ def search(
     scale = 10.0 ** rng.uniform(-2, 6)
     flat = np.float32([0.0, scale, -scale, 3e38, -3e38])
     starts = [np.broadcast_to(flat.reshape(-1, *(1,) * len(shape)), (len(flat), *shape))]
-    starts += [np.float32(rng.choice([-scale, 0, scale], (4, *shape))), np.float32(rng.normal(0, scale, (2, *shape)))]
+    random = max(6, width - len(flat))
+    starts += [np.float32(rng.choice([-scale, 0, scale], (random - random // 3, *shape)))]
+    starts += [np.float32(rng.normal(0, scale, (random // 3, *shape)))]
     tried = np.concatenate(starts)
     found = np.array(scores(tried))  # shape: (numbers, inputs)
     best, reached = tried[found.argmax(axis=1)], found.max(axis=1)

@@ -48,7 +48,7 @@ def _load(it: Changed, rng: np.random.Generator, seed: int) -> None:
 
 def _copy(it: Changed, rng: np.random.Generator, seed: int) -> None:
     for block in it.net.blocks:
-        block.calls = []
+        block.record.calls = []
     fresh = random_net(seed)[0]  # hooks of a copy are of the original, so parts are copied into another
     for mine, other in zip(fresh.blocks, it.net.blocks, strict=True):
         mine.act, mine.part = copy.deepcopy(other.act), copy.deepcopy(other.part)

@@ -43,6 +43,17 @@ class Call:
     bias: Any
 
 
+class Record:
+    """What a block's layer met in the last run. Nothing that the model computes with, so it is where no trace looks."""
+
+    __slots__ = ("biases", "calls", "weights")
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.weights: list[Any] = []
+        self.biases: list[Any] = []
+
+
 class Block(nn.Module):
     """A quantizer, some operations, a layer; perhaps the same layer again on something else."""
 
@@ -60,10 +71,9 @@ class Block(nn.Module):
         self.again = str(rng.choice(["", "doubled", "requantized"], p=[0.8, 0.1, 0.1]))
         self.other = random_quantizer(rng) if self.again == "requantized" else None
         self.changed = 1.0  # what a change of the model makes of the step
-        self.calls: list[Call] = []
-        self._made: dict[str, list[Any]] = {"weights": [], "biases": []}
-        self.layer.weight_quant.register_forward_hook(lambda module, args, made: self._made["weights"].append(made))
-        self.layer.bias_quant.register_forward_hook(lambda module, args, made: self._made["biases"].append(made))
+        self.record = Record()
+        self.layer.weight_quant.register_forward_hook(lambda module, args, made: self.record.weights.append(made))
+        self.layer.bias_quant.register_forward_hook(lambda module, args, made: self.record.biases.append(made))
 
     @property
     def kinds(self) -> list[str]:
@@ -92,16 +102,16 @@ class Block(nn.Module):
             more, again = self._called(x, float(x.scale.detach()))
             y = y + more if y.shape == more.shape else y + more.mean()
             calls = calls + again
-        self.calls = calls
+        self.record.calls = calls
         return y
 
     def _called(self, x: Any, step: float | None) -> tuple[Tensor, list[Call]]:
         """The layer's output, and what it computed it from; the model may run inside of itself to learn its ranges."""
         y = plain(self.layer(x))
-        biases = self._made["biases"]
-        call = Call(x, step, self._made["weights"][-1], biases[-1] if biases else None)
-        for kept in self._made.values():
-            kept.clear()
+        kept = self.record
+        call = Call(x, step, kept.weights[-1], kept.biases[-1] if kept.biases else None)
+        kept.weights.clear()
+        kept.biases.clear()
         return y, [call]
 
 

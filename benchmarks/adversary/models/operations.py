@@ -150,9 +150,7 @@ _READS: dict[str, Operation] = {
     "int": lambda x: plain(x) * (1 + int(plain(x).max() > 0)),
     "tolist": _listed,
     "numpy": lambda x: torch.from_numpy(plain(x).detach().float().numpy().copy()).to(plain(x).dtype) + plain(x),
-    "list of tensors": lambda x: (
-        plain(x) + torch.as_tensor([_twice(v) for v in plain(x).detach().flatten()]).view_as(plain(x))
-    ),
+    "list of tensors": lambda x: plain(x) + torch.as_tensor([_twice(v) for v in plain(x).detach().flatten()[:8]])[3],
     "by a capsule": lambda x: torch.from_dlpack(torch.utils.dlpack.to_dlpack(plain(x).detach())) + plain(x),
 }
 _NO_INTEGERS: dict[str, Operation] = {

@@ -16,7 +16,7 @@ from brevitas_a2q._ranges import IntType, Value, table
 from brevitas_a2q._ranges.annotation import MAX_ANNOTATION, aligned, broadcast_shape
 from brevitas_a2q.errors import A2QError
 
-__all__ = ["bipolar_quant", "multi_threshold", "quant", "trunc"]
+__all__ = ["bipolar_quant", "multi_threshold", "quant", "quant_linear", "trunc"]
 
 _MAX_CODE_BITS = 32
 _MAX_ZERO_POINT = 1 << 24
@@ -24,15 +24,28 @@ _MAX_ZERO_POINT = 1 << 24
 
 def quant(call: Call) -> Result:
     """``Quant(x, scale, zero_point, bit_width)``."""
+    return _quant(call, rounds_first=False)
+
+
+def quant_linear(call: Call) -> Result:
+    """The same, the zero-point added behind the rounding, as in ``QuantizeLinear``."""
+    return _quant(call, rounds_first=True)
+
+
+def _quant(call: Call, rounds_first: bool) -> Result:
     scale, zero_point, bits = _scale(call, 1), _zero_point(call, 2), _bit_width(call, 3)
     signed, narrow = bool(call.attribute("signed", 1)), bool(call.attribute("narrow", 1))
     dtype = IntType("BIPOLAR") if bits == 1 and signed else IntType.of(bits, signed)
-    quantizer = Quantizer(scale, zero_point, dtype, narrow and dtype.name != "BIPOLAR", _mode(call))
+    quantizer = Quantizer(
+        scale, zero_point, dtype, narrow and dtype.name != "BIPOLAR", _mode(call), rounds_first=rounds_first
+    )
     x = call.numbers()
     if x.number is not None:
         return call.done(_constant(call, quantizer, x), op="Quant", attributes={"quantizer": quantizer})
     origin = f"data type of {call.node.name}"
-    result = table.quantize(x, scale, zero_point, bits, signed, quantizer.narrow, quantizer.rounding_mode, origin)
+    result = table.quantize(
+        x, scale, zero_point, bits, signed, quantizer.narrow, quantizer.rounding_mode, origin, rounds_first=rounds_first
+    )
     return _checked(call, result, quantizer, "Quant")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from brevitas_a2q._ir.linear import FUSED
 from brevitas_a2q._ir.rules import arithmetic, functions, movement, pooling, products, quantizers, resampling
 from brevitas_a2q._ir.rules.call import Rule
 
@@ -91,12 +92,15 @@ _QONNX: Final[dict[str, Entry]] = {
     **_entries(quantizers.trunc, "Trunc", "signed narrow rounding_mode"),
     **_entries(quantizers.multi_threshold, "MultiThreshold", "out_dtype out_scale out_bias data_layout"),
 }
+_FUSED: Final = _entries(quantizers.quant_linear, "Quant", "signed narrow rounding_mode")
 
 
 def entry_for(domain: str, op: str) -> Entry | None:
     """The rule for an operator of a domain; None if there is none."""
     if domain in ONNX_DOMAINS:
         return _ONNX.get(op)
+    if domain == FUSED:
+        return _FUSED.get(op)
     return _QONNX.get(op) if domain in QONNX_DOMAINS else None
 
 

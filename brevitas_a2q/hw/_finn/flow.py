@@ -35,6 +35,7 @@ from brevitas_a2q.hw._finn.specialize import specialize
 from brevitas_a2q.hw._finn.unit import FinnNode, Version
 from brevitas_a2q.hw._ir import Folding, Graph, MemoryStyle, Mvau, Thresholding, Unit, Vvau
 from brevitas_a2q.hw._policies import accumulator_bit_width, parse_policy
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnEstimate", "FinnOptions", "finn_estimate", "specialized"]
 
@@ -213,7 +214,7 @@ def finn_estimate(
     graph: Graph,
     part: str | Part,
     target_fps: float | None = None,
-    clock_mhz: float = 200.0,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
     version: Version = "main",
     accumulator: str = "exact",
     foldings: Mapping[str, Folding] | None = None,

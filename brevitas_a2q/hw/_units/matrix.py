@@ -19,7 +19,7 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.bounds import required_bit_width
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
-from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features
+from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features, dsp_blocks
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw._devices.part import Part
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MOST_COMPARED = 1 << 19  # bits of weights whose columns are held against each other
-_WIDEST_FACTOR = 18  # bits of a DSP block's narrower factor
 _LEVELS_PER_REGISTER = 4  # of the adder tree, at 200 MHz
 _BLOCK_WORDS = 4  # public FINN builds: all 23 weight memories of 4 and more words are in block RAM
 __all__ = ["FINN_ACCUMULATOR", "MatrixUnit"]
@@ -88,8 +87,11 @@ class MatrixUnit(Unit):
     def latency(self, folding: Folding) -> int:
         """Of multiplication, the registers of the adder tree, accumulation and thresholds."""
         terms = self.products if self.constant(folding) else folding.simd
-        steps = 0 if self.thresholds is None else int(self.thresholds.shape[1])
-        return 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER) + steps.bit_length()
+        sums = 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER)
+        if self.table is None:
+            return sums
+        pe, block = self.channels if self.constant(folding) else folding.pe, folding.ram_style_thresholds
+        return sums + self.table.latency(self.channels, pe, block=block in ("block", "ultra"))
 
     def constant(self, folding: Folding) -> bool:
         """Whether all weights are constants in one word, multiplied in LUTs: adders alone are what that comes to."""
@@ -105,7 +107,7 @@ class MatrixUnit(Unit):
         types = ((weights.bit_width, weights.signed), (inputs.bit_width, inputs.signed))
         if self.thresholds is not None:
             return False
-        return fits_rtl(*types, self._lowest == weights.range.lo, part.dsp_block, self._shares_activations)
+        return fits_rtl(*types, self._lowest == weights.range.lo, part.dsp_block, self.shares_activations)
 
     @cached_property
     def _lowest(self) -> int:
@@ -231,24 +233,18 @@ class MatrixUnit(Unit):
         return SearchTable(self.thresholds, self.accumulator_type.range)
 
     @property
-    def _shares_activations(self) -> bool:
+    def shares_activations(self) -> bool:
         """Whether all PEs multiply the same activations."""
         return True
 
     def _array(self, bill: Bill, folding: Folding, part: Part) -> None:
-        weight, activation = self.weight_type.bit_width, self.input_type.bit_width
-        accumulator = self.accumulator_type.bit_width
-        if folding.compute == "dsp":
-            # A product in each DSP block, and the sums in LUTs.
-            types, words = (self.weight_type, self.input_type), self.products // folding.simd
-            features = dot_product_features(*types, folding.simd, accumulator, words)
-            outside = {name: 0 if name.startswith("multipliers") else value for name, value in features.items()}
-            bill.circuit("dot product", outside, folding.pe)
-            blocks = -(-max(weight, activation) // _WIDEST_FACTOR)
-            bill.blocks += Resources(dsp=folding.pe * folding.simd * blocks)
-        else:
-            types, words = (self.weight_type, self.input_type), self.products // folding.simd
-            bill.circuit("dot product", dot_product_features(*types, folding.simd, accumulator, words), folding.pe)
+        types, accumulator = (self.weight_type, self.input_type), self.accumulator_type.bit_width
+        features = dot_product_features(*types, folding.simd, accumulator, self.products // folding.simd)
+        if folding.compute == "dsp":  # the sums alone are in LUTs
+            features = {name: 0 if name.startswith("multipliers") else value for name, value in features.items()}
+            pe, simd, shared = folding.pe, folding.simd, self.shares_activations
+            bill.blocks += Resources(dsp=dsp_blocks(*types, part.dsp_block, pe=pe, simd=simd, shared=shared))
+        bill.circuit("dot product", features, folding.pe)
 
     @cached_property
     def _unrolled(self) -> dict[str, float]:

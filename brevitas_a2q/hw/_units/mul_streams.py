@@ -47,11 +47,10 @@ class MulStreams(Unit):
         return [("ElementwiseMul", {"PE": 1, "lhs_shape": shape, "rhs_shape": shape, "out_shape": shape, **types})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """PE multipliers as in :class:`~brevitas_a2q.hw._ir.ChannelwiseOp`, and a handshake that joins streams."""
+        """PE multipliers, and a handshake that joins streams."""
         first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
         bill = Bill()
-        bill.circuit("channelwise", product_features(folding.pe, first, second))
-        bill.circuit("add streams", {"adders.bits": 0, "adders.saved": 0, "handshake.each": 1})
+        bill.circuit("multiply streams", {**product_features(folding.pe, first, second), "handshake.each": 1})
         return bill
 
 

@@ -70,11 +70,10 @@ class SlidingWindow(Unit):
         return self.input_dim[0] * self.input_dim[1], self.channels
 
     def cycles(self, folding: Folding) -> int:
-        """What FINN's unit takes, or ours where that is more."""
-        return max(self._finn_cycles(folding), int(self._intervals(folding).sum()))
+        return int(self._intervals(folding).sum())
 
-    def _finn_cycles(self, folding: Folding) -> int:
-        """First window filled, then the larger of reading windows and writing the rows a stride needs."""
+    def finn_cycles(self, folding: Folding) -> int:
+        """FINN's unit fills its first window, then reads windows or writes the rows of a stride, whichever is more."""
         fold = self.channels // folding.simd
         (h, w), (oh, ow) = self.input_dim, self.output_dim
         (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation

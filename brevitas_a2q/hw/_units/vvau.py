@@ -52,7 +52,7 @@ class Vvau(MatrixUnit):
         return tuple(m for m in super().memories(folding) if "ram_style_thresholds" not in m.fields)
 
     @property
-    def _shares_activations(self) -> bool:
+    def shares_activations(self) -> bool:
         return False
 
     def finn_shape(self, vectors: list[int]) -> Node:

@@ -139,8 +139,9 @@ def _cycles(unit: Unit, folding: Folding) -> int:
     later."""
     if isinstance(unit, MaxPool) and unit.input_dim[1] > 1:
         return unit.cycles(folding) + unit.pixels
-    if isinstance(unit, SlidingWindow) and (folding.parallel_window or unit.taps == 1):
-        return unit.cycles(folding) + 2
+    if isinstance(unit, SlidingWindow):
+        late = 2 if folding.parallel_window or unit.taps == 1 else 0
+        return max(unit.finn_cycles(folding), unit.cycles(folding)) + late
     return unit.cycles(folding)
 
 

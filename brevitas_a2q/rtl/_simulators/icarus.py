@@ -32,7 +32,7 @@ class Icarus:
         bench = [job.build / "bench.v", job.build / "checks.v"]
         command = ["iverilog", "-g2005", "-DOBSERVE", "-s", "bench", *values, "-o", str(job.build / "bench.vvp")]
         run_tool([*command, *job.sources, *bench], "iverilog", job.build)
-        return _parsed(run_tool(["vvp", "-n", job.build / "bench.vvp"], "vvp", job.memories), job)
+        return _parsed(run_tool(["vvp", "-n", job.build / "bench.vvp"], "vvp", job.memories, log=job.build), job)
 
 
 def _parsed(text: str, job: Job) -> Raw:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from brevitas_a2q._files import write_atomically
 from brevitas_a2q.rtl._bench_files import bench_source
 from brevitas_a2q.rtl._design_header import verilator_header
 from brevitas_a2q.rtl._simulators.job import Job, Raw, compiled, stamp_of
-from brevitas_a2q.rtl._tools import run_tool
+from brevitas_a2q.rtl._tools import json_of, run_tool
 from brevitas_a2q.rtl._verilog import TOP
 
 __all__ = ["Verilator"]
@@ -48,5 +47,6 @@ class Verilator:
 
     def run(self, job: Job, gap: int, stall: int, seed: int) -> Raw:
         command: list[str | Path] = [job.build / "obj" / "bench", job.vectors, str(gap), str(stall), str(seed)]
-        raw: Raw = json.loads(run_tool(command, "the compiled simulation", job.memories))
+        what = "the compiled simulation"
+        raw: Raw = json_of(run_tool(command, what, job.memories, log=job.build), what)
         return raw

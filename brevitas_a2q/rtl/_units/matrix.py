@@ -6,13 +6,13 @@ import numpy as np
 
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight
+from brevitas_a2q.hw._cost.synthesis.dot_product import by_weight, dsp_products
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable
 from brevitas_a2q.hw._ir import Folding, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of
 from brevitas_a2q.rtl._memory_image import Memory, encoded
 from brevitas_a2q.rtl._units.constants import constant_layer
-from brevitas_a2q.rtl._units.thresholds import search_memories, search_parameters
+from brevitas_a2q.rtl._units.thresholds import activation
 
 __all__ = ["matrix", "vector"]
 
@@ -67,7 +67,7 @@ def _unit(
         "P": accumulator.bit_width,
         "WEIGHTS": "w.mem",
         "BLOCK": context.in_blocks(len(weights), weights.shape[1] * bits, folding.ram_style),
-        "DSP": int(folding.compute == "dsp"),
+        "DSP": _dsp_products(unit, context) if folding.compute == "dsp" else 0,
         "SWAP": int(by_weight(unit.weight_type, unit.input_type, accumulator.bit_width)),
         "LEVELS": context.tree_levels,
         "B": 0,
@@ -78,13 +78,12 @@ def _unit(
     output = accumulator
     if unit.thresholds is not None:
         table = SearchTable(unit.thresholds, accumulator.range)
-        fold = table.words(unit.channels, shape["PE"])
-        block = context.in_blocks(fold << (table.bits - 1), table.width, folding.ram_style_thresholds)
+        made = activation(table, unit.channels, shape["PE"], folding.ram_style_thresholds, context)
         output = unit.output_type
-        parameters |= search_parameters(table) | {"THRESHOLD_BLOCK": block, "TF": fold}
+        parameters |= made.parameters | {"THRESHOLD_BLOCK": made.block, "TF": made.words}
         parameters |= {"BIAS": unit.activation_bias, "OUT": output.bit_width}
-        memories |= search_memories(table, shape["PE"])
-        depth += table.bits * (1 + block)
+        memories |= made.memories
+        depth += made.depth_cycles
     return Circuit(
         "matrix_unit",
         parameters,
@@ -96,31 +95,35 @@ def _unit(
     )
 
 
+def _dsp_products(unit: Mvau | Vvau, context: Context) -> int:
+    types, block = (unit.weight_type, unit.input_type), context.part.dsp_block
+    return dsp_products(*types, block, shared=unit.shares_activations)
+
+
 def _constant(unit: Mvau | Vvau, context: Context, rows: IntArray) -> Circuit:
     """A layer of constant weights: adders without memory or multipliers."""
     folding, accumulator = context.foldings[unit.name], unit.accumulator_type
     memories: dict[str, Memory] = {}
     parameters: dict[str, Value] = {"OUT": unit.channels * accumulator.bit_width}
-    activation, output, depth = None, accumulator, 0
+    codes, output, depth = None, accumulator, 0
     if unit.thresholds is not None:
         table = SearchTable(unit.thresholds, accumulator.range)
-        fold = table.words(unit.channels, unit.channels)
-        block = context.in_blocks(fold << (table.bits - 1), table.width, folding.ram_style_thresholds)
+        made = activation(table, unit.channels, unit.channels, folding.ram_style_thresholds, context)
         output = unit.output_type
-        values = {"CF": 1, "PE": unit.channels, "A": accumulator.bit_width, "KIND": 1, "T": table.width, "BLOCK": block}
-        values |= {"X": table.compared, "B": table.bits, "BIAS": unit.activation_bias, "OUT": output.bit_width}
-        activation = ", ".join(f".{key}({value})" for key, value in values.items()) + ", .FILE(FILE)"
+        values = {"CF": 1, "PE": unit.channels, "A": accumulator.bit_width, "KIND": 1, "BLOCK": made.block}
+        values |= {"BIAS": unit.activation_bias, "OUT": output.bit_width, **made.parameters, "FILE": "FILE"}
+        codes = ", ".join(f".{key}({value})" for key, value in values.items())
         parameters = {"OUT": unit.channels * output.bit_width, "FILE": "t"}
-        memories |= search_memories(table, unit.channels)
-        depth = table.bits * (1 + block)
-    made = constant_layer(rows, unit.input_type, accumulator.bit_width, context.tree_levels, activation)
+        memories |= made.memories
+        depth = made.depth_cycles
+    layer = constant_layer(rows, unit.input_type, accumulator.bit_width, context.tree_levels, codes)
     return Circuit(
         "constant",
         parameters,
         (Port(rows.shape[1], unit.input_type),),
         Port(unit.channels, output),
         memories=memories,
-        depth_cycles=made.registers + 2 + depth,
+        depth_cycles=layer.registers + 2 + depth,
         overflow=True,
-        source=made.text,
+        source=layer.text,
     )

@@ -1,21 +1,40 @@
-"""Thresholds as the memories of a binary search."""
+"""Thresholds as the memories of a binary search, or of comparisons at once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable
-from brevitas_a2q.hw._ir import Thresholding
+from brevitas_a2q.hw._ir import MemoryStyle, Thresholding
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, kind_of, value_type
 from brevitas_a2q.rtl._memory_image import Memory
 
-__all__ = ["search_memories", "search_parameters", "thresholding"]
+__all__ = ["Activation", "activation", "thresholding"]
 
 
-def search_parameters(table: SearchTable) -> dict[str, Value]:
-    """Parameters of ``thresholds.v`` that the table decides."""
-    return {"T": table.width, "X": table.compared, "B": table.bits, "FILE": "t"}
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """Thresholds behind a sum, or of their own: parameters of ``thresholds.v``, memories and what they take."""
+
+    parameters: dict[str, Value]
+    memories: dict[str, Memory]
+    words: int  # channels that a lane meets in turn
+    block: int  # whether thresholds are in block RAM
+    depth_cycles: int
 
 
-def search_memories(table: SearchTable, pe: int) -> dict[str, Memory]:
+def activation(table: SearchTable, channels: int, pe: int, style: MemoryStyle, context: Context) -> Activation:
+    """The searches of ``pe`` lanes, or their comparators where all thresholds are compared at once."""
+    words = table.words(channels, pe)
+    block = context.in_blocks(words << (table.bits - 1), table.width, style)
+    at_once = table.at_once(channels, pe, block=bool(block))
+    parameters: dict[str, Value] = {"T": table.width, "X": table.compared, "B": table.bits, "FILE": "t"}
+    parameters["ALL"] = int(at_once)
+    memories = _rows(table, pe) if at_once else _stages(table, pe)
+    return Activation(parameters, memories, words, block, table.latency(channels, pe, block=bool(block)))
+
+
+def _stages(table: SearchTable, pe: int) -> dict[str, Memory]:
     """Name and contents of the memory of every lane and stage."""
     return {
         f"t_{lane:04d}_{stage:02d}.mem": Memory(contents.reshape(-1, 1), table.width)
@@ -24,28 +43,32 @@ def search_memories(table: SearchTable, pe: int) -> dict[str, Memory]:
     }
 
 
+def _rows(table: SearchTable, pe: int) -> dict[str, Memory]:
+    """Name and contents of the memory of every lane, all thresholds of a channel in a word."""
+    return {f"t_{lane:04d}.mem": Memory(contents, table.width) for lane, contents in enumerate(table.rows(pe))}
+
+
 def thresholding(unit: Thresholding, context: Context) -> Circuit:
     """Thresholds of their own."""
     folding = context.foldings[unit.name]
     compared = value_type(unit.input_type)
     table = SearchTable(unit.thresholds, compared.range)
-    words = table.words(unit.channels, folding.pe)
-    block = context.in_blocks(words << (table.bits - 1), table.width, folding.ram_style_thresholds)
+    made = activation(table, unit.channels, folding.pe, folding.ram_style_thresholds, context)
     parameters: dict[str, Value] = {
-        "CF": words,
+        "CF": made.words,
         "PE": folding.pe,
         "A": compared.bit_width,
         "KIND": kind_of(compared),
         "BIAS": unit.activation_bias,
         "OUT": unit.output_type.bit_width,
-        "BLOCK": block,
-        **search_parameters(table),
+        "BLOCK": made.block,
+        **made.parameters,
     }
     return Circuit(
         "thresholds",
         parameters,
         (Port(folding.pe, compared),),
         Port(folding.pe, unit.output_type),
-        memories=search_memories(table, folding.pe),
-        depth_cycles=table.bits * (1 + block),
+        memories=made.memories,
+        depth_cycles=made.depth_cycles,
     )

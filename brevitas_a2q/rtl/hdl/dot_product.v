@@ -3,9 +3,10 @@
 //   Input words: SIMD activations of A bits; with DEPTHWISE, SIMD times PE of them, taps outside.
 //   AKIND: 0 unsigned, 1 signed, 2 bipolar activations (a bit b is 2b - 1). WKIND: 1 signed, 0 unsigned, 2 bipolar.
 //   Weights: SF*NF words of PE*SIMD weights, the first tap of the first row in the low bits, from the file WEIGHTS, in LUTs
-//   (BLOCK = 0) or block RAM (1). DSP: products in DSP blocks; SWAP: in LUTs, with a row for each bit of the
-//   weight instead of the activation. CHECK: `overflow` is high while an accumulator differs
-//   from the exact sum (for simulation and proof; costs a second accumulator).
+//   (BLOCK = 0) or block RAM (1). DSP: products of a DSP block, which takes so many rows' weights for one activation
+//   (dsp_products.v); 0: products in LUTs. SWAP: there, with a row for each bit of the weight instead of the
+//   activation. CHECK: `overflow` is high while an accumulator differs from the exact sum (for simulation and proof;
+//   costs a second accumulator).
 // Rate: one word in a cycle. Latency from a sum's last word: 3 cycles and the registers of the adder tree.
 `default_nettype none
 module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, parameter SIMD = 1, parameter W = 4,
@@ -58,41 +59,59 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
 
   // Stage 1: products; then the tree; then the accumulators.
   wire [PE-1:0] over;
-  genvar i, j;
-  generate for (i = 0; i < PE; i = i + 1) begin : pe
-    wire [SIMD*N-1:0] terms;
-    wire [SIMD*FULL-1:0] exact_terms;
-    for (j = 0; j < SIMD; j = j + 1) begin : lane
-      wire [W-1:0] stored = w0[(i*SIMD+j)*W +: W];
-      wire [A-1:0] code = x0[(DEPTHWISE ? j*PE+i : j)*A +: A];
-      wire signed [WV-1:0] w;
-      wire [AV-1:0] x;
-      if (WKIND == 2) begin : wb assign w = {~stored[0], 1'b1}; end
-      else if (WKIND == 1) begin : ws assign w = stored; end
-      else begin : wu assign w = {1'b0, stored}; end
-      if (AKIND == 2) begin : xb assign x = {~code[0], 1'b1}; end
-      else begin : xi assign x = code; end
-      wire [N-1:0] product;
-      if (DSP) begin : block
-        dsp_multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.clk(clk), .en(en), .w(w), .x(x), .product(product));
-      end else begin : logic_
-        wire [N-1:0] cut;
+  wire [PE*SIMD*N-1:0] terms;
+  genvar i, j, k;
+  generate for (j = 0; j < (DEPTHWISE ? PE : 1) * SIMD; j = j + 1) begin : activation
+    wire [A-1:0] code = x0[j*A +: A];
+    wire [AV-1:0] x;
+    if (AKIND == 2) begin : bipolar assign x = {~code[0], 1'b1}; end
+    else begin : integers assign x = code; end
+  end
+  for (i = 0; i < PE * SIMD; i = i + 1) begin : weight
+    wire [W-1:0] stored = w0[i*W +: W];
+    wire signed [WV-1:0] w;
+    if (WKIND == 2) begin : bipolar assign w = {~stored[0], 1'b1}; end
+    else if (WKIND == 1) begin : signed_ assign w = stored; end
+    else begin : unsigned_ assign w = {1'b0, stored}; end
+  end
+  if (DSP) begin : blocks
+    for (i = 0; i < PE; i = i + DSP) begin : rows
+      localparam R = PE - i < DSP ? PE - i : DSP;  // rows that share the blocks
+      for (j = 0; j < SIMD; j = j + 1) begin : lane
+        wire [R*WV-1:0] w;
+        wire [R*N-1:0] products;
+        for (k = 0; k < R; k = k + 1) begin : row
+          assign w[k*WV +: WV] = weight[(i+k)*SIMD+j].w;
+          assign terms[((i+k)*SIMD+j)*N +: N] = products[k*N +: N];
+        end
+        dsp_products #(.LANES(R), .W(WV), .A(AV), .SIGNED(ASIGNED), .N(N))
+            by (.clk(clk), .en(en), .w(w), .x(activation[DEPTHWISE ? j*PE+i : j].x), .products(products));
+      end
+    end
+  end else begin : luts
+    for (i = 0; i < PE; i = i + 1) begin : rows
+      for (j = 0; j < SIMD; j = j + 1) begin : lane
+        wire signed [WV-1:0] w = weight[i*SIMD+j].w;
+        wire [AV-1:0] x = activation[DEPTHWISE ? j*PE+i : j].x;
+        wire [N-1:0] product;
+        reg [N-1:0] held_product;
         if (SWAP) begin : by_weight
           wire signed [AV-ASIGNED:0] wide;
           if (ASIGNED) begin : s assign wide = x; end
           else begin : u assign wide = {1'b0, x}; end
-          multiply #(.W(AV + 1 - ASIGNED), .A(WV), .SIGNED(1), .N(N)) by (.w(wide), .x(w), .q(cut));
+          multiply #(.W(AV + 1 - ASIGNED), .A(WV), .SIGNED(1), .N(N)) by (.w(wide), .x(w), .q(product));
         end else begin : by_activation
-          multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.w(w), .x(x), .q(cut));
+          multiply #(.W(WV), .A(AV), .SIGNED(ASIGNED), .N(N)) by (.w(w), .x(x), .q(product));
         end
-        reg [N-1:0] held_product;
-        always @(posedge clk) if (en) held_product <= cut;
-        assign product = held_product;
+        always @(posedge clk) if (en) held_product <= product;
+        assign terms[(i*SIMD+j)*N +: N] = held_product;
       end
-      assign terms[j*N +: N] = product;
     end
+  end
+  for (i = 0; i < PE; i = i + 1) begin : pe
     wire signed [P-1:0] partial;
-    adder_tree #(.N(SIMD), .WI(N), .P(P), .LEVELS(LEVELS)) tree (.clk(clk), .en(en), .in_data(terms), .out_data(partial));
+    adder_tree #(.N(SIMD), .WI(N), .P(P), .LEVELS(LEVELS))
+        tree (.clk(clk), .en(en), .in_data(terms[i*SIMD*N +: SIMD*N]), .out_data(partial));
     reg signed [P-1:0] accumulator;
     if (SF == 1) begin : once
       always @(posedge clk) if (en) accumulator <= partial;
@@ -102,19 +121,19 @@ module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, param
     assign out_data[i*P +: P] = accumulator;
     if (CHECK) begin : check
       localparam E = FULL + $clog2(SIMD * SF) + 1;
-      integer k;
+      integer n;
       reg signed [E-1:0] now;
       reg signed [E-1:0] exact;
       reg [(S-1)*E-1:0] held;  // the exact partial sum on its way
       reg checked;
       always @* begin
         now = 0;
-        for (k = 0; k < SIMD; k = k + 1)
-          now = now + $signed({WKIND == 2 ? {{(E-1){~w0[(i*SIMD+k)*W]}}, 1'b1}
-                               : {{(E-W){WKIND == 1 & w0[(i*SIMD+k)*W+W-1]}}, w0[(i*SIMD+k)*W +: W]}})
-                    * $signed({AKIND == 2 ? {{(E-1){~x0[(DEPTHWISE ? k*PE+i : k)*A]}}, 1'b1}
-                               : {{(E-A){AKIND == 1 & x0[(DEPTHWISE ? k*PE+i : k)*A+A-1]}},
-                                  x0[(DEPTHWISE ? k*PE+i : k)*A +: A]}});
+        for (n = 0; n < SIMD; n = n + 1)
+          now = now + $signed({WKIND == 2 ? {{(E-1){~w0[(i*SIMD+n)*W]}}, 1'b1}
+                               : {{(E-W){WKIND == 1 & w0[(i*SIMD+n)*W+W-1]}}, w0[(i*SIMD+n)*W +: W]}})
+                    * $signed({AKIND == 2 ? {{(E-1){~x0[(DEPTHWISE ? n*PE+i : n)*A]}}, 1'b1}
+                               : {{(E-A){AKIND == 1 & x0[(DEPTHWISE ? n*PE+i : n)*A+A-1]}},
+                                  x0[(DEPTHWISE ? n*PE+i : n)*A +: A]}});
       end
       always @(posedge clk) begin
         if (en) begin

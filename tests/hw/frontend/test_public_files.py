@@ -9,6 +9,7 @@ import pytest
 
 from brevitas_a2q import hw
 from brevitas_a2q.errors import A2QError
+from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._ir import Thresholding
 
 MODELS = Path(__file__).parents[4] / "shared" / "models"
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(not FILES, reason="the public files are not here
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_graph_or_a_message(file: Path) -> None:
     with contextlib.suppress(A2QError):  # anything else is a crash
-        hw.estimate_graph(hw.read_graph(file), hw.find_part("ZCU104"), 100)
+        estimate_graph(hw.read_graph(file), hw.find_part("ZCU104"), 100)
 
 
 def test_a_flattened_image_is_compared_with_one_row_of_thresholds() -> None:

@@ -4,6 +4,9 @@ Everything is computed modulo 2^P. A multiplier adds a shifted row of one operan
 on a carry chain of one LUT a bit; which operand has the rows is chosen so that they take the fewer bits, so that W and
 A are interchangeable. The first row is free, as its gate is in the LUTs of the second. Bipolar operands are -1 and 1 in
 two bits.
+
+In DSP blocks (``dsp_products.v``) one block multiplies the weights of several rows with the activation that they share:
+they stand W + A bits apart in its wider factor, which holds one bit more than the highest of them needs.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ from functools import lru_cache
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.core import adder_tree_bits, multiplier_bits
 
-__all__ = ["by_weight", "dot_product_features", "product_bits"]
+__all__ = ["by_weight", "dot_product_features", "dsp_blocks", "dsp_products", "fits_dsp", "product_bits"]
+
+_WIDE_FACTOR = {"DSP48E1": 25, "DSP48E2": 27, "DSP58": 27}  # bits of the pre-adder; UG479, UG579, AM004
+_NARROW_FACTOR = 18  # bits of the other factor, signed
 
 
 def _widths(weight: IntType, activation: IntType) -> tuple[int, int, bool]:
@@ -86,3 +92,60 @@ def dot_product_features(
         "adder tree.each": simd - 1,
         "accumulator.carry": accumulator if words > 1 else 0,
     }
+
+
+def fits_dsp(weight: int, activation: int, block: str) -> bool:
+    """Whether one DSP block of this name multiplies signed numbers of so many bits.
+
+    Example:
+        >>> fits_dsp(8, 9, "DSP48E1"), fits_dsp(8, 33, "DSP48E1")
+        (True, False)
+    """
+    narrow, wide = sorted((weight, activation))
+    return narrow <= _NARROW_FACTOR and wide <= _wide_factor(block)
+
+
+def _wide_factor(block: str) -> int:
+    return _WIDE_FACTOR.get(block, min(_WIDE_FACTOR.values()))
+
+
+def _signed_widths(weight: IntType, activation: IntType) -> tuple[int, int]:
+    w, a, signed = _widths(weight, activation)
+    return w, a if signed else a + 1
+
+
+def dsp_products(weight: IntType, activation: IntType, block: str, *, shared: bool) -> int:
+    """Products of one DSP block.
+
+    Args:
+        weight: Type of a weight.
+        activation: Type of an activation.
+        block: Name of the DSP block.
+        shared: Whether rows multiply the same activations.
+
+    Example:
+        >>> four, eight = (IntType("INT4"), IntType("UINT4")), (IntType("INT8"), IntType("UINT8"))
+        >>> dsp_products(*four, "DSP48E2", shared=True), dsp_products(*eight, "DSP48E1", shared=True)
+        (3, 2)
+    """
+    w, a, _ = _widths(weight, activation)
+    room = _wide_factor(block) - w - 1
+    if not shared or room < 0 or _signed_widths(weight, activation)[1] > _NARROW_FACTOR:
+        return 1
+    return 1 + room // (w + a)
+
+
+def dsp_blocks(weight: IntType, activation: IntType, block: str, *, pe: int, simd: int, shared: bool) -> int:
+    """DSP blocks of PE x SIMD multipliers; one that is too wide for a block is parted into several.
+
+    Example:
+        >>> eight = IntType("INT8"), IntType("UINT8")
+        >>> [dsp_blocks(*eight, "DSP48E2", pe=pe, simd=4, shared=True) for pe in (1, 2, 3)]
+        [4, 4, 8]
+    """
+    widths = _signed_widths(weight, activation)
+    if fits_dsp(*widths, block):
+        return simd * -(-pe // dsp_products(weight, activation, block, shared=shared))
+    narrow, wide = sorted(widths)
+    tiles = -(-(narrow - 1) // (_NARROW_FACTOR - 1)) * -(-(wide - 1) // (_wide_factor(block) - 1))
+    return pe * simd * tiles

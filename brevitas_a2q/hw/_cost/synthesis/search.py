@@ -1,10 +1,14 @@
-"""Thresholds as our RTL finds them: a binary search whose stages read ever deeper memories.
+"""Thresholds as our RTL finds them: a binary search whose stages read ever deeper memories, or all at once.
 
 Stage s of B compares the value with one of ``2^s`` thresholds a channel, read from a memory of ``channels * 2^s``
 words. Thresholds are stored less one, so that ``x > t - 1`` replaces ``x >= t`` and the values themselves decide their
 width T. Values that are wider are clipped to T bits first where that saves more comparator bits than it takes; so
 thresholds cost what their values need, whatever the accumulator's width. Channels whose thresholds are the same share
 one row.
+
+Three to seven thresholds of each of two to four channels a lane are compared all at once instead: their comparators
+hold the constants in their own LUTs, which takes less than the stages of a search with what they pass on. With one
+channel a lane, more of them, or more thresholds, the search takes less.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ __all__ = ["SearchTable", "search_bill"]
 
 _MERGED_WORDS = 32  # a memory of so many is read by the very LUTs that compare, or by one LUT in front of them
 _FEW_WORDS = 4
+_PAIR = 2  # of words: one more address bit is one more input of every LUT
+_AT_ONCE_BITS = (2, 3)  # of a count of thresholds that are compared at once; benchmarks/synth
 _MOST_COMPARED = 1 << 20  # bits of a table whose columns are held against each other
 
 
@@ -65,6 +71,24 @@ class SearchTable:
         """Channels that one lane searches in turn; 1 also where all have the same thresholds."""
         return 1 if len(self.stored) == 1 else channels // pe
 
+    def at_once(self, channels: int, pe: int, *, block: bool) -> bool:
+        """Whether all thresholds of a channel are compared at once.
+
+        Args:
+            channels: Of the unit.
+            pe: Lanes.
+            block: Whether thresholds are in block RAM.
+        """
+        return not block and self.bits in _AT_ONCE_BITS and 1 < self.words(channels, pe) <= _FEW_WORDS
+
+    def latency(self, channels: int, pe: int, *, block: bool) -> int:
+        """Cycles from a value to its code."""
+        return 2 if self.at_once(channels, pe, block=block) else self.bits * (1 + block)
+
+    def rows(self, pe: int) -> IntArray:
+        """All thresholds of each channel, shape: (lanes, words, 2^bits - 1)."""
+        return self.stored.reshape(-1, pe, self.stored.shape[1]).swapaxes(0, 1)
+
     def memories(self, pe: int) -> Iterator[IntArray]:
         """Contents of the memories of each stage; shape: (lanes, words); channel c is lane c % pe, word c // pe."""
         one = len(self.stored) == 1
@@ -103,17 +127,26 @@ def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: M
     fold, width = table.words(channels, pe), table.compared
     deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
     block = deepest != "distributed"
+    clipped = table.given - width if table.given > width else 0
+    clipping = {"clipping.bits": width if clipped else 0, "clipping.above": clipped}
+    if table.at_once(channels, pe, block=block):
+        compared = ((1 << table.bits) - 1) * width
+        features = {
+            "comparators.bits": compared,
+            "comparators.chosen": compared if fold > _PAIR else 0,
+            **clipping,
+        }
+        bill.circuit("compare all", features, pe)
+        return bill
     amounts = {"constant": 0, "few": 0, "merged": 0, "read": 0}
     for stage in range(table.bits):
         words = fold << stage
         kind = "read" if block or words > _MERGED_WORDS else "merged"
         kind = "constant" if words == 1 and not block else "few" if words <= _FEW_WORDS and not block else kind
         amounts[kind] += width
-    clipped = table.given - width if table.given > width else 0
     features = {
         **{f"comparators.{kind}": amount for kind, amount in amounts.items()},
-        "clipping.bits": width if clipped else 0,
-        "clipping.above": clipped,
+        **clipping,
         "pipeline.each": 1,
     }
     bill.circuit("search", features, pe)

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from brevitas_a2q import _ir as ir
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q.errors import OnnxFileError
 
 Build = Callable[..., Any]
@@ -26,14 +27,14 @@ def small(build: Build, **options: Any) -> Any:
 
 def refused(path: Path, *parts: str) -> None:
     with pytest.raises(OnnxFileError) as caught:
-        ir.read(path).dot_product_layers()
+        dot_product_layers(ir.read(path))
     for part in parts:
         assert part in str(caught.value), str(caught.value)
     assert "expected" in str(caught.value)
 
 
 def test_a_good_file_is_read(builder: Build) -> None:
-    assert [layer.name for layer in ir.read(small(builder).save()).dot_product_layers()] == ["n2"]
+    assert [layer.name for layer in dot_product_layers(ir.read(small(builder).save()))] == ["n2"]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello world", b"\x08\x07", b"\xff" * 100])
@@ -192,7 +193,7 @@ def outside(b: Any, location: str, **entries: str) -> Path:
 def test_external_data_inside_the_folder_is_read(builder: Build) -> None:
     b = small(builder)
     (b.path.parent / "weights.bin").write_bytes(b"pad " + np.full(6, 3, np.float32).tobytes())
-    (layer,) = ir.read(outside(b, "weights.bin", offset="4")).dot_product_layers()
+    (layer,) = dot_product_layers(ir.read(outside(b, "weights.bin", offset="4")))
     assert (layer.weights == 3).all()
 
 
@@ -238,11 +239,11 @@ def test_half_precision_and_listed_values_are_read(builder: Build) -> None:
     index = next(i for i, c in enumerate(b.constants) if len(c.dims) == 4)
     name = b.constants[index].name
     b.constants[index] = helper.make_tensor(name, TensorProto.FLOAT16, [3, 2, 1, 1], np.full(6, 2.0))
-    assert (ir.read(b.save()).dot_product_layers()[0].weights == 2).all()
+    assert (dot_product_layers(ir.read(b.save()))[0].weights == 2).all()
     b.constants[index] = helper.make_tensor(name, TensorProto.FLOAT, [3, 2, 1, 1], np.full(6, 3.0))
-    assert (ir.read(b.save()).dot_product_layers()[0].weights == 3).all()
+    assert (dot_product_layers(ir.read(b.save()))[0].weights == 3).all()
     b.constants[index] = numpy_helper.from_array(np.full((3, 2, 1, 1), 5, np.int32), name)
-    assert (ir.read(b.save()).dot_product_layers()[0].weights == 5).all()
+    assert (dot_product_layers(ir.read(b.save()))[0].weights == 5).all()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from brevitas.quant import Int8WeightPerChannelFloat, Int32Bias
 from torch import nn
 
 from brevitas_a2q.quant import _quantizers as quantizers
-from brevitas_a2q.quant._injectors import accumulator_aware
+from brevitas_a2q.quant._accumulator_aware import accumulator_aware
 
 METHODS = ("A2Q", "A2QPlus", "ProjectedA2Q")
 

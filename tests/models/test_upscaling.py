@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from brevitas_a2q import a2q_penalty, certify, export_qonnx, hw
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.models import Method, QuantSpec, build_model
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models._spec import Method
 from brevitas_a2q.quant._layers import accumulator_layers
 from brevitas_a2q.train import calibrate
 

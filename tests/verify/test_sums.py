@@ -14,12 +14,14 @@ from brevitas.quant import Int8AccumulatorAwareZeroCenterWeightQuant
 from torch import Tensor, nn
 
 from brevitas_a2q._ir.dot_product import DotProductLayer
+from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.verify._accumulate import ORDERS, Accumulators, accumulate
-from brevitas_a2q.verify._certificate import LayerCertificate, certify_layers
+from brevitas_a2q.verify._certificate import certify_layers
 from brevitas_a2q.verify._certify import certify
+from brevitas_a2q.verify._layer_certificate import LayerCertificate
 from brevitas_a2q.verify._products import Products
 from brevitas_a2q.verify._simulate import simulate
 from brevitas_a2q.verify._torch_model import layers_of
@@ -57,7 +59,7 @@ def check_guarantee(layers: Sequence[DotProductLayer]) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_reference_files(name: str, oracle: Callable[[str], Path]) -> None:
-    check_guarantee(read_network(oracle(f"models/{name}.onnx")).dot_product_layers())
+    check_guarantee(dot_product_layers(read_network(oracle(f"models/{name}.onnx"))))
 
 
 def test_brevitas_model(zoo: nn.Module, images: Tensor) -> None:
@@ -118,7 +120,7 @@ def test_accumulator_aware_model_holds_its_target(method: Any) -> None:
 def test_a_witness_given_to_the_file_itself_overflows_its_first_layer(name: str, oracle: Callable[[str], Path]) -> None:
     path = oracle(f"models/{name}.onnx")
     network = read_network(path)
-    first = certify_layers(network.dot_product_layers()).layers[0]
+    first = certify_layers(dot_product_layers(network)).layers[0]
     codes = network.tensors[network.nodes[0].output].codes
     assert codes is not None
     images = np.stack([first.witness(end=end) for end in ("lower", "upper")]) * codes.scale

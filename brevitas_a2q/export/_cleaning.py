@@ -1,0 +1,85 @@
+"""An ONNX graph in the form that every later step expects, by qonnx' own steps; no torch."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from qonnx.transformation.fold_constants import FoldConstants
+from qonnx.transformation.general import (
+    GiveReadableTensorNames,
+    GiveUniqueNodeNames,
+    GiveUniqueParameterTensors,
+    RemoveStaticGraphInputs,
+    RemoveUnusedTensors,
+)
+from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
+
+from brevitas_a2q.export._constants import fold_constants_
+from brevitas_a2q.export._shapes import InferShapes, wrapped
+
+__all__ = ["clean", "get_property", "set_property"]
+
+_PLACES: Final = "a2q.places"
+
+
+def get_property(node: Any, key: str) -> str | None:
+    """A node's property, or None."""
+    return next((str(pair.value) for pair in node.metadata_props if pair.key == key), None)
+
+
+def set_property(holder: Any, key: str, value: object) -> None:
+    """Set a property of a node or model, in place of one of the same key."""
+    for pair in holder.metadata_props:
+        if pair.key == key:
+            pair.value = str(value)
+            return
+    holder.metadata_props.add(key=key, value=str(value))
+
+
+def clean(model: Any) -> Any:
+    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone.
+
+    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would
+    be left with a name that nothing writes; places of one tensor are noted before and joined again after.
+    """
+    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
+    for node in model.graph.node:
+        names = list(node.input)
+        places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
+        if places != list(range(len(places))):
+            set_property(node, _PLACES, " ".join(map(str, places)))
+    cleaned = _cleaned(model)
+    for node in cleaned.graph.node:
+        places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
+        for place, first in enumerate(places[: len(node.input)]):
+            node.input[place] = node.input[first]
+        kept = [pair for pair in node.metadata_props if pair.key != _PLACES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    return cleaned.transform(InferShapes()).model
+
+
+def _cleaned(model: Any) -> Any:
+    """The steps of qonnx' ``cleanup_model``, which tidies the whole graph after each of them; here once, at the end."""
+    wrapper = wrapped(model).transform(InferShapes(), cleanup=False)
+    # A folded constant may tell the shape that the next one is made of, as padding to a multiple of a window does.
+    while fold_constants_(wrapper.model):
+        wrapper = wrapper.transform(InferShapes(), make_deepcopy=False, cleanup=False)
+    for domain_less in ("Quant", "Trunc", "BipolarQuant"):
+        for node in wrapper.get_nodes_by_op_type(domain_less):
+            node.domain = "qonnx.custom_op.general"
+    # A node with a graph of its own reads tensors that its inputs do not name.
+    kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"]
+    for step in (
+        InferShapes(),
+        GiveUniqueParameterTensors(),
+        FoldConstants(exclude_op_types=kept),
+        FoldTransposeIntoQuantInit(),
+        RemoveUnusedTensors(),
+        RemoveStaticGraphInputs(),
+    ):
+        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
+    wrapper.cleanup()
+    for step in (GiveUniqueNodeNames(), GiveReadableTensorNames()):
+        wrapper = wrapper.transform(step, make_deepcopy=False, cleanup=False)
+    return wrapper
