@@ -94,7 +94,7 @@ def cnv_proof(folder: Path) -> dict[str, Any]:
 
 
 def resnet18_rtl(folder: Path) -> dict[str, Any]:
-    """Verilog and memories of a ResNet18, W4A4, 224 x 224."""
+    """Verilog and memories of a ResNet18, W4A4, 32 x 32."""
     path = _resnet18(folder)
     found = _build(path, folder, 30)
     found["megabytes"] = round(sum(f.stat().st_size for f in (folder / "out" / "rtl").rglob("*")) / 1e6, 1)
@@ -109,7 +109,7 @@ def _resnet18(folder: Path) -> Path:
 
     torch.manual_seed(1)
     model = build_model("resnet18", QuantSpec()).train()
-    x = torch.rand(2, 3, 224, 224)
+    x = torch.rand(2, 3, 32, 32)
     model(x)
     path = folder / "resnet18.onnx"
     export_qonnx(model.eval(), x[:1], path)
