@@ -14,7 +14,7 @@ from test_build import OPTIONS
 
 from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import A2QError, DataError, RtlError
-from brevitas_a2q.rtl import _synthesis
+from brevitas_a2q.rtl import _build, _place_route, _synthesis
 from brevitas_a2q.rtl._build import build
 from brevitas_a2q.rtl._simulators import Simulator
 from brevitas_a2q.rtl._tools import json_of, run_tool
@@ -141,3 +141,15 @@ def test_a_folder_that_cannot_be_written_is_named(network: Path, tmp_path: Path)
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises((A2QError, OSError), match="out"):
         build(network, tmp_path / "out", **OPTIONS)
+
+
+def test_a_router_that_fails_ends_the_command_with_a_line(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyosys")
+    monkeypatch.setattr(_place_route, "run_yosys", lambda *_: "")
+    for module in (_place_route, _build):
+        monkeypatch.setattr(module, "need_router", lambda: ["sh", "-c", "echo 'ERROR: no place left'; exit 1"])
+    assert main(command(network, tmp_path / "out", "--place-and-route", "ecp5")) == 2
+    assert "nextpnr-ecp5: failed with status 1: ERROR: no place left" in error_line(capsys)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["placed"] is None
