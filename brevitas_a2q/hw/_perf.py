@@ -4,8 +4,8 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
 - The latency is that of one image through an idle network whose source never makes it wait.
-- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate, by whichever
-  of two schedules holds fewer bits: units write as late as readers need, or as readers have room. That schedule
+- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units write
+  as late as readers need, or, where that holds a fifth fewer bits, as readers have room. That schedule
   never blocks with FIFOs of these depths; a network that runs as early as data and space allow is never later than any
   schedule that is possible, so it sustains the rate too. The source waits where the network does not read yet.
 """
@@ -26,6 +26,7 @@ __all__ = ["Performance", "performance", "stream_fills"]
 _FEWEST_IMAGES = 3  # the first ones bring the network to the state that all later ones meet
 _MOST_IMAGES = 24
 _SAME = 0.5  # cycles
+_WORTHWHILE = 0.8  # of the bits of the other schedule, which leaves more room for words on their way
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
         {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
         for traces in schedules
     ]
-    return min(fills, key=lambda found: sum(n * bits[e.producer] / flows[e.producer].pixels for e, n in found.items()))
+    late, eager = (sum(n * bits[e.producer] / flows[e.producer].pixels for e, n in found.items()) for found in fills)
+    return fills[eager < _WORTHWHILE * late]
 
 
 def _settled(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:

@@ -14,7 +14,7 @@ from test_build import OPTIONS
 
 from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import A2QError, DataError, RtlError
-from brevitas_a2q.rtl import _synthesis
+from brevitas_a2q.rtl import _build, _place_route, _synthesis
 from brevitas_a2q.rtl._build import build
 from brevitas_a2q.rtl._simulators import Simulator
 from brevitas_a2q.rtl._tools import json_of, run_tool
@@ -40,12 +40,15 @@ def test_a_unit_that_cannot_be_synthesised_ends_the_command_with_a_line(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pyosys")
-    real = _synthesis._run
+
+    def counting(memories: Path, batch: list[Any], folder: Path, family: str) -> None:
+        for key, _ in batch:
+            (folder / f"{key}.json").write_text('{"lut": 1}')
 
     def failing(memories: Path, batch: list[Any], folder: Path, family: str) -> None:
         if any(instance.module == "matrix_unit" for _, instance in batch):
             raise RtlError("failed with status 1: ERROR: no such cell", where="synthesis")
-        real(memories, batch, folder, family)
+        counting(memories, batch, folder, family)
 
     monkeypatch.setattr(_synthesis, "_run", failing)
     assert main(command(network, tmp_path / "out", "--synthesize")) == 2
@@ -54,10 +57,11 @@ def test_a_unit_that_cannot_be_synthesised_ends_the_command_with_a_line(
     assert report["failed_synthesis"]
     assert not report["holds"]
     assert report["synthesis"]["lut"] > 0  # the others were
-    monkeypatch.setattr(_synthesis, "_run", real)
+    monkeypatch.setattr(_synthesis, "_run", counting)
     kept = next((tmp_path / "out" / "synth").glob("*.json"))
     kept.write_text("{")  # cut off when a disk was full: done again
     assert main(command(network, tmp_path / "out", "--synthesize")) == 0
+    assert json.loads(kept.read_text()) == {"lut": 1}
 
 
 @pytest.mark.parametrize(
@@ -137,3 +141,15 @@ def test_a_folder_that_cannot_be_written_is_named(network: Path, tmp_path: Path)
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises((A2QError, OSError), match="out"):
         build(network, tmp_path / "out", **OPTIONS)
+
+
+def test_a_router_that_fails_ends_the_command_with_a_line(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyosys")
+    monkeypatch.setattr(_place_route, "run_yosys", lambda *_: "")
+    for module in (_place_route, _build):
+        monkeypatch.setattr(module, "need_router", lambda: ["sh", "-c", "echo 'ERROR: no place left'; exit 1"])
+    assert main(command(network, tmp_path / "out", "--place-and-route", "ecp5")) == 2
+    assert "nextpnr-ecp5: failed with status 1: ERROR: no place left" in error_line(capsys)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["placed"] is None
