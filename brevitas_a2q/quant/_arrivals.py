@@ -198,15 +198,18 @@ class Arrivals:
             self.basis, self.standings = Basis.UNKNOWN, ()
 
     def _say_that_nothing_bounds_it(self, proxy: Any, trace: Trace) -> None:
-        """The model has changed so that a range that was traced is none any more."""
-        if self.basis in (Basis.DECLARED, Basis.UNKNOWN):
+        """The model has changed so that a range that was traced, or loaded with its state, is none any more."""
+        known = proxy.remembered_range()
+        if self.basis is Basis.DECLARED or known is None or (self.basis is Basis.UNKNOWN and self.warned):
             return
         if self.trace is not None and trace is self.trace():  # what reaches it in one of its calls is known, not in all
             self.forget()
             proxy.forget_range()
             return
-        self._stand(trace.standing)
-        known = proxy.remembered_range()
+        if self.basis is Basis.UNKNOWN:
+            self.warned = True
+        else:
+            self._stand(trace.standing)
         warnings.warn(
             f"{proxy.describe()}: nothing bounds its inputs any more ({self.reason}); [{known.lo}, {known.hi}] is "
             "kept, which they may leave. Put a QuantIdentity before it",

@@ -136,6 +136,18 @@ def test_a_hook_that_may_change_a_quantizers_output_is_named() -> None:
         certify(net, torch.zeros(1, 4, 6, 6))
 
 
+def test_a_range_of_a_checkpoint_that_nothing_bounds_is_said_to_be_none() -> None:
+    """Where the quantizer behind it has never seen its model, so that no trace of its own stands against it."""
+    net = made()
+    net(torch.rand(2, 4, 6, 6))
+    loaded = Net(3, quant_tensors=False)
+    loaded.load_state_dict(net.state_dict())
+    loaded.act.act_quant.register_forward_hook(lambda _, __, y: y.set(value=y.value * 3))
+    with pytest.warns(UserWarning, match=r"nothing bounds its inputs any more \(what hooks of act return\); \[0, 7\]"):
+        loaded(torch.rand(2, 4, 6, 6))
+    loaded(torch.rand(2, 4, 6, 6))  # it is said once
+
+
 def test_a_declared_range_is_the_configurations() -> None:
     def declared(bits: int) -> Any:
         return qnn.QuantLinear(
