@@ -96,7 +96,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _named_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function of the user's closes over, and its module's variables that it names."""
-    if function.__module__.partition(".")[0] in _KNOWN:
+    if str(function.__module__).partition(".")[0] in _KNOWN:  # code that was executed as text has no module
         return
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -116,4 +116,4 @@ def random_numbers() -> Iterator[tuple[str, Any]]:
 
 
 def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+    return str(kind.__module__).partition(".")[0]

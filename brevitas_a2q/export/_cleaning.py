@@ -8,13 +8,12 @@ from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.general import (
     GiveReadableTensorNames,
     GiveUniqueNodeNames,
-    GiveUniqueParameterTensors,
     RemoveStaticGraphInputs,
     RemoveUnusedTensors,
 )
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
-from brevitas_a2q.export._constants import fold_constants_
+from brevitas_a2q.export._constants import fold_constants_, part_constants_
 from brevitas_a2q.export._shapes import InferShapes, wrapped
 
 __all__ = ["clean", "get_property", "set_property"]
@@ -65,6 +64,7 @@ def _cleaned(model: Any) -> Any:
     # A folded constant may tell the shape that the next one is made of, as padding to a multiple of a window does.
     while fold_constants_(wrapper.model):
         wrapper = wrapper.transform(InferShapes(), make_deepcopy=False, cleanup=False)
+    part_constants_(wrapper.model)
     for domain_less in ("Quant", "Trunc", "BipolarQuant"):
         for node in wrapper.get_nodes_by_op_type(domain_less):
             node.domain = "qonnx.custom_op.general"
@@ -72,7 +72,6 @@ def _cleaned(model: Any) -> Any:
     kept = ["Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"]
     for step in (
         InferShapes(),
-        GiveUniqueParameterTensors(),
         FoldConstants(exclude_op_types=kept),
         FoldTransposeIntoQuantInit(),
         RemoveUnusedTensors(),

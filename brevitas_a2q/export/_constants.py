@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, ValueInfoProto, helper, numpy_helper
 
-__all__ = ["fold_constants_"]
+__all__ = ["fold_constants_", "part_constants_"]
 
 _GRAPH: Final = AttributeProto.GRAPH
 _IR_VERSION: Final = 8  # that every onnxruntime of late reads
@@ -54,6 +54,37 @@ def fold_constants_(model: Any) -> int:
     read = {name for node in graph.node for name in node.input}
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in made.items() if name in read)
     return len(folded)
+
+
+def part_constants_(model: Any) -> None:
+    """Give every reader of a constant one of its own, in place, as qonnx' ``GiveUniqueParameterTensors`` does.
+
+    qonnx looks through the whole graph for each of them.
+
+    Args:
+        model: ``onnx.ModelProto``.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    annotations = {annotation.tensor_name: annotation for annotation in graph.quantization_annotation}
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} | set(constants)
+    read: dict[str, int] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name not in constants:
+                continue
+            count = read[name] = read.get(name, -1) + 1
+            if not count:
+                continue
+            own = f"{name}.{count}"
+            while own in taken:
+                own += "'"
+            taken.add(own)
+            graph.initializer.add().CopyFrom(constants[name])
+            graph.initializer[-1].name = node.input[place] = own
+            if name in annotations:
+                graph.quantization_annotation.add().CopyFrom(annotations[name])
+                graph.quantization_annotation[-1].tensor_name = own
 
 
 def _result(node: Any, values: Mapping[str, NDArray[Any]], opset: int) -> NDArray[Any]:

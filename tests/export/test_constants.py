@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.infer_shapes import InferShapes
 
-from brevitas_a2q.export._constants import fold_constants_
+from brevitas_a2q.export._constants import fold_constants_, part_constants_
 
 
 def _chain(length: int) -> onnx.ModelProto:
@@ -67,3 +68,28 @@ def test_hundreds_of_nodes_take_no_time(length: int) -> None:
     model, started = _chain(length), time.perf_counter()
     assert fold_constants_(model) == length + 3
     assert time.perf_counter() - started < 20  # one at a time with the shapes of all: minutes
+
+
+def test_every_reader_of_a_constant_gets_its_own() -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "c"], ["y"]),
+        helper.make_node("Add", ["y", "c"], ["z"]),
+        helper.make_node("Where", ["m", "c", "z"], ["c.1"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "readers",
+        [value("x", TensorProto.FLOAT, [2]), value("m", TensorProto.BOOL, [2])],
+        [value("c.1", TensorProto.FLOAT, [2])],
+        [numpy_helper.from_array(np.float32([1, 2]), "c")],
+    )
+    model = helper.make_model(graph)
+    ModelWrapper(model).set_tensor_datatype("c", DataType["UINT2"])
+    part_constants_(model)
+    names = [node.input[1] for node in model.graph.node]
+    assert names == ["c", "c.1'", "c.2"]
+    wrapper = ModelWrapper(model)
+    for name in names:
+        assert wrapper.get_initializer(name).tolist() == [1, 2]
+        assert wrapper.get_tensor_datatype(name) == DataType["UINT2"]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brevitas_a2q import Int8ProjectedA2QWeightPerChannelFloat, certify
+from brevitas_a2q._trace.held import held_numbers
 from brevitas_a2q.errors import ModelError
 
 ZEROS = torch.zeros(2, 8)
@@ -183,3 +184,11 @@ def test_compiled_models_are_certified_as_they_are_written() -> None:
         assert certify(model, ZEROS).to_json() == expected.to_json()
     net.second = torch.compile(net.second, backend="eager")
     assert [layer.sums for layer in certify(net, ZEROS).layers] == [layer.sums for layer in expected.layers]
+
+
+def test_code_that_was_executed_as_text_is_looked_into() -> None:
+    """As the forward of every converted model is; such a function has no module."""
+    names: dict[str, Any] = {"CALLS": {"n": 7}}
+    exec("def forward(self, x):\n    return x * CALLS['n']", names)
+    written = type("Written", (nn.Module,), {"forward": names["forward"], "__module__": None})
+    assert dict(held_numbers("", written()))["forward: CALLS['n']"] == 7
