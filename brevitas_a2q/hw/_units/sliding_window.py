@@ -70,7 +70,8 @@ class SlidingWindow(Unit):
         return self.input_dim[0] * self.input_dim[1], self.channels
 
     def cycles(self, folding: Folding) -> int:
-        return int(self._intervals(folding).sum())
+        (oh, ow), (inner, row, image) = self.output_dim, self._paces(folding)
+        return oh * (ow - 1) * inner + (oh - 1) * row + image
 
     def finn_cycles(self, folding: Folding) -> int:
         """FINN's unit fills its first window, then reads windows or writes the rows of a stride, whichever is more."""
@@ -87,23 +88,35 @@ class SlidingWindow(Unit):
         return first + oh * row + ((sh - 1) * w * fold if self.depthwise else 0)
 
     def _intervals(self, folding: Folding) -> Floats:
-        """Cycles from one window of an image to the next in our RTL, which reads into the room that a window left.
+        """Cycles from one window of an image to the next in our RTL."""
+        inner, row, image = self._paces(folding)
+        found = np.full(self.output_dim, inner, np.float64)
+        found[:, 0] = row
+        found[0, 0] = image
+        return found.reshape(-1)
 
-        While a window is written its new pixels come, a word a cycle: those of a column, of the rest of a row and the
-        rows between, or of the rest of the image and a whole window. A word that has yet to come is waited for.
+    def _paces(self, folding: Folding) -> tuple[int, int, int]:
+        """Cycles to the next window within a row, to the first of a row, and to the first of an image.
+
+        While a window is written its new pixels come, a word a cycle, into the room that the one before left: those of
+        a column, of the rest of a row and the rows between, or of the rest of the image and a whole window. A word that
+        has yet to come is waited for.
         """
         (h, w), (oh, ow), (sh, sw) = self.input_dim, self.output_dim, self.stride
         words = self.channels // folding.simd
-        fresh = np.full((oh, ow), sw)
-        fresh[:, 0] = sh * w - (ow - 1) * sw
-        fresh[0, 0] = h * w - (oh - 1) * sh * w - (ow - 1) * sw
+        fresh = sw, sh * w - (ow - 1) * sw, h * w - (oh - 1) * sh * w - (ow - 1) * sw
         if folding.parallel_window or self.taps == 1:
-            return np.asarray(fresh.reshape(-1) * words, np.float64)
+            inner, row, image = (pixels * words for pixels in fresh)
+            return inner, row, image
         down, across = (np.arange(n) * d for n, d in zip(self.kernel, self.dilation, strict=True))
         places = (down[:, None] * w + across).reshape(-1)  # of a window's pixels behind its first
-        come = np.maximum(fresh - self._skipped, 0)[..., None] + places - places[-1] - 1  # pixels to come before each
-        waits = come * words - np.arange(self.taps) * (words // self.streamed_groups(folding))
-        return np.asarray((np.maximum(waits.max(axis=-1) + 1, 0) + words * self.taps).reshape(-1), np.float64)
+        written = np.arange(self.taps) * (words // self.streamed_groups(folding))
+
+        def pace(pixels: int) -> int:
+            come = max(pixels - self._skipped, 0) + places - places[-1] - 1  # pixels to come before each
+            return max(int((come * words - written).max()) + 1, 0) + words * self.taps
+
+        return pace(fresh[0]), pace(fresh[1]), pace(fresh[2])
 
     def streamed_groups(self, folding: Folding) -> int:
         """In how many parts of the channels a window is written, each with all its taps."""
