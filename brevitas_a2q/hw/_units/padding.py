@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import spatial_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Ints
+from brevitas_a2q.hw._units.flow import surrounded
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["Padding", "padding_bill"]
 
@@ -44,12 +43,9 @@ class Padding(Unit):
     def input_shape(self) -> tuple[int, int]:
         return self.input_dim[0] * self.input_dim[1], self.channels
 
-    def need(self, inputs: int) -> Ints:
+    def need(self, inputs: int) -> Runs:
         """The pixels read so far; -1 above the first one, where only zeros are written."""
-        (top, left, _, _), (height, width) = self.pads, self.input_dim
-        inside = np.zeros(self.padded_dim, dtype=np.int64)
-        inside[top : top + height, left : left + width] = 1
-        return np.cumsum(inside) - 1
+        return surrounded(self.input_dim, self.pads)
 
     @property
     def _inside(self) -> int:
