@@ -4,27 +4,26 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
 - The latency is that of one image through an idle network whose source never makes it wait.
-- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units write
-  as late as readers need, or, where that holds a fifth fewer bits, as readers have room. That schedule
-  never blocks with FIFOs of these depths; a network that runs as early as data and space allow is never later than any
-  schedule that is possible, so it sustains the rate too. The source waits where the network does not read yet.
+- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units
+  write as late as holds the fewest bits. That schedule never blocks with FIFOs of these depths; a network that runs as
+  early as data and space allow is never later than any schedule that is possible, so it sustains the rate too. The
+  source waits where the network does not read yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import ceil, inf
 
 from brevitas_a2q.hw._ir import Folding, Graph
-from brevitas_a2q.hw._schedule import earliest, largest_fill, postponed
+from brevitas_a2q.hw._postponed import postponed
+from brevitas_a2q.hw._schedule import earliest, largest_fill
 from brevitas_a2q.hw._streams import Edge, delay, edges, output_width, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
-
-_WORTHWHILE = 0.8  # of the bits of the other schedule, which leaves more room for words on their way
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,9 @@ def _fills(
     flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
-    words = {u.name: flows[u.name].pixels * words_per_pixel(u, foldings[u.name]) for u in graph.units}
-    bits = {u.name: words[u.name] * output_width(u, foldings[u.name]) for u in graph.units}
-    settled = earliest(graph, flows, delays, period)
-    fill = cache(largest_fill)  # units that write less than they read are the same in both
-    schedules = [postponed(graph, settled, delays, bits, until_needed) for until_needed in (True, False)]
-    fills = [
-        {e: fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer} for traces in schedules
-    ]
-    late, eager = (sum(n * bits[e.producer] / flows[e.producer].pixels for e, n in found.items()) for found in fills)
-    return fills[eager < _WORTHWHILE * late]
+    bits = {u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units}
+    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits)
+    return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:

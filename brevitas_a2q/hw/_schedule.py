@@ -8,26 +8,23 @@ Images come one a period, and the schedule is the one that the network settles i
 did, a period later, so that one image stands for all. Times are kept by the row
 (:class:`~brevitas_a2q.hw._units.runs.Runs`), in as few runs as they take; those of images too tall for that are rounded
 to a later time, which a network can keep as well.
-
-:func:`postponed` then moves units that write more bits than they read (windows, padding, copies) as late as their
-readers allow, so that a stream is held where it is narrowest: pixels rather than windows of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw._ir import DuplicateStreams, Graph
+from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.hw._streams import Edge
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.runs import Floats, Runs, sampled
 
-__all__ = ["Trace", "earliest", "largest_fill", "postponed"]
+__all__ = ["Trace", "earliest", "largest_fill", "most_runs"]
 
 _MOST_RUNS = 1 << 20  # of all units together
 _ENOUGH_RUNS = 1 << 10  # of each
@@ -44,21 +41,31 @@ class Trace:
     elapsed: Runs  # the end of each output pixel if the unit never waited
     ends: Runs
     period: float  # after which the next image does the same; infinite: there is none
-    joins: bool  # whether it reads several streams
+    begins: Runs | None = None  # of a unit that reads several streams: when the first words of all of them are there
 
     @cached_property
     def _due(self) -> Runs:
         """When the last input pixel must be there that each output pixel needs."""
         return self.ends.plus(-self.flow.tail - self.flow.latency)
 
+    def postponed(self, deadline: Runs) -> Trace:
+        """The same unit, every pixel as late as one of its image and the next one allows; never earlier than it is.
+
+        The latest end of a pixel is its deadline or one interval before the end of the next one.
+        """
+        spare = (deadline - self.elapsed).lowest_to_come()
+        following = float(spare.value[0]) + self.period - float(self.elapsed.last[-1])
+        latest = self.elapsed + spare.minimum(following)
+        return replace(self, ends=latest.maximum(self.ends))
+
     @cached_property
     def reads(self) -> tuple[Runs, Runs, Runs]:
         """For each output pixel: when its inputs are read from and until, and how many are read by then."""
         flow = self.flow
-        if self.joins:  # one input waits for the other
-            return self.ends - flow.interval, self.ends, self.need.plus(1)
+        if self.begins is not None:  # one input waits for the other, and words are taken as they come
+            return self.begins, self.ends, self.need.plus(1)
         read = self.need.plus(flow.spare)
-        idle = self.ends.plus(-flow.tail) if flow.reads_ahead else self.ends
+        idle = self.ends.plus(-flow.ahead)
         if not flow.across:
             read, idle = read.minimum(flow.inputs - 1), idle.ended(float(self.ends.last[-1]))
         before = idle.delayed(float(idle.last[-1]) - self.period)
@@ -69,6 +76,10 @@ class Trace:
     def deadlines(self) -> Runs:
         """When each input pixel must be there for the unit to finish as it does."""
         return _by_input(self.need, self._due, float(self._due.value[0]) + self.period, self.flow.inputs, 0.0)
+
+    def due(self, span: float) -> Runs:
+        """The same for pixels that take so long to write: their first words must be there when it begins to read."""
+        return self.deadlines if self.begins is None else self.deadlines.minimum(self.begins.plus(span))
 
     @cached_property
     def readings(self) -> Runs:
@@ -95,6 +106,11 @@ class Trace:
         return _passed(begin, until, count, self.flow.inputs, self.period, times)
 
 
+def most_runs(graph: Graph) -> int:
+    """Runs in which the times of one unit are kept."""
+    return max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
+
+
 def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
     """Traces of all units; ``period`` spaces the source's pixels evenly.
 
@@ -105,7 +121,7 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int]
         FoldingError: A unit and its reader count the pixels between them differently.
     """
     traces: dict[str, Trace] = {}
-    most = max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
+    most = most_runs(graph)
     for unit in graph.units:
         flow = flows[unit.name]
         for name in filter(None, unit.inputs):
@@ -119,68 +135,30 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int]
         pace = period / flow.inputs if np.isfinite(period) else 0.0
         source = Runs.ramp(pace, pace, flow.inputs)
         arrivals = [
-            traces[name].ends.plus(delays[Edge(name, unit.name, port)]) if name else source
+            (traces[name].ends.plus(delays[Edge(name, unit.name, port)]), flows[name].span) if name else (source, pace)
             for port, name in enumerate(unit.inputs)
         ]
         traces[unit.name] = _earliest(flow, arrivals, period, most)
     return traces
 
 
-def _earliest(flow: Flow, arrivals: list[Runs], period: float, most: int) -> Trace:
+def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, most: int) -> Trace:
+    """Of arrivals: when each input pixel is there, and the cycles from its first word to its last."""
     need = flow.need if len(flow.need.start) <= most else flow.need.raised(most).rising().minimum(flow.inputs - 1)
     elapsed = flow.interval.sums()
     if len(elapsed.start) > most:
         whole = float(elapsed.last[-1]) / flow.pixels
         elapsed = Runs.ramp(whole, whole, flow.pixels)
-    ready = arrivals[0].through(need)
-    for arrival in arrivals[1:]:
-        ready = ready.maximum(arrival.through(need))
+    ready = reduce(Runs.maximum, (arrival.through(need) for arrival, _ in arrivals))
     waited = (ready.plus(flow.tail + flow.latency).raised(most) - elapsed).rising()
     alone = not np.isfinite(period)
     before = flow.latency if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
-    return Trace(flow, need, elapsed, elapsed + waited.maximum(before), period, len(arrivals) > 1)
-
-
-def postponed(
-    graph: Graph,
-    traces: Mapping[str, Trace],
-    delays: Mapping[Edge, int],
-    bits: Mapping[str, int],
-    until_needed: bool = True,
-) -> dict[str, Trace]:
-    """The schedule in which units that write more bits than they read finish each pixel just before a reader needs it.
-
-    From the last unit to the first, the latest end of a pixel is its reader's deadline or one interval before the end
-    of the next pixel, whichever comes first.
-
-    Args:
-        graph: The network.
-        traces: Its earliest schedule.
-        delays: Cycles that a pixel takes from one unit to another.
-        bits: What each unit writes per image, in one copy.
-        until_needed: Whether pixels wait until the reader's output needs them; otherwise until it has room for them.
-    """
-    late = dict(traces)
-    deadlines: dict[str, Runs] = {}
-    most = max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
-    for unit in reversed(graph.units):
-        trace, deadline = late[unit.name], deadlines.pop(unit.name, None)
-        copies = unit.copies if isinstance(unit, DuplicateStreams) else 1
-        if deadline is not None and copies * bits[unit.name] > sum(bits.get(name, 0) for name in unit.inputs):
-            trace = late[unit.name] = _postponed(trace, -((-deadline).raised(most)))
-        wanted = trace.deadlines if until_needed else trace.deadlines.minimum(trace.readings)
-        for port, name in enumerate(unit.inputs):
-            if name:
-                due = wanted.plus(-delays[Edge(name, unit.name, port)])
-                deadlines[name] = deadlines[name].minimum(due) if name in deadlines else due
-    return late
-
-
-def _postponed(trace: Trace, deadline: Runs) -> Trace:
-    spare = (deadline - trace.elapsed).lowest_to_come()
-    following = float(spare.value[0]) + trace.period - float(trace.elapsed.last[-1])
-    latest = trace.elapsed + spare.minimum(following)
-    return replace(trace, ends=latest.maximum(trace.ends))
+    ends = elapsed + waited.maximum(before)
+    if len(arrivals) == 1:
+        return Trace(flow, need, elapsed, ends, period)
+    first = reduce(Runs.maximum, (arrival.through(need).plus(-span) for arrival, span in arrivals))
+    free = ends.delayed(float(ends.last[-1]) - period)
+    return Trace(flow, need, elapsed, ends, period, first.maximum(free).minimum(ends - flow.interval))
 
 
 def largest_fill(producer: Trace, consumer: Trace) -> float:
@@ -188,7 +166,8 @@ def largest_fill(producer: Trace, consumer: Trace) -> float:
     begin, until, count = consumer.reads
     steps = sampled(begin, until, count)
     times = np.concatenate([producer.ends.at(sampled(producer.ends)), begin.at(steps)])
-    return max(0.0, float((producer.written(times) - consumer.read(times)).max()))
+    fill = float((producer.written(times) - consumer.read(times)).max())
+    return fill if fill > _WHOLE else 0.0
 
 
 def _by_input(reached: Runs, times: Runs, following: float, inputs: int, pace: float) -> Runs:

@@ -12,7 +12,8 @@ from brevitas_a2q.hw import _schedule
 from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._perf import _delays, _flows
-from brevitas_a2q.hw._schedule import earliest, largest_fill, postponed
+from brevitas_a2q.hw._postponed import postponed
+from brevitas_a2q.hw._schedule import earliest, largest_fill
 from brevitas_a2q.hw._streams import Edge, edges
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.runs import Runs

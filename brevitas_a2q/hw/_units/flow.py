@@ -29,7 +29,7 @@ class Flow:
     read: float  # to read one input pixel at full speed
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
-    reads_ahead: bool = False  # whether the next pixels of an image are read while this one is written
+    ahead: float = 0.0  # how long before the end of an output pixel the inputs of the next one are read
     across: bool = False  # whether those may be of the next image
     spare: int = 0  # pixels beyond those needed that the unit has room for
     latency: float = 1.0  # of its pipeline

@@ -75,7 +75,7 @@ class Mvau(MatrixUnit):
         vector = inputs // self.pixels if inputs > self.pixels else 1
         found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), cycles / inputs, tail, span)
         spare = vector if reads_ahead and self.groups == 1 else 0
-        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare)
+        return replace(found, ahead=tail if reads_ahead else 0.0, across=reads_ahead, spare=spare)
 
     def latency(self, folding: Folding) -> int:
         """Two cycles more where a buffer sends each vector several times."""
