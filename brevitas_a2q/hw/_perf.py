@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil, inf
 
 from brevitas_a2q.hw._ir import Folding, Graph
@@ -75,8 +75,9 @@ def _fills(
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
     bits = {u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units}
-    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits)
-    return {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
+    fill = cache(largest_fill)
+    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits, fill)
+    return {e: fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:

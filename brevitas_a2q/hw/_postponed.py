@@ -6,7 +6,7 @@ windows of them. Behind the slowest unit nothing has to wait, and pixels are bes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 
 from brevitas_a2q.hw._ir import DuplicateStreams, Graph
@@ -18,7 +18,11 @@ __all__ = ["postponed"]
 
 
 def postponed(
-    graph: Graph, traces: Mapping[str, Trace], delays: Mapping[Edge, int], bits: Mapping[str, float]
+    graph: Graph,
+    traces: Mapping[str, Trace],
+    delays: Mapping[Edge, int],
+    bits: Mapping[str, float],
+    fill: Callable[[Trace, Trace], float] = largest_fill,
 ) -> dict[str, Trace]:
     """The schedule in which units that write more bits than they read are as late as it takes to hold the fewest bits.
 
@@ -30,6 +34,7 @@ def postponed(
         traces: Its earliest schedule.
         delays: Cycles that a pixel takes from one unit to another.
         bits: Of a pixel that each unit writes, in one copy.
+        fill: :func:`largest_fill`, which may remember.
     """
     late, most = dict(traces), most_runs(graph)
     images = {name: bits[name] * trace.flow.pixels for name, trace in traces.items()}
@@ -45,11 +50,16 @@ def postponed(
         trace = late[unit.name]
         needed = reduce(Runs.minimum, (r.due(trace.flow.span).plus(-delays[e]) for e, r in behind.items()))
         room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in behind.items()), needed)
-        choices = [trace, *(trace.postponed(-((-deadline).raised(most))) for deadline in (room, needed))]
-        held = [
-            sum(bits[name] * largest_fill(late[name], choice) for name in sources)
-            + sum(bits[unit.name] * largest_fill(choice, reader) for reader in behind.values())
-            for choice in choices
-        ]
-        late[unit.name] = choices[held.index(min(held))]
+        choices = [trace]
+        for deadline in (room, needed):
+            choice = trace.postponed(-((-deadline).raised(most)))
+            if not any(choice.ends.same(other.ends) for other in choices):
+                choices.append(choice)
+        if len(choices) > 1:
+            held = [
+                sum(bits[name] * fill(late[name], choice) for name in sources)
+                + sum(bits[unit.name] * fill(choice, reader) for reader in behind.values())
+                for choice in choices
+            ]
+            late[unit.name] = choices[held.index(min(held))]
     return late

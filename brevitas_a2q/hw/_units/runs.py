@@ -83,6 +83,11 @@ class Runs:
         keep[2:] |= closing[:-1]
         return cls(starts[keep], values[keep], steps[keep], length)
 
+    def same(self, other: Runs) -> bool:
+        """Whether the other one has the same numbers in the same runs."""
+        parts = (self.start, other.start), (self.value, other.value), (self.step, other.step)
+        return all(np.array_equal(a, b) for a, b in parts)
+
     def counts_up_to(self, length: int) -> bool:
         """Whether these are the numbers from 0 up to this one, which is left out."""
         return self.length == length and len(self.start) == 1 and self.value[0] == 0 and self.step[0] == 1
