@@ -13,6 +13,7 @@ Reported are, per step, how many files went through it and how many were refused
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import resource
@@ -363,8 +364,9 @@ def _step(name: str, work: Callable[[], Any], path: Path, report: Report) -> Any
             report.failures.append(f"an error without a place: {error}")
     except Exception:
         report.failures.append(traceback.format_exc())
-        kept = Path(tempfile.gettempdir()) / f"fuzz_reader_{len(report.failures)}.onnx"
-        kept.write_bytes(path.read_bytes())
+        found = path.read_bytes()
+        kept = Path(tempfile.gettempdir()) / f"fuzz_reader_{hashlib.sha256(found).hexdigest()[:12]}.onnx"
+        kept.write_bytes(found)
     return None
 
 
