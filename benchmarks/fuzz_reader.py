@@ -2,8 +2,9 @@
 
     python benchmarks/fuzz_reader.py --inputs 200000 --seed 1 --out benchmarks/results/fuzz_reader.json
 
-With ``--portions FILE`` each thousand inputs, which have a seed of their own, is a line of that file once it is done, and a
-run goes on behind the last line.
+With ``--portions FILE`` each thousand inputs, which have a seed of their own, is a line of that file once it is done,
+and a run goes on behind the last line.
+
 Inputs are mutations of small valid networks: of their bytes (flips, cuts, repeats, splices) and of their structure
 (attributes, shapes, edges, operators, tensors, external data). Each file is read; what could be read is certified, with
 its certificate written and read again, and turned into a dataflow graph; every fourth of these graphs is estimated.
