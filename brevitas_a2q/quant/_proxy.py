@@ -304,8 +304,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
             if not is_dynamo_compiling():
                 self.arrivals.observe(self, quant_input)  # which may run the model, this layer included
             elif isinstance(quant_input, IntQuantTensor):
-                for buffer, end in zip((self.input_lo, self.input_hi, self.input_raw), input_ends(self, quant_input)):
-                    buffer.copy_(end)
+                torch._foreach_copy_([self.input_lo, self.input_hi, self.input_raw], input_ends(self, quant_input))
             elif self.arrivals.basis is not Basis.DECLARED:
                 self._observe_plain(quant_input)
             if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
