@@ -4,29 +4,26 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
 - The latency is that of one image through an idle network whose source never makes it wait.
-- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units write
-  as late as readers need, or, where that holds a fifth fewer bits, as readers have room. That schedule
-  never blocks with FIFOs of these depths; a network that runs as early as data and space allow is never later than any
-  schedule that is possible, so it sustains the rate too. The source waits where the network does not read yet.
+- The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units
+  write as late as holds the fewest bits. That schedule never blocks with FIFOs of these depths; a network that runs as
+  early as data and space allow is never later than any schedule that is possible, so it sustains the rate too. The
+  source waits where the network does not read yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from functools import cache, lru_cache
+from math import ceil, inf
 
 from brevitas_a2q.hw._ir import Folding, Graph
-from brevitas_a2q.hw._schedule import Trace, earliest, largest_fill, postponed
+from brevitas_a2q.hw._postponed import postponed
+from brevitas_a2q.hw._schedule import earliest, largest_fill
 from brevitas_a2q.hw._streams import Edge, delay, edges, output_width, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
-
-_FEWEST_IMAGES = 3  # the first ones bring the network to the state that all later ones meet
-_MOST_IMAGES = 24
-_SAME = 0.5  # cycles
-_WORTHWHILE = 0.8  # of the bits of the other schedule, which leaves more room for words on their way
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,8 @@ def performance(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[s
     """
     bottleneck = max(cycles, key=lambda name: cycles[name])
     flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
-    alone = earliest(graph, flows, delays, images=1, period=0.0)
-    latency = max(float(trace.ends[-1]) for trace in alone.values())
+    alone = earliest(graph, flows, delays, inf)
+    latency = max(float(trace.ends.last[-1]) for trace in alone.values())
     return Performance(cycles[bottleneck], ceil(latency), bottleneck, stream_fills(graph, foldings, cycles))
 
 
@@ -66,30 +63,21 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
         foldings: Folding of each unit.
         cycles: Cycles per image of each unit.
     """
+    return dict(_fills(graph, tuple(foldings.items()), tuple(cycles.items())))
+
+
+@lru_cache(maxsize=8)  # a search sizes the design that it then chooses
+def _fills(
+    graph: Graph, of_each: tuple[tuple[str, Folding], ...], in_each: tuple[tuple[str, int], ...]
+) -> Mapping[Edge, float]:
+    foldings, cycles = dict(of_each), dict(in_each)
     flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
-    period = max(*cycles.values(), *(float(f.interval.sum()) for f in flows.values()))
-    words = {u.name: flows[u.name].pixels * words_per_pixel(u, foldings[u.name]) for u in graph.units}
-    bits = {u.name: words[u.name] * output_width(u, foldings[u.name]) for u in graph.units}
-    settled = _settled(graph, flows, delays, period)
-    schedules = [postponed(graph, settled, delays, bits, until_needed) for until_needed in (True, False)]
-    fills = [
-        {e: largest_fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
-        for traces in schedules
-    ]
-    late, eager = (sum(n * bits[e.producer] / flows[e.producer].pixels for e, n in found.items()) for found in fills)
-    return fills[eager < _WORTHWHILE * late]
-
-
-def _settled(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
-    """The earliest schedule of as many images as it takes until every unit ends one a period after the other."""
-    images = _FEWEST_IMAGES
-    while True:
-        traces = earliest(graph, flows, delays, images, period)
-        last = (t.ends[-1] - t.ends[-1 - t.flow.pixels] for t in traces.values())
-        if images >= _MOST_IMAGES or all(abs(step - period) < _SAME for step in last):
-            return traces
-        images *= 2
+    period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
+    bits = {u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units}
+    fill = cache(largest_fill)
+    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits, fill)
+    return {e: fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:

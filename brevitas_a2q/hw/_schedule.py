@@ -1,52 +1,127 @@
-"""When every pixel of several images passes every unit of a folded network: a max-plus recurrence over pixels.
+"""When every pixel of an image passes every unit of a folded network: a max-plus recurrence over pixels.
 
 With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevitas_a2q.hw._units.flow`):
 
     end[p] = max(end[p - 1] + interval[p], arrival[need[p]] + tail)
 
-:func:`postponed` then moves units that write more bits than they read (windows, padding, copies) as late as their
-readers allow, so that a stream is held where it is narrowest: pixels rather than windows of them.
+Images come one a period, and the schedule is the one that the network settles in: every image does what the one before
+did, a period later, so that one image stands for all. Times are kept by the row
+(:class:`~brevitas_a2q.hw._units.runs.Runs`), in as few runs as they take; those of images too tall for that are rounded
+to a later time, which a network can keep as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 
 import numpy as np
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw._ir import DuplicateStreams, Graph
+from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.hw._streams import Edge
-from brevitas_a2q.hw._units.flow import Floats, Flow, Ints
+from brevitas_a2q.hw._units.flow import Flow
+from brevitas_a2q.hw._units.runs import Floats, Runs, sampled
 
-__all__ = ["Trace", "earliest", "largest_fill", "postponed"]
+__all__ = ["Trace", "earliest", "largest_fill", "most_runs"]
+
+_MOST_RUNS = 1 << 20  # of all units together
+_ENOUGH_RUNS = 1 << 10  # of each
+_INSTANT = 1e-9  # cycles
+_WHOLE = 1e-6  # what a place may fall short of a whole number
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """When a unit finished its output pixels, and up to which pixels it had read; times from the first word in."""
+    """When a unit finishes its output pixels, and up to which pixels it has read; times from an image's first word."""
 
     flow: Flow
-    need: Ints  # shape: (images * output pixels,): last input pixel that each output pixel needs
-    elapsed: Floats  # the end of each output pixel if the unit never waited
-    ends: Floats
-    read_from: Floats  # when it began to read for each output pixel
-    read_until: Floats
-    read_count: Ints  # pixels read by then
+    need: Runs  # last input pixel that each output pixel needs
+    elapsed: Runs  # the end of each output pixel if the unit never waited
+    ends: Runs
+    period: float  # after which the next image does the same; infinite: there is none
+    begins: Runs | None = None  # of a unit that reads several streams: when the first words of all of them are there
+
+    @cached_property
+    def _due(self) -> Runs:
+        """When the last input pixel must be there that each output pixel needs."""
+        return self.ends.plus(-self.flow.tail - self.flow.latency)
+
+    def postponed(self, deadline: Runs) -> Trace:
+        """The same unit, every pixel as late as one of its image and the next one allows; never earlier than it is.
+
+        The latest end of a pixel is its deadline or one interval before the end of the next one.
+        """
+        spare = (deadline - self.elapsed).lowest_to_come()
+        following = float(spare.value[0]) + self.period - float(self.elapsed.last[-1])
+        latest = self.elapsed + spare.minimum(following)
+        return replace(self, ends=latest.maximum(self.ends))
+
+    @cached_property
+    def reads(self) -> tuple[Runs, Runs, Runs]:
+        """For each output pixel: when its inputs are read from and until, and how many are read by then."""
+        flow = self.flow
+        if self.begins is not None:  # one input waits for the other, and words are taken as they come
+            return self.begins, self.ends, self.need.plus(1)
+        read = self.need.plus(flow.spare)
+        idle = self.ends.plus(-flow.ahead)
+        if not flow.across:
+            read, idle = read.minimum(flow.inputs - 1), idle.ended(float(self.ends.last[-1]))
+        before = idle.delayed(float(idle.last[-1]) - self.period)
+        fresh = read - read.delayed(float(read.last[-1]) - flow.inputs)
+        return before, before + fresh.scaled(flow.read), read.plus(1)
+
+    @cached_property
+    def deadlines(self) -> Runs:
+        """When each input pixel must be there for the unit to finish as it does."""
+        return _by_input(self.need, self._due, float(self._due.value[0]) + self.period, self.flow.inputs, 0.0)
+
+    def due(self, span: float) -> Runs:
+        """The same for pixels that take so long to write: their first words must be there when it begins to read."""
+        return self.deadlines if self.begins is None else self.deadlines.minimum(self.begins.plus(span))
+
+    @cached_property
+    def readings(self) -> Runs:
+        """When the unit reads each input pixel."""
+        _, until, count = self.reads
+        following = float(until.value[0]) + self.period
+        return _by_input(count.plus(-1), until, following, self.flow.inputs, self.flow.read)
+
+    def written(self, times: Floats) -> Floats:
+        """Pixels written, those of the images before this one included, at any times."""
+        begin = self.ends.plus(-self.flow.span)
+        return _passed(begin, self.ends, Runs.ramp(1, 1, self.flow.pixels), self.flow.pixels, self.period, times)
+
+    @cached_property
+    def _read_by(self) -> Runs:
+        """When it has read for each output pixel and all before it."""
+        _, until, _ = self.reads
+        highest = float(np.maximum(until.value, until.last).max())
+        return until.maximum(highest - self.period).rising()
+
+    def read(self, times: Floats) -> Floats:
+        """Pixels read, likewise."""
+        (begin, _, count), until = self.reads, self._read_by
+        return _passed(begin, until, count, self.flow.inputs, self.period, times)
 
 
-def earliest(
-    graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], images: int, period: float
-) -> dict[str, Trace]:
-    """Traces of all units; ``period`` spaces the source's pixels evenly, 0 makes them all available at once.
+def most_runs(graph: Graph) -> int:
+    """Runs in which the times of one unit are kept."""
+    return max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
 
+
+def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
+    """Traces of all units; ``period`` spaces the source's pixels evenly.
+
+    If it is infinite the traces are of one image alone, which is available at once.
     ``delays`` are the cycles that a pixel takes from one unit to another.
 
     Raises:
         FoldingError: A unit and its reader count the pixels between them differently.
     """
     traces: dict[str, Trace] = {}
+    most = most_runs(graph)
     for unit in graph.units:
         flow = flows[unit.name]
         for name in filter(None, unit.inputs):
@@ -57,105 +132,92 @@ def earliest(
                     expected="operators that agree on which axis holds the channels",
                     remedy="put a Transpose between a pool or convolution and a MatMul over its last axis",
                 )
-        source = (np.arange(flow.inputs * images, dtype=np.float64) + 1.0) * (period / flow.inputs)
+        pace = period / flow.inputs if np.isfinite(period) else 0.0
+        source = Runs.ramp(pace, pace, flow.inputs)
         arrivals = [
-            traces[name].ends + delays[Edge(name, unit.name, port)] if name else source
+            (traces[name].ends.plus(delays[Edge(name, unit.name, port)]), flows[name].span) if name else (source, pace)
             for port, name in enumerate(unit.inputs)
         ]
-        traces[unit.name] = _earliest(flow, arrivals, images)
+        traces[unit.name] = _earliest(flow, arrivals, period, most)
     return traces
 
 
-def _earliest(flow: Flow, arrivals: list[Floats], images: int) -> Trace:
-    need = (np.arange(images)[:, None] * flow.inputs + flow.need[None]).reshape(-1)
-    elapsed = np.cumsum(np.tile(flow.interval, images))
-    ready = np.max([np.where(need < 0, 0.0, arrival[need]) for arrival in arrivals], axis=0) + flow.tail + flow.latency
-    ends = elapsed + np.maximum(np.maximum.accumulate(ready - elapsed), flow.latency)
-    return _reading(flow, need, elapsed, ends, len(arrivals))
-
-
-def _reading(flow: Flow, need: Ints, elapsed: Floats, ends: Floats, ports: int) -> Trace:
-    """When a unit reads that finishes its output pixels at these times."""
-    if ports > 1:  # one input waits for the other
-        return Trace(flow, need, elapsed, ends, ends - np.diff(elapsed, prepend=0.0), ends, need + 1)
-    images = len(ends) // flow.pixels
-    seen = np.full(images, images) if flow.across else np.arange(images) + 1
-    last = np.repeat(seen, flow.pixels) * flow.inputs - 1
-    read = np.minimum(need + flow.spare, last)
-    idle = ends - (flow.tail if flow.reads_ahead else 0.0)
-    if not flow.across:
-        idle[flow.pixels - 1 :: flow.pixels] = ends[flow.pixels - 1 :: flow.pixels]
-    before = np.concatenate([[0.0], idle[:-1]])
-    return Trace(flow, need, elapsed, ends, before, before + np.diff(read, prepend=-1) * flow.read, read + 1)
-
-
-def postponed(
-    graph: Graph,
-    traces: Mapping[str, Trace],
-    delays: Mapping[Edge, int],
-    bits: Mapping[str, int],
-    until_needed: bool = True,
-) -> dict[str, Trace]:
-    """The schedule in which units that write more bits than they read finish each pixel just before a reader needs it.
-
-    From the last unit to the first, the latest end of a pixel is its reader's deadline or one interval before the end
-    of the next pixel, whichever comes first.
-
-    Args:
-        graph: The network.
-        traces: Its earliest schedule.
-        delays: Cycles that a pixel takes from one unit to another.
-        bits: What each unit writes per image, in one copy.
-        until_needed: Whether pixels wait until the reader's output needs them; otherwise until it has room for them.
-    """
-    late = dict(traces)
-    deadlines: dict[str, Floats] = {}
-    for unit in reversed(graph.units):
-        trace, deadline = late[unit.name], deadlines.get(unit.name)
-        copies = unit.copies if isinstance(unit, DuplicateStreams) else 1
-        if deadline is not None and copies * bits[unit.name] > sum(bits.get(name, 0) for name in unit.inputs):
-            latest = trace.elapsed + np.minimum.accumulate((deadline - trace.elapsed)[::-1])[::-1]
-            ends = np.where(np.isinf(latest), trace.ends, np.maximum(latest, trace.ends))
-            trace = late[unit.name] = _reading(trace.flow, trace.need, trace.elapsed, ends, len(unit.inputs))
-        wanted = _deadlines(trace) if until_needed else np.minimum(_deadlines(trace), _reads(trace))
-        for port, name in enumerate(unit.inputs):
-            due = wanted - delays[Edge(name, unit.name, port)] if name else wanted
-            deadlines[name] = np.minimum(deadlines[name], due) if name in deadlines else due
-    return late
-
-
-def _deadlines(trace: Trace) -> Floats:
-    """When each input pixel must be there for the unit to finish as it does; infinite for pixels nothing needs."""
-    images = len(trace.ends) // trace.flow.pixels
-    first = np.searchsorted(trace.need, np.arange(trace.flow.inputs * images))
-    return np.append(trace.ends - trace.flow.tail - trace.flow.latency, np.inf)[first]
-
-
-def _reads(trace: Trace) -> Floats:
-    """When the unit reads each input pixel; infinite for pixels that it never reads."""
-    pixels = np.arange(len(trace.ends) // trace.flow.pixels * trace.flow.inputs)
-    step = np.searchsorted(trace.read_count, pixels + 1)
-    known = step < len(trace.read_count)
-    before = np.concatenate([[0], trace.read_count[:-1]])
-    at = step[known]
-    part = (pixels[known] + 1 - before[at]) / (trace.read_count[at] - before[at])
-    found = np.full(len(pixels), np.inf)
-    found[known] = trace.read_from[at] + part * (trace.read_until[at] - trace.read_from[at])
-    return found
+def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, most: int) -> Trace:
+    """Of arrivals: when each input pixel is there, and the cycles from its first word to its last."""
+    need = flow.need if len(flow.need.start) <= most else flow.need.raised(most).rising().minimum(flow.inputs - 1)
+    elapsed = flow.interval.sums()
+    if len(elapsed.start) > most:
+        whole = float(elapsed.last[-1]) / flow.pixels
+        elapsed = Runs.ramp(whole, whole, flow.pixels)
+    ready = reduce(Runs.maximum, (arrival.through(need) for arrival, _ in arrivals))
+    waited = (ready.plus(flow.tail + flow.latency).raised(most) - elapsed).rising()
+    alone = not np.isfinite(period)
+    before = flow.latency if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
+    ends = elapsed + waited.maximum(before)
+    if len(arrivals) == 1:
+        return Trace(flow, need, elapsed, ends, period)
+    first = reduce(Runs.maximum, (arrival.through(need).plus(-span) for arrival, span in arrivals))
+    free = ends.delayed(float(ends.last[-1]) - period)
+    return Trace(flow, need, elapsed, ends, period, first.maximum(free).minimum(ends - flow.interval))
 
 
 def largest_fill(producer: Trace, consumer: Trace) -> float:
     """Largest number of pixels that the producer has written and the consumer has not read."""
-    count = np.arange(len(producer.ends) + 1, dtype=np.float64)
-    written_at = _knots(producer.ends - producer.flow.span, producer.ends)
-    written = np.repeat(count, 2)[1:-1]
-    read_at = _knots(consumer.read_from, consumer.read_until)
-    read = np.repeat(np.concatenate([[0.0], consumer.read_count]), 2)[1:-1]
-    times = np.concatenate([written_at, read_at])
-    fill = np.interp(times, written_at, written) - np.interp(times, read_at, read)
-    return max(0.0, float(fill.max()))
+    begin, until, count = consumer.reads
+    steps = sampled(begin, until, count)
+    times = np.concatenate([producer.ends.at(sampled(producer.ends)), begin.at(steps)])
+    fill = float((producer.written(times) - consumer.read(times)).max())
+    return fill if fill > _WHOLE else 0.0
 
 
-def _knots(starts: Floats, ends: Floats) -> Floats:
-    """Start and end of each step, interleaved and made non-decreasing."""
-    return np.maximum.accumulate(np.column_stack([starts, ends]).reshape(-1))
+def _by_input(reached: Runs, times: Runs, following: float, inputs: int, pace: float) -> Runs:
+    """The time of the first output pixel that reaches each input pixel; between those of two, never a later one.
+
+    Args:
+        reached: The last input pixel of each output pixel, never decreasing.
+        times: Of the output pixels.
+        following: That of the next image's first one, which takes what is left.
+        inputs: Input pixels.
+        pace: Cycles by which each of the pixels that come at once for one output is earlier than the next of them.
+    """
+    if reached.counts_up_to(inputs):
+        return times
+    before = np.floor(np.append(-1.0, reached.last[:-1]) + _WHOLE).clip(-1, inputs - 1)
+    at, last = (np.floor(ends + _WHOLE).clip(-1, inputs - 1) for ends in (reached.value, reached.last))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inner = reached.start + (at + 1 - reached.value) / reached.step
+        step = 1 / reached.step
+    some, onward = at > before, (last > at) & (reached.step > 0)
+    start = np.concatenate([before[some] + 1, at[onward] + 1])
+    order = np.argsort(start, kind="stable")
+    start = start[order].astype(np.int64)
+    place = np.concatenate([reached.start[some], inner[onward]])[order]
+    places = Runs.joined(start, place, np.concatenate([np.zeros(some.sum()), step[onward]])[order], int(last[-1]) + 1)
+    found = times.through(places, early=True)
+    if pace:
+        counts = np.concatenate([(at - before)[some] - 1, np.zeros(onward.sum())])[order] * pace
+        slope = np.concatenate([np.full(some.sum(), pace), np.zeros(onward.sum())])[order]
+        found = found + Runs.joined(start, -counts, slope, found.length)
+    return found.extended(following, inputs)
+
+
+def _passed(begin: Runs, end: Runs, count: Runs, pixels: int, period: float, times: Floats) -> Floats:
+    """How many pixels have passed at these times.
+
+    Args:
+        begin: When each step begins, if the one before has ended.
+        end: When it ends; never decreasing.
+        count: Pixels that have passed by then, of this image.
+        pixels: Of an image.
+        period: Cycles from an image to the next.
+        times: At which to count.
+    """
+    image = np.floor((times - end.value[0]) / period)
+    now = times - image * period
+    step = end.first(now + 3 * _WHOLE)  # the first that has not ended
+    into, after = step % end.length, (step == end.length) * 1
+    behind, earlier = (step - 1) % end.length, (step == 0) * 1
+    ended, gone = end.at(behind) - earlier * period, count.at(behind) - earlier * pixels
+    begun = np.maximum(begin.at(into) + after * period, ended)
+    part = (now - begun) / np.maximum(end.at(into) + after * period - begun, _INSTANT)
+    return np.asarray(image * pixels + gone + part.clip(0, 1) * (count.at(into) + after * pixels - gone))

@@ -13,13 +13,12 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
-import numpy as np
-
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
-from brevitas_a2q.hw._units.flow import Flow, Ints, evenly
+from brevitas_a2q.hw._units.flow import Flow, evenly
 from brevitas_a2q.hw._units.folding import Folding, MemoryStyle
+from brevitas_a2q.hw._units.runs import Runs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -156,8 +155,8 @@ class Unit:
         """
         return self.pixels * (self.channels // self.output_elements(folding))
 
-    def need(self, inputs: int) -> Ints:
-        """Last input pixel that each output pixel needs; shape: (output pixels,)."""
+    def need(self, inputs: int) -> Runs:
+        """Last input pixel that each output pixel needs; it never falls."""
         return evenly(self.pixels, inputs)
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
@@ -169,8 +168,8 @@ class Unit:
             inputs: Pixels per image on its input, see :meth:`input_pixels`.
         """
         interval = cycles / self.pixels
-        need = np.maximum.accumulate(self.need(inputs))
-        return Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, 0.0, interval)
+        paces = Runs.constant(interval, self.pixels)
+        return Flow(inputs, self.need(inputs), paces, cycles / inputs, 0.0, interval)
 
     def latency(self, folding: Folding) -> int:
         """Registers between the last input word and the output word that needs it, in our own RTL at 200 MHz."""

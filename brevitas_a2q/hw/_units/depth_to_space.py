@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
-from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.flow import raster, repeated
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 from brevitas_a2q.hw._units.upsample import line_bill
 
 __all__ = ["DepthToSpace"]
@@ -42,10 +41,10 @@ class DepthToSpace(Unit):
     def input_shape(self) -> tuple[int, int]:
         return self.input_dim[0] * self.input_dim[1], self.input_channels
 
-    def need(self, inputs: int) -> Ints:
+    def need(self, inputs: int) -> Runs:
         block = self.block_size
-        rows, columns = (np.arange(n * block) // block for n in self.input_dim)
-        return raster(rows.tolist(), columns.tolist(), self.input_dim[1])
+        rows, columns = (repeated(n, block, n * block) for n in self.input_dim)
+        return raster(rows, columns, self.input_dim[1])
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """A buffer of one input row, read once per output row of its block."""

@@ -11,8 +11,9 @@ from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import spatial_attributes, window_node
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
-from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.flow import raster
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["DownSampler"]
 
@@ -47,8 +48,8 @@ class DownSampler(Unit):
     def cycles(self, folding: Folding) -> int:
         return self.input_dim[0] * self.input_dim[1] * (self.channels // folding.simd)
 
-    def need(self, inputs: int) -> Ints:
-        rows, columns = (range(0, n, s) for n, s in zip(self.input_dim, self.stride, strict=True))
+    def need(self, inputs: int) -> Runs:
+        rows, columns = (Runs.ramp(0, s, n) for s, n in zip(self.stride, self.sampled_dim, strict=True))
         return raster(rows, columns, self.input_dim[1])
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import window_node
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.flow import raster
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["MaxPool"]
 
@@ -50,12 +49,12 @@ class MaxPool(Unit):
         """Every pixel in; each maximum leaves with the last pixel of its window."""
         return self.input_dim[0] * self.input_dim[1]
 
-    def need(self, inputs: int) -> Ints:
-        ends = [
-            (np.minimum((np.arange(outputs) + 1) * kernel, size) - 1).tolist()
+    def need(self, inputs: int) -> Runs:
+        rows, columns = (
+            Runs.ramp(kernel - 1, kernel, outputs).minimum(size - 1)
             for outputs, kernel, size in zip(self.pooled_dim, self.kernel, self.input_dim, strict=True)
-        ]
-        return raster(ends[0], ends[1], self.input_dim[1])
+        )
+        return raster(rows, columns, self.input_dim[1])
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         """dev has no streaming max pool, but a depthwise window and a Pool."""

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
 from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
@@ -16,6 +14,7 @@ from brevitas_a2q.hw._units.finn_node import REMEDY, Node
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.matrix import MatrixUnit
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["Mvau"]
 
@@ -72,12 +71,11 @@ class Mvau(MatrixUnit):
         interval = cycles / self.pixels
         words = self.matrix_width / folding.simd
         tail, span = (max(0.0, interval / parts - words) for parts in (self.groups, 1))
-        need = np.maximum.accumulate(self.need(inputs))
         reads_ahead = folding.pe < self.pe_limit and not self.constant(folding)
         vector = inputs // self.pixels if inputs > self.pixels else 1
-        found = Flow(inputs, need, np.full(self.pixels, interval), cycles / inputs, tail, span)
+        found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), cycles / inputs, tail, span)
         spare = vector if reads_ahead and self.groups == 1 else 0
-        return replace(found, reads_ahead=reads_ahead, across=reads_ahead, spare=spare)
+        return replace(found, ahead=tail if reads_ahead else 0.0, across=reads_ahead, spare=spare)
 
     def latency(self, folding: Folding) -> int:
         """Two cycles more where a buffer sends each vector several times."""

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import numpy as np
-
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import spatial_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Ints
+from brevitas_a2q.hw._units.flow import surrounded
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,12 +54,9 @@ class Padding(Unit):
         found = super().retyped(inputs)
         return replace(found, output_type=padded_type(found.input_type))
 
-    def need(self, inputs: int) -> Ints:
+    def need(self, inputs: int) -> Runs:
         """The pixels read so far; -1 above the first one, where only zeros are written."""
-        (top, left, _, _), (height, width) = self.pads, self.input_dim
-        inside = np.zeros(self.padded_dim, dtype=np.int64)
-        inside[top : top + height, left : left + width] = 1
-        return np.cumsum(inside) - 1
+        return surrounded(self.input_dim, self.pads)
 
     @property
     def _inside(self) -> int:

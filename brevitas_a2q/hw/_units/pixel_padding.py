@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import spatial_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.flow import raster, repeated
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.padding import padded_type, padding_bill
+from brevitas_a2q.hw._units.runs import Runs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,9 +57,10 @@ class PixelPadding(Unit):
     def cycles(self, folding: Folding) -> int:
         return self.padded_dim[0] * self.padded_dim[1] * (self.channels // folding.simd)
 
-    def need(self, inputs: int) -> Ints:
-        rows, columns = (np.arange(n) // s for n, s in zip(self.padded_dim, self.stride, strict=True))
-        return raster(rows.tolist(), columns.tolist(), self.input_dim[1])
+    def need(self, inputs: int) -> Runs:
+        sides = zip(self.input_dim, self.stride, self.padded_dim, strict=True)
+        rows, columns = (repeated(n, s, outputs) for n, s, outputs in sides)
+        return raster(rows, columns, self.input_dim[1])
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         sizes = {"ImgDim": list(self.input_dim), "Stride": list(self.stride)}

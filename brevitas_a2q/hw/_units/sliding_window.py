@@ -14,8 +14,9 @@ from brevitas_a2q.hw._memory import MemoryCost, place_memory
 from brevitas_a2q.hw._units.base import Memory, Unit, divisors
 from brevitas_a2q.hw._units.finn import window_node
 from brevitas_a2q.hw._units.finn_node import Node, Version
-from brevitas_a2q.hw._units.flow import Floats, Flow, Ints, raster
+from brevitas_a2q.hw._units.flow import Flow, paced, raster
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["SlidingWindow"]
 
@@ -87,14 +88,6 @@ class SlidingWindow(Unit):
         first = ((kh - 1) * dh * w + (kw - 1) * dw + 1) * fold
         return first + oh * row + ((sh - 1) * w * fold if self.depthwise else 0)
 
-    def _intervals(self, folding: Folding) -> Floats:
-        """Cycles from one window of an image to the next in our RTL."""
-        inner, row, image = self._paces(folding)
-        found = np.full(self.output_dim, inner, np.float64)
-        found[:, 0] = row
-        found[0, 0] = image
-        return found.reshape(-1)
-
     def _paces(self, folding: Folding) -> tuple[int, int, int]:
         """Cycles to the next window within a row, to the first of a row, and to the first of an image.
 
@@ -122,13 +115,14 @@ class SlidingWindow(Unit):
         """In how many parts of the channels a window is written, each with all its taps."""
         return self.channels // folding.simd if self.depthwise else self.groups
 
-    def need(self, inputs: int) -> Ints:
-        places = []
-        for axis in (0, 1):
-            reach = (self.kernel[axis] - 1) * self.dilation[axis]
-            last = np.arange(self.output_dim[axis], dtype=np.int64) * self.stride[axis] + reach
-            places.append(np.minimum(last, self.input_dim[axis] - 1).tolist())
-        return raster(places[0], places[1], self.input_dim[1])
+    def need(self, inputs: int) -> Runs:
+        rows, columns = (
+            Runs.ramp((kernel - 1) * dilation, stride, outputs).minimum(inputs - 1)
+            for kernel, dilation, stride, outputs, inputs in zip(
+                self.kernel, self.dilation, self.stride, self.output_dim, self.input_dim, strict=True
+            )
+        )
+        return raster(rows, columns, self.input_dim[1])
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
         """A window ends with its last pixel; groups of channels but the first are written behind it."""
@@ -137,7 +131,8 @@ class SlidingWindow(Unit):
         if not folding.parallel_window and self.taps > 1:
             writing = words * self.taps
             behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
-        return Flow(inputs, self.need(inputs), self._intervals(folding), words, behind, writing, spare=self._skipped)
+        paces = paced(self.output_dim, *self._paces(folding))
+        return Flow(inputs, self.need(inputs), paces, words, behind, writing, spare=self._skipped)
 
     def latency(self, folding: Folding) -> int:
         return 1 if folding.parallel_window or self.taps == 1 else 2

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import place_memory
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
-from brevitas_a2q.hw._units.flow import Ints, raster
+from brevitas_a2q.hw._units.flow import raster, repeated
 from brevitas_a2q.hw._units.folding import Folding
+from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["Upsample", "line_bill"]
 
@@ -42,9 +41,9 @@ class Upsample(Unit):
         """(height, width) of what leaves."""
         return self.input_dim[0] * self.scale[0], self.input_dim[1] * self.scale[1]
 
-    def need(self, inputs: int) -> Ints:
-        rows, columns = (np.arange(n * s) // s for n, s in zip(self.input_dim, self.scale, strict=True))
-        return raster(rows.tolist(), columns.tolist(), self.input_dim[1])
+    def need(self, inputs: int) -> Runs:
+        rows, columns = (repeated(n, s, n * s) for n, s in zip(self.input_dim, self.scale, strict=True))
+        return raster(rows, columns, self.input_dim[1])
 
     def finn(self, vectors: list[int], version: Version) -> list[Node]:
         (height, width), (high, wide) = self.input_dim, vectors[1:]
