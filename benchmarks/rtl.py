@@ -1,12 +1,13 @@
 """The estimator held against the accelerator itself: LUTs by synthesis, interval, latency and FIFO fills by simulation.
 
-    python benchmarks/rtl.py run [--network tfc ...]   # appends what results/rtl.jsonl lacks
-    python benchmarks/rtl.py report                   # results/rtl.md
-    python benchmarks/rtl.py simulate [--network tfc] # results/rtl_simulated.md: timing and FIFOs alone, in minutes
+    python benchmarks/rtl.py synthesize [--network tfc ...]  # appends what results/rtl.jsonl lacks
+    python benchmarks/rtl.py report                          # results/rtl.md: LUTs
+    python benchmarks/rtl.py simulate [--network tfc ...]    # results/rtl_simulated.md: timing and FIFOs
 
-Every network is folded for three frame rates (``results/rtl_foldings.json``) and built with the trained accumulators
-and with 32 bits. Words are compared with the reference at every unit, three images a run. Networks without a file of
-their own are exported with random weights and calibrated on noise, seed 1.
+Every network is folded for three frame rates (``results/rtl_foldings.json``). It is synthesised with the trained
+accumulators and with 32 bits, and simulated with the trained ones: how wide they are changes no cycle. Words are
+compared with the reference at every unit, three images a run. Networks without a file of their own are exported with
+random weights and calibrated on noise, seed 1.
 """
 
 from __future__ import annotations
@@ -101,30 +102,13 @@ def foldings_of(network: str, cycles: int, path: Path) -> dict[str, hw.Folding]:
 
 
 def measured(path: Path, foldings: dict[str, hw.Folding], accumulator: str, folder: Path) -> dict[str, Any]:
-    """One build: what was simulated, and LUTs, depth and fill of every unit."""
+    """One build: LUTs of every unit."""
     started = time.perf_counter()
-    report = hw.build(
-        path,
-        folder,
-        PART,
-        None,
-        CLOCK_MHZ,
-        foldings,
-        simulate=3,
-        synthesize=True,
-        accumulator=accumulator,
-        synthesis_cache=folder.parent / "synthesis",
-    )
+    options: dict[str, Any] = {"accumulator": accumulator, "synthesis_cache": folder.parent / "synthesis"}
+    report = hw.build(path, folder, PART, None, CLOCK_MHZ, foldings, synthesize=True, **options)
     document = report.to_json()
-    keys = ("words", "mismatches", "interval_cycles", "latency_cycles", "simulator")
     return {
-        **{key: document[key] for key in keys},
-        "executor_integers": document["executor"]["integers"],
-        "executor_equal": not document["executor"]["differences"],
-        "units": {
-            u["name"]: [u["op"], u["synthesis"]["lut"] if u["synthesis"] else None, u["built_depth"], u["fill"]]
-            for u in document["units"]
-        },
+        "units": {u["name"]: [u["op"], u["synthesis"]["lut"] if u["synthesis"] else None] for u in document["units"]},
         "synthesis": document["synthesis"],
         "not_synthesised": sorted(document["failed_synthesis"]),
         "seconds": round(time.perf_counter() - started, 1),
@@ -145,7 +129,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--network", "names", multiple=True, type=click.Choice(list(NETWORKS)), help="Repeatable; all.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keeps builds and synthesis results.")
-def run(names: tuple[str, ...], folder: Path | None) -> None:
+def synthesize(names: tuple[str, ...], folder: Path | None) -> None:
     """Measure what is missing."""
     work = folder or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
@@ -161,7 +145,7 @@ def run(names: tuple[str, ...], folder: Path | None) -> None:
                 row = {"network": name, "cycles": cycles, "accumulator": accumulator, **found}
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-                click.echo(f"{name} {cycles} {accumulator}: {found['seconds']} s, {found['mismatches']} differ")
+                click.echo(f"{name} {cycles} {accumulator}: {found['seconds']} s, {found['synthesis']['lut']} LUTs")
 
 
 def _error(estimate: float | None, true: float | None) -> str:
@@ -176,14 +160,11 @@ def report(folder: Path | None) -> None:
     lines = [
         "# Estimates against the RTL",
         "",
-        f"`python benchmarks/rtl.py`, {PART}, {CLOCK_MHZ:g} MHz, three random images a run. Words: of all units, in",
-        "brackets how many differ from the reference. Errors are estimate / RTL - 1. Median unit: of the absolute",
-        "errors of units, FIFOs and converters apart. FIFO: words built, and the largest fills in sum; in brackets",
-        "those of FIFOs of more than two words alone.",
+        f"`python benchmarks/rtl.py report`, {PART}, {CLOCK_MHZ:g} MHz. Errors are estimate / RTL - 1. Median unit: of",
+        "the absolute errors of units, FIFOs and converters apart. Timing of the same designs: `rtl_simulated.md`.",
         "",
-        "| network | cycles asked | P | words (differ) | interval RTL / est. | latency RTL / est. | error |"
-        " LUT Yosys / est. | error | median unit | FIFO words / fill |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| network | cycles asked | P | LUT Yosys / est. | error | median unit |",
+        "|---|---|---|---|---|---|",
     ]
     kinds: dict[str, list[tuple[int, int]]] = {}
     for row in rows():
@@ -192,19 +173,15 @@ def report(folder: Path | None) -> None:
         found = hw.estimate(path, PART, None, CLOCK_MHZ, accumulator=row["accumulator"], foldings=foldings)
         guesses = {line.name: line.resources.lut for line in found.rows}
         errors = []
-        for name, (kind, lut, _, _) in row["units"].items():
+        for name, (kind, lut) in row["units"].items():
             if lut is not None:
                 kinds.setdefault(kind, []).append((guesses[name], lut))
                 if kind not in ("Fifo", "DataWidthConverter") and lut:
                     errors.append(abs(guesses[name] / lut - 1))
-        fifos = [(depth, fill) for _, _, depth, fill in row["units"].values() if depth is not None]
-        deep = [(depth, fill) for depth, fill in fifos if depth > 2]
         lut, guess = row["synthesis"]["lut"], sum(guesses[n] for n, u in row["units"].items() if u[1] is not None)
         lines.append(
-            f"| {row['network']} | {row['cycles']:,} | {row['accumulator']} | {row['words']:,} ({row['mismatches']}) |"
-            f" {row['interval_cycles']:,} / {found.max_cycles:,} | {row['latency_cycles']:,} /"
-            f" {found.latency_cycles:,} | {_error(found.latency_cycles, row['latency_cycles'])} |"
-            f" {lut:,} / {guess:,} | {_error(guess, lut)} | {median(errors):.1%} | {_ratio(fifos)} ({_ratio(deep)}) |"
+            f"| {row['network']} | {row['cycles']:,} | {row['accumulator']} | {lut:,} / {guess:,} |"
+            f" {_error(guess, lut)} | {median(errors):.1%} |"
         )
     lines += ["", "By kind, all rows together:", "", "| kind | units | LUT est. | LUT Yosys | error | median |"]
     lines += ["|---|---|---|---|---|---|"]

@@ -141,7 +141,7 @@ def _thresholding(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
 
 
 def _few_thresholds(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
-    """Those that are compared all at once."""
+    """Few levels of few channels a lane: memories of up to a few words, which merge with the comparators."""
     pe, read = draw(1, 1, 2, 4), IntType.of(draw(6, 8, 10, 12, 16, 24), signed=True)
     sums = draw.rng.normal(scale=(1 << (read.bit_width - 3)) / 3, size=(pe * draw(2, 3, 4), 256))
     steps = draw(2, 3, 4, 7, 7)
@@ -300,8 +300,8 @@ def _converter(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
 _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "fifo": (_fifo, 40),
     "converter": (_converter, 24),
-    "matrix": (_matrix, 32),
-    "thresholds": (_thresholding, 16),
+    "matrix": (_matrix, 44),
+    "thresholds": (_thresholding, 26),
     "window": (_window, 16),
     "padding": (_padding, 12),
     "max pool": (_max_pool, 9),
@@ -311,11 +311,11 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "global pool": (_global_pool, 4),
     "upsample": (_upsample, 5),
     "down sampler": (_down_sampler, 4),
-    "labels": (_labels, 6),
-    "channelwise": (_channelwise, 18),
-    "constants": (_constants, 6),
+    "labels": (_labels, 12),
+    "channelwise": (_channelwise, 24),
+    "constants": (_constants, 12),
     "few thresholds": (_few_thresholds, 14),
-    "product": (_product, 6),
+    "product": (_product, 12),
     "selected": (_selected, 3),
 }
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
-from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.errors import PartError
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._devices.part import Part
@@ -29,7 +26,6 @@ __all__ = [
     "place_memories",
     "place_memory",
     "rom_luts",
-    "stored_luts",
     "uram_count",
 ]
 
@@ -71,36 +67,6 @@ def rom_luts(words: int, bits: int) -> int:
     if words <= _LUT_ROM_WORDS // 2:
         return -(-bits // 2)
     return math.ceil(bits * (-(-words // _LUT_ROM_WORDS) + _multiplexer_luts(-(-words // EXACT_WORDS))))
-
-
-def stored_luts(contents: IntArray, bits: int) -> int:
-    """LUTs of read-only memories by what they hold: equal columns of one are stored once, constant ones not at all.
-
-    Args:
-        contents: Shape (memories, words, elements of a word).
-        bits: Of an element.
-
-    Example:
-        >>> stored_luts(np.array([[[1], [2], [3], [0]] * 16]), 8), rom_luts(64, 8)
-        (2, 8)
-    """
-    memories, words, elements = contents.shape
-    if words <= 1 or contents.size == 0:
-        return 0
-    chunks = -(-words // _LUT_ROM_WORDS)
-    planes = (contents[:, :, :, None] >> np.arange(bits)) & 1
-    columns = np.zeros((memories, chunks * _LUT_ROM_WORDS, elements * bits), np.uint8)
-    columns[:, :words] = planes.reshape(memories, words, -1)
-    packed = np.packbits(np.ascontiguousarray(columns.swapaxes(1, 2)), axis=2, bitorder="little")
-    keys = packed.view("<u8").reshape(memories, -1)  # a column's 64 words are one integer
-    ones = (1 << min(words, _LUT_ROM_WORDS)) - 1
-    keys = np.where(keys == np.uint64(ones), np.uint64(0), keys)
-    keys.sort(axis=1)
-    distinct = (keys[:, 0] != 0) + np.count_nonzero(keys[:, 1:] != keys[:, :-1], axis=1)
-    if words <= _LUT_ROM_WORDS // 2:
-        return int((-(-distinct // 2)).sum())
-    joined = distinct / chunks * _multiplexer_luts(-(-words // EXACT_WORDS))
-    return int(distinct.sum() + math.ceil(joined.sum()))
 
 
 def lutram_luts(words: int, bits: int) -> int:

@@ -28,12 +28,12 @@ __all__ = [
 # Modules that a module instantiates.
 MODULES_USED_BY = {
     "matrix_unit": ("replay", "dot_product", "thresholds"),
+    "multiply_streams": ("multiply",),
+    "channelwise": ("counter", "multiply"),
     "dot_product": ("counter", "multiply", "dsp_products", "adder_tree"),
-    "thresholds": ("search", "compare_all", "counter"),
+    "thresholds": ("search", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
-    **dict.fromkeys(
-        ("fifo", "max_pool", "pool", "global_pool", "channelwise", "line_reader", "label_select"), ("counter",)
-    ),
+    **dict.fromkeys(("fifo", "max_pool", "pool", "global_pool", "line_reader", "label_select"), ("counter",)),
 }
 _ADDER_NS = 1.2  # one level of an adder tree, routing included, on a part of today
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from itertools import islice
 from typing import Any
 
+PACKING = 2  # counts that were kept by another way of packing are not taken
 # Cells used by each LUT memory and shift register primitive (UG574, UltraScale CLB).
 MEMORY_CELLS = {
     "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1S": 2, "RAM128X1D": 4, "RAM256X1S": 4, "RAM32M": 4, "RAM64M": 4,
     "RAM32M16": 8, "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8, "RAM512X1S": 8,
     "RAM16X1S": 1, "RAM32X1S": 1, "RAM64X1S": 1, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
 }  # fmt: skip
-_CROWDED_NET = 200  # a net with more readers says nothing about which functions belong together
+_LOOKED_AT = 200  # of a net's readers: all of a crowd's pairs would take a square of its size
 _SHARED_INPUTS = 5
 
 
@@ -64,22 +66,26 @@ def _chain_inputs(cell: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 def _pairs(functions: list[frozenset[int]]) -> int:
     """Greedy pairing: each function, the widest first, with the one it shares most inputs with."""
-    readers: dict[int, list[int]] = defaultdict(list)
-    for index, inputs in enumerate(functions):
+    order = sorted(functions, key=len, reverse=True)
+    readers: dict[int, dict[int, None]] = defaultdict(dict)  # of each net, those that are left
+    for index, inputs in enumerate(order):
         for net in inputs:
-            readers[net].append(index)
-    used: set[int] = set()
+            readers[net][index] = None
+
+    def take(index: int) -> None:
+        left.remove(index)
+        for net in order[index]:
+            del readers[net][index]
+
+    left = set(range(len(order)))
     pairs = 0
-    for index in sorted(range(len(functions)), key=lambda i: -len(functions[i])):
-        if index in used:
+    for index, inputs in enumerate(order):
+        if index not in left:
             continue
-        shared = Counter(
-            other
-            for net in functions[index] if len(readers[net]) <= _CROWDED_NET
-            for other in readers[net] if other != index and other not in used
-        )  # fmt: skip
-        fitting = [other for other in shared if len(functions[index] | functions[other]) <= _SHARED_INPUTS]
+        take(index)
+        shared = Counter(other for net in inputs for other in islice(readers[net], _LOOKED_AT))
+        fitting = [other for other in shared if len(inputs | order[other]) <= _SHARED_INPUTS]
         if fitting:
-            used |= {index, max(fitting, key=lambda other: shared[other])}
+            take(max(fitting, key=lambda other: shared[other]))
             pairs += 1
     return pairs

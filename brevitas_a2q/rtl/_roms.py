@@ -1,8 +1,9 @@
 """Read-only memories as LUT cells, for counting, as FPGAs hold them: 64 words a LUT6, the slice's own multiplexers.
 
 Left to Yosys, a memory of some thousand words becomes logic to be minimised: minutes of work for three times the LUTs.
-Equal columns are stored once and constant ones not at all. Memories of few words stay as they are: they merge with the
-logic that reads them. Runs inside of Yosys' process (pyosys).
+Its multiplexers of more than 256 words become up to half as many LUTs again. Equal columns are stored once and constant
+ones not at all. Memories of up to eight words stay as they are: their address takes three inputs of the logic that
+reads them at most, so that they merge with it. Runs inside of Yosys' process (pyosys).
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any, Final, TypeAlias
 __all__ = ["ROM_LUT", "map_roms", "reduced"]
 
 ROM_LUT: Final = "ROM_LUT"  # and its inputs: the cells' names, see synth/rom_luts.v
-_FEWEST_WORDS: Final = 33  # of a memory that is mapped here
+_FEWEST_WORDS: Final = 9  # of a memory that is mapped here
 _LUT_INPUTS: Final = 6
 _SLICE_MULTIPLEXERS: Final = {6: "MUXF7", 7: "MUXF8"}  # by the address bit that selects
+_SLICE_BITS: Final = 8  # of an address in one slice
+_PASSED: Final = 0b10  # the table of what is its one input
 Signal: TypeAlias = Any  # one bit, a Yosys SigSpec
 
 
@@ -69,7 +72,7 @@ class _Rom:
         self.words, self.width = _number(cell, "SIZE", ys), _number(cell, "WIDTH", ys)
         self.address = self._bits(cell.getPort(ys.IdString("\\RD_ADDR")))
         self.prefix, self.numbers = cell.name.str(), count()
-        self.known: dict[Any, Signal] = {}  # LUTs and multiplexers by what they compute
+        self.known: dict[Any, Signal] = {}  # LUTs and multiplexers by what they compute; equal signals are one object
         self.constants = [ys.SigSpec(state, 1) for state in (ys.State.S0, ys.State.S1)]
 
     def map(self) -> None:
@@ -85,35 +88,48 @@ class _Rom:
         return [signal.extract(i, 1) for i in range(signal.size())]
 
     def _select(self, column: str, bits: int) -> Signal:
-        """The bit of a column that the lowest ``bits`` of the address choose."""
+        """The bit of a column that the lowest ``bits`` of the address choose.
+
+        Up to 256 words the slice's multiplexers join LUTs; above them LUTs choose among four, where an odd address bit
+        is left at the top among two.
+        """
         if bits <= _LUT_INPUTS:
-            return self._lut(int(column[::-1], 2), bits)
-        half = 1 << (bits - 1)
-        low = self._select(column[:half], bits - 1)
-        if len(column) <= half:
-            return low
-        high = self._select(column[half:], bits - 1)
-        return self._multiplexed(low, high, bits - 1)
+            return self._chosen(int(column[::-1], 2), (), 0, bits)
+        step = 1 if bits <= _SLICE_BITS or (bits - _SLICE_BITS) % 2 else 2
+        size = 1 << (bits - step)
+        parts = [self._select(column[at : at + size], bits - step) for at in range(0, len(column), size)]
+        if len(parts) == 3:  # the fourth is never asked for
+            parts.append(parts[2])
+        data = tuple({id(part): part for part in parts if not self._constant(part)}.values())
+        if bits <= _SLICE_BITS and len(data) == len(parts) == 2:
+            pins = [("I0", parts[0]), ("I1", parts[1]), ("S", self.address[bits - 1])]
+            return self._cell(_SLICE_MULTIPLEXERS[bits - 1], pins, (*map(id, data), bits))
+        selects = (len(parts) - 1).bit_length()  # two parts of four: the upper address bit is never set
+        return self._chosen(self._table(parts, data), data, bits - step, selects)
 
-    def _lut(self, table: int, bits: int) -> Signal:
-        table, inputs = reduced(table, bits)
-        if not inputs:
+    def _constant(self, signal: Signal) -> bool:
+        return any(signal is c for c in self.constants)
+
+    def _table(self, parts: Sequence[Signal], data: Sequence[Signal]) -> int:
+        """The truth table that selects one of the parts; the inputs are the data, then the address bits above them."""
+        places = [next((i for i, d in enumerate(data) if d is part), None) for part in parts]
+        table = 0
+        for number, (part, place) in enumerate(zip(parts, places, strict=True)):
+            for inputs in range(1 << len(data)):
+                bit = int(part is self.constants[1]) if place is None else inputs >> place & 1
+                table |= bit << (number << len(data) | inputs)
+        return table
+
+    def _chosen(self, table: int, data: Sequence[Signal], place: int, bits: int) -> Signal:
+        """A LUT of some signals and of so many address bits from ``place`` on, without those that it does not need."""
+        table, left = reduced(table, len(data) + bits)
+        if not left:
             return self.constants[table]
-        wires = [(f"I{i}", self.address[a]) for i, a in enumerate(inputs)]
-        return self._cell(f"{ROM_LUT}{len(inputs)}", wires, (table, inputs))
-
-    def _multiplexed(self, low: Signal, high: Signal, place: int) -> Signal:
-        if low is high:
-            return low
-        select, key = self.address[place], (id(low), id(high), place)  # equal signals are one object
-        constant = any(signal is c for signal in (low, high) for c in self.constants)
-        if place in _SLICE_MULTIPLEXERS and not constant:
-            return self._cell(_SLICE_MULTIPLEXERS[place], [("I0", low), ("I1", high), ("S", select)], key)
-        if key not in self.known:
-            out = self._wire()
-            self.module.addMux(self._name(), low, high, select, out)
-            self.known[key] = out
-        return self.known[key]
+        inputs = [data[i] if i < len(data) else self.address[place + i - len(data)] for i in left]
+        if len(inputs) == 1 and table == _PASSED:
+            return inputs[0]
+        pins = [(f"I{i}", signal) for i, signal in enumerate(inputs)]
+        return self._cell(f"{ROM_LUT}{len(inputs)}", pins, (table, *map(id, inputs)))
 
     def _cell(self, kind: str, inputs: Sequence[tuple[str, Signal]], key: Any) -> Signal:
         if (kind, key) not in self.known:

@@ -22,7 +22,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw._cost.synthesis.dot_product import fits_dsp
 from brevitas_a2q.rtl._generate import Accelerator, sources_of
 from brevitas_a2q.rtl._netlist import Instance
-from brevitas_a2q.rtl._packing import pack
+from brevitas_a2q.rtl._packing import PACKING, pack
 from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
 from brevitas_a2q.rtl._yosys_process import MAP_ROMS
 
@@ -116,6 +116,7 @@ def synthesise_instances(
         progress: Called with the name of every circuit when its counts are known.
     """
     need_yosys("synthesis")
+    folder = folder.resolve()  # Yosys works in the folder of the memories
     folder.mkdir(parents=True, exist_ok=True)
     by_key: dict[str, list[Instance]] = {}
     for instance in instances:
@@ -154,7 +155,7 @@ def _key(instance: Instance, family: str) -> str:
     for text in sources_of([instance]).values():
         digest.update(text.replace(f"module {instance.module} ", f"module {module} ", 1).encode())
     names = {k: v for k, v in instance.parameters.items() if not isinstance(v, str)}
-    digest.update(json.dumps([module, names, family, _flow(instance, family)], sort_keys=True).encode())
+    digest.update(json.dumps([module, names, family, _flow(instance, family), PACKING], sort_keys=True).encode())
     for name, memory in instance.memories.items():
         digest.update(
             name.removeprefix(f"{instance.name}_").encode() + str(memory.bits).encode() + memory.values.tobytes()

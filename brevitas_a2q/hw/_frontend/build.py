@@ -15,7 +15,8 @@ Rules:
    ratio of the scales allows it, and a warning of the graph where it does not.
 8. Products of two streams, and channels that are sliced or shuffled, are units. What else a quantizer rounds is an
    island: priced as comparisons if it is a function of one integer, else only named.
-9. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
+9. Padding of -1 and 1 writes a type that holds its zeros.
+10. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from brevitas_a2q.hw._frontend import adds, matrix, moves, pools, products, sums
 from brevitas_a2q.hw._frontend.context import Context
 from brevitas_a2q.hw._frontend.forks import with_forks
 from brevitas_a2q.hw._frontend.islands import island
+from brevitas_a2q.hw._frontend.padded import with_zeros
 from brevitas_a2q.hw._frontend.rearranged import is_selection
 from brevitas_a2q.hw._frontend.stream import Broken, Stream
 from brevitas_a2q.hw._ir import Graph
@@ -90,7 +92,7 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
     image = context.image
     if not context.units or image is None:
         raise OnnxFileError("holds nothing for an accelerator", where=network.file, expected="quantized layers")
-    units = with_forks(tuple(context.units.values()), image)
+    units = with_zeros(with_forks(tuple(context.units.values()), image))
     return Graph(name, units, tuple(notes), tuple(context.warnings), image)
 
 

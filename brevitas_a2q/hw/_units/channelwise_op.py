@@ -13,15 +13,17 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._cost.synthesis.dot_product import product_features
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import MemoryCost, place_memory, stored_luts
+from brevitas_a2q.hw._memory import MemoryCost, place_memory
+from brevitas_a2q.hw._rom import stored_luts
 from brevitas_a2q.hw._units.base import Memory, Unit, covering
 from brevitas_a2q.hw._units.finn import stream_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
-__all__ = ["ChannelwiseOp", "product_features"]
+__all__ = ["ChannelwiseOp"]
 
 
 _HANDSHAKE = 2  # LUTs
@@ -80,7 +82,9 @@ class ChannelwiseOp(Unit):
         bill.counters(words)
         parameter = self._parameter_bits
         if self.function == "mul":
-            bill.circuit("channelwise", product_features(lanes, data, parameter))
+            types = IntType.of(data, signed=True), IntType.of(parameter, signed=True)
+            bill.circuit("dot product", product_features(*types, self.output_type.bit_width)[1], lanes)
+            bill.circuit("channelwise", _features(0))
         elif self.function == "add":
             bill.circuit("channelwise", _features(lanes * self.output_type.bit_width))
         else:
@@ -104,12 +108,7 @@ class ChannelwiseOp(Unit):
 
 
 def _features(adders: int) -> dict[str, float]:
-    return {"adders.bits": adders, "products.bits": 0, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
-
-
-def product_features(lanes: int, first: int, second: int) -> dict[str, float]:
-    """Features of products left to synthesis, which adds a row for each bit of the narrower factor but the first."""
-    return {**_features(0), "products.bits": lanes * max(first, second) * (min(first, second) - 1)}
+    return {"adders.bits": adders, "comparators.bits": 0, "handshake.carry": _HANDSHAKE}
 
 
 def _constant_factor(factor: int) -> int:

@@ -23,7 +23,8 @@ from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features, ds
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import MemoryCost, place_memory, rom_luts, stored_luts
+from brevitas_a2q.hw._memory import MemoryCost, place_memory, rom_luts
+from brevitas_a2q.hw._rom import stored_luts
 from brevitas_a2q.hw._units.base import WIDEST_HLS_WORD, Memory, Unit, covering
 from brevitas_a2q.hw._units.finn import fits_rtl, threshold_node
 from brevitas_a2q.hw._units.finn_node import Node
@@ -90,8 +91,7 @@ class MatrixUnit(Unit):
         sums = 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER)
         if self.table is None:
             return sums
-        pe, block = self.channels if self.constant(folding) else folding.pe, folding.ram_style_thresholds
-        return sums + self.table.latency(self.channels, pe, block=block in ("block", "ultra"))
+        return sums + self.table.latency(block=folding.ram_style_thresholds in ("block", "ultra"))
 
     def constant(self, folding: Folding) -> bool:
         """Whether all weights are constants in one word, multiplied in LUTs: adders alone are what that comes to."""

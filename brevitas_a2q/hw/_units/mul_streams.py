@@ -10,9 +10,9 @@ from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
+from brevitas_a2q.hw._cost.synthesis.dot_product import product_features
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit, covering
-from brevitas_a2q.hw._units.channelwise_op import product_features
 from brevitas_a2q.hw._units.finn_node import REMEDY, Node, Version
 from brevitas_a2q.hw._units.folding import Folding
 
@@ -47,10 +47,11 @@ class MulStreams(Unit):
         return [("ElementwiseMul", {"PE": 1, "lhs_shape": shape, "rhs_shape": shape, "out_shape": shape, **types})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """PE multipliers, and a handshake that joins streams."""
-        first, second = (kind.bit_width + (not kind.signed) for kind in self.factors)
+        """PE multipliers as of a matrix unit, and a handshake that joins streams."""
         bill = Bill()
-        bill.circuit("multiply streams", {**product_features(folding.pe, first, second), "handshake.each": 1})
+        _, features = product_features(*self.factors, self.output_type.bit_width)
+        bill.circuit("dot product", features, folding.pe)
+        bill.circuit("multiply streams", {"handshake.each": 1})
         return bill
 
 

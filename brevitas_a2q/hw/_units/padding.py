@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
@@ -14,7 +16,12 @@ from brevitas_a2q.hw._units.flow import surrounded
 from brevitas_a2q.hw._units.folding import Folding
 from brevitas_a2q.hw._units.runs import Runs
 
-__all__ = ["Padding", "padding_bill"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Padding", "padded_type", "padding_bill"]
+
+_TERNARY: Final = IntType("INT2")  # what holds -1, 0 and 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +50,10 @@ class Padding(Unit):
     def input_shape(self) -> tuple[int, int]:
         return self.input_dim[0] * self.input_dim[1], self.channels
 
+    def retyped(self, inputs: Sequence[IntType]) -> Self:
+        found = super().retyped(inputs)
+        return replace(found, output_type=padded_type(found.input_type))
+
     def need(self, inputs: int) -> Runs:
         """The pixels read so far; -1 above the first one, where only zeros are written."""
         return surrounded(self.input_dim, self.pads)
@@ -62,7 +73,17 @@ class Padding(Unit):
         return padding_bill(self, folding, self._inside, *self.padded_dim)
 
 
-def padding_bill(unit: Unit, folding: Folding, inner: int, *limits: int) -> Bill:
+def padded_type(kind: IntType) -> IntType:
+    """The type of what is zeros too: integers of -1 and 1 become wider.
+
+    Example:
+        >>> padded_type(IntType("BIPOLAR")).name, padded_type(IntType("UINT4")).name
+        ('INT2', 'UINT4')
+    """
+    return _TERNARY if kind.name == "BIPOLAR" else kind
+
+
+def padding_bill(unit: Unit, folding: Folding, inner: int, *limits: int, between: int = 0) -> Bill:
     """Counters over the padded image; zeros come from the reset of the output register.
 
     Args:
@@ -70,8 +91,9 @@ def padding_bill(unit: Unit, folding: Folding, inner: int, *limits: int) -> Bill
         folding: Its folding.
         inner: Bits of counters that say where the inner image is.
         limits: What its counters count up to, the one over the words of a pixel excepted.
+        between: Axes that have zeros between pixels.
     """
     bill = Bill()
     bill.counters(*limits, unit.channels // folding.simd)
-    bill.circuit("padding", {"control.inner": inner, "control.each": 1})
+    bill.circuit("padding", {"control.inner": inner, "control.between": between, "control.each": 1})
     return bill

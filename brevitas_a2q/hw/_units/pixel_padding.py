@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
-from brevitas_a2q.hw._cost.synthesis.bill import Bill, counter_bits
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Unit
 from brevitas_a2q.hw._units.finn import spatial_attributes
 from brevitas_a2q.hw._units.finn_node import Node, Version
 from brevitas_a2q.hw._units.flow import raster, repeated
 from brevitas_a2q.hw._units.folding import Folding
-from brevitas_a2q.hw._units.padding import padding_bill
+from brevitas_a2q.hw._units.padding import padded_type, padding_bill
 from brevitas_a2q.hw._units.runs import Runs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["PixelPadding"]
 
@@ -45,6 +50,10 @@ class PixelPadding(Unit):
     def input_shape(self) -> tuple[int, int]:
         return self.input_dim[0] * self.input_dim[1], self.channels
 
+    def retyped(self, inputs: Sequence[IntType]) -> Self:
+        found = super().retyped(inputs)
+        return replace(found, output_type=padded_type(found.input_type))
+
     def cycles(self, folding: Folding) -> int:
         return self.padded_dim[0] * self.padded_dim[1] * (self.channels // folding.simd)
 
@@ -58,5 +67,7 @@ class PixelPadding(Unit):
         return [("FMPadding_Pixel", {**spatial_attributes(self), **sizes})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """Padding whose zeros between pixels two more counters find."""
-        return padding_bill(self, folding, counter_bits(*self.stride), *self.padded_dim, *self.stride)
+        """Padding whose zeros between pixels two more counters find; rows are counted where there are some between."""
+        (height, width), between = self.padded_dim, self.stride
+        apart = sum(stride > 1 for stride in between)
+        return padding_bill(self, folding, 0, height if between[0] > 1 else 1, width, *between, between=apart)

@@ -37,8 +37,7 @@ class Thresholding(Unit):
         return replace(self, input_type=covering(inputs))  # what leaves are levels
 
     def latency(self, folding: Folding) -> int:
-        block = folding.ram_style_thresholds in ("block", "ultra")
-        return self.table.latency(self.channels, folding.pe, block=block)
+        return self.table.latency(block=folding.ram_style_thresholds in ("block", "ultra"))
 
     def memories(self, folding: Folding) -> tuple[Memory, ...]:
         return (Memory(("ram_style", "ram_style_thresholds"), None, initialised=True),)

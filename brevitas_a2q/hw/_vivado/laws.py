@@ -69,7 +69,7 @@ _LUT_THRESHOLD_BITS: Final = 1024
 _LUT_BUFFER_BITS: Final = 2048  # of a vector that an RTL unit keeps for its next pass; more are in block RAM
 _LUT_WEIGHT_BITS: Final = 1 << 14  # that newer parts have in LUTs where FINN leaves it to Vivado
 _LUT_WEIGHT_WORDS: Final = 3  # the same of 7-series parts
-_LUT_LINE_BITS: Final = 1 << 14  # of a line of maxima that HLS has in LUTs
+_LUT_RAM_WORDS: Final = 64  # of one bit in a LUT that is memory of one port
 _WIDE: Final = 150  # bits of a word that is parted, above which Vivado does not pack two multiplexers into a LUT
 _FEW_WORDS: Final = 3  # nor where one is parted into so few
 
@@ -213,8 +213,9 @@ def _max_pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     if p("W", 1) == 1:
         features = {"word": p("PE", 1) * p("A"), "each": 1}
         return "line", features, features, (0, 0)
-    pooled = p("W") // p("KW", 2)  # the maxima of the rows so far, one for each column
-    features = {"bits": bits, KNOWN: lutram_luts(pooled, bits) if pooled * bits <= _LUT_LINE_BITS else 0, "each": 1}
+    # The maxima of the rows so far, one for each column: HLS makes a memory of one port of every channel's.
+    pooled = p("W") // p("KW", 2)
+    features = {"bits": bits, KNOWN: bits * -(-pooled // _LUT_RAM_WORDS), "each": 1}
     return "image", features, {"bits": bits, "each": 1}, (0, 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import RtlError
+from brevitas_a2q.hw._cost.synthesis.dot_product import product_features
 from brevitas_a2q.hw._ir import AddStreams, ChannelwiseOp, Concat, DuplicateStreams, MulStreams, SelectChannels
 from brevitas_a2q.rtl._circuit import Circuit, Context, Port, Value, value_type
 from brevitas_a2q.rtl._memory_image import Memory
@@ -27,6 +28,7 @@ def multiply_streams(unit: MulStreams, context: Context) -> Circuit:
     first, second = (value_type(kind) for kind in unit.factors)
     parameters = {"PE": pe, "A": first.bit_width, "ASIGNED": int(first.signed)}
     parameters |= {"B": second.bit_width, "BSIGNED": int(second.signed), "OUT": unit.output_type.bit_width}
+    parameters["SWAP"] = int(product_features(first, second, unit.output_type.bit_width)[0])
     return Circuit("multiply_streams", parameters, (Port(pe, first), Port(pe, second)), Port(pe, unit.output_type))
 
 
@@ -84,9 +86,19 @@ def channelwise(unit: ChannelwiseOp, context: Context) -> Circuit:
         "W": bits,
         "OUT": unit.output_type.bit_width,
         "FUNCTION": _FUNCTIONS.index(unit.function),
+        "ROWS": _rows(read, bits, unit),
         "FILE": "p.mem",
     }
     memories = {"p.mem": Memory(unit.parameters.reshape(-1, pe), bits)}
     return Circuit(
         "channelwise", parameters, (Port(pe, read),), Port(pe, unit.output_type), memories=memories, depth_cycles=2
     )
+
+
+def _rows(read: IntType, bits: int, unit: ChannelwiseOp) -> int:
+    """How values are multiplied by parameters of so many bits; see ``channelwise.v``."""
+    assert unit.parameters is not None
+    if unit.function != "mul" or (unit.parameters == unit.parameters[0]).all():
+        return 0
+    by_value, _ = product_features(read, IntType.of(bits, signed=True), unit.output_type.bit_width)
+    return 1 + by_value

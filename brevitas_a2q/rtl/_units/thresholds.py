@@ -1,4 +1,4 @@
-"""Thresholds as the memories of a binary search, or of comparisons at once."""
+"""Thresholds as the memories of a binary search."""
 
 from __future__ import annotations
 
@@ -24,28 +24,16 @@ class Activation:
 
 
 def activation(table: SearchTable, channels: int, pe: int, style: MemoryStyle, context: Context) -> Activation:
-    """The searches of ``pe`` lanes, or their comparators where all thresholds are compared at once."""
+    """The searches of ``pe`` lanes."""
     words = table.words(channels, pe)
     block = context.in_blocks(words << (table.bits - 1), table.width, style)
-    at_once = table.at_once(channels, pe, block=bool(block))
     parameters: dict[str, Value] = {"T": table.width, "X": table.compared, "B": table.bits, "FILE": "t"}
-    parameters["ALL"] = int(at_once)
-    memories = _rows(table, pe) if at_once else _stages(table, pe)
-    return Activation(parameters, memories, words, block, table.latency(channels, pe, block=bool(block)))
-
-
-def _stages(table: SearchTable, pe: int) -> dict[str, Memory]:
-    """Name and contents of the memory of every lane and stage."""
-    return {
+    memories = {
         f"t_{lane:04d}_{stage:02d}.mem": Memory(contents.reshape(-1, 1), table.width)
         for stage, lanes in enumerate(table.memories(pe))
         for lane, contents in enumerate(lanes)
     }
-
-
-def _rows(table: SearchTable, pe: int) -> dict[str, Memory]:
-    """Name and contents of the memory of every lane, all thresholds of a channel in a word."""
-    return {f"t_{lane:04d}.mem": Memory(contents, table.width) for lane, contents in enumerate(table.rows(pe))}
+    return Activation(parameters, memories, words, block, table.latency(block=bool(block)))
 
 
 def thresholding(unit: Thresholding, context: Context) -> Circuit:

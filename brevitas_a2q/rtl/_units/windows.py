@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Padding, PixelPadding, SlidingWindow, Unit, Upsample
-from brevitas_a2q.rtl._circuit import Circuit, Context, Port
+from brevitas_a2q.hw._ir import DepthToSpace, DownSampler, Padding, PixelPadding, SlidingWindow, Upsample
+from brevitas_a2q.rtl._circuit import Circuit, Context, Port, value_type
 
 __all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "sliding_window", "upsample"]
 
@@ -42,8 +41,7 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
 
 def padding(unit: Padding, context: Context) -> Circuit:
     """Zeros around an image."""
-    _has_zero(unit)
-    port = Port(context.foldings[unit.name].simd, unit.input_type)
+    port = Port(context.foldings[unit.name].simd, value_type(unit.input_type))
     top, left, bottom, right = unit.pads
     parameters = {
         "H": unit.input_dim[0],
@@ -60,7 +58,6 @@ def padding(unit: Padding, context: Context) -> Circuit:
 
 def pixel_padding(unit: PixelPadding, context: Context) -> Circuit:
     """Zeros between pixels."""
-    _has_zero(unit)
     return _strided("pixel_pad", unit, context)
 
 
@@ -70,18 +67,12 @@ def down_sampler(unit: DownSampler, context: Context) -> Circuit:
 
 
 def _strided(module: str, unit: PixelPadding | DownSampler, context: Context) -> Circuit:
-    port = Port(context.foldings[unit.name].simd, unit.input_type)
+    kind = unit.input_type if unit.input_type == unit.output_type else value_type(unit.input_type)
+    port = Port(context.foldings[unit.name].simd, kind)
     (h, w), (sh, sw) = unit.input_dim, unit.stride
     words = unit.channels // port.elements
     parameters = {"H": h, "W": w, "SH": sh, "SW": sw, "CF": words, "B": port.width}
     return Circuit(module, parameters, (port,), port)
-
-
-def _has_zero(unit: Unit) -> None:
-    if unit.input_type.name == "BIPOLAR":
-        raise RtlError(
-            "pads bipolar integers with zeros", where=f"{unit.kind} {unit.name}", expected="a type that holds 0"
-        )
 
 
 def upsample(unit: Upsample, context: Context) -> Circuit:

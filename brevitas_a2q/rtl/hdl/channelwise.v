@@ -1,10 +1,11 @@
 // One parameter of W bits a channel (signed), PE channels a word, CF words a pixel: values of A bits (signed) plus it (0),
 // times it (1), or whether they are at most (2) or at least (3) it.
-//   Parameters: CF words of PE parameters from the file FILE.
+//   Parameters: CF words of PE parameters from the file FILE. ROWS: products have a row for each bit of the parameter (1)
+//   or of the value (2), see multiply.v; 0: of a constant, left to synthesis.
 // Rate: one word a cycle. Latency: two cycles.
 `default_nettype none
 module channelwise #(parameter CF = 4, parameter PE = 1, parameter A = 8, parameter W = 4, parameter OUT = 9,
-                     parameter FUNCTION = 0, parameter FILE = "") (
+                     parameter FUNCTION = 0, parameter FILE = "", parameter ROWS = 0) (
     input wire clk, input wire rst,
     input wire [PE*A-1:0] in_data, input wire in_valid, output wire in_ready,
     output reg [PE*OUT-1:0] out_data, output reg out_valid, input wire out_ready);
@@ -24,7 +25,12 @@ module channelwise #(parameter CF = 4, parameter PE = 1, parameter A = 8, parame
     wire signed [W-1:0] p = p0[i*W +: W];
     wire signed [OUT-1:0] value;
     if (FUNCTION == 0) begin : plus assign value = x + p; end
-    else if (FUNCTION == 1) begin : times assign value = x * p; end
+    else if (FUNCTION == 1 && ROWS == 0) begin : times assign value = x * p; end
+    else if (FUNCTION == 1 && ROWS == 1) begin : by_parameter
+      multiply #(.W(A), .A(W), .SIGNED(1), .N(OUT)) by (.w(x), .x(p), .q(value));
+    end else if (FUNCTION == 1) begin : by_value
+      multiply #(.W(W), .A(A), .SIGNED(1), .N(OUT)) by (.w(p), .x(x), .q(value));
+    end
     else if (FUNCTION == 2) begin : most assign value = x <= p; end
     else begin : least assign value = x >= p; end
     assign next[i*OUT +: OUT] = value;

@@ -1,16 +1,14 @@
 // Codes of PE channels a word, CF words a pixel: BIAS and the thresholds that a channel's value reaches, in OUT bits.
 //   KIND: 0 unsigned, 1 signed values of A bits. B: bits that count the thresholds; see search.v for T, FILE and BLOCK.
-//   ALL: all thresholds of a channel are compared at once (compare_all.v), not one after the other (search.v).
 //   X: bits that are compared; wider values are clipped to them first.
-// Rate: one word a cycle. Latency: B cycles, 2B with BLOCK, 2 with ALL.
+// Rate: one word a cycle. Latency: B cycles, 2B with BLOCK.
 `default_nettype none
 module thresholds #(parameter CF = 16, parameter PE = 1, parameter A = 10, parameter KIND = 1, parameter T = 10,
-                    parameter X = A, parameter B = 4, parameter BIAS = 0, parameter OUT = 4, parameter FILE = "t", parameter BLOCK = 0,
-                    parameter ALL = 0) (
+                    parameter X = A, parameter B = 4, parameter BIAS = 0, parameter OUT = 4, parameter FILE = "t", parameter BLOCK = 0) (
     input wire clk, input wire rst,
     input wire [PE*A-1:0] in_data, input wire in_valid, output wire in_ready,
     output wire [PE*OUT-1:0] out_data, output wire out_valid, input wire out_ready);
-  localparam L = ALL ? 2 : BLOCK ? 2 * B : B, P = KIND ? A : A + 1;
+  localparam L = BLOCK ? 2 * B : B, P = KIND ? A : A + 1;
   wire en = ~out_valid | out_ready;
   assign in_ready = en;
   wire [(CF > 1 ? $clog2(CF) : 1)-1:0] channel;
@@ -30,13 +28,8 @@ module thresholds #(parameter CF = 16, parameter PE = 1, parameter A = 10, param
       wire beyond = x[P-1:X-1] != {(P-X+1){x[P-1]}};
       assign clipped = beyond ? {x[P-1], {(X-1){~x[P-1]}}} : x[X-1:0];
     end
-    if (ALL) begin : at_once
-      compare_all #(.P(X), .T(T), .B(B), .CF(CF), .INDEX(i), .FILE(FILE))
-          find (.clk(clk), .en(en), .x(clipped), .channel(channel), .code(code));
-    end else begin : in_turn
-      search #(.P(X), .T(T), .B(B), .CF(CF), .INDEX(i), .FILE(FILE), .BLOCK(BLOCK))
-          find (.clk(clk), .en(en), .x(clipped), .channel(channel), .code(code));
-    end
+    search #(.P(X), .T(T), .B(B), .CF(CF), .INDEX(i), .FILE(FILE), .BLOCK(BLOCK))
+        find (.clk(clk), .en(en), .x(clipped), .channel(channel), .code(code));
     assign out_data[i*OUT +: OUT] = code + BIAS;
   end endgenerate
 endmodule

@@ -36,6 +36,11 @@ def test_functions_of_six_inputs_or_without_a_common_one_do_not() -> None:
     assert _packed(_lut((1, 2), 10), _lut((3, 4), 11))["lut_pack"] == 2
 
 
+def test_a_crowd_that_reads_one_net_is_paired_too() -> None:
+    crowd = [_lut((1, 100 + i), 10_000 + i) for i in range(1001)]
+    assert _packed(*crowd)["lut_pack"] == 501
+
+
 def test_a_carry_bit_has_a_cell_of_its_own_and_absorbs_its_data_input() -> None:
     carry = {"type": "CARRY8", "connections": {"S": [10, "0"], "DI": [11, "0"]}}
     near = _packed(_lut((1, 2, 3), 10), _lut((1, 2), 11), _lut((1, 2), 12), carry)

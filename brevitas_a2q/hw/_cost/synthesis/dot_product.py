@@ -16,7 +16,15 @@ from functools import lru_cache
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._cost.synthesis.core import adder_tree_bits, multiplier_bits
 
-__all__ = ["by_weight", "dot_product_features", "dsp_blocks", "dsp_products", "fits_dsp", "product_bits"]
+__all__ = [
+    "by_weight",
+    "dot_product_features",
+    "dsp_blocks",
+    "dsp_products",
+    "fits_dsp",
+    "product_bits",
+    "product_features",
+]
 
 _WIDE_FACTOR = {"DSP48E1": 25, "DSP48E2": 27, "DSP58": 27}  # bits of the pre-adder; UG479, UG579, AM004
 _NARROW_FACTOR = 18  # bits of the other factor, signed
@@ -92,6 +100,37 @@ def dot_product_features(
         "adder tree.each": simd - 1,
         "accumulator.carry": accumulator if words > 1 else 0,
     }
+
+
+def product_features(first: IntType, second: IntType, bits: int) -> tuple[bool, dict[str, float]]:
+    """One multiplier of two streams' values: whether it has a row for each bit of the first, and its features.
+
+    Args:
+        first: Type of a factor, not bipolar.
+        second: Of the other.
+        bits: Of the product that matter.
+
+    Example:
+        >>> two, eight = IntType("UINT2"), IntType("INT8")
+        >>> product_features(two, eight, 10)[0], product_features(eight, two, 10)[0]
+        (True, False)
+    """
+    counts = []
+    for factor, other in ((first, second), (second, first)):
+        wide = factor.bit_width + (not factor.signed)
+        counts.append((other.bit_width, *multiplier_bits(wide, other.bit_width, bits)))
+    straight, swapped = counts
+    swap = sum(swapped[1:]) < sum(straight[1:])
+    rows, chained, short = swapped if swap else straight
+    several = rows > 1
+    features: dict[str, float] = {
+        "multipliers.carry": chained,
+        "multipliers.short": short,
+        "multipliers.rows": several * (rows - 1),
+        "multipliers.each": several,
+        "multipliers.gates": 0 if several else bits,
+    }
+    return swap, features
 
 
 def fits_dsp(weight: int, activation: int, block: str) -> bool:

@@ -1,14 +1,10 @@
-"""Thresholds as our RTL finds them: a binary search whose stages read ever deeper memories, or all at once.
+"""Thresholds as our RTL finds them: a binary search whose stages read ever deeper memories.
 
 Stage s of B compares the value with one of ``2^s`` thresholds a channel, read from a memory of ``channels * 2^s``
 words. Thresholds are stored less one, so that ``x > t - 1`` replaces ``x >= t`` and the values themselves decide their
 width T. Values that are wider are clipped to T bits first where that saves more comparator bits than it takes; so
 thresholds cost what their values need, whatever the accumulator's width. Channels whose thresholds are the same share
 one row.
-
-Three to seven thresholds of each of two to four channels a lane are compared all at once instead: their comparators
-hold the constants in their own LUTs, which takes less than the stages of a search with what they pass on. With one
-channel a lane, more of them, or more thresholds, the search takes less.
 """
 
 from __future__ import annotations
@@ -21,15 +17,14 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.bounds import IntRange, required_bit_width
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._memory import place_memory, rom_luts, stored_luts
+from brevitas_a2q.hw._memory import place_memory, rom_luts
+from brevitas_a2q.hw._rom import stored_luts
 from brevitas_a2q.hw._units.folding import MemoryStyle
 
 __all__ = ["SearchTable", "search_bill"]
 
-_MERGED_WORDS = 32  # a memory of so many is read by the very LUTs that compare, or by one LUT in front of them
-_FEW_WORDS = 4
-_PAIR = 2  # of words: one more address bit is one more input of every LUT
-_AT_ONCE_BITS = (2, 3)  # of a count of thresholds that are compared at once; benchmarks/synth
+_FEW_WORDS, _ABSORBED_WORDS = 4, 8  # of a memory whose address takes no more than two or three inputs of what compares
+_SHORT = 8  # bits that are compared in the fewest LUTs, two a LUT; wider ones in a tree, which is quicker
 _MOST_COMPARED = 1 << 20  # bits of a table whose columns are held against each other
 
 
@@ -65,30 +60,16 @@ class SearchTable:
         unused = np.full((len(rising), (1 << self.bits) - 1 - steps), never, np.int64)
         self.stored = np.concatenate([rising, unused], axis=1)
         self.width = required_bit_width(int(self.stored.min(initial=0)), int(self.stored.max(initial=0)))
-        self._luts: dict[int, tuple[int, int]] = {}
+        self._luts: dict[int, int] = {}
 
     def words(self, channels: int, pe: int) -> int:
         """Channels that one lane searches in turn; 1 also where all have the same thresholds."""
         return 1 if len(self.stored) == 1 else channels // pe
 
-    def at_once(self, channels: int, pe: int, *, block: bool) -> bool:
-        """Whether all thresholds of a channel are compared at once.
-
-        Args:
-            channels: Of the unit.
-            pe: Lanes.
-            block: Whether thresholds are in block RAM.
-        """
-        return not block and self.bits in _AT_ONCE_BITS and 1 < self.words(channels, pe) <= _FEW_WORDS
-
-    def latency(self, channels: int, pe: int, *, block: bool) -> int:
-        """Cycles from a value to its code."""
-        return 2 if self.at_once(channels, pe, block=block) else self.bits * (1 + block)
-
-    def rows(self, pe: int) -> IntArray:
-        """All thresholds of each channel, shape: (lanes, words, 2^bits - 1)."""
-        rows: IntArray = self.stored.reshape(-1, pe, self.stored.shape[1]).swapaxes(0, 1)
-        return rows
+    def latency(self, *, block: bool) -> int:
+        """Cycles from a value to its code; ``block``: whether thresholds are in block RAM, which is read first."""
+        cycles: int = self.bits * (1 + block)
+        return cycles
 
     def memories(self, pe: int) -> Iterator[IntArray]:
         """Contents of the memories of each stage; shape: (lanes, words); channel c is lane c % pe, word c // pe."""
@@ -100,17 +81,15 @@ class SearchTable:
             places = (codes << (self.bits - stage)) + (1 << (self.bits - stage - 1)) - 1
             yield lanes[:, :, places].reshape(pe, -1)
 
-    def luts(self, channels: int, pe: int) -> tuple[int, int]:
-        """LUTs of memories of more than a few words: of those that merge with what reads them, and of the others."""
+    def luts(self, channels: int, pe: int) -> int:
+        """LUTs of memories of more words than what reads them absorbs."""
         if pe not in self._luts:
-            merged = others = 0
+            total = 0
             for stage, contents in enumerate(self._contents(channels, pe)):
-                words = self.words(channels, pe) << stage
-                if words <= _FEW_WORDS:
+                if self.words(channels, pe) << stage <= _ABSORBED_WORDS:
                     continue
-                found = contents if isinstance(contents, int) else stored_luts(contents[:, :, None], self.width)
-                merged, others = (merged + found, others) if words <= _MERGED_WORDS else (merged, others + found)
-            self._luts[pe] = merged, others
+                total += contents if isinstance(contents, int) else stored_luts(contents[:, :, None], self.width)
+            self._luts[pe] = total
         return self._luts[pe]
 
     def _contents(self, channels: int, pe: int) -> Iterator[IntArray | int]:
@@ -131,25 +110,15 @@ def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: M
     deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
     block = deepest != "distributed"
     clipped = table.given - width if table.given > width else 0
-    clipping = {"clipping.bits": width if clipped else 0, "clipping.above": clipped}
-    if table.at_once(channels, pe, block=block):
-        compared = ((1 << table.bits) - 1) * width
-        features = {
-            "comparators.bits": compared,
-            "comparators.chosen": compared if fold > _PAIR else 0,
-            **clipping,
-        }
-        bill.circuit("compare all", features, pe)
-        return bill
-    amounts = {"constant": 0, "few": 0, "merged": 0, "read": 0}
+    amounts = {"constant": 0, "few": 0, "absorbed": 0, "read": 0, "tree": 0}
     for stage in range(table.bits):
-        words = fold << stage
-        kind = "read" if block or words > _MERGED_WORDS else "merged"
-        kind = "constant" if words == 1 and not block else "few" if words <= _FEW_WORDS and not block else kind
+        kind = _reading(fold << stage, block)
         amounts[kind] += width
+        amounts["tree"] += max(0, width - _SHORT) if kind == "read" else 0
     features = {
         **{f"comparators.{kind}": amount for kind, amount in amounts.items()},
-        **clipping,
+        "clipping.bits": width if clipped else 0,
+        "clipping.above": clipped,
         "pipeline.each": 1,
     }
     bill.circuit("search", features, pe)
@@ -157,7 +126,14 @@ def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: M
         for stage in range(table.bits):
             bill.memory("threshold memory", place_memory(fold << stage, table.width, "block", part), pe)
     else:
-        merged, others = table.luts(channels, pe)
-        bill.circuit("search memory", {"memory.merged": merged})
-        bill.exact("threshold memory", others)
+        bill.exact("threshold memory", table.luts(channels, pe))
     return bill
+
+
+def _reading(words: int, block: bool) -> str:
+    """How a comparison gets at its threshold, by the words of its memory."""
+    if words == 1:
+        return "constant"
+    if block or words > _ABSORBED_WORDS:
+        return "read"
+    return "few" if words <= _FEW_WORDS else "absorbed"
