@@ -42,12 +42,15 @@ def test_an_interrupt_that_is_lost_comes_again(way: str) -> None:
 
 
 def test_what_is_raised_meanwhile_is_known_by_its_context() -> None:
-    try:
+    def convert() -> None:
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
+            assert is_under_way(KeyboardInterrupt)
+            assert not is_under_way(SystemExit)
             raise ImportError from None
-    except ImportError as error:
-        assert is_under_way(KeyboardInterrupt, error)
-        assert is_under_way(KeyboardInterrupt)
-        assert not is_under_way(SystemExit)
+
+    with pytest.raises(ImportError) as raised:
+        convert()
+    assert is_under_way(KeyboardInterrupt, raised.value)
+    assert not is_under_way(KeyboardInterrupt)
