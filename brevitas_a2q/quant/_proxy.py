@@ -19,6 +19,7 @@ from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, in
 from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes_plain_weights
 from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
+from brevitas_a2q.quant._held import Quantized, quantized
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
 from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
@@ -27,8 +28,6 @@ from brevitas_a2q.quant._scale_search import search_scale_
 from brevitas_a2q.quant._zero_points import check_datapath, guards_raw_codes, multiplied
 
 __all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
-
-Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
 
 
 def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
@@ -246,8 +245,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
             search_scale_(self, x)
         scale, budget = self.scale_and_budget(x)
-        out: Quantized = self.tensor_quant(x, scale, budget)
-        return out
+        return quantized(self.tensor_quant, x, scale, budget)
 
     def scale_and_budget(self, x: Tensor) -> tuple[Tensor, Budget]:
         """Weight scale in Brevitas' shape, and budget of one accumulation, for weights ``x``.
