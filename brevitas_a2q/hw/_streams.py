@@ -63,8 +63,8 @@ def fifo_depth(
 ) -> tuple[int, int, int]:
     """Words of a stream's FIFO, and the elements of the words written and read at its two ends.
 
-    The fill is that of streams which flow evenly; they move a whole word at a time, at either end, and a
-    stream that waits for another one's pixels gives its words away one by one, as the other's come.
+    The fill is that of streams which flow evenly; they move a whole word at a time, at either end. A
+    stream that waits for another one gives its words away one by one, as the other's come, and holds a few more.
 
     Args:
         units: Units by name.
@@ -76,9 +76,9 @@ def fifo_depth(
     written = producer.output_elements(foldings[edge.producer])
     read = consumer.input_elements(foldings[edge.consumer], edge.port)
     elements = words_per_pixel(producer, foldings[edge.producer]) * written
-    ends = 0 if fill == 0 else 2 if len(consumer.inputs) > 1 and fill >= 1 else 1
+    ends = 0 if fill == 0 else 3 if len(consumer.inputs) > 1 and fill >= 1 else 1
     whole = ends * (written + read)
-    return LEAST_FIFO_DEPTH + ceil((fill * elements + whole) / min(written, read)), written, read
+    return max(LEAST_FIFO_DEPTH, ceil((fill * elements + whole) / min(written, read))), written, read
 
 
 def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> int:
