@@ -6,6 +6,8 @@ channels that are not finite.
 
     python benchmarks/guarantee.py             # the whole grid, a few minutes on one core
     python benchmarks/guarantee.py --quick     # a fortieth of it
+
+With ``--cells FILE`` every count is a line of that file once it is there, and a run goes on behind the last line.
 """
 
 from __future__ import annotations
@@ -204,6 +206,19 @@ def _layer(name: str, setting: Setting, weight: Tensor, bits: int, weight_bits: 
     return layer.eval().to(setting.dtype)
 
 
+def counted(quick: bool, cells: Path | None) -> dict[str, dict[str, Count]]:
+    """The counts of every setting and quantizer, those of the file of cells first."""
+    lines = cells.read_text().splitlines(keepends=True) if cells and cells.exists() else []
+    known = {(s, name): Count(**count) for s, name, count in (json.loads(line) for line in lines if line[-1:] == "\n")}
+    for setting, name in product(SETTINGS, QUANTIZERS):
+        if (setting.name, name) not in known:
+            known[setting.name, name] = run(name, setting, quick)
+            if cells:
+                whole = (json.dumps([*key, asdict(count)]) + "\n" for key, count in known.items())
+                cells.write_text("".join(whole))
+    return {s.name: {name: known[s.name, name] for name in QUANTIZERS} for s in SETTINGS}
+
+
 def markdown(rows: dict[str, dict[str, Count]]) -> str:
     """The counts as a table: channels that overflow / that are not finite."""
     names = list(QUANTIZERS)
@@ -218,10 +233,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fortieth of the grid, no files written")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--cells", type=Path, help="keep what is counted here, and go on with it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    rows = {s.name: {name: run(name, s, options.quick) for name in QUANTIZERS} for s in SETTINGS}
+    rows = counted(options.quick, options.cells)
     table = markdown(rows)
     print("Channels that can overflow / channels that are NaN or infinite\n\n" + table)
     if not options.quick:

@@ -14,6 +14,7 @@ from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.design_options import design_options
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.steps import Steps
+from brevitas_a2q._terminal import marked
 from brevitas_a2q.errors import RtlError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class _Shown:
 
 
 def _table(report: BuildReport) -> Table:
-    table = Table(title=f"{report.estimate.network} in {report.folder}")
+    table = Table(title=marked(f"{report.estimate.network} in {report.folder}"))
     for heading in ("unit", "modules"):
         table.add_column(heading)
     for heading in ("PE", "SIMD", "P", "depth", "fill", "LUT est.", "LUT", "FF", "BRAM18", "DSP"):
@@ -137,9 +138,8 @@ def _table(report: BuildReport) -> Table:
         counts = row["synthesis"] or {}
         cells = [row[k] for k in ("pe", "simd", "accumulator_bit_width", "built_depth", "fill")]
         cells += [row["estimate"]["lut"], *(counts.get(k) for k in ("lut", "ff", "bram18", "dsp"))]
-        table.add_row(
-            row["name"], " ".join(dict.fromkeys(row["modules"])), *("" if c is None else f"{c:,}" for c in cells)
-        )
+        modules = " ".join(dict.fromkeys(row["modules"]))
+        table.add_row(marked(row["name"]), marked(modules), *("" if c is None else f"{c:,}" for c in cells))
     return table
 
 

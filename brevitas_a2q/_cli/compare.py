@@ -59,7 +59,7 @@ def command(
     if as_json:
         emit_json(found.to_json())
         return
-    table = Table(title=f"{before.name} -> {after.name}")
+    table = Table(title=marked(f"{before.name} -> {after.name}"))
     for heading in ("layer", "op"):
         table.add_column(heading)
     for heading in ("P", "LUT", "BRAM18", "URAM", "DSP", "cycles"):

@@ -21,7 +21,7 @@ from brevitas_a2q._cli.design_options import (
 )
 from brevitas_a2q._cli.guard import Guarded
 from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
-from brevitas_a2q._terminal import visible
+from brevitas_a2q._terminal import marked, visible
 from brevitas_a2q.errors import A2QError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _curve(
     if as_json:
         emit_json({"points": points, "setfolding": greedy})
         return
-    table = Table(title=title)
+    table = Table(title=marked(title))
     for heading in ("folding", "frames per second", "max cycles", "LUT", "BRAM18", "URAM", "DSP", "LUT equivalent"):
         table.add_column(heading, justify="left" if heading == "folding" else "right")
     for name, of_name in (("optimal", points), ("SetFolding", greedy)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,16 +197,18 @@ def load_arrays(path: Path, network: Network) -> Mapping[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    from brevitas_a2q.data._sources import UNREADABLE
+    from brevitas_a2q.data._sources import UNREADABLE, read_npz
 
-    with path.open("rb") as file:
-        try:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
-        except UNREADABLE as error:
-            raise DataError(
-                "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
-            ) from error
+    if zipfile.is_zipfile(path):
+        arrays = read_npz(path)
+    else:
+        with path.open("rb") as file:
+            try:
+                arrays = {"": np.lib.format.read_array(file, allow_pickle=False)}
+            except UNREADABLE as error:
+                raise DataError(
+                    "is not an .npz file of plain numbers", where=str(path), expected="what numpy.savez writes"
+                ) from error
     if not arrays:
         raise DataError("holds no arrays", where=str(path), expected="one for each input of the network")
     return arrays

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from brevitas_a2q._terminal import marked
 from brevitas_a2q.sweep._keys import SHORT
 from brevitas_a2q.sweep._queue import Queue
 from brevitas_a2q.sweep._results import Group, Network
@@ -39,7 +39,7 @@ def progress(space: Space, console: Console) -> Iterator[Callable[[Queue], None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     note, told = TextColumn("{task.fields[note]}"), set[str]()
     with Progress(*columns, note, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(space.name), total=total, note="")
+        task = bar.add_task(marked(space.name), total=total, note="")
 
         def show(queue: Queue) -> None:
             runs = status_of(queue.study).runs
@@ -49,7 +49,7 @@ def progress(space: Space, console: Console) -> Iterator[Callable[[Queue], None]
                     told.add(run.run)
                     bar.console.print(f"{len(told)}/{total} {_ending(run)}", markup=False)
             running = [run for run in runs if run.state == "running"]
-            bar.update(task, completed=len(ended), note=escape("; ".join(_going(run) for run in running)))
+            bar.update(task, completed=len(ended), note=marked("; ".join(_going(run) for run in running)))
 
         yield show
 
@@ -68,7 +68,7 @@ def _going(run: RunStatus) -> str:
 def status_table(status: SweepStatus) -> Table:
     """One line per run."""
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
-    table = Table(title=escape(f"{status.name}: {counts or 'nothing queued'}"), title_justify="left")
+    table = Table(title=marked(f"{status.name}: {counts or 'nothing queued'}"), title_justify="left")
     for heading in ("run", "settings", "state", "tries", "epoch", "metric", "error"):
         table.add_column(heading)
     for run in status.runs:
@@ -83,7 +83,7 @@ def status_table(status: SweepStatus) -> Table:
             metric if done is None else _number(done.metric, done.last),
             run.error or "",
         )
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(*(marked(cell) for cell in cells))
     return table
 
 
@@ -99,13 +99,13 @@ def network_tables(networks: Sequence[Network]) -> Iterator[Table]:
 
 
 def _groups(network: Network, groups: Sequence[Group], title: str) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=marked(title), title_justify="left")
     table.add_column("method")
     for heading in ("P", "M", "N", "seeds", f"{network.metric}, last", "±", "best", "sparsity", "M / H", "LUT"):
-        table.add_column(escape(heading), justify="right")
+        table.add_column(marked(heading), justify="right")
     for group in groups:
         table.add_row(
-            escape(group.method),
+            marked(group.method),
             f"{group.width:g}",
             *("" if bits is None else str(bits) for bits in (group.weight_bit_width, group.activation_bit_width)),
             str(group.seeds),

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from brevitas_a2q._cli.console import emit_json, messages, show
 from brevitas_a2q._cli.guard import Guarded
+from brevitas_a2q._terminal import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ def _table(result: RunResult) -> Table:
     }
     for name, value in rows.items():
         if value is not None:
-            table.add_row(name, value)
+            table.add_row(name, marked(value))
     return table
 
 

@@ -199,8 +199,10 @@ class _Reader:
             codes = self._ruled(node, domain, inputs)[1][0].codes
         except (RangeError, Unstated, OnnxFileError):
             return constant
-        if codes is None or not np.array_equal(codes.lo, codes.hi) or codes.lo.shape != value.shape:
+        if codes is None or not np.array_equal(codes.lo, codes.hi) or codes.lo.shape not in ((), value.shape):
             return constant
+        integers = np.broadcast_to(codes.lo, value.shape)  # one number where all are the same
+        codes = replace(codes, lo=integers, hi=integers)
         exact = (np.abs(value / codes.scale - codes.lo) <= _NEARLY).all()
         return Value.constant(value, codes) if exact else constant
 

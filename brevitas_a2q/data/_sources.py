@@ -20,6 +20,8 @@ from brevitas_a2q.errors import DataError
 __all__ = ["find_npz", "read_images", "read_npz", "require"]
 
 MAX_BYTES = 4 << 30  # of one data set in memory
+_UNPACKED: Final = 1 << 28  # bytes, however few they are packed in
+_PACKED_TIMES: Final = 100  # more than numbers of any data are packed
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 UNREADABLE: Final = (  # what zipfile and numpy raise; RuntimeError for encryption and unknown compression
     OSError,
@@ -74,13 +76,16 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz file; objects are refused.
 
     Raises:
-        DataError: It cannot be read, or holds more than :data:`MAX_BYTES`.
+        DataError: It cannot be read, or holds more than :data:`MAX_BYTES`, or far more than it has bytes itself.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise DataError(f"found {unpacked} bytes", where=str(path), expected=f"at most {MAX_BYTES}")
+        most = min(MAX_BYTES, max(_UNPACKED, _PACKED_TIMES * path.stat().st_size))
+        if unpacked > most:
+            raise DataError(
+                f"found {unpacked} bytes", where=str(path), expected=f"at most {most} in a file of its size"
+            )
         with np.load(path, allow_pickle=False) as archived:
             arrays = dict(archived)
     except DataError:

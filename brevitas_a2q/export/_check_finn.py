@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
@@ -20,12 +20,15 @@ from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantIn
 
 from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
+from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
 from brevitas_a2q.export._shapes import wrapped
 
 __all__ = ["check_finn"]
+
+_MOST_NODES: Final = 4000
 
 
 class _Untidied(ModelWrapper):
@@ -48,9 +51,16 @@ def check_finn(path: str | Path) -> tuple[Finding, ...]:
         path: The file.
 
     Raises:
-        OnnxFileError: It cannot be read, or a layer's inputs or weights are not integers.
+        OnnxFileError: It cannot be read, a layer's inputs or weights are not integers, or it has thousands of nodes.
     """
     network = read_network(path)
+    if len(network.nodes) > _MOST_NODES:
+        raise OnnxFileError(
+            f"has {len(network.nodes)} nodes",
+            where=network.file,
+            expected=f"at most {_MOST_NODES}, since qonnx's clean-up takes a time that grows with the square of them",
+            remedy="check a part of it",
+        )
     dot_product_layers(network)
     findings = [finding for rule in (*QUANTIZER_RULES, *LAYER_RULES) for finding in rule(network)]
     return (*findings, *_front_door(Path(path)))

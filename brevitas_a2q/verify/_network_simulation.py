@@ -21,6 +21,7 @@ from brevitas_a2q.errors import DataError
 from brevitas_a2q.verify._islands import Islands
 from brevitas_a2q.verify._network_operations import operate
 from brevitas_a2q.verify._products import Products
+from brevitas_a2q.verify._room import check_room, last_readers
 from brevitas_a2q.verify._simulation import Settings, Simulation, Tally
 from brevitas_a2q.verify._stream import Stream, tensor_of
 
@@ -51,12 +52,17 @@ class NetworkSimulator:
 
     Args:
         network: As :func:`brevitas_a2q._ir.reader.read_network` returns it.
+
+    Raises:
+        OnnxFileError: It asks for far more memory or products than its inputs and weights account for.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         layers = {layer.name: layer for layer in dot_product_layers(network)}
         self._steps = {node.name: self._step(node, layers[node.name]) for node in network.nodes if node.name in layers}
+        check_room(network, {name: step.products for name, step in self._steps.items()})
+        self._free = last_readers(network)
         self._merged = {step.output for step in self._steps.values()}
         self._islands = Islands(network)
         self._given_batch = _batch_that_must_stay(network)
@@ -100,6 +106,8 @@ class NetworkSimulator:
                 else:
                     made = operate(self.network, node, given)
                 streams.update(zip(filter(None, node.outputs), made, strict=True))
+            for name in self._free.get(node.name, ()):
+                streams.pop(name, None)
         return {name: streams[name].real().numpy() for name in self.network.outputs}
 
     def _dot_product(self, node: Node, step: _Step, x: Stream, tally: Tally) -> Stream:

@@ -23,6 +23,8 @@ class Case:
         self.seed = seed
         rng = np.random.default_rng(seed)
         shape = (1, int(rng.integers(1, 5)), int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+        if rng.random() < 0.08:
+            shape = (1, *(int(n) for n in rng.integers(1, 4, 4)))
         self.graph = Graph(rng, int(rng.choice(_OPSETS)), shape)
         self.outputs: list[Stream] = []
 
@@ -87,7 +89,7 @@ def _inferred(g: Graph, before: Stream) -> tuple[int, ...]:
 def layer(g: Graph, x: Stream) -> Stream | None:
     """A layer on a stream; None where its author knows no step of the stream."""
     rng = g.rng
-    if x.step is None or len(x.shape) not in (2, 3, 4):
+    if x.step is None or len(x.shape) not in (2, 3, 4, 5):
         return None
     per_channel = np.size(x.step) > 1
     bits = int(rng.integers(2, 6))
@@ -122,7 +124,14 @@ def layer(g: Graph, x: Stream) -> Stream | None:
             scale = np.float32(rng.choice([1.0, 0.1]))
     q = rng.integers(-top, top + 1, shape)
     weights = g.quant(g.f32(q * scale), scale, 0.0, float(bits), 1, int(rng.integers(2)), "ROUND")
+    if rng.random() < 0.1:
+        factor = rng.choice(np.float32([0.5, 3.0, 0.3]))
+        weights, scale = g.op("Mul", weights, g.f32(factor)), scale * factor
     g.weight_shapes[weights] = shape
+    if kind == "MatMul" and len(x.shape) == 2 and rng.random() < 0.4:
+        return gemm(g, x, weights, q, scale)
+    if kind == "MatMul" and len(x.shape) > 2 and rng.random() < 0.2:
+        weights = g.op("Reshape", weights, g.i64((1, *shape)))
     name = f"n{len(g.nodes)}"
     bias = None
     if kind == "Conv" and not per_channel and rng.random() < 0.3:
@@ -135,3 +144,20 @@ def layer(g: Graph, x: Stream) -> Stream | None:
     if kind == "MatMul":
         return after(x, out, (*x.shape[:-1], shape[1]), None)
     return resolved(g, after(x, out, (-1,) * len(x.shape), None), x)
+
+
+def gemm(g: Graph, x: Stream, weights: str, q: np.ndarray, scale: np.ndarray) -> Stream:
+    """A matrix product with factors of its own, and perhaps with a bias, which is none of the sum's behind a factor."""
+    rng, name = g.rng, f"n{len(g.nodes)}"
+    alpha, beta = (float(rng.choice([1.0, 1.0, 0.5, -1.0, 0.3, 3.0])), float(rng.choice([1.0, 1.0, 2.0, -0.5])))
+    bias = np.round(rng.normal(0, 100, q.shape[1])) if rng.random() < 0.5 else None
+    a: dict[str, Any] = {"alpha": alpha, "beta": beta}
+    if rng.random() < 0.5:
+        weights, a["transB"] = g.op("Transpose", weights, perm=[1, 0]), 1
+        name = f"n{len(g.nodes)}"
+    step = float(np.ravel(x.step)[0]) * scale.reshape(-1).astype(np.float64)
+    out = g.op("Gemm", x.name, weights, *([] if bias is None else [g.f32(bias * step / beta)]), **a)
+    g.layers.append(Layer(name, "MatMul", x, q, {}, bias if alpha == 1 else None))
+    g.targets[name] = int(rng.integers(4, 14))
+    g.nodes[-1].metadata_props.add(key="a2q.accumulator_bit_width", value=str(g.targets[name]))
+    return after(x, out, (*x.shape[:-1], q.shape[1]), None)

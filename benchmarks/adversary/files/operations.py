@@ -42,8 +42,10 @@ def quantize(g: Graph, x: Stream, per_channel: float = 0.3) -> Stream:
     return after(x, g.quant(x.name, scale, zero, bits, signed, narrow, mode), step=scale)
 
 
-def threshold(g: Graph, x: Stream) -> Stream:
+def threshold(g: Graph, x: Stream) -> Stream | None:
     rng = g.rng
+    if len(x.shape) > 4:
+        return None
     rows = int(rng.choice([1, x.shape[1]]))
     values = np.sort(rng.normal(0, 10 ** rng.uniform(-1, 3), (rows, int(rng.integers(1, 8)))), axis=1)
     scale = np.float32(rng.choice([1.0, 0.5, 2.0, 0.1]))
@@ -339,8 +341,36 @@ def upsample(g: Graph, x: Stream) -> Stream | None:
     return after(x, name, (n, c, 2 * h, 3 * w), "same" if x.step is None or np.size(x.step) == 1 else None)
 
 
+def unstated(g: Graph, x: Stream) -> Stream | None:
+    """Products of integer types, and sums by indices: operators that make layers of their own, which no rule states."""
+    rng, c = g.rng, x.shape[1]
+    kind = str(rng.choice(["ConvInteger", "MatMulInteger", "QLinearConv", "Einsum", "CumSum"]))
+    if kind == "Einsum" and len(x.shape) == 4 and g.opset >= 12:
+        matrix = g.f32(rng.choice([-1.0, 0.5, 2.0], (c, c)))
+        return after(x, g.op("Einsum", x.name, matrix, equation="nchw,cd->ndhw"), step=None)
+    if kind == "CumSum" and g.opset >= 11:
+        return after(x, g.op("CumSum", x.name, g.constant(np.asarray(1))), step=None)
+    if len(x.shape) != 4 or g.opset < 10:
+        return None
+    scale, point = g.f32(rng.choice([0.5, 0.1, 1.0])), g.constant(np.asarray(rng.integers(0, 9), np.uint8))
+    codes = g.op("QuantizeLinear", x.name, scale, point)
+    one, zero = g.f32(0.25), g.constant(np.asarray(0, np.int8))
+    if kind == "ConvInteger":
+        weights = g.constant(rng.integers(-7, 8, (c, c, 1, 1)).astype(np.int8))
+        return after(x, g.op("Cast", g.op(kind, codes, weights, point, zero), to=1), step=None)
+    if kind == "MatMulInteger":
+        weights = g.constant(rng.integers(-7, 8, (x.shape[3], x.shape[3])).astype(np.int8))
+        return after(x, g.op("Cast", g.op(kind, codes, weights, point, zero), to=1), step=None)
+    if kind == "QLinearConv":
+        weights = g.constant(rng.integers(-7, 8, (c, c, 1, 1)).astype(np.int8))
+        made = g.op(kind, codes, scale, point, weights, one, zero, one, point)
+        return after(x, g.op("DequantizeLinear", made, one, point), step=None)
+    return None
+
+
 OPERATIONS = (
     (quantize, 7), (threshold, 1), (truncate, 1), (unary, 4), (clip, 1), (prelu, 1), (constant, 4),
     (there_and_back, 1), (norm, 2), (pool, 3), (pad, 3), (move, 4), (resize, 1), (reduce, 1), (limit, 1), (power, 0.3),
     (dropout, 0.7), (cast, 0.5), (part, 1), (rank, 1), (expand, 0.7), (softmax, 0.3), (upsample, 1),
+    (unstated, 0.7),
 )  # fmt: skip

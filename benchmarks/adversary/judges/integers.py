@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 __all__ = ["partial_sums", "search"]
 
-_CONV = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
+_CONV = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d), 3: (F.conv3d, F.conv_transpose3d)}
 
 
 def partial_sums(

@@ -107,7 +107,10 @@ class Block(nn.Module):
 
     def _called(self, x: Any, step: float | None) -> tuple[Tensor, list[Call]]:
         """The layer's output, and what it computed it from; the model may run inside of itself to learn its ranges."""
+        deep = isinstance(self.layer, qnn.QuantConv3d)
+        x = plain(x).unsqueeze(2) if deep else x
         y = plain(self.layer(x))
+        y = y.squeeze(2) if deep else y
         kept = self.record
         call = Call(x, step, kept.weights[-1], kept.biases[-1] if kept.biases else None)
         kept.weights.clear()
@@ -185,6 +188,9 @@ def _layer(rng: np.random.Generator, channels: int) -> tuple[Any, int]:
         settings["weight_accumulator_tile"] = int(rng.integers(3, 12))
     outputs = int(rng.choice([4, 8]))
     kind, stride = rng.integers(0, 4), int(rng.integers(1, 3))
+    if bias is None and rng.random() < 0.1:
+        size = (1, 3, 3)
+        return qnn.QuantConv3d(channels, outputs, size, (1, stride, stride), (0, 1, 1), **settings), outputs
     if kind == 0:
         groups = channels
         layer: Any = qnn.QuantConv2d(channels, channels, 3, stride, 1, groups=groups, **settings)
