@@ -18,6 +18,8 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +104,11 @@ def network(file: Path) -> dict[str, Any]:
     }
 
 
-def deep_network(layers: int) -> Graph:
-    """Padded convolutions of 3x3, in four sizes from 32x32 pixels and 16 channels to 4x4 and 128: three units each."""
+def deep_network(layers: int, side: int = 32) -> Graph:
+    """Padded convolutions of 3x3, three units each: from ``side`` pixels and 16 channels to an eighth and 128."""
     units: list[Padding | SlidingWindow | Mvau] = []
     rng = np.random.default_rng(0)
-    word, last, size, channels = IntType("UINT4"), "", 32, 16
+    word, last, size, channels = IntType("UINT4"), "", side, 16
     for i in range(layers):
         halve = i in (layers // 4, layers // 2, 3 * layers // 4)
         outputs, stride = (2 * channels, 2) if halve else (channels, 1)
@@ -157,7 +159,7 @@ def deep_network(layers: int) -> Graph:
             )
         )
         last, size, channels = str(i), after, outputs
-    return Graph(f"{layers} layers", tuple(units))
+    return Graph(f"{layers} layers of {side}", tuple(units))
 
 
 def folding(layers: int, fps: float) -> dict[str, Any]:
@@ -165,6 +167,20 @@ def folding(layers: int, fps: float) -> dict[str, Any]:
     graph, part = deep_network(layers), find_part("U250")
     taken = seconds(lambda: fold_graph(graph, part, fps), 3)
     return {"layers": layers, "units": len(graph.units), "target_fps": fps, "seconds": round(taken, 2)}
+
+
+def large_image(side: int) -> dict[str, Any]:
+    """The same of a larger image at the rate that 10,000 images of 32 x 32 a second scale to, and its peak memory."""
+    graph, fps = deep_network(17, side), 10_000 * (32 / side) ** 2
+    taken = seconds(lambda: fold_graph(graph, find_part("U250"), fps), 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"side": side, "target_fps": round(fps, 3), "seconds": round(taken, 2), "peak_mib": round(peak)}
+
+
+def in_a_process(side: int) -> dict[str, Any]:
+    """The same in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(large_image, side).result()
 
 
 def table(found: dict[str, Any]) -> str:
@@ -202,6 +218,17 @@ def table(found: dict[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     lines += [f"| {r['layers']} | {r['units']} | {r['target_fps']:,} | {r['seconds']} |" for r in found["folding"]]
+    lines += [
+        "",
+        "The network of 17 layers over larger images, each in a process of its own:",
+        "",
+        "| image | frames per second | optimal folding | peak memory, MiB |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['side']} x {r['side']} | {r['target_fps']:,} | {r['seconds']} | {r['peak_mib']} |"
+        for r in found["images"]
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -214,6 +241,7 @@ def main() -> None:
         "process": fresh_process(next(file for file in files if file.stem == "cnv_w4a4")),
         "networks": [network(file) for file in files],
         "folding": [folding(layers, fps) for layers in (17, 50) for fps in (1000, 10_000)],
+        "images": [in_a_process(side) for side in (32, 256, 1024, 4096)],
     }
     (RESULTS / "estimator_speed.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "estimator_speed.md").write_text(table(found), encoding="utf-8")

@@ -73,8 +73,11 @@ _ORDER = (
 )  # fmt: skip
 
 
-def measure(name: str) -> dict[str, Any]:
-    """All steps of a family; each has its seconds, and what it found or why it failed."""
+def measure(name: str) -> None:
+    """All steps of a family, each with its seconds and what it found, or why it failed.
+
+    After every step, all that is known is printed.
+    """
     import torch
     from torchvision.models import get_model
 
@@ -96,6 +99,7 @@ def measure(name: str) -> dict[str, Any]:
         except Exception as error:  # a bug of ours, which the table must show
             found[what] = {"failed": f"{type(error).__name__}: {error}"[:300], "crash": True}
         found[what]["seconds"] = round(time.perf_counter() - started, 1)
+        print(json.dumps(found), flush=True)
         return "failed" not in found[what]
 
     def constrained() -> dict[str, Any]:
@@ -136,7 +140,6 @@ def measure(name: str) -> dict[str, Any]:
             step("file", lambda: {"holds": certify(path).holds})
             step("estimate", estimated)
             step("finn", finn)
-    return found
 
 
 def run(only: str) -> None:
@@ -145,13 +148,14 @@ def run(only: str) -> None:
         if (only.lower() not in name.lower()) or (name in known and not only):
             continue
         command = [sys.executable, "-W", "ignore", __file__, "measure", "--only", name]
-        started = time.perf_counter()
+        started, died = time.perf_counter(), None
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
-            line = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
-            row = json.loads(line) if done.returncode == 0 else {"family": name, "died": done.stderr[-300:]}
-        except subprocess.TimeoutExpired:
-            row = {"family": name, "died": f"more than {LIMIT_SECONDS} s"}
+            lines, died = done.stdout, done.stderr[-300:] if done.returncode else None
+        except subprocess.TimeoutExpired as error:
+            lines, died = (error.stdout or b"").decode(), f"more than {LIMIT_SECONDS} s"
+        row = json.loads(lines.strip().splitlines()[-1]) if lines.strip() else {"family": name}
+        row |= {} if died is None else {"died": died}
         row["seconds"] = round(time.perf_counter() - started, 1)
         known[name] = row
         RESULTS.write_text("".join(json.dumps(known[key]) + "\n" for key in FAMILIES if key in known))
@@ -171,8 +175,13 @@ def render() -> None:
     ]
     for name, row in _read().items():
         cells = [name, row.get("network", FAMILIES[name].network)]
-        cells += [_cell(row, step) for step in ("constrain", "certify", "export", "estimate", "finn")]
-        rows.append(f"| {' | '.join(cells)} | {row['seconds']:.0f} |")
+        shown = ("constrain", "certify", "export", "estimate", "finn")
+        cells += [_cell(row, step) for step in shown]
+        missing = next((place for place, step in enumerate(shown) if step not in row), None)
+        if "died" in row and missing is not None:
+            cells[2 + missing] = " ".join(row["died"].replace("|", "/").split())[-140:]
+        seconds = " + ".join(f"{row[step]['seconds']:.0f}" for step in shown if step in row)
+        rows.append(f"| {' | '.join(cells)} | {seconds} |")
     before, _, rest = PAGE.read_text().partition(MARK)
     after = rest.partition(END)[2]
     PAGE.write_text(before + MARK + "\n\n" + "\n".join(rows) + "\n\n" + END + after)
@@ -181,7 +190,7 @@ def render() -> None:
 def _cell(row: dict[str, Any], step: str) -> str:
     found = row.get(step)
     if found is None:
-        return row.get("died", "-") if step == "constrain" else "-"
+        return "-"
     if "failed" in found:
         return "no: " + " ".join(found["failed"].replace("|", "/").split())[:140]
     if step == "constrain":
@@ -205,7 +214,7 @@ def main() -> None:
         run(given.only)
     elif given.action == "measure":
         warnings.simplefilter("ignore")
-        print(json.dumps(measure(given.only)))
+        measure(given.only)
     else:
         render()
 

@@ -2,6 +2,9 @@
 
     python benchmarks/fuzz_reader.py --inputs 200000 --seed 1 --out benchmarks/results/fuzz_reader.json
 
+With ``--portions FILE`` each thousand inputs, which have a seed of their own, is a line of that file once it is done,
+and a run goes on behind the last line.
+
 Inputs are mutations of small valid networks: of their bytes (flips, cuts, repeats, splices) and of their structure
 (attributes, shapes, edges, operators, tensors, external data). Each file is read; what could be read is certified, with
 its certificate written and read again, and turned into a dataflow graph; every fourth of these graphs is estimated.
@@ -11,10 +14,10 @@ Reported are, per step, how many files went through it and how many were refused
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -41,6 +44,7 @@ from brevitas_a2q.verify._document import certificate_json
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 QONNX = "qonnx.custom_op.general"
+_PORTION = 1000  # inputs that share a seed
 _ESTIMATED = 4  # of so many dataflow graphs one is estimated
 HOSTILE_INTEGERS = (0, 1, -1, 2, 3, 7, 1 << 16, 1 << 31, (1 << 63) - 1, -(1 << 63))
 HOSTILE_FLOATS = (0.0, -0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"), 0.5)
@@ -290,19 +294,44 @@ def fuzz(inputs: int, seed: int = 0) -> Report:
     report, rng, seeds = Report(), random.Random(seed), [seed_network(), *generated(seed)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.onnx"
-        try:
-            for _ in tqdm(range(inputs), unit="file", mininterval=10, disable=inputs < 5000):
-                try:
-                    data = seeds[0] if rng.random() < 0.5 else rng.choice(seeds)
-                    mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
-                except (DecodeError, ValueError):
-                    continue
-                path.write_bytes(mutated)
-                attempt(path, report)
-        except KeyboardInterrupt:  # what there is is reported
-            pass
+        while report.inputs < inputs:
+            try:
+                data = seeds[0] if rng.random() < 0.5 else rng.choice(seeds)
+                mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
+            except (DecodeError, ValueError):  # what protobuf does not let be written
+                continue
+            path.write_bytes(mutated)
+            attempt(path, report)
     report.peak_memory_mib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     return report
+
+
+def total(portions: list[Report]) -> Report:
+    """One report of several: counts add up, of times and memory the largest stays."""
+    whole = Report()
+    for part in portions:
+        for name in ("inputs", "read", "certified", "built", "estimated"):
+            setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        for step, count in part.refused.items():
+            whole.refused[step] = whole.refused.get(step, 0) + count
+        whole.slowest_seconds = max(whole.slowest_seconds, part.slowest_seconds)
+        whole.peak_memory_mib = max(whole.peak_memory_mib, part.peak_memory_mib)
+        whole.failures += part.failures
+    return whole
+
+
+def run(inputs: int, seed: int, portions: Path | None) -> Report:
+    """Portion after portion, those of the file of portions first."""
+    lines = portions.read_text().splitlines(keepends=True) if portions and portions.exists() else []
+    done = [Report(**json.loads(line)) for line in lines if line.endswith("\n")]
+    with tqdm(total=inputs, initial=sum(r.inputs for r in done), unit="file", disable=inputs < 5000) as bar:
+        while (left := inputs - sum(report.inputs for report in done)) > 0:
+            report = fuzz(min(left, _PORTION), seed * 1_000_000 + len(done))
+            done.append(report)
+            if portions:
+                portions.write_text("".join(json.dumps(asdict(report)) + "\n" for report in done))
+            bar.update(report.inputs)
+    return total(done)
 
 
 def attempt(path: Path, report: Report) -> None:
@@ -336,8 +365,9 @@ def _step(name: str, work: Callable[[], Any], path: Path, report: Report) -> Any
             report.failures.append(f"an error without a place: {error}")
     except Exception:
         report.failures.append(traceback.format_exc())
-        kept = Path(tempfile.gettempdir()) / f"fuzz_reader_{len(report.failures)}.onnx"
-        kept.write_bytes(path.read_bytes())
+        found = path.read_bytes()
+        kept = Path(tempfile.gettempdir()) / f"fuzz_reader_{hashlib.sha256(found).hexdigest()[:12]}.onnx"
+        kept.write_bytes(found)
     return None
 
 
@@ -346,9 +376,9 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the report as JSON")
+    parser.add_argument("--portions", type=Path, help="keep what is done here, and go on with it")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = fuzz(arguments.inputs, arguments.seed)
+    report = run(arguments.inputs, arguments.seed, arguments.portions)
     text = json.dumps(asdict(report), indent=2)
     print(text)
     if arguments.out:

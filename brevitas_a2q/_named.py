@@ -46,7 +46,7 @@ def named_function(name: str, where: str) -> Callable[..., Any]:
     sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module of theirs raises
+    except (Exception, SystemExit) as error:  # whatever a module of theirs raises
         absent = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])
         what = f"found no module {module_name!r}" if absent else f"importing {module_name!r} failed ({error!r})"
         remedy = f"run where it can be imported from, or install it; {here} was looked in" if absent else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from brevitas_a2q import __version__
+from brevitas_a2q._interrupts import is_under_way
 from brevitas_a2q._settings import nearest
 from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import A2QError
@@ -93,20 +94,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status if isinstance(status, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
-    except click.ClickException as error:
+    except BaseException as error:  # SystemExit, too: whoever's it is, what it says is no status of this program
+        return _fail("interrupted", 130) if is_under_way(KeyboardInterrupt, error) else _failed(error)
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong, in one line; the exit status that goes with it."""
+    if isinstance(error, click.ClickException):
         return _fail(error.format_message())
-    except A2QError as error:
+    if isinstance(error, A2QError):
         return _fail(str(error))
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         _close_output()
         return 141
-    except ModuleNotFoundError as error:
+    if isinstance(error, ModuleNotFoundError):
         return _missing(error)
-    except OSError as error:
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
-    except Exception as error:
-        return _fail(_crash(error), 3)
+    return _fail(_crash(error), 3)
 
 
 def _missing(error: ModuleNotFoundError) -> int:
@@ -117,7 +123,7 @@ def _missing(error: ModuleNotFoundError) -> int:
     return _fail(f"found no package {package!r}, which this command needs; pip install brevitas_a2q")
 
 
-def _crash(error: Exception) -> str:
+def _crash(error: BaseException) -> str:
     """One line on a failure that nobody foresaw; the traceback goes to a file, where one can be written."""
     line = f"failed with {type(error).__name__}: {str(error)[:200]}"
     try:

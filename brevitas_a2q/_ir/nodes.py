@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from brevitas_a2q._ir.names import FreshNames
@@ -155,26 +157,87 @@ def expanded(node: Node, tensors: Mapping[str, Tensor], fresh: FreshNames) -> tu
             Node(f"{node.name}/unsqueeze", "Unsqueeze", (bias,), (column,), axes),
             Node(f"{node.name}/bias", "Add", (products.output, column), (output,), domain),
         )
-    return _gemm(node, fresh) if node.op == "Gemm" else (node,)
+    if node.op == "MatMul" and len(node.inputs) == 2 and set(node.inputs) <= set(tensors):
+        return _turned(node, tensors, fresh)
+    return _gemm(node, tensors, fresh) if node.op == "Gemm" else (node,)
 
 
-def _gemm(node: Node, fresh: FreshNames) -> tuple[Node, ...]:
-    a, domain = node.attributes, {"@domain": ""}
-    if a.get("transA", 0) or a.get("alpha", 1.0) != 1 or (a.get("beta", 1.0) != 1 and len(node.inputs) > 2):
+def _turned(node: Node, tensors: Mapping[str, Tensor], fresh: FreshNames) -> tuple[Node, ...]:
+    """A product whose constant matrix lies on the left, or has leading axes of one, with a matrix on the right."""
+    x, y = (tensors[name] for name in node.inputs)
+    domain = {"@domain": ""}
+    if y.number is not None and 2 < len(y.shape) <= len(x.shape) and set(y.shape[:-2]) == {1}:
+        matrix = fresh(f"{node.output}/matrix")
+        axes = {"axes": tuple(range(len(y.shape) - 2)), **domain}
+        squeeze = Node(f"{node.name}/squeeze", "Squeeze", (node.inputs[1],), (matrix,), axes)
+        return squeeze, replace(node, inputs=(node.inputs[0], matrix))
+    if x.number is None or y.number is not None or len(x.shape) != 2 or len(y.shape) < 2:
         return (node,)
+    matrix, columns, sums = (fresh(f"{node.output}/{what}") for what in ("matrix", "columns", "sum"))
+    last = {"perm": (*range(len(y.shape) - 2), len(y.shape) - 1, len(y.shape) - 2), **domain}
+    return (
+        Node(f"{node.name}/matrix", "Transpose", (node.inputs[0],), (matrix,), domain),
+        Node(f"{node.name}/columns", "Transpose", (node.inputs[1],), (columns,), last),
+        replace(node, inputs=(columns, matrix), outputs=(sums,)),
+        Node(f"{node.name}/rows", "Transpose", (sums,), (node.output,), last),
+    )
+
+
+def _gemm(node: Node, tensors: Mapping[str, Tensor], fresh: FreshNames) -> tuple[Node, ...]:
+    """``Gemm`` as ``alpha = m 2^k`` says, with m from 1 to 2: ``(x (m W)) 2^k + beta bias``.
+
+    Rounding m times the matrix is one more step of each product, for which the sums' error has room; no sum on the way
+    is larger than one of these. A bias is taken times ``beta`` where that rounds no number.
+    """
+    a, domain = node.attributes, {"@domain": ""}
     if set(a) - {"transA", "transB", "alpha", "beta", "@domain"}:
         return (node,)
     if len(node.inputs) < 2:
         raise node.error(f"has {len(node.inputs)} inputs", expected="2 or 3")
     x, matrix = node.inputs[:2]
+    bias = node.inputs[2] if len(node.inputs) > 2 else ""
+    alpha, beta = (a.get(name, 1.0) for name in ("alpha", "beta"))
+    if not (_scales(tensors.get(matrix), alpha) and (not bias or _scales_exactly(tensors.get(bias), beta))):
+        return (node,)
     parts: list[Node] = []
-    if a.get("transB", 0):
-        turned = fresh(f"{node.output}/matrix")
-        parts.append(Node(f"{node.name}/transpose", "Transpose", (matrix,), (turned,), domain))
-        matrix = turned
-    biased = len(node.inputs) > 2 and bool(node.inputs[2])
-    product = replace(node, outputs=(fresh(f"{node.output}/sum"),)) if biased else node
-    parts.append(replace(product, op="MatMul", inputs=(x, matrix), attributes=domain))
-    if biased:
-        parts.append(Node(f"{node.name}/bias", "Add", (product.output, node.inputs[2]), (node.output,), domain))
+
+    def put(what: str, op: str, *inputs: str, **attributes: Any) -> str:
+        name = fresh(f"{node.output}/{what}")
+        parts.append(Node(f"{node.name}/{what}", op, inputs, (name,), {**attributes, **domain}))
+        return name
+
+    def times(what: str, name: str, factor: float) -> str:
+        return name if factor == 1 else put(f"times {what}", "Mul", name, put(what, "Constant", value_float=factor))
+
+    mantissa, exponent = math.frexp(np.float32(alpha))
+    x = put("columns", "Transpose", x) if a.get("transA", 0) else x
+    matrix = put("transpose", "Transpose", matrix) if a.get("transB", 0) else matrix
+    matrix = times("mantissa", matrix, 2 * mantissa)
+    sums = fresh(f"{node.output}/sum")
+    parts.append(replace(node, op="MatMul", inputs=(x, matrix), outputs=(sums,), attributes=domain))
+    total = times("power", sums, 2.0 ** (exponent - 1))
+    if bias:
+        put("bias", "Add", total, times("beta", bias, beta))
+    parts[-1] = replace(parts[-1], outputs=node.outputs)
     return tuple(parts)
+
+
+def _scales(matrix: Tensor | None, factor: Any) -> bool:
+    """Whether a matrix times a factor stays far from the ends of single precision, or the factor is one."""
+    if factor == 1:
+        return True
+    if matrix is None or matrix.number is None or not isinstance(factor, float) or not 2**-60 < abs(factor) < 2**60:
+        return False
+    sizes = np.abs(matrix.number.astype(np.float64))
+    return bool(((sizes == 0) | ((sizes > 2**-60) & (sizes < 2**60))).all())
+
+
+def _scales_exactly(bias: Tensor | None, factor: Any) -> bool:
+    """Whether every number of a constant times a factor is one of single precision, or the factor is one."""
+    if factor == 1:
+        return True
+    if bias is None or bias.number is None or not isinstance(factor, float):
+        return False
+    with np.errstate(all="ignore"):
+        real = bias.number.astype(np.float64) * np.float64(np.float32(factor))
+        return bool((real.astype(np.float32) == real).all())

@@ -100,7 +100,7 @@ class Quantizer:
             if self.dtype.name == "BIPOLAR":
                 real = np.asarray(x, np.float32)
                 signs = np.where((real if self.by_sign else real / self.scale + self.zero_point) >= 0, 1, -1)
-                signs = np.broadcast_to(signs, np.broadcast_shapes(real.shape, self.scale.shape))
+                signs = np.broadcast_to(signs, np.broadcast_shapes(signs.shape, self.scale.shape))
                 return signs - self.zero_point.astype(np.int64)
             lo, hi = self.code_range
             codes = np.asarray(x, np.float32) / self.scale

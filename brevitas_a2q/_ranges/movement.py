@@ -141,7 +141,7 @@ def along(x: Value, axis: int | Sequence[int], shape: Sequence[int], origin: str
     def over(array: Array, reduce: Callable[..., Any]) -> Array:
         return array if array.ndim == 0 else np.asarray(reduce(array, axis=axes, keepdims=True))
 
-    source = x if x.number is None else Value.interval(x.shape, *x.ends(), x.origin)
+    source = x if x.number is None else Value.of(x.shape, x.codes, *x.ends(), x.origin)
     lo, hi = over(source.lo, np.min), over(source.hi, np.max)
     c = source.codes
     if c is None or (over(c.scale, np.min) != over(c.scale, np.max)).any():

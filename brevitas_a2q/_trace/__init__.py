@@ -6,7 +6,7 @@ The quantizers use it to learn which integers arrive at a layer, and the certifi
 
 from __future__ import annotations
 
-from brevitas_a2q._trace.calls import Call, outermost_call
+from brevitas_a2q._trace.calls import Call, as_written, outermost_call, uncompiled
 from brevitas_a2q._trace.memory import upright
 from brevitas_a2q._trace.modules import evaluating, is_brevitas_product, quantized_layers
 from brevitas_a2q._trace.outside import Product
@@ -25,6 +25,7 @@ __all__ = [
     "Standing",
     "Trace",
     "active_trace",
+    "as_written",
     "doubts_of",
     "evaluating",
     "is_brevitas_product",
@@ -34,6 +35,7 @@ __all__ = [
     "plain_tensor",
     "quantized_layers",
     "repeated",
+    "uncompiled",
     "upright",
     "value_of_call",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
+import torch
 from torch import nn
 
-__all__ = ["Call", "outermost_call"]
+__all__ = ["Call", "as_written", "outermost_call", "uncompiled"]
 
 _CALL: Final = nn.Module._call_impl.__code__
 _WRAPPERS: Final = (nn.parallel.DistributedDataParallel, nn.DataParallel)
@@ -24,6 +27,20 @@ class Call:
     kwargs: dict[str, Any]
 
 
+def uncompiled(model: nn.Module) -> nn.Module:
+    """The model that ``torch.compile`` has wrapped; any other as it is."""
+    inside: nn.Module = getattr(model, "_orig_mod", model)
+    return inside
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Parts that are compiled run as they are written; before torch 2.6 nothing can be done about them."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    with nullcontext() if stance is None else stance("force_eager"):
+        yield
+
+
 def outermost_call() -> Call | None:
     """The outermost module that is running in this thread, if any; of one wrapped for parallel training, the inside."""
     frames = []
@@ -35,5 +52,5 @@ def outermost_call() -> Call | None:
     for running in reversed(frames):
         names = running.f_locals
         if not isinstance(names.get("self"), _WRAPPERS):
-            return Call(names["self"], tuple(names["args"]), dict(names["kwargs"]))
+            return Call(uncompiled(names["self"]), tuple(names["args"]), dict(names["kwargs"]))
     return None

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import torch
 from torch import nn
 
-from brevitas_a2q._trace.calls import Call
+from brevitas_a2q._trace.calls import Call, as_written
 from brevitas_a2q._trace.modules import evaluating
 from brevitas_a2q._trace.standing import Standing
 from brevitas_a2q._trace.state import NOTHING, Doubts, own_tensors
@@ -41,7 +41,7 @@ def learn_ranges(call: Call) -> Trace:
 
     def traced(doubts: Doubts) -> tuple[Trace, None]:
         trace = Trace(call.module, learning=True, doubts=doubts, standing=standing)
-        with _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
+        with as_written(), _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
             call.module(*call.args, **call.kwargs)
         return trace, None
 

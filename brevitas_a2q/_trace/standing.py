@@ -50,11 +50,15 @@ class Standing:
     model: ReferenceType[nn.Module]
     structure: int
     shapes: set[tuple[Any, ...]]
+    drops: bool = (
+        False  # whether some of its modules scale integers up while they train, to make up for those they drop
+    )
 
     @classmethod
     def of(cls, call: Call) -> Standing:
         """The model as it is, and the shapes of this call."""
-        return cls(ref(call.module), _structure(call.module), {_shapes(call)})
+        drops = any("drop" in type(module).__name__.lower() for module in call.module.modules())
+        return cls(ref(call.module), _structure(call.module), {_shapes(call)}, drops)
 
     def is_of(self, other: Standing) -> bool:
         """Whether both are of one model, unchanged."""

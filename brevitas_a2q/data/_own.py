@@ -46,7 +46,7 @@ def load_own_data(name: str, root: Any, options: Mapping[str, Any]) -> ImageData
         found = function(**options) if root is None else function(root, **options)
     except TypeError as error:
         raise ConfigError(f"calling it failed ({error})", where=where, expected="a function of data_options") from error
-    except Exception as error:  # of code that is not ours
+    except (Exception, SystemExit) as error:  # of code that is not ours
         raise DataError(f"loading it failed ({error!r})", where=where) from error
     if isinstance(found, (ImageData, ImagePairs)):
         return found

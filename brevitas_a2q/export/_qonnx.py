@@ -27,6 +27,7 @@ from brevitas_a2q.export._roundtrip import expectations, round_trip
 from brevitas_a2q.export._save import save
 from brevitas_a2q.export._tracing import Exporter, trace_qonnx
 from brevitas_a2q.quant._calibrate import scales_without_data
+from brevitas_a2q.quant._held import held_weights
 from brevitas_a2q.verify._certificate import Certificate, certify_layers
 
 __all__ = ["export_qonnx"]
@@ -64,10 +65,11 @@ def export_qonnx(
         ExportError: The exporter failed, the file computes other integers, or the path cannot be written.
     """
     with atomic_target(export_path) as temporary:
-        ready = prepare(model, args)
-        with ready.with_trained_weights():
-            claim = certified(ready, allow_overflow)
-            expected = expectations(ready.model, ready.args, claim)
+        with held_weights():
+            ready = prepare(model, args)
+            with ready.with_trained_weights():
+                claim = certified(ready, allow_overflow)
+                expected = expectations(ready.model, ready.args, claim)
         file = trace_qonnx(ready.model, ready.args, exporter)
         bake(file, expected[0][2].calls)
         file = clean(file)

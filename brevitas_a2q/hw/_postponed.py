@@ -7,6 +7,7 @@ windows of them. Behind the slowest unit nothing has to wait, and pixels are bes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import reduce
 
 from brevitas_a2q.hw._ir import DuplicateStreams, Graph
@@ -26,8 +27,8 @@ def postponed(
 ) -> dict[str, Trace]:
     """The schedule in which units that write more bits than they read are as late as it takes to hold the fewest bits.
 
-    From the last unit to the first, such a unit works as early as it can, as late as its readers have room, or just
-    before they need its pixels, whichever leaves the fewest bits in the streams around it.
+    From the last unit to the first, such a unit works as early as it can, waits until its readers have room, or works
+    just before they need its pixels, whichever leaves the fewest bits in the streams around it.
 
     Args:
         graph: The network.
@@ -49,10 +50,11 @@ def postponed(
             continue
         trace = late[unit.name]
         needed = reduce(Runs.minimum, (r.due(trace.flow.span).plus(-delays[e]) for e, r in behind.items()))
-        room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in behind.items()), needed)
+        room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in behind.items()))
+        latest = trace.postponed(-((-needed).raised(most)))
+        waiting = replace(latest, ends=latest.ends.minimum(trace.held_back(room.raised(most)).ends))
         choices = [trace]
-        for deadline in (room, needed):
-            choice = trace.postponed(-((-deadline).raised(most)))
+        for choice in (waiting, latest):
             if not any(choice.ends.same(other.ends) for other in choices):
                 choices.append(choice)
         if len(choices) > 1:

@@ -58,6 +58,12 @@ class Trace:
         latest = self.elapsed + spare.minimum(following)
         return replace(self, ends=latest.maximum(self.ends))
 
+    def held_back(self, until: Runs) -> Trace:
+        """The same unit, no pixel before these times, each at least one interval after the one before."""
+        waited = (self.ends.maximum(until) - self.elapsed).rising()
+        before = float(waited.last[-1]) - (self.period - float(self.elapsed.last[-1]))
+        return replace(self, ends=self.elapsed + waited.maximum(before))
+
     @cached_property
     def reads(self) -> tuple[Runs, Runs, Runs]:
         """For each output pixel: when its inputs are read from and until, and how many are read by then."""

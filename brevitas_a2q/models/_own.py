@@ -28,7 +28,7 @@ def own_network(name: str) -> Callable[..., nn.Module]:
     def network(**options: Any) -> nn.Module:
         try:
             model = function(**options)
-        except Exception as error:  # of code that is not ours
+        except (Exception, SystemExit) as error:  # of code that is not ours
             raise ConfigError(f"building it failed ({error!r})", where=where) from error
         if not isinstance(model, nn.Module):
             raise ConfigError(f"returned a {type(model).__name__}", where=where, expected="a float torch.nn.Module")

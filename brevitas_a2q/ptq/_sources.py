@@ -158,7 +158,7 @@ def called(source: str, what: str) -> Any:
     function = named_function(source, where)
     try:
         return function()
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise ModelError(
             f"cannot be called ({type(error).__name__}: {error})", where=source, expected="a function without arguments"
         ) from error

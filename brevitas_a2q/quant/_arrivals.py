@@ -81,6 +81,7 @@ class Arrivals:
     copies: HostCopies = field(default_factory=HostCopies)
     trace: ReferenceType[Trace] | None = None  # that noted last
     standings: tuple[Standing, ...] = ()  # of the models that it was of: a layer may run in several
+    drops: bool = False  # whether dropout in the model may scale integers up while it trains
     several: bool = False  # whether the layer runs more than once, with one set of weights for all of its inputs
     warned: bool = False
 
@@ -261,6 +262,7 @@ class Arrivals:
     def _stand(self, standing: Standing | None) -> None:
         if standing is None:
             return
+        self.drops = standing.drops
         same = next((each for each in self.standings if standing.is_of(each)), None)
         if same is not None:
             same.shapes.update(standing.shapes)

@@ -15,9 +15,11 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import WeightQuantProxyFromInjector, forget_hook
+from brevitas_a2q.quant._arrivals import Basis
 from brevitas_a2q.quant._functional.budget import Budget, budget_from_range
 from brevitas_a2q.quant._functional.registry import Operator
 from brevitas_a2q.quant._input_range import claim_tensors, is_narrow, raw_tensors, seen_tensors
+from brevitas_a2q.quant._limits import FAR
 from brevitas_a2q.quant._zero_points import multiplied
 
 __all__ = [
@@ -76,14 +78,24 @@ def make_traceable_(model: nn.Module) -> None:
 
 
 def _ends(
-    value: Tensor, scale: Tensor, zero_point: Tensor, bit_width: Tensor, signed: Tensor, narrow: bool, look: bool
+    value: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    bit_width: Tensor,
+    signed: Tensor,
+    known: Tensor | None,
+    narrow: bool,
+    look: bool,
 ) -> Tensor:
     x = IntQuantTensor(value, scale, zero_point, bit_width, signed, False)
-    lo, hi = claim_tensors(x, narrow)
+    lo, hi = claim_tensors(x, narrow) if known is None else (known[0], known[1])
     if look:
         seen = seen_tensors(x)
         lo, hi = torch.minimum(lo, seen[0]), torch.maximum(hi, seen[1])
-    return torch.cat([torch.stack([lo, hi]), raw_tensors(x, lo, hi)])
+    raw = raw_tensors(x, lo, hi)
+    if known is not None:
+        raw = torch.stack([torch.minimum(known[2], raw[0]), torch.maximum(known[3], raw[1])])
+    return torch.cat([torch.stack([lo, hi]), raw])
 
 
 def _budget(
@@ -94,8 +106,8 @@ def _budget(
 
 
 _input_ends = Operator(
-    "input_ends(Tensor value, Tensor scale, Tensor zero_point, Tensor bit_width, Tensor signed, bool narrow, bool look)"
-    " -> Tensor",
+    "input_ends(Tensor value, Tensor scale, Tensor zero_point, Tensor bit_width, Tensor signed, Tensor? known, "
+    "bool narrow, bool look) -> Tensor",
     cpu=_ends,
     anywhere=_ends,
     shapes=lambda value, *_: value.new_empty(4, dtype=torch.int64),
@@ -108,16 +120,27 @@ _input_budget = Operator(
 )
 
 
-def input_ends(layer: nn.Module, quant_input: IntQuantTensor, look: bool) -> Tensor:
-    """What an input's metadata claims, and its values where ``look``: without reading one.
+def input_ends(proxy: Any, quant_input: IntQuantTensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The range of an input in a graph: what was traced, or else what its metadata claims, and its values.
+
+    Every call looks at values, since a graph is not told what has changed in front of the layer; no number is read on
+    the host. While a model trains whose dropout scales integers up, only what its quantizers claim is followed.
+
+    Args:
+        proxy: The layer's weight quantizer.
+        quant_input: Its input.
 
     Returns:
-        Lowest and highest integer, zero-point subtracted; lowest and highest code, zeros without a zero-point.
-        # shape: (4,)
+        Lowest integer, zero-point subtracted; highest; lowest and highest code, zeros without a zero-point, shape (2,).
     """
+    known = None
+    if proxy.arrivals.basis is Basis.TRACE:
+        known = torch.cat([torch.stack([proxy.input_lo, proxy.input_hi]), proxy.input_raw])
     parts = (part.detach() for part in quant_input[:5])
-    ends: Tensor = _input_ends(*parts, is_narrow(layer), look)
-    return ends
+    look = not (proxy.training and proxy.arrivals.drops)
+    ends: Tensor = _input_ends(*parts, known, is_narrow(proxy.tracked_module_list[0]), look)
+    ends = ends.clamp(-FAR, FAR)
+    return ends[0], ends[1], ends[2:]
 
 
 def budget_of_tensors(

@@ -153,7 +153,12 @@ def seen_range(quant_input: IntQuantTensor) -> IntRange:
 def seen_tensors(quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
     """:func:`seen_range` as int64 tensors, without reading a value."""
     with torch.no_grad():
-        integers = (quant_input.value.double() / quant_input.scale.double()).nan_to_num(0.0, 2.0**61, -(2.0**61))
+        value, scale = quant_input.value.detach(), quant_input.scale.detach().double()
+        if not value.numel():
+            value = value.new_zeros(1)
+        elif scale.numel() == 1:  # quotients rise, or fall, with the values: those of the two ends bound all others
+            value, scale = torch.stack(torch.aminmax(value.nan_to_num(0.0))), scale.reshape(())
+        integers = (value.double() / scale).nan_to_num(0.0).clamp(-(2.0**_WIDEST), 2.0**_WIDEST)
         lo, hi = torch.aminmax(integers.round())
         return lo.to(torch.int64).clamp_max(0), hi.to(torch.int64).clamp_min(0)
 
@@ -161,7 +166,8 @@ def seen_tensors(quant_input: IntQuantTensor) -> tuple[Tensor, Tensor]:
 def claim_tensors(quant_input: IntQuantTensor, narrow: bool) -> tuple[Tensor, Tensor]:
     """:attr:`Claim.range` as int64 tensors, without reading a value: for ``torch.compile``."""
     one = torch.ones((), dtype=torch.int64, device=quant_input.bit_width.device)
-    bits = quant_input.bit_width.detach().max().ceil().to(torch.int64)
+    width = quant_input.bit_width.detach().max().ceil().nan_to_num(float(_WIDEST))
+    bits = torch.where(width > 0, width.clamp_max(_WIDEST), _WIDEST).to(torch.int64)
     top = torch.where(quant_input.signed_t, one << (bits - 1), one << bits)
     lo = torch.where(quant_input.signed_t, -top + int(narrow), torch.zeros_like(top))
     hi = top - 1 - torch.where(quant_input.signed_t, 0, int(narrow))

@@ -19,7 +19,7 @@ from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, in
 from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes_plain_weights
 from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
-from brevitas_a2q.quant._input_range import quantizes_own_input
+from brevitas_a2q.quant._held import Quantized, quantized
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
 from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
@@ -28,8 +28,6 @@ from brevitas_a2q.quant._scale_search import search_scale_
 from brevitas_a2q.quant._zero_points import check_datapath, guards_raw_codes, multiplied
 
 __all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
-
-Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
 
 
 def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
@@ -247,8 +245,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
             search_scale_(self, x)
         scale, budget = self.scale_and_budget(x)
-        out: Quantized = self.tensor_quant(x, scale, budget)
-        return out
+        return quantized(self.tensor_quant, x, scale, budget)
 
     def scale_and_budget(self, x: Tensor) -> tuple[Tensor, Budget]:
         """Weight scale in Brevitas' shape, and budget of one accumulation, for weights ``x``.
@@ -304,8 +301,10 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
         with torch.no_grad():
             if not is_dynamo_compiling():
                 self.arrivals.observe(self, quant_input)  # which may run the model, this layer included
-            elif isinstance(quant_input, IntQuantTensor) and self.arrivals.basis is not Basis.TRACE:
-                self._observe_compiled(layer, quant_input)
+            elif isinstance(quant_input, IntQuantTensor):
+                torch._foreach_copy_([self.input_lo, self.input_hi, self.input_raw], input_ends(self, quant_input))
+            elif self.arrivals.basis is not Basis.DECLARED:
+                self._observe_plain(quant_input)
             if isinstance(quant_input, IntQuantTensor) and bias_is_budgeted(layer) and quant_input.scale.numel() == 1:
                 scale = quant_input.scale.detach().reshape(())
                 if self.input_scale.dtype == scale.dtype:
@@ -313,12 +312,11 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 else:  # of its own type, since Brevitas multiplies the two scales as they are
                     self.input_scale = scale.clone()
 
-    def _observe_compiled(self, layer: nn.Module, quant_input: IntQuantTensor) -> None:
-        look = self.arrivals.basis is not Basis.QUANTIZER and not quantizes_own_input(layer)
-        ends = input_ends(layer, quant_input, look)
-        self.input_lo.copy_(ends[0])
-        self.input_hi.copy_(ends[1])
-        self.input_raw.copy_(ends[2:])
+    @torch.compiler.disable(reason="the range of a plain tensor was traced: whether that still stands is for Python")
+    def _observe_plain(self, x: Any) -> None:
+        """Leave the graph: a plain tensor has no scale by which its values could be told as integers."""
+        self.arrivals.observe(self, x)
+        self.require_known_range()
 
     def remembered_range(self) -> IntRange | None:
         """The range as it is stored, without asking the layer's own input quantizer."""

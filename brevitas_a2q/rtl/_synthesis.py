@@ -23,6 +23,7 @@ from brevitas_a2q.hw._cost.synthesis.dot_product import fits_dsp
 from brevitas_a2q.rtl._generate import Accelerator, sources_of
 from brevitas_a2q.rtl._netlist import Instance
 from brevitas_a2q.rtl._packing import PACKING, pack
+from brevitas_a2q.rtl._tools import stop_tools
 from brevitas_a2q.rtl._yosys import READ_LIMITS, need_yosys, run_yosys
 from brevitas_a2q.rtl._yosys_process import MAP_ROMS
 
@@ -134,8 +135,13 @@ def synthesise_instances(
     found: dict[str, Counts | str] = {}
     count = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
-        for result in pool.map(one, _batches(by_key, folder)):
-            found |= result
+        try:
+            for result in pool.map(one, _batches(by_key, folder)):
+                found |= result
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_tools()
+            raise
     rows: dict[str, Counts] = {}
     failed: dict[str, str] = {}
     for key, instances in by_key.items():

@@ -8,11 +8,13 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from brevitas_a2q.errors import RtlError
 
-__all__ = ["json_of", "run_tool"]
+__all__ = ["json_of", "run_tool", "stop_tools"]
+
+_RUNNING: Final[set[subprocess.Popen[str]]] = set()
 
 
 def run_tool(
@@ -29,24 +31,36 @@ def run_tool(
 
     Raises:
         RtlError: With the last lines it wrote, if it fails, cannot be started or takes more than ``limit`` seconds.
+        KeyboardInterrupt: It was interrupted, as this program will be.
     """
+    words = [str(word) for word in command]
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=limit,
-        )
+        with subprocess.Popen(words, cwd=folder, stdout=pipe, stderr=pipe, text=True, errors="replace") as process:
+            _RUNNING.add(process)
+            try:
+                done = subprocess.CompletedProcess(words, 0, *process.communicate(timeout=limit))
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                _RUNNING.discard(process)
+            done.returncode = process.returncode
     except OSError as error:
         raise RtlError(f"cannot be started ({error.strerror})", where=what) from error
     except subprocess.TimeoutExpired as error:
         raise RtlError(f"took more than {limit:g} seconds", where=what) from error
+    if done.returncode == -signal.SIGINT:
+        raise KeyboardInterrupt
     if done.returncode:
         raise RtlError(_why(done), where=what, remedy=f"see {_kept(done, log or folder)}")
     return done.stdout
+
+
+def stop_tools() -> None:
+    """Interrupt all programs that run, so that threads that wait for them do not hold up the end of this one."""
+    for process in list(_RUNNING):
+        process.send_signal(signal.SIGINT)
 
 
 def _why(done: subprocess.CompletedProcess[str]) -> str:

@@ -5,6 +5,7 @@ python -m brevitas_a2q.rtl._yosys_process SCRIPT
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -28,4 +29,5 @@ def _main(script: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for Yosys to return
     _main(Path(sys.argv[1]))

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from brevitas_a2q._files import write_atomically
+from brevitas_a2q._interrupts import again_soon, arrived, is_under_way, quiet_where_dropped
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.sweep._lease import Beat, Patience, Watch, place_of, run_folder, run_lock
 from brevitas_a2q.sweep._objectives import values_of
@@ -89,8 +90,8 @@ class Stop:
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """A signal's handler: stops at once, but never while the storage is written."""
         self.told = True
-        if self._may_raise:
-            self._may_raise = False
+        if self._may_raise and not is_under_way(Stopped):
+            again_soon(self.handle)
             raise Stopped
 
     @contextlib.contextmanager
@@ -103,6 +104,7 @@ class Stop:
             yield
         finally:
             self._may_raise = False
+            arrived()
 
     def after_epoch(self, seconds: float) -> None:
         """Raise, and begin nothing more, where another epoch as long as the last one would not fit."""
@@ -165,6 +167,9 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
         except A2QError as error:
             queue.fail(claim, _line(error))
         except Exception as error:  # whatever a run raises is that run's failure and not the sweep's
+            if is_under_way(Stopped, error):  # some library was stopped where it could not be
+                queue.release(claim)
+                return True
             write_atomically(folder / "error.txt", traceback.format_exc())
             queue.fail(claim, f"{type(error).__name__}: {_line(error)}")
             return False
@@ -211,5 +216,6 @@ def _line(error: Exception) -> str:
 
 def stop_on_terminate(stop: Stop) -> None:
     """Stop when this process is asked to terminate; an interrupt from the keyboard is its parent's business."""
+    quiet_where_dropped(Stopped)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.handle)

@@ -63,9 +63,12 @@ def certify(
             remedy="pass one batch of inputs; their values do not matter",
         )
     from brevitas_a2q.quant._calibrate import scales_without_data
+    from brevitas_a2q.quant._held import held_weights
     from brevitas_a2q.verify._torch_model import read_model
 
-    return certify_layers(*read_model(model_or_path, example_inputs), _without_data(scales_without_data(model_or_path)))
+    with held_weights():
+        read = read_model(model_or_path, example_inputs)
+    return certify_layers(*read, _without_data(scales_without_data(model_or_path)))
 
 
 def _without_data(names: tuple[str, ...]) -> tuple[Assumption, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,10 @@ from brevitas_a2q.bounds import required_bit_width
 __all__ = ["End", "SumRange", "fits_int64", "layer_sum", "tile_sums", "tiled", "witness"]
 
 End = Literal["lower", "upper"]
+_Numbers = npt.NDArray[Any]
+_Reduction = Callable[[_Numbers], _Numbers]
+
+_TOGETHER: Final = 1 << 17  # products whose intermediate results stay in the cache
 
 
 @dataclass(frozen=True)
@@ -82,17 +87,20 @@ def tiled(values: npt.NDArray[Any], tile: int | None) -> npt.NDArray[Any]:
 
 def layer_sum(layer: DotProductLayer, accumulator_bit_width: int | None) -> SumRange:
     """Range of the whole dot product with its bias."""
-    lowest, highest = _extreme_products(layer)
+    lowest, highest = _reduced(layer, lambda products: products.sum(axis=1), lambda products: products.sum(axis=1))
     bias = np.zeros(layer.channels, lowest.dtype) if layer.bias is None else layer.bias.astype(lowest.dtype)
-    lower = lowest.sum(axis=1) + np.minimum(bias, 0)
-    upper = highest.sum(axis=1) + np.maximum(bias, 0)
+    lower, upper = lowest + np.minimum(bias, 0), highest + np.maximum(bias, 0)
     return SumRange(_integers(lower), _integers(upper), accumulator_bit_width)
 
 
 def tile_sums(layer: DotProductLayer) -> SumRange:
     """Range over the tiles of each channel, without the bias, which the sum of tiles takes."""
-    lowest, highest = (tiled(products, layer.tile).sum(axis=-1) for products in _extreme_products(layer))
-    return SumRange(_integers(lowest.min(axis=1)), _integers(highest.max(axis=1)), layer.accumulator_bit_width)
+    lowest, highest = _reduced(
+        layer,
+        lambda products: tiled(products, layer.tile).sum(axis=-1).min(axis=1),
+        lambda products: tiled(products, layer.tile).sum(axis=-1).max(axis=1),
+    )
+    return SumRange(_integers(lowest), _integers(highest), layer.accumulator_bit_width)
 
 
 def witness(layer: DotProductLayer, channel: int, end: End) -> IntArray:
@@ -111,12 +119,23 @@ def witness(layer: DotProductLayer, channel: int, end: End) -> IntArray:
     return np.where(weights == 0, 0, np.where(rises, high, low)).astype(np.int64)
 
 
-def _extreme_products(layer: DotProductLayer) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Lowest and highest value of every product, shape (channels, K), in an integer type that holds their sums."""
+def _reduced(layer: DotProductLayer, lowest: _Reduction, highest: _Reduction) -> tuple[_Numbers, _Numbers]:
+    """What becomes of the lowest and the highest values of all products, channel by channel.
+
+    Args:
+        layer: Its channels are looked at some at a time, so that intermediate results stay in the cache.
+        lowest, highest: Each from products, shape (channels, K), to one number per channel, in an integer type that
+            holds their sums.
+    """
     exact = np.int64 if fits_int64(layer) else object
-    weights, low, high = (values.astype(exact) for values in (layer.weights, layer.x_lo, layer.x_hi))
-    ends = weights * low, weights * high
-    return np.minimum(*ends), np.maximum(*ends)
+    rows = max(1, _TOGETHER // max(1, layer.dot_product_size))
+    low, high = (np.broadcast_to(ends, layer.weights.shape) for ends in (layer.x_lo, layer.x_hi))
+    found = []
+    for first in range(0, layer.channels, rows):
+        weights, *inputs = (values[first : first + rows].astype(exact) for values in (layer.weights, low, high))
+        ends = weights * inputs[0], weights * inputs[1]
+        found.append((lowest(np.minimum(*ends)), highest(np.maximum(*ends))))
+    return np.concatenate([low for low, _ in found]), np.concatenate([high for _, high in found])
 
 
 def _integers(values: npt.NDArray[Any]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from brevitas_a2q.errors import ModelError
 
 __all__ = ["IntegerLayer", "UncoveredError", "arguments", "integers", "spatial_padding"]
+
+_TOGETHER: Final = 1 << 17  # values whose intermediate results stay in the cache
 
 
 class UncoveredError(ModelError):
@@ -106,7 +108,16 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
     Raises:
         UncoveredError: The values are not integers at this scale.
     """
-    ratio = value.detach().double() / scale.detach().double()
+    values, scales = (torch.atleast_1d(each.detach()) for each in torch.broadcast_tensors(value, scale))
+    codes = torch.empty(values.shape, dtype=torch.int64, device=values.device)
+    rows = max(1, _TOGETHER // max(1, values[:1].numel()))
+    for part, its_scale, out in zip(values.split(rows), scales.split(rows), codes.split(rows), strict=True):
+        out.copy_(_codes(part, its_scale, where))
+    return codes.reshape(torch.broadcast_shapes(value.shape, scale.shape))
+
+
+def _codes(value: Tensor, scale: Tensor, where: str) -> Tensor:
+    ratio = value.double() / scale.double()
     if not bool(torch.isfinite(ratio).all()):
         raise UncoveredError(
             "found values that are infinite or no numbers",
@@ -124,7 +135,7 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
             expected="integer multiples of the scale",
             remedy="look for an operation between quantizer and layer that changes values",
         )
-    return codes.long()
+    return codes
 
 
 def spatial_padding(layer: Any, size: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,11 +16,13 @@ from brevitas_a2q._ranges.products import Product, product_ranges
 from brevitas_a2q._trace import (
     Doubts,
     Trace,
+    as_written,
     evaluating,
     is_brevitas_product,
     plain_tensor,
     quantized_layers,
     repeated,
+    uncompiled,
     upright,
 )
 from brevitas_a2q.bounds import IntRange
@@ -54,7 +55,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     Raises:
         ModelError: Not one layer can be bounded; of the first, why.
     """
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    model = uncompiled(model)
     if not any(True for _ in quantized_layers(model)):
         raise ModelError(
             "found no quantized layer",
@@ -63,7 +64,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
             remedy="build it from brevitas.nn, or convert it with brevitas_a2q.constrain_",
         )
     given = arguments(model, example_inputs)
-    with evaluating(model), _uncompiled():
+    with evaluating(model), as_written():
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = _settled(model, given)
@@ -72,14 +73,6 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         raise next(iter(refused.values()))
     reasons = {name: error.found for name, error in refused.items()}
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Parts that are compiled run as they are written; before torch 2.6 nothing can be done about them."""
-    stance = getattr(torch.compiler, "set_stance", None)
-    with nullcontext() if stance is None else stance("force_eager"):
-        yield
 
 
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:

@@ -102,3 +102,35 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ConfigError, match="pip install mlflow"):
         require_tracker("mlflow")
+
+
+def send_two_epochs(name: str, folder: Path) -> str:
+    """As a run does that is killed after its first epoch and goes on; the identity that it kept."""
+    for done in (0, 1):
+        with tracked(name, SETTINGS, folder, done, pytest.fail) as record:
+            record(EPOCH, 0.1)
+    return str(json.loads((folder / TRACKER).read_text())[name])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    identity = send_two_epochs("mlflow", tmp_path)
+    client = mlflow.MlflowClient()
+    for key, value in POINTS.items():
+        assert [(point.step, point.value) for point in client.get_metric_history(identity, key)] == [
+            (1, value),
+            (2, value),
+        ]
+    assert client.get_run(identity).data.params == {"seed": "0", "recipe.epochs": "2"}
+    assert client.get_run(identity).info.status == "FINISHED"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    identity = send_two_epochs("wandb", tmp_path)
+    assert len(list(tmp_path.glob(f"wandb/offline-run-*-{identity}/run-{identity}.wandb"))) in (1, 2)

@@ -25,7 +25,7 @@ def binary(call: Call) -> Result:
     call.check_shape(result.shape)
     if a.number is None and b.number is None:
         return call.done(result) if op in ("Add", "Sub") else call.island(result, reason=f"{op} of two streams")
-    reverse = a.number is not None
+    reverse = a.number is not None and not (a.codes is not None and b.number is not None)
     constant = a if reverse else b
     if reverse and op == "Div":
         return call.island(result, reason="division by a stream")

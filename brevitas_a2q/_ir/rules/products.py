@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from brevitas_a2q._ir.rules.call import Call, Result, Unstated
 from brevitas_a2q._ir.rules.windows import read_window, window_attributes
 from brevitas_a2q._ir.tensor import Tensor
@@ -12,25 +14,25 @@ __all__ = ["conv", "conv_transpose", "matmul"]
 
 
 def conv(call: Call) -> Result:
-    """Convolution in one or two dimensions, grouped or depthwise."""
+    """Convolution in one to three dimensions, grouped or depthwise."""
     x, weights = _operands(call, 3)
     if len(weights.shape) != len(x.shape):
         raise call.error(f"found weights of shape {weights.shape}", expected="(out, in/groups, *kernel)")
     groups = call.attribute("group", 1)
-    window = read_window(call, weights.shape[2:], x.shape[2:])
+    window = read_window(call, weights.shape[2:], x.shape[2:], most=3)
     result = table.conv(x, weights, window.stride, window.pads, window.dilation, groups)
     return _product(call, x, weights, result, group=groups, **window_attributes(window))
 
 
 def conv_transpose(call: Call) -> Result:
-    """Transposed convolution in one or two dimensions."""
+    """Transposed convolution in one to three dimensions."""
     x, weights = _operands(call, 3)
     if len(weights.shape) != len(x.shape):
         raise call.error(f"found weights of shape {weights.shape}", expected="(in, out/groups, *kernel)")
     if call.attribute("auto_pad", "NOTSET") not in ("NOTSET", "") or "output_shape" in call.node.attributes:
         raise Unstated("auto_pad or output_shape of a transposed convolution")
     groups, kernel = call.attribute("group", 1), weights.shape[2:]
-    window = read_window(call, kernel, x.shape[2:])
+    window = read_window(call, kernel, x.shape[2:], most=3)
     extra = call.sizes("output_padding", (0,) * len(kernel), low=0)
     result = table.conv_transpose(x, weights, window.stride, window.pads, window.dilation, groups, extra)
     return _product(call, x, weights, result, group=groups, output_padding=extra, **window_attributes(window))
@@ -47,15 +49,17 @@ def matmul(call: Call) -> Result:
 def _operands(call: Call, rank: int) -> tuple[Tensor, Tensor]:
     x, weights = call.stream(rank), call.stream(index=1)
     if weights.number is None:
-        raise Unstated("constants on the left" if x.number is not None else _of_streams(x, weights))
+        raise Unstated("constants on the left" if x.number is not None else _of_streams(call, x, weights))
     return x, weights
 
 
-def _of_streams(x: Tensor, y: Tensor) -> str:
+def _of_streams(call: Call, x: Tensor, y: Tensor) -> str:
     """What is known of a product of two streams: a width that suffices by the types of its integers."""
     if x.codes is None or y.codes is None:
         return "product of two streams, not both of integers"
     size = x.shape[-1]
+    if call.node.op != "MatMul":
+        size = prod(y.shape[1:]) if call.node.op == "Conv" else y.shape[0] * prod(y.shape[2:])
     (a, b), (c, d) = (v.codes.type_range() for v in (x, y) if v.codes is not None)
     corners = [int(p) * int(q) for p in (a.min(), b.max()) for q in (c.min(), d.max())]
     if (x.codes.scale < 0).any() or (y.codes.scale < 0).any():

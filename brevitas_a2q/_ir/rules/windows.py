@@ -8,12 +8,14 @@ from brevitas_a2q._ranges import Window
 __all__ = ["read_window", "window_attributes"]
 
 
-def read_window(call: Call, kernel: tuple[int, ...], size: tuple[int, ...], ceil: bool = False) -> Window:
-    """The window of a Conv or pool over an image of this size, with ``auto_pad`` resolved."""
+def read_window(
+    call: Call, kernel: tuple[int, ...], size: tuple[int, ...], ceil: bool = False, most: int = 2
+) -> Window:
+    """The window of a Conv or pool over an image of this size, with ``auto_pad`` resolved; of at most so many axes."""
     rank = len(kernel)
     if len(size) != rank:
         raise call.error(f"found a window of {rank} dimensions", expected=f"{len(size)}")
-    if rank not in (1, 2):
+    if not 1 <= rank <= most:
         raise Unstated(f"a window of {rank} dimensions")
     declared = call.sizes("kernel_shape", kernel)
     if declared != kernel:

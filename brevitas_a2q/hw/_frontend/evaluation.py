@@ -38,6 +38,9 @@ def computed(network: Network, node: Node, values: Mapping[str, Array]) -> list[
         network: Where its constants are.
         node: As the network has it.
         values: Its other inputs.
+
+    Raises:
+        OnnxFileError: The reference cannot compute it; names the node.
     """
     if node.op == OPAQUE:
         return _by_reference(network, node, values)
@@ -60,5 +63,9 @@ def _by_reference(network: Network, node: Node, values: Mapping[str, Array]) -> 
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs]
     graph = helper.make_graph([made], "node", unknown, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(a["domain"], a["opset"])])
-    with np.errstate(all="ignore"):
-        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, given)]
+    try:
+        with np.errstate(all="ignore"):
+            return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, given)]
+    except Exception as error:  # of any kind: what it does with a form that the standard does not know is its own
+        remedy = "write the operator as its ONNX version says"
+        raise node.error("found a form that ONNX' reference does not compute", remedy=remedy) from error

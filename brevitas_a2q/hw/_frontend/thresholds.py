@@ -140,7 +140,11 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
             raise quantizer_node.error("found zero-points per channel", expected="one zero-point")
 
     def codes(integers: IntArray) -> IntArray:
-        return np.asarray(quantizer.integers(chain(integers)).reshape(integers.shape), np.int64)
+        try:
+            return np.asarray(quantizer.integers(chain(integers)).reshape(integers.shape), np.int64)
+        except ValueError as error:  # of shapes
+            message = f"found constants that make other shapes of its {stream.channels} channels"
+            raise quantizer_node.error(message, expected="one value per channel or one for all") from error
 
     lo, hi = ends_of(stream)
     ends = codes(np.stack([lo, hi]))

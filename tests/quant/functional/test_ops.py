@@ -45,7 +45,7 @@ def arguments(layout: torch.memory_format) -> dict[str, tuple[Any, ...]]:
         "kth_largest": (x, 3, 0, 0.0, 6.0),
         "project": (weight, scale, limits, -7, 7),
         "normalize": (weight, scale, torch.zeros(4, 1, requires_grad=True), limits, -7, 7, True),
-        "input_ends": (x.detach(), number(0.2), number(3.0), number(4.0), number(True), False, True),
+        "input_ends": (x.detach(), number(0.2), number(3.0), number(4.0), number(True), None, False, True),
         "input_budget": (number(-8), number(7), number([0, 15]), number([[1], [-2], [0]]), 12, True, False),
     }
 

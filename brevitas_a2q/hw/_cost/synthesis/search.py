@@ -104,6 +104,8 @@ class SearchTable:
 def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: MemoryStyle) -> Bill:
     """What ``pe`` searches take: comparators, the memories of their stages, and what clips values."""
     bill = Bill()
+    if not table.bits:  # a quantizer of one code compares nothing
+        return bill
     fold, width = table.words(channels, pe), table.compared
     deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
     block = deepest != "distributed"
