@@ -10,7 +10,9 @@ nor widths, but contents of memories.
 
 from __future__ import annotations
 
+import configparser
 import json
+import math
 import statistics
 import tempfile
 import warnings
@@ -26,6 +28,7 @@ from brevitas_a2q.hw._estimation import estimate_graph
 HERE = Path(__file__).resolve().parent
 PUBLISHED, RESULTS = HERE / "published", HERE / "results"
 PART, CLOCK_MHZ = "xczu28dr", 100.0
+_LARGE = 1 << 16  # numbers in an image
 CALIBRATED = ("tfc-w1a1", "cnv-w1a1")  # these say what the shell takes
 
 
@@ -41,6 +44,7 @@ class Build:
     standalone: bool = False
     quantizer: str = ""  # the input's quantizer, which FINN builds as a unit
     last_pe: int | None = None  # of the last matrix unit, where the file's does not divide its outputs
+    apart: tuple[str, ...] = ()  # nodes of the file that our graph has another kind for
 
 
 def _pynq(name: str, classes: int | None = None) -> Callable[[], Any]:
@@ -76,6 +80,19 @@ def _radio() -> Any:
     return nn.Sequential(*layers, qnn.QuantLinear(128, 24, bias=True, weight_bit_width=4))
 
 
+def _mobilenet() -> Any:
+    """MobileNetV1 of Brevitas' examples, W4A4, behind an 8-bit image."""
+    import brevitas.nn as qnn
+    from brevitas.quant import Uint8ActPerTensorFloat
+    from brevitas_examples.imagenet_classification.models.mobilenetv1 import quant_mobilenet_v1
+    from torch import nn
+
+    config = configparser.ConfigParser()
+    config.read_dict({"MODEL": {"WIDTH_SCALE": "1.0"}, "QUANT": {"BIT_WIDTH": "4", "ROUND_AVG_POOL": "False"}})
+    image = qnn.QuantIdentity(Uint8ActPerTensorFloat, return_quant_tensor=True)
+    return nn.Sequential(image, quant_mobilenet_v1(config))
+
+
 CNV, TFC = "C=3 PE=1 A=8 AS=0 T=8 steps=255 B=8", "C=784 PE=49 A=8 AS=0 T=8 steps=1 B=1"
 BUILDS = (
     Build("tfc-w1a1", "CI_118674_3", _pynq("TFC_1W1A"), (1, 1, 28, 28), "tfc-w1a1", quantizer=TFC),
@@ -91,6 +108,15 @@ BUILDS = (
     Build("cnv-w1a2", "CI_118674_1", _pynq("CNV_1W2A"), (1, 3, 32, 32), "cnv-w1a2", quantizer=CNV),
     Build("gtsrb-w1a1", "CI_118674_6", _pynq("CNV_1W1A", 44), (1, 3, 32, 32), "cnv-w1a1", quantizer=CNV, last_pe=4),
     Build("vgg10-w4a4", "CI_118675_0", _radio, (1, 2, 1024), "ZCU104", standalone=True),
+    Build(
+        "mobilenetv1-w4a4",
+        "CI_118675_1",
+        _mobilenet,
+        (1, 3, 224, 224),
+        "ZCU102",
+        standalone=True,
+        apart=("Pool_hls_0", "ConvolutionInputGenerator_rtl_14"),  # the average over the image
+    ),
 )
 
 
@@ -103,7 +129,7 @@ def exported(build: Build, folder: Path) -> Path:
     model = build.network().train()
     with torch.no_grad():
         for _ in range(3):
-            model(torch.rand(8, *build.shape[1:]) * 2 - 1)
+            model(torch.rand(8 if math.prod(build.shape) < _LARGE else 2, *build.shape[1:]) * 2 - 1)
     path = folder / f"{build.name}.onnx"
     export_qonnx(model.eval(), torch.rand(build.shape), export_path=str(path), dynamo=False)
     return path
@@ -114,10 +140,11 @@ def measured(build: Build, published: dict[str, Any], folder: Path) -> dict[str,
     from brevitas_a2q.hw import find_part
 
     graph = read_graph(exported(build, folder), standalone_thresholds=build.standalone)
-    entries = json.loads((PUBLISHED / "folding" / f"{build.folding}_folding_config.json").read_text())
+    (published_folding,) = (PUBLISHED / "folding").glob(f"{build.folding}_folding_config*.json")
+    entries = json.loads(published_folding.read_text())
     if build.quantizer:
         entries.pop("Thresholding_rtl_0")
-    for name in ("LabelSelect_hls_0", "ChannelwiseOp_hls_0"):  # added to the network by FINN's build
+    for name in ("LabelSelect_hls_0", "ChannelwiseOp_hls_0", *build.apart):  # the first two are added by FINN's build
         entries.pop(name, None)
     if build.last_pe is not None:
         entries["MVAU_hls_8"]["PE"] = build.last_pe
@@ -180,7 +207,7 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
             f"| {r['build']}{mark} | {r['published_cycles']:,} / {r['cycles']:,} / {r['measured_interval']:,} |"
             f" {vivado['LUT']:,} | {lut:,.0f} | {error:+.1%} | {finn:,.0f} ({finn / vivado['LUT'] - 1:+.0%}) |"
             f" {vivado['FF']:,} | {r['ff'] + shell['ff']:,.0f} |"
-            f" {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:.0f} |"
+            f" {vivado['BRAM18']:,} | {r['bram18'] + shell['bram18']:,.0f} |"
             f" {vivado['DSP']:,} | {r['dsp']:,} |\n"
         )
     median = statistics.median(errors)

@@ -102,12 +102,14 @@ def foldings_of(network: str, cycles: int, path: Path) -> dict[str, hw.Folding]:
 
 
 def measured(path: Path, foldings: dict[str, hw.Folding], accumulator: str, folder: Path) -> dict[str, Any]:
-    """One build: LUTs of every unit."""
+    """One build: LUTs of every unit, and the depths of FIFOs that it was built with."""
     started = time.perf_counter()
     options: dict[str, Any] = {"accumulator": accumulator, "synthesis_cache": folder.parent / "synthesis"}
     report = hw.build(path, folder, PART, None, CLOCK_MHZ, foldings, synthesize=True, **options)
     document = report.to_json()
+    depths = {unit: list(f.fifo_depths) for unit, f in report.estimate.foldings.items() if f.fifo_depths is not None}
     return {
+        "fifo_depths": depths,
         "units": {u["name"]: [u["op"], u["synthesis"]["lut"] if u["synthesis"] else None] for u in document["units"]},
         "synthesis": document["synthesis"],
         "not_synthesised": sorted(document["failed_synthesis"]),
@@ -169,7 +171,10 @@ def report(folder: Path | None) -> None:
     kinds: dict[str, list[tuple[int, int]]] = {}
     for row in rows():
         path = path_of(row["network"], work)
-        foldings = foldings_of(row["network"], row["cycles"], path)
+        foldings = {
+            unit: replace(folding, fifo_depths=tuple(row["fifo_depths"][unit]) if unit in row["fifo_depths"] else None)
+            for unit, folding in foldings_of(row["network"], row["cycles"], path).items()
+        }
         found = hw.estimate(path, PART, None, CLOCK_MHZ, accumulator=row["accumulator"], foldings=foldings)
         guesses = {line.name: line.resources.lut for line in found.rows}
         errors = []

@@ -106,6 +106,13 @@ def test_no_exemption_outlives_its_need() -> None:
     assert all(lines[name]["ours median"] > 0.10 or lines[name]["ours p90"] > 0.20 for name in EXEMPT)
 
 
+def test_the_documented_table_is_of_these_errors() -> None:
+    text = (BENCHMARK.parents[1] / "docs" / "estimator.md").read_text()
+    for line in json.loads((BENCHMARK / "results.json").read_text())["the accelerator's units"]:
+        errors = " | ".join(f"{100 * line[key]:.1f}" for key in ("ours median", "ours p90"))
+        assert f"| {line['circuit']} | {line['rows']} | {errors} | {100 * line['ours sum']:+.1f} |" in text
+
+
 @pytest.mark.parametrize(
     "row",
     [
