@@ -47,7 +47,7 @@ FAMILIES = {
     "EfficientNetV2": Family("efficientnet_v2_s"),
     "GoogLeNet": Family("googlenet", 64, {"init_weights": False, "aux_logits": False}),
     "Inception v3": Family("inception_v3", 96, {"init_weights": False, "aux_logits": False}),
-    "MaxVit": Family("maxvit_t", 64, {"input_size": (64, 64), "partition_size": 2}, convolutional=False),
+    "MaxVit": Family("maxvit_t", 224, convolutional=False),
     "MNASNet": Family("mnasnet0_5"),
     "MobileNetV2": Family("mobilenet_v2"),
     "MobileNetV3": Family("mobilenet_v3_small"),

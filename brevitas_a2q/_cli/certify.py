@@ -9,6 +9,7 @@ import click
 
 from brevitas_a2q._cli.console import emit_json, messages, say, show
 from brevitas_a2q._cli.guard import Guarded
+from brevitas_a2q._cli.report_files import Report, report_files, report_options, write_files
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import CertificateError
@@ -30,6 +31,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--input-type", metavar="TYPE", help="QONNX data type of the network's inputs, such as uint8.")
 @click.option("--assume-input-range", is_flag=True, help="Take the file's own word for range and type of its inputs.")
 @click.option("--assume-defaults", is_flag=True, help="Take it that nobody replaces initializers that are inputs too.")
+@report_options
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON instead of a table.")
 def command(
     network: Path,
@@ -39,6 +41,8 @@ def command(
     input_type: str | None,
     assume_input_range: bool,
     assume_defaults: bool,
+    html: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> int:
     """Prove that no layer of a QONNX file can overflow its accumulator.
@@ -68,6 +72,7 @@ def command(
     if output is not None:
         write_atomically(output, certificate_json(certificate))
         messages().print(f"certificate written to {output}", markup=False)
+    write_files(report_files(html, plot, lambda: _report(certificate, network.name)))
     if as_json:
         agreement = {} if claimed is None else {"against": {"agrees": not broken, "broken": list(broken)}}
         emit_json({**certificate.to_json(), **agreement})
@@ -81,6 +86,13 @@ def command(
         if claimed is not None and not broken:
             say(f"{against}: every claim holds for this file")
     return 0 if certificate.holds and not broken else 1
+
+
+def _report(certificate: Certificate, name: str) -> Report:
+    from brevitas_a2q.report._certificate_page import certificate_figure, certificate_page
+
+    figure = certificate_figure(certificate, name)
+    return figure, lambda picture: certificate_page(certificate, _verdict(certificate), name, picture)
 
 
 def _standing(assumption: Assumption) -> str:

@@ -72,6 +72,12 @@ def command(
     """
     if [target_fps is not None, max_fps, pareto].count(True) != 1:
         raise A2QError("found none or several of --target-fps, --max-fps and --pareto", expected="exactly one")
+    if pareto and out is not None:
+        raise A2QError(
+            "found --out beside --pareto, which finds many foldings",
+            where="fold",
+            remedy="give the frame rate of one of its points: --target-fps F --out FILE",
+        )
     from brevitas_a2q.hw._devices import find_part
     from brevitas_a2q.hw._folding_result import fold_graph
     from brevitas_a2q.hw._frontend import read_graph

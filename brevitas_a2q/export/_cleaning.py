@@ -13,10 +13,11 @@ from qonnx.transformation.general import (
 )
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
+from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._constants import fold_constants_, part_constants_
 from brevitas_a2q.export._shapes import InferShapes, wrapped
 
-__all__ = ["clean", "get_property", "set_property"]
+__all__ = ["clean", "get_property", "set_property", "tidied"]
 
 _PLACES: Final = "a2q.places"
 
@@ -56,6 +57,23 @@ def clean(model: Any) -> Any:
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
     return cleaned.transform(InferShapes()).model
+
+
+def tidied(model: Any) -> Any:
+    """What an exporter wrote, cleaned.
+
+    Raises:
+        ExportError: It holds what neither qonnx nor onnxruntime computes.
+    """
+    try:
+        return clean(model)
+    except Exception as error:  # theirs are of many types, a bare Exception among them
+        reason = str(error).strip().split("\n")[0]
+        raise ExportError(
+            f"cannot be tidied ({type(error).__name__}: {reason})",
+            where=f"file of model {model.graph.name}",
+            expected="operators that qonnx and onnxruntime compute",
+        ) from error
 
 
 def _cleaned(model: Any) -> Any:

@@ -25,7 +25,7 @@ from brevitas_a2q._files import atomic_target
 from brevitas_a2q._ir.metadata import CERTIFICATE_SHA256
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._annotate import annotate_targets, name_nodes
-from brevitas_a2q.export._cleaning import clean, set_property
+from brevitas_a2q.export._cleaning import set_property, tidied
 from brevitas_a2q.export._prepare import prepare
 from brevitas_a2q.export._report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export._roundtrip import Expectation, expectations, round_trip
@@ -61,7 +61,7 @@ def export_qcdq(model: nn.Module, args: Any, export_path: str | Path, *, allow_o
             expected = expectations(ready.model, ready.args, certificate)
             file = trace_qcdq(ready.model, ready.args)
         _separate_float_biases(file.graph)
-        file = clean(file)
+        file = tidied(file)
         layers = name_nodes(file, type(model).__name__)
         annotate_targets(layers, certificate)
         digest = certificate_sha256(certificate)

@@ -20,7 +20,7 @@ from brevitas_a2q.export._annotate import (
     name_nodes,
 )
 from brevitas_a2q.export._bake import bake
-from brevitas_a2q.export._cleaning import clean
+from brevitas_a2q.export._cleaning import tidied
 from brevitas_a2q.export._prepare import prepare
 from brevitas_a2q.export._report import ExportReport, certificate_sha256, certified
 from brevitas_a2q.export._roundtrip import expectations, round_trip
@@ -72,7 +72,7 @@ def export_qonnx(
                 expected = expectations(ready.model, ready.args, claim)
         file = trace_qonnx(ready.model, ready.args, exporter)
         bake(file, expected[0][2].calls)
-        file = clean(file)
+        file = tidied(file)
         layers = name_nodes(file, type(model).__name__)
         annotate_targets(layers, claim)
         save(file, temporary)

@@ -213,7 +213,14 @@ class Execution:
 
     def _execute(self, node: Any, context: dict[str, Any]) -> None:
         assert self.executor is not None
-        self.executor.run(node, context)
+        try:
+            self.executor.run(node, context)
+        except Exception as error:  # qonnx' and onnxruntime's are of many types
+            raise ExportError(
+                f"cannot be executed ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
+                where=f"node {node.name} ({node.op_type})",
+                expected="an operator that qonnx or onnxruntime computes",
+            ) from error
 
     def _call(self, quantizer: str, index: int) -> QuantizerCall:
         several = self.recording.calls.get(quantizer, ())

@@ -28,7 +28,7 @@ from torch import nn
 from brevitas_a2q._brevitas import QuantProxyFromInjector, silent_onnx_log
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._cleaning import get_property, set_property
-from brevitas_a2q.export._pooling import pools_of_any_size
+from brevitas_a2q.export._operators import exportable_operators
 from brevitas_a2q.export._recording import Args, quantizer_names, quantizers
 
 __all__ = ["CALL", "LAYER", "QUANTIZER", "Exporter", "trace_qcdq", "trace_qonnx"]
@@ -100,7 +100,7 @@ def _trace(model: nn.Module, args: Args, exporter: Exporter, export: Callable[..
         warnings.simplefilter("ignore")  # both exporters warn about themselves: deprecated, experimental
         path = str(Path(folder) / "model.onnx")
         try:
-            with silent_onnx_log(), pools_of_any_size():
+            with silent_onnx_log(), exportable_operators():
                 export(model, args=args, export_path=path, **options)
         except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError, KeyError) as error:
             reason = str(error).strip().split("\n")[0].split(" [Caused by")[0] or type(error).__name__

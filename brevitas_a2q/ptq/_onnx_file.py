@@ -41,10 +41,26 @@ def read_float_model(path: str | Path) -> nn.Module:
     where = f"file {path}"
     try:
         file = onnx.load(str(path), load_external_data=False)
+        _refuse_quantized(file, where)
         onnx.checker.check_model(file)
+    except OnnxFileError:
+        raise
     except Exception as error:  # whatever onnx and protobuf raise
         raise OnnxFileError(f"cannot be read ({error})", where=where, expected="a valid ONNX file") from error
     return _Reader(file, where).module()
+
+
+def _refuse_quantized(file: Any, where: str) -> None:
+    """A file whose nodes quantize has had done to it what is asked for."""
+    kinds = {"Quant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantizeLinear", "DequantizeLinear"}
+    found = next((node for node in file.graph.node if node.op_type in kinds), None)
+    if found is not None:
+        raise OnnxFileError(
+            f"is quantized already (node {found.name or found.op_type})",
+            where=where,
+            expected="a float network",
+            remedy="certify or simulate it as it is, or give the network it was made from",
+        )
 
 
 class _Reader:

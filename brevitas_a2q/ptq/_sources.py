@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from brevitas_a2q._extras import need
 from brevitas_a2q._named import is_named_function, named_function
+from brevitas_a2q._settings import nearest
 from brevitas_a2q.data._sources import read_images, read_npz
 from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.models._torchvision_models import PREFIX
@@ -58,7 +59,11 @@ def _torchvision(source: str, pretrained: bool) -> nn.Module:
 
     name = source.removeprefix(PREFIX)
     if name not in models.list_models(module=models):
-        raise ConfigError(f"found model {source!r}", expected=f"{PREFIX}NAME with a classifier of torchvision")
+        raise ConfigError(
+            f"found model {source!r}",
+            expected=f"{PREFIX}NAME with a classifier of torchvision",
+            remedy=nearest(name, models.list_models(module=models)),
+        )
     try:
         found: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None)
     except OSError as error:
@@ -81,7 +86,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         state = state.get("state_dict", state)
         model.load_state_dict(state)
     except Exception as error:  # whatever the two readers and torch raise
-        raise DataError(f"cannot be loaded ({error})", where=where, expected="a state of this model") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"cannot be loaded ({reason})", where=where, expected="a state of this model") from error
 
 
 def calibration_data(source: str, shape: ImageShape | None, samples: int | None, seed: int) -> Any:

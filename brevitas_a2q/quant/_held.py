@@ -5,7 +5,7 @@ A certificate and an export run a network a dozen times; the projection of a hun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,19 +22,14 @@ Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, 
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """What was quantized, and all that it depends on."""
+    """Copies of what was quantized, of all that it depends on, and of the result: models may write to any of them."""
 
-    kept: tuple[Tensor, ...]  # of the quantizer, and the weights
-    versions: tuple[int, ...]  # of those when they were read
-    made: tuple[Tensor, ...]  # anew for each call: scale and budget
-    result: Quantized
+    given: tuple[Tensor, ...]
+    result: tuple[Tensor, ...]
 
-    def is_of(self, kept: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> bool:
-        """Whether all of it is as it was; tensors that are others now may hold the same numbers."""
-        if len(kept) != len(self.kept) or self.versions != tuple(tensor._version for tensor in self.kept):
-            return False
-        same = all(one is other or torch.equal(one, other) for one, other in zip(kept, self.kept, strict=True))
-        return same and all(torch.equal(*pair) for pair in zip(made, self.made, strict=True))
+    def is_of(self, given: tuple[Tensor, ...]) -> bool:
+        """Whether the same numbers are given."""
+        return len(given) == len(self.given) and all(map(torch.equal, given, self.given))
 
 
 _HELD: Final[ContextVar[dict[int, _Held] | None]] = ContextVar("a2q_held_weights", default=None)
@@ -66,11 +61,14 @@ def quantized(quantizer: Any, x: Tensor, scale: Tensor, budget: Any) -> Quantize
     if held is None or x.is_inference():
         fresh: Quantized = quantizer(x, scale, budget)
         return fresh
-    kept, made = (*quantizer.parameters(), *quantizer.buffers(), x), (scale, *budget)
+    given = (scale, *budget, *quantizer.parameters(), *quantizer.buffers(), x)
     known = held.get(id(quantizer))
-    if known is None or not known.is_of(kept, made):
+    if known is None or not known.is_of(given):
         with torch.no_grad():
-            result = quantizer(x, scale, budget)
-        versions = tuple(tensor._version for tensor in kept)
-        known = held[id(quantizer)] = _Held(kept, versions, tuple(tensor.clone() for tensor in made), result)
-    return known.result
+            known = held[id(quantizer)] = _Held(_copies(given), _copies(quantizer(x, scale, budget)))
+    weight, its_scale, zero_point, bit_width = _copies(known.result)
+    return weight, its_scale, zero_point, bit_width
+
+
+def _copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(tensor.detach().clone() for tensor in tensors)

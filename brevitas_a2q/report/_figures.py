@@ -27,11 +27,12 @@ __all__ = [
     "thousands",
 ]
 
-# Okabe and Ito's palette: told apart with any colour vision.
+# Okabe and Ito's palette: told apart with any colour vision. Its yellow is darker here, to stand out from a white page
+# and, inverted, from a dark one.
 ORANGE: Final = "#E69F00"
 SKY: Final = "#56B4E9"
 GREEN: Final = "#009E73"
-YELLOW: Final = "#F0E442"
+YELLOW: Final = "#A89400"
 BLUE: Final = "#0072B2"
 RED: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"

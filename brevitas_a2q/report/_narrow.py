@@ -23,7 +23,7 @@ _STYLES: Final = {"one P": (BLUE, "s", "one P for all layers"), "per layer": (GR
 def narrow_figure(
     points: Sequence[Mapping[str, Any]], report: PostTrainingReport, title: str, tolerance: float
 ) -> Figure:
-    """Score against mean P, against LUTs where they were counted, and the widths of the layers.
+    """Score against mean P where several were tried, against LUTs where they were counted, and the layers' widths.
 
     Args:
         points: Networks that were tried: ``kind``, ``mean_bit_width``, ``score`` and ``lut`` or None.
@@ -34,17 +34,20 @@ def narrow_figure(
     from matplotlib.figure import Figure
 
     counted = [point for point in points if point.get("lut") is not None]
-    figure = Figure(figsize=(5.2 * (3 if counted else 2), 4.2), layout="constrained")
+    count = 1 + bool(points) + bool(counted)
+    figure = Figure(figsize=(max(8.0, 5.2 * count), 4.2), layout="constrained")
     figure.suptitle(label(title, 90))
-    panels = figure.subplots(1, 3 if counted else 2)
+    *scored, layers = figure.subplots(1, count, squeeze=False)[0]
     metric = "agreement with float in %" if report.accuracy is None else "accuracy in %"
-    _scores(panels[0], points, "mean_bit_width", "mean P in bits", report.float_score, tolerance)
-    panels[0].set_ylabel(metric)
-    panels[0].legend(fontsize=9, frameon=False, loc="lower right")
+    axes = (("mean_bit_width", "mean P in bits", points), ("lut", "LUT", counted))
+    for panel, (key, name, shown) in zip(scored, axes, strict=False):
+        _scores(panel, shown, key, name, report.float_score, tolerance)
+        panel.set_ylabel(metric)
+    if points:
+        scored[0].legend(fontsize=9, frameon=False, loc="lower right")
     if counted:
-        _scores(panels[1], counted, "lut", "LUT", report.float_score, tolerance)
-        thousands(panels[1].xaxis)
-    _layers(panels[-1], report)
+        thousands(scored[1].xaxis)
+    _layers(layers, report)
     return figure
 
 
@@ -64,7 +67,10 @@ def _scores(
 def _layers(axes: Axes, report: PostTrainingReport) -> None:
     rows = [row for row in report.rows if row.accumulator_bit_width < 32]
     places = range(len(rows))
-    axes.barh(places, [row.accumulator_bit_width for row in rows], color=GREEN, height=0.7)
+    axes.barh(places, [row.accumulator_bit_width for row in rows], color=GREEN, height=0.7, label="P")
+    needed = [row.required_bit_width for row in rows]
+    axes.plot(needed, places, "|", color=BLACK, markersize=12, label="what its worst input needs")
+    axes.legend(fontsize=9, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     names = [label(row.name, 24) if len(rows) <= _MOST_NAMES else "" for row in rows]
     axes.set_yticks(places, names, fontsize=min(9.0, 300 / max(1, len(rows))))
     axes.invert_yaxis()

@@ -110,10 +110,11 @@ def build(
     if inputs is not None:
         inputs = checked_inputs(network, inputs)
     foldings = read_foldings(Path(folding), graph, chosen) if isinstance(folding, str | Path) else folding
+    folder = Path(out).absolute()  # tools run in other folders
+    _refuse_others(folder)
     with shown.step("Fold and estimate"):
         estimate = estimate_graph(graph, chosen, target_fps, clock_mhz, "synthesis", accumulator, foldings)
         sized = apply_policy(graph, accumulator).graph
-    folder = Path(out).absolute()  # tools run in other folders
     _claim(folder)
     with shown.step("Write the accelerator"):
         netlist, context = generate(sized, estimate)
@@ -144,20 +145,23 @@ def build(
     return report
 
 
-def _claim(folder: Path) -> None:
-    """Make the folder, or take that of an earlier build.
+def _refuse_others(folder: Path) -> None:
+    """Leave alone what is not a folder of this command.
 
     Raises:
         RtlError: It is a file, or holds something else.
     """
     if folder.exists() and not folder.is_dir():
         raise RtlError("found a file", where=str(folder), expected="a folder")
+    if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        raise RtlError(
+            "found a folder with other files", where=str(folder), expected="a new folder or an earlier build's"
+        )
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder, or take that of an earlier build."""
     folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / _MARK
-    if not mark.exists():
-        if any(folder.iterdir()):
-            raise RtlError(
-                "found a folder with other files", where=str(folder), expected="a new folder or an earlier build's"
-            )
-        write_atomically(mark, "A folder that brevitas-a2q build writes to.\n")
+    if not (folder / _MARK).exists():
+        write_atomically(folder / _MARK, "A folder that brevitas-a2q build writes to.\n")
     remove_leftovers(folder)

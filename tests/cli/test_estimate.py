@@ -156,3 +156,8 @@ def test_start_up_and_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - started < 10  # about 1 s on an idle machine; several processes may share this one
+
+
+def test_many_foldings_go_to_no_one_file(capsys: Output, tmp_path: Path) -> None:
+    assert main(["fold", str(TFC), "--part", "xc7z020clg400-1", "--pareto", "--out", str(tmp_path / "f.json")]) == 2
+    assert "--target-fps F --out FILE" in capsys.readouterr().err

@@ -21,6 +21,7 @@ COMMANDS = (
     ("compare", str(TFC.with_name("tfc_w4a4.onnx")), str(TFC)),
     ("parts",),
     ("parts", "ZCU104"),
+    ("certify", str(TFC)),
 )
 
 
@@ -31,7 +32,7 @@ def test_the_page_shows_the_numbers_of_the_json(capsys: Output, tmp_path: Path, 
     captured = capsys.readouterr()
     assert status == 0, captured.err
     page = html.read_text(encoding="utf-8")
-    for number in _luts(json.loads(captured.out)):
+    for number in _numbers(json.loads(captured.out)):
         assert f"{number:,}" in page
     assert "http" not in page
     assert "<script" not in page
@@ -39,7 +40,9 @@ def test_the_page_shows_the_numbers_of_the_json(capsys: Output, tmp_path: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "plot.png"]
 
 
-def _luts(data: dict[str, Any]) -> list[int]:
+def _numbers(data: dict[str, Any]) -> list[int]:
+    if "holds" in data:
+        return [layer[key] for layer in data["layers"] for key in ("lower", "upper", "required_bit_width")]
     if "points" in data:
         return [point["lut"] for point in (*data["points"], *data["setfolding"])]
     if "parts" in data:

@@ -218,7 +218,7 @@ class TestNoFileIsLeft:
     @pytest.mark.parametrize(("node", "index"), [("relu.act_quant", 1), ("quant.act_quant", 1), ("depthwise", 2)])
     def test_wrong_numbers(self, small_net, image, target, monkeypatch, node, index):
         """A scale or a bias that is off: the round trip names the first quantizer that differs."""
-        clean = qonnx_module.clean
+        clean = qonnx_module.tidied
 
         def spoil(model):
             model = clean(model)
@@ -229,7 +229,7 @@ class TestNoFileIsLeft:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values, name))
             return model
 
-        monkeypatch.setattr(qonnx_module, "clean", spoil)
+        monkeypatch.setattr(qonnx_module, "tidied", spoil)
         quantizer = node if node.endswith("quant") else "relu.act_quant"
         with pytest.raises(ExportError, match=f"^quantizer {quantizer}: "):
             export_qonnx(small_net(), image, target)

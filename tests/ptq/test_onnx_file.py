@@ -115,3 +115,13 @@ def test_unknown_operators_and_damaged_files_are_named(tmp_path: Path) -> None:
     for name in ("broken.onnx", "missing.onnx"):
         with pytest.raises(OnnxFileError, match=name):
             read_float_model(tmp_path / name)
+
+
+def test_a_file_that_is_quantized_already_is_named(tmp_path: Path) -> None:
+    node = helper.make_node(
+        "Quant", ["x", "scale", "zero", "bits"], ["y"], "quantizer", domain="qonnx.custom_op.general"
+    )
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2]) for name in ("x", "y")]
+    onnx.save(helper.make_model(helper.make_graph([node], "net", ends[:1], ends[1:])), tmp_path / "net.onnx")
+    with pytest.raises(OnnxFileError, match=r"is quantized already \(node quantizer\).*expected a float network"):
+        read_float_model(tmp_path / "net.onnx")

@@ -44,7 +44,7 @@ def island(context: Context, node: Node) -> Stream:
     found = _walk(context, node)
     output = context.network.tensors[node.output]
     assert output.codes is not None
-    stream = Stream("", output, _channel_axis(found, len(output.shape)))
+    stream = Stream("", output, _channel_axis(found, node.inputs[0], len(output.shape)))
     if len({source.pixels for source in found.sources}) > 1:
         raise node.error(
             f"quantizes what is computed from streams of different sizes ({_names(found.nodes)})",
@@ -71,13 +71,17 @@ def island(context: Context, node: Node) -> Stream:
     return replace(stream, unit=unit)
 
 
-def _channel_axis(found: _Found, rank: int) -> int:
-    """Where transposes have taken the channels of what the island reads."""
-    axis = found.sources[0].channel_axis
+def _channel_axis(found: _Found, end: str, rank: int) -> int:
+    """Where transposes have taken the channels of what the island reads, at the tensor that is quantized."""
+    if len(found.sources[0].start.shape) != rank:
+        return 1
+    axes = {source.start.name: source.channel_axis for source in found.sources}
     for node in found.nodes:
+        axis = next((axes[name] for name in node.inputs if name in axes), found.sources[0].channel_axis)
         if node.op == "Transpose" and axis < len(node.attributes["perm"]):
             axis = node.attributes["perm"].index(axis)
-    return axis if len(found.sources[0].start.shape) == rank else 1
+        axes[node.output] = axis
+    return axes.get(end, found.sources[0].channel_axis)
 
 
 def _names(nodes: Sequence[Node]) -> str:
