@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from networks import Builder, sum_range, thresholds_of, weights_of
@@ -33,6 +34,9 @@ from brevitas_a2q.hw._ir import (
 )
 
 INT4, INT5, INT8, UINT4 = IntType("INT4"), IntType("INT5"), IntType("INT8"), IntType("UINT4")
+
+
+OPTIONS: dict[str, Any] = {"part": "xczu7ev", "target_fps": 200e6 / 300}  # of a build that takes seconds
 
 
 def joined() -> Graph:

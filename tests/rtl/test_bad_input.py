@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_build import OPTIONS
+from graphs import OPTIONS
 
 from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import A2QError, DataError, RtlError

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import OPTIONS
 
 from brevitas_a2q import hw
 from brevitas_a2q._cli.main import main
@@ -20,8 +21,6 @@ from brevitas_a2q.rtl._generate import modules_below
 from brevitas_a2q.rtl._proof import prove
 from brevitas_a2q.rtl._simulators import Simulator, find_simulator
 from brevitas_a2q.rtl._synthesis import synthesise
-
-OPTIONS: dict[str, Any] = {"part": "xczu7ev", "target_fps": 200e6 / 300}
 
 
 def test_the_command_reports_what_interface_promises(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_build import OPTIONS
+from graphs import OPTIONS
 
 from brevitas_a2q.rtl._build import build
 

@@ -14,7 +14,8 @@ Rules:
 7. Streams of different scales are multiplied by small integers before they are added, which is exact wherever the
    ratio of the scales allows it, and a warning of the graph where it does not.
 8. Products of two streams, and channels that are sliced or shuffled, are units. What else a quantizer rounds is an
-   island, sums of real values included: priced as comparisons if it is a function of one integer, else only named.
+   island, with the sums of real values that it reads: priced as comparisons if it is a function of one integer, else
+   only named.
 9. Padding of -1 and 1 writes a type that holds its zeros.
 10. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
 """
@@ -22,6 +23,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +38,7 @@ from brevitas_a2q.hw._frontend.forks import with_forks
 from brevitas_a2q.hw._frontend.islands import island
 from brevitas_a2q.hw._frontend.padded import with_zeros
 from brevitas_a2q.hw._frontend.rearranged import is_selection
-from brevitas_a2q.hw._frontend.stream import Broken, Stream
+from brevitas_a2q.hw._frontend.stream import REAL_SUMS, Broken, Stream
 from brevitas_a2q.hw._ir import Graph
 
 __all__ = ["build_graph", "read_graph"]
@@ -98,20 +100,20 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
 
 def _build(context: Context, node: Node) -> Stream | Broken | tuple[Stream, ...]:
     """The stream of a node's output; an error is kept for later unless integers are computed from the node."""
-    broken = next((b for b in context.broken(node)), None)
+    broken = max(context.broken(node), key=lambda found: found.island, default=None)
     if broken is not None:
         if node.op in _QUANTIZERS and broken.island:
             return island(context, node)
         if node.op in (*DOT_PRODUCTS, *_QUANTIZERS):
             raise broken.error
-        return broken
+        # A real sum by itself lacks a quantizer; one that a norm reads belongs to the norm's island.
+        return replace(broken, island=True) if node.op == OPAQUE and broken.node.op in REAL_SUMS else broken
     try:
         return _handler(node, context)(context, node)
     except OnnxFileError as error:
         if node.op in (*DOT_PRODUCTS, *_QUANTIZERS):
             raise
-        sums_streams = node.op in ("Add", "Sub") and len(context.stream_inputs(node)) == 2
-        return Broken(error, node, island=sums_streams or node.op == OPAQUE)
+        return Broken(error, node, island=node.op == OPAQUE)
 
 
 def _handler(node: Node, context: Context) -> Handler:

@@ -16,7 +16,7 @@ import numpy as np
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q.hw._frontend.context import Context
 from brevitas_a2q.hw._frontend.evaluation import computed, is_elementwise
-from brevitas_a2q.hw._frontend.stream import Broken, Stream
+from brevitas_a2q.hw._frontend.stream import REAL_SUMS, Broken, Stream
 from brevitas_a2q.hw._frontend.thresholds import ends_of
 from brevitas_a2q.hw._ir import Island, Thresholding
 
@@ -104,7 +104,7 @@ def _walk(context: Context, quantizer: Node) -> _Found:
         producer = network.producer(name)
         if stream is None or producer is None:
             raise quantizer.error("reads the network's real-valued input", expected="a quantizer in front")
-        if isinstance(stream, Broken) and not stream.island:
+        if isinstance(stream, Broken) and not (stream.island or stream.node.op in REAL_SUMS):
             raise stream.error
         if producer.name not in nodes:
             nodes[producer.name] = producer

@@ -10,7 +10,9 @@ from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q.errors import OnnxFileError
 
-__all__ = ["Broken", "Stream"]
+__all__ = ["REAL_SUMS", "Broken", "Stream"]
+
+REAL_SUMS = ("Add", "Sub")  # of two streams: islands where a norm reads them, else a quantizer is missing
 
 
 @dataclass(frozen=True, eq=False)
