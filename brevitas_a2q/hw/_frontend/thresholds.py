@@ -188,6 +188,7 @@ def ends_of(stream: Stream) -> tuple[IntArray, IntArray]:
         if bound.size > 1:
             others = tuple(d for d in range(bound.ndim) if d != stream.channel_axis)
             bound = reduce(bound, axis=others)
+            bound = bound if bound.size == stream.channels else reduce(bound)  # of another axis
         ends.append(np.array(np.broadcast_to(bound.reshape(-1), (stream.channels,)), np.int64))
     return ends[0], ends[1]
 

@@ -1,0 +1,43 @@
+"""What longer runs of the fuzzer have found, each in its smallest form."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brevitas_a2q._ir.datatypes import IntType
+from brevitas_a2q._ir.network import OPAQUE, Node
+from brevitas_a2q._ir.quantizer import Quantizer
+from brevitas_a2q.bounds import IntRange
+from brevitas_a2q.errors import OnnxFileError
+from brevitas_a2q.hw import find_part
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
+from brevitas_a2q.hw._frontend.evaluation import computed
+from brevitas_a2q.hw._frontend.thresholds import ends_of
+
+
+def test_signs_with_more_zero_points_than_scales() -> None:
+    quantizer = Quantizer(np.float32(1), np.float32([[0], [1], [-2]]), IntType("BIPOLAR"))
+    assert quantizer.integers(np.float32([-1, 1.5])).tolist() == [[-1, 1], [0, 0], [1, 1]]
+
+
+def test_a_quantizer_of_one_code_compares_nothing() -> None:
+    table = SearchTable(np.zeros((4, 0), np.int64), IntRange(0, 15))
+    bill = search_bill(table, 4, 2, find_part("xczu7ev-ffvc1156-2-e"), "auto")
+    assert (bill.circuits, bill.memories) == ([], [])
+
+
+def test_a_form_that_the_reference_does_not_compute() -> None:
+    attributes = {"op": "Relu", "domain": "", "opset": 13, "reason": "", "attributes": {}}
+    node = Node("n", OPAQUE, ("x", "y"), ("z",), attributes)
+    with pytest.raises(OnnxFileError, match="reference"):
+        computed(SimpleNamespace(tensors={}), node, {"x": np.ones(2), "y": np.ones(2)})  # type: ignore[arg-type]
+
+
+def test_ranges_along_an_axis_that_is_the_channels_no_more() -> None:
+    codes = SimpleNamespace(lo=np.array([[-1], [-3]]), hi=np.array([[4], [2]]))
+    stream: Any = SimpleNamespace(codes=codes, channel_axis=0, channels=1)
+    assert [end.tolist() for end in ends_of(stream)] == [[-3], [4]]
