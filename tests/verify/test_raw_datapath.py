@@ -73,6 +73,7 @@ def loop(codes: np.ndarray, point: int, weights: np.ndarray, kind: str) -> tuple
 
 
 def layer_of(kind: str, **settings: Any) -> nn.Module:
+    torch.manual_seed(0)
     settings = {"bias": False, "weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": 4, **settings}
     if kind == "dense":
         return qnn.QuantLinear(40, 3, **settings)

@@ -14,9 +14,9 @@ Rules:
 7. Streams of different scales are multiplied by small integers before they are added, which is exact wherever the
    ratio of the scales allows it, and a warning of the graph where it does not.
 8. Products of two streams, and channels that are sliced or shuffled, are units. What else a quantizer rounds is an
-    island, sums of real values included: priced as comparisons if it is a function of one integer, else only named.
- 9. Padding of -1 and 1 writes a type that holds its zeros.
- 10. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
+   island, sums of real values included: priced as comparisons if it is a function of one integer, else only named.
+9. Padding of -1 and 1 writes a type that holds its zeros.
+10. What follows the last unit (scales, biases, softmax) is left to software, and the graph's notes say so.
 """
 
 from __future__ import annotations
