@@ -303,7 +303,7 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "matrix": (_matrix, 44),
     "thresholds": (_thresholding, 26),
     "window": (_window, 16),
-    "padding": (_padding, 12),
+    "padding": (_padding, 28),
     "max pool": (_max_pool, 9),
     "pool": (_pool, 8),
     "add": (_add, 6),

@@ -57,6 +57,9 @@ class GlobalAccPool(Unit):
         """PE adders as wide as the sum, and one sum per channel in a memory of ``channels / PE`` words."""
         words, bits = self.channels // folding.pe, folding.pe * self.output_type.bit_width
         bill = Bill()
+        if self.input_dim == (1, 1):  # nothing to add: a register
+            bill.circuit("stream", {"control.each": 1})
+            return bill
         bill.counters(words, self.input_dim[0] * self.input_dim[1])
         bill.circuit("global pool", {"sum.carry": bits, "sum.each": folding.pe, "control.each": 1})
         bill.memory("sums", place_memory(words, bits, "distributed", part, writable=True))
