@@ -148,7 +148,7 @@ def _data(
     if data is None and calibration is None:
         raise ConfigError("found neither --data nor --calibration", expected="at least one of them")
     if calibration is not None:
-        known = labelled_data(calibration, shape)
+        known = labelled_data(calibration, shape, 0)
         known = known.split(samples, seed)[0] if len(known) > samples else known
         return known, None if data is None else labelled_data(data, shape)
     found = labelled_data(str(data), shape)

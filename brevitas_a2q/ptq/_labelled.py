@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from brevitas_a2q.data._sources import IMAGE_SUFFIXES, read_images, read_npz
 from brevitas_a2q.errors import ConfigError, DataError
@@ -55,14 +56,16 @@ class LabelledData:
         return self[order[:first]], self[order[first:]]
 
 
-def labelled_data(source: str, shape: ImageShape | None) -> LabelledData:
+def labelled_data(source: str, shape: ImageShape | None, part: Literal[0, 1] = 1) -> LabelledData:
     """Data by ``module:function``, an .npz file, or a folder of images.
 
     Args:
         source: Which. An .npz file holds samples (one array, or one for each keyword argument of the model) and may
             hold labels (an array named y, labels or targets). In a folder, folders of images are classes, in the order
-            of their names. A function returns samples, a pair of samples and labels, or a torch dataset of pairs.
+            of their names. A function returns samples, a pair of samples and labels, a torch dataset of pairs, or two
+            of them, as training runs take them.
         shape: Height and width that images are scaled and cropped to.
+        part: Of two data sets which one: 0 to learn from, 1 to judge by.
 
     Raises:
         DataError: They cannot be read.
@@ -74,7 +77,10 @@ def labelled_data(source: str, shape: ImageShape | None) -> LabelledData:
     elif path.suffix == ".npz" or path.is_file():
         found = _arrays({name: torch.from_numpy(a) for name, a in _numbers(path).items()}, source)
     else:
-        found = _returned(called(source, "data"), source)
+        given = called(source, "data")
+        if isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(each, Dataset) for each in given):
+            given = given[part]
+        found = _returned(given, source)
     if not len(found):
         raise DataError("found no samples", where=source, expected="samples")
     return found
