@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 LEAST_FIFO_DEPTH = 2  # words; FINN's default between any two units
+_LARGEST_ERROR = 48  # a FIFO of so many words may need one more: a schedule of pixels does not see every word
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def fifo_depth(
     read = consumer.input_elements(foldings[edge.consumer], edge.port)
     elements = words_per_pixel(producer, foldings[edge.producer]) * written
     ends = 0 if fill == 0 else 3 if len(consumer.inputs) > 1 and fill >= 1 else 1
-    whole = ends * (written + read)
-    return max(LEAST_FIFO_DEPTH, ceil((fill * elements + whole) / min(written, read))), written, read
+    held = fill * elements * (1 + 1 / _LARGEST_ERROR) + ends * (written + read)
+    return max(LEAST_FIFO_DEPTH, ceil(held / min(written, read))), written, read
 
 
 def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> int:

@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 _SAME = 1e-6  # of places and times, which are whole or fractions with small denominators
 _STEEPER = 1e-10
+_SAMPLES = 1 << 11  # places at which a sequence of few runs is looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,11 +239,16 @@ class Runs:
 
 
 def sampled(*sequences: Runs) -> Ints:
-    """The first two and the last two indices of every stretch in which none of these begins a new run."""
+    """Indices at the ends and within every stretch in which none of these begins a new run; all, if they are few."""
     length = sequences[0].length
     start = _distinct(*(one.start for one in sequences))
-    last = start + _lengths(start, length) - 1
-    return _distinct(start, np.minimum(start + 1, last), np.maximum(last - 1, start), last)
+    lengths = _lengths(start, length)
+    count = max(2, min(_SAMPLES // len(start), int(lengths.max())))
+    steps, last = np.arange(count), (start + lengths - 1)[:, None]
+    first = start[:, None]
+    within = first + lengths[:, None] * steps // count
+    places = np.concatenate([np.minimum(first + steps, last), np.maximum(last - steps, first), within], axis=1)
+    return _distinct(places.reshape(-1))
 
 
 def _lengths(start: Ints, length: int) -> Ints:
