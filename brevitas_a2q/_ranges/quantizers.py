@@ -124,7 +124,7 @@ def quantize(
         raise RangeError(f"found rounding mode {rounding!r}", expected=f"one of {', '.join(ROUNDING_MODES)}")
     steps = _steps(x, scale, zero_point, rounding if rounds_first else None)
     if bits == 1 and signed:
-        return _signs(steps, -np.inf if x.maybe_nan else steps.lo, steps.hi, origin)
+        return _signs(x, steps, steps.lo, steps.hi, origin)
     dtype = IntType.of(bits, signed)
     bottom, top = dtype.range.lo + int(narrow and signed), dtype.range.hi - int(narrow and not signed)
     # A float32 limit above 24 bits is rounded; what it lets through is clipped again as integers.
@@ -133,7 +133,9 @@ def quantize(
     return Value.of_codes(steps.shape, Codes(steps.scale, lo, hi, dtype, steps.zero_point, narrow), origin)
 
 
-def _signs(steps: _Steps, lo: FloatArray | float, hi: FloatArray, origin: str) -> Value:
+def _signs(x: Value, steps: _Steps, lo: FloatArray, hi: FloatArray, origin: str) -> Value:
+    if x.maybe_nan:  # it is positive where an executor asks whether it is below zero, else negative
+        lo, hi = np.asarray(-np.inf), np.asarray(np.inf)
     low, high = (np.where(np.asarray(end) >= 0, 1, -1).astype(np.int64) - steps.zero_point for end in (lo, hi))
     return Value.of_codes(steps.shape, Codes(steps.scale, low, high, IntType("BIPOLAR"), steps.zero_point), origin)
 
@@ -142,7 +144,7 @@ def bipolar(x: Value, scale: Array, origin: str = "") -> Value:
     """-1 or 1, by the sign of ``x`` itself; zero counts as positive."""
     steps = _steps(x, scale, np.zeros(()))
     lo, hi = (aligned(end, len(steps.shape)) for end in x.ends())
-    return _signs(steps, -np.inf if x.maybe_nan else lo, hi, origin)
+    return _signs(x, steps, lo, hi, origin)
 
 
 def truncate(
@@ -215,9 +217,9 @@ def threshold(
     if max(source.lo.size, source.hi.size, limits.shape[0]) > MAX_ANNOTATION // max(1, limits.shape[1].bit_length()):
         source = Value.interval(x.shape, np.asarray(source.lo.min()), np.asarray(source.hi.max()))
     lo, hi = (each * _counts(full_rank(end, x.rank), limits, axis) + bias for end in (source.lo, source.hi))
-    if x.maybe_nan:
-        lo = np.full_like(lo, bias)  # NaN is above no threshold
     steps = IntRange(bias, bias + each * limits.shape[1])
+    if x.maybe_nan:  # NaN is above no threshold, and below none: executors differ in what they ask
+        lo, hi = np.full_like(lo, steps.lo), np.full_like(hi, steps.hi)
     if dtype is None or not (dtype.range.contains(steps)):
         dtype = IntType.smallest(steps)
     step = np.asarray(float(np.float32(scale)))

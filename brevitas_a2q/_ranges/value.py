@@ -6,8 +6,8 @@ there are ``codes``, the datapath holds an integer ``v`` in ``[codes.lo, codes.h
 element in exact arithmetic.
 
 Infinity is a value like others: an end that may be infinite is infinite. What may be no number at all (NaN) has two
-infinite ends, or says so. Quantizers that compare (BipolarQuant, MultiThreshold) make an integer of NaN, which counts;
-others do not, and an execution that gives NaN to one of them is not one of integers.
+infinite ends, or says so. Quantizers that compare (BipolarQuant, MultiThreshold) make an integer of NaN, either end of
+theirs, which counts; others do not, and an execution that gives NaN to one of them is not one of integers.
 """
 
 from __future__ import annotations
