@@ -55,7 +55,9 @@ def thresholds_of_nan(g: Any, x: Any) -> Any:
     """NaN is above no threshold, although a limited number of no sign would be above one."""
     nothing = g.op("Clip", g.op("Log", g.op("Sub", x, g.f32(20.0))), g.f32(3.0), g.f32(6.0))
     limits = g.f32([[1.0, 2.0]])
-    return g.op("MultiThreshold", nothing, limits, domain=QONNX, out_dtype="UINT2", out_scale=0.25, out_bias=0.0, doc_string="4")
+    return g.op(
+        "MultiThreshold", nothing, limits, domain=QONNX, out_dtype="UINT2", out_scale=0.25, out_bias=0.0, doc_string="4"
+    )
 
 
 def sign_of_nan_below_zero(g: Any, x: Any) -> Any:
@@ -68,7 +70,9 @@ def thresholds_above_all_but_nan(g: Any, x: Any) -> Any:
     """NaN is not below a threshold either."""
     nothing = g.op("Clip", g.op("Sqrt", g.op("Clip", x, g.f32(-6.0), g.f32(-5.0))), g.f32(-2.5), g.f32(-1.5))
     limits = g.f32([[2.0, 3.0]])
-    return g.op("MultiThreshold", nothing, limits, domain=QONNX, out_dtype="UINT2", out_scale=0.25, out_bias=0.0, doc_string="4")
+    return g.op(
+        "MultiThreshold", nothing, limits, domain=QONNX, out_dtype="UINT2", out_scale=0.25, out_bias=0.0, doc_string="4"
+    )
 
 
 def infinity_interpolated(g: Any, x: Any) -> Any:

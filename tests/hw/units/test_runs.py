@@ -96,9 +96,14 @@ def test_fewer_runs_are_nowhere_lower_and_near_where_they_were_straight(rng: np.
     assert written(raised).max() <= 2 * (np.ptp(written(one)) + 1) + written(one).max()
 
 
-def test_samples_are_the_ends_of_every_stretch() -> None:
+def test_samples_are_all_of_few_numbers_and_the_ends_of_every_stretch_of_many() -> None:
     one, other = Runs.joined([0, 5], [0, 9], [1, 0], 12), Runs.joined([0, 8], [0, 0], [1, 1], 12)
-    assert sampled(one, other).tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert sampled(one, other).tolist() == list(range(12))
+    start = np.arange(3000) * 50
+    many = Runs.levels(start, np.arange(3000) % 7, 150_000)
+    found = sampled(many)
+    assert len(found) <= 5 * len(start)
+    assert set(found) >= {*start, *(start + 1), *(start + 48), *(start + 49)}
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(12, 12), (4, 12), (1, 9), (6, 9)])
