@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 _SAME = 1e-6  # of places and times, which are whole or fractions with small denominators
 _STEEPER = 1e-10
-_SAMPLES = 1 << 11  # places at which a sequence of few runs is looked at
+_SAMPLES = 1 << 8  # places at which a sequence of few runs is looked at
 
 
 @dataclass(frozen=True, eq=False)
