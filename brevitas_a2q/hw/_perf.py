@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from math import ceil, inf
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._postponed import postponed
@@ -24,6 +26,9 @@ from brevitas_a2q.hw._streams import Edge, delay, edges, output_width, words_per
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
+
+# A search sizes the design that it then chooses; what is known of a graph, which may hold gigabytes, goes with it.
+_KNOWN: WeakKeyDictionary[Graph, dict[Any, Mapping[Edge, float]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,14 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
         foldings: Folding of each unit.
         cycles: Cycles per image of each unit.
     """
-    return dict(_fills(graph, tuple(foldings.items()), tuple(cycles.items())))
+    known = _KNOWN.setdefault(graph, {})
+    key = tuple(foldings.items()), tuple(cycles.items())
+    if key not in known:
+        known[key] = _fills(graph, foldings, cycles)
+    return dict(known[key])
 
 
-@lru_cache(maxsize=8)  # a search sizes the design that it then chooses
-def _fills(
-    graph: Graph, of_each: tuple[tuple[str, Folding], ...], in_each: tuple[tuple[str, int], ...]
-) -> Mapping[Edge, float]:
-    foldings, cycles = dict(of_each), dict(in_each)
+def _fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> Mapping[Edge, float]:
     flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))

@@ -63,11 +63,11 @@ def test_windows_that_wait_need_smaller_fifos(name: str, monkeypatch: pytest.Mon
         return sum(fill * per_pixel[edge.producer] for edge, fill in fills.items())
 
     waiting = bits()
-    _perf._fills.cache_clear()
+    _perf._KNOWN.clear()
     monkeypatch.setattr("brevitas_a2q.hw._perf.postponed", lambda graph, traces, *_: traces)
     # A depthwise unit takes no second vector, so that little waits in front of it either way.
     assert waiting < (1.0 if name == "depthwise" else 0.95) * bits()
-    _perf._fills.cache_clear()
+    _perf._KNOWN.clear()
 
 
 @pytest.mark.parametrize("name", CASES)
