@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Each makes its own virtual environment, and so does `make docs`.
 PYTHON ?= python3
 
-.PHONY: demo test newest docs clean
+.PHONY: demo test lint files newest docs clean
 demo: .venv/ready
 	.venv/bin/brevitas-a2q quickstart
 
@@ -19,16 +19,22 @@ test:
 	rm dist.log
 	.venv-test/bin/pip install --quiet "$$(ls dist/*.whl)[test]"
 	.venv-test/bin/brevitas-a2q --version
+	$(MAKE) --no-print-directory -j 2 lint files
+	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto --dist worksteal --pyargs brevitas_a2q ./tests
+
+# What reads the source, for `test`.
+lint:
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports --no-cache
+
+# The half that needs no torch, for `test`: it starts where there is none.
+files:
 	$(PYTHON) -m venv .venv-files
 	.venv-files/bin/pip install --quiet -r requirements-files.txt
 	.venv-files/bin/pip install --quiet --no-deps dist/*.whl
 	.venv-files/bin/brevitas-a2q parts --json > /dev/null
-	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto --pyargs brevitas_a2q
-	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n auto tests
 
 # Does it still work with Brevitas as it is developed?
 newest:

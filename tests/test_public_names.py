@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,13 +64,33 @@ def test_names_that_stay_put(name: str) -> None:
     assert callable(public()[name])
 
 
-def test_every_public_name_is_documented() -> None:
-    missing = [
-        name
-        for name, value in public().items()
-        if (inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value)) and not inspect.getdoc(value)
-    ]
-    assert missing == []
+def members() -> Iterator[tuple[str, object]]:
+    """Public functions, classes and modules, and the public methods and properties of the classes."""
+    for name, value in public().items():
+        if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
+            yield name, value
+        for attribute, member in vars(value).items() if inspect.isclass(value) else ():
+            if not attribute.startswith("_"):
+                member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if inspect.isfunction(member):
+                    yield f"{name}.{attribute}", member
+
+
+def test_everything_public_is_documented() -> None:
+    assert [name for name, value in members() if not inspect.getdoc(value)] == []
+
+
+def test_everything_public_is_typed() -> None:
+    missing = []
+    for name, value in members():
+        if inspect.isfunction(value):
+            signature = inspect.signature(value)
+            found = {
+                **{p.name: p.annotation for p in signature.parameters.values()},
+                "return": signature.return_annotation,
+            }
+            missing += [f"{name}: {what}" for what, kind in found.items() if kind is inspect.Parameter.empty]
+    assert [line for line in missing if not line.endswith((": self", ": cls"))] == []
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import pty
 import re
@@ -25,6 +24,10 @@ from brevitas_a2q._cli.fitting import print_fitted
 from brevitas_a2q._cli.main import main
 from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH
 from brevitas_a2q.export._cleaning import set_property
+from brevitas_a2q.sweep._queue import Queue
+from brevitas_a2q.sweep._space import Space
+from brevitas_a2q.sweep._storage import open_storage
+from brevitas_a2q.train import RunConfig
 
 TFC = str(ORACLE / "models/tfc_w4a4_a2q12.onnx")
 LONG = "features.denseblock1.denselayer1.conv2.weight_quant"
@@ -195,12 +198,16 @@ def test_findings_on_a_terminal(
 
 
 def test_a_sweep_on_a_terminal(terminal: Callable[[int, list[str]], tuple[int, str]], tmp_path: Path) -> None:
-    space = {"name": "digits", "base": {"recipe": {"epochs": 1}}, "grid": {"seed": [0], "P": [10], "rate": [1e30]}}
-    (tmp_path / "space.yaml").write_text(json.dumps(space))  # the only run of it fails
-    out = str(tmp_path / "out")
-    assert main(["sweep", "run", "--space", str(tmp_path / "space.yaml"), "--out", out, "--device", "cpu"]) == 1
+    grid = {"seed": [0], "P": [10], "rate": [1e30]}
+    storage = f"sqlite:///{tmp_path / 'sweep.db'}"
+    with open_storage(storage) as opened:  # as a worker leaves it whose only run fails
+        queue = Queue(opened, Space.from_dict({"name": "digits", "grid": grid}, RunConfig))
+        queue.fill()
+        claim = queue.claim()
+        assert claim is not None
+        assert queue.fail(claim, "found a loss of nan in epoch 1 of quantized training; lower recipe.learning_rate")
     for columns in (80, 40):
-        status, text = terminal(columns, ["sweep", "status", "--out", out])
+        status, text = terminal(columns, ["sweep", "status", "--out", str(tmp_path)])
         assert status == 0
         words = " ".join(re.sub("[│┃]", " ", text).split())
         assert "failed" in words

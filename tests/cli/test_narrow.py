@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 from brevitas_a2q import certify
 from brevitas_a2q._cli.main import main
+from brevitas_a2q.ptq import _least_widths
 
 MODEL = """
 import torch
@@ -71,8 +71,12 @@ def test_the_least_widths_that_keep_the_accuracy(name: str, capsys: pytest.Captu
     assert "accuracy" in Path("page.html").read_text()
 
 
-def test_labels_in_a_file_and_none(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    sys.path.insert(0, ".")
+def test_labels_in_a_file_and_none(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.setattr(_least_widths, "_STEPS", 1)  # how the search goes on is another test's business
+    monkeypatch.setattr(_least_widths, "MAX_SEARCHED_BITS", 7)
     module = __import__(name)
     x, y = (tensor.numpy() for tensor in module.data())
     np.savez("labelled.npz", x=x, y=y)

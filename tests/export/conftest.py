@@ -51,25 +51,25 @@ class ResidualNet(nn.Module):
         return self.last(self.shared(self.shared(self.norm(self.conv(x))) + self.shared(x)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_net() -> Callable[..., nn.Module]:
     """Builds a calibrated :class:`SmallNet` in evaluation mode; the same arguments give the same weights."""
     return lambda *args, **options: _calibrated(SmallNet, *args, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def residual_net() -> Callable[..., nn.Module]:
     """Builds a calibrated :class:`ResidualNet`."""
     return lambda *args, **options: _calibrated(ResidualNet, *args, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image() -> Tensor:
     """One example input."""
     return torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bias_quant() -> Any:
     """A bias quantizer of Brevitas."""
     return Int16Bias

@@ -19,10 +19,17 @@ def properties(holder):
     return {pair.key: pair.value for pair in holder.metadata_props}
 
 
-def test_layers_carry_width_range_and_hash(small_net, image, tmp_path):
+@pytest.fixture(scope="module")
+def exported(small_net, image, tmp_path_factory):
+    """A network of 14 bits: the report of its export, and the file."""
+    path = tmp_path_factory.mktemp("exported") / "net.onnx"
     model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
-    report = export_qonnx(model, image, tmp_path / "net.onnx")
-    file = onnx.load(tmp_path / "net.onnx")
+    return export_qonnx(model, image, path), path
+
+
+def test_layers_carry_width_range_and_hash(exported):
+    report, path = exported
+    file = onnx.load(path)
     nodes = {node.name: properties(node) for node in file.graph.node}
     for name in ("body.0", "depthwise", "head"):
         found, certified = nodes[name], report.certificate.layers[name]
@@ -34,9 +41,9 @@ def test_layers_carry_width_range_and_hash(small_net, image, tmp_path):
     assert properties(file)[metadata.CERTIFICATE_SHA256] == report.certificate_sha256
 
 
-def test_hash_can_be_found_again_from_the_file(small_net, image, tmp_path):
-    report = export_qonnx(small_net(Int8A2QWeightPerChannelFloat), image, tmp_path / "net.onnx")
-    assert certificate_sha256(certify(tmp_path / "net.onnx")) == report.certificate_sha256
+def test_hash_can_be_found_again_from_the_file(exported):
+    report, path = exported
+    assert certificate_sha256(certify(path)) == report.certificate_sha256
 
 
 def test_plain_quantizers_get_no_target(small_net, image, tmp_path):
@@ -47,10 +54,8 @@ def test_plain_quantizers_get_no_target(small_net, image, tmp_path):
     assert all(layer.accumulator_bit_width is None for layer in certify(tmp_path / "net.onnx").layers)
 
 
-def test_data_types_of_scaled_sums(small_net, image, tmp_path):
-    model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
-    export_qonnx(model, image, tmp_path / "net.onnx")
-    file = ModelWrapper(str(tmp_path / "net.onnx"))
+def test_data_types_of_scaled_sums(exported):
+    file = ModelWrapper(str(exported[1]))
     types = {node.name: file.get_tensor_datatype(node.output[0]).name for node in file.graph.node}
     assert types["quant.act_quant"] == "SCALEDINT<8>"
     assert types["body.0"] == "SCALEDINT<14>"
@@ -75,11 +80,9 @@ def test_data_type_is_int_where_the_tensor_holds_the_sum(image, tmp_path):
     assert file.get_tensor_datatype(node.output[0]).name == "INT10"
 
 
-def test_qonnx_counts_the_width(small_net, image, tmp_path):
+def test_qonnx_counts_the_width(exported):
     """UPSTREAM 14: without it qonnx counts 32 bits for every output of a layer."""
-    model = small_net(Int8A2QWeightPerChannelFloat, weight_accumulator_bit_width=14)
-    export_qonnx(model, image, tmp_path / "net.onnx")
-    cost = inference_cost(ModelWrapper(str(tmp_path / "net.onnx")), preprocess=False, discount_sparsity=False)
+    cost = inference_cost(ModelWrapper(str(exported[1])), preprocess=False, discount_sparsity=False)
     assert cost["total_cost"]["mem_o_SCALEDINT<14>"] == 4 * 6 * 6
 
 
