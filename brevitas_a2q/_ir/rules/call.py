@@ -8,12 +8,11 @@ from math import prod
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from brevitas_a2q._ir.network import OPAQUE, Node
 from brevitas_a2q._ir.onnx_file import MAX_ELEMENTS, MAX_RANK
-from brevitas_a2q._ir.tensor import FLOAT32, Tensor
+from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q._ranges import Value
 from brevitas_a2q._ranges.annotation import MAX_ANNOTATION
 from brevitas_a2q.errors import OnnxFileError
@@ -153,10 +152,6 @@ class Call:
     def island(self, *outputs: Value, reason: str = "real arithmetic") -> Result:
         """The node as the file has it: what it makes is known, but the integer network has no word for it."""
         return opaque(self.node, reason, self.opset), outputs
-
-    def result_type(self) -> np.dtype[Any]:
-        """Element type of the output where it is the input's."""
-        return next((t.element for t in self.inputs if t is not None), FLOAT32)
 
 
 Rule = Callable[[Call], Result]
