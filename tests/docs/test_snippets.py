@@ -131,6 +131,8 @@ def _command(line: str) -> None:
         target = words[words.index(">") + 1]
         words = words[: words.index(">")]
     assert words[0] == "brevitas-a2q", f"{line}: run it, or say above the snippet why not"
+    if "--workers" in words:  # the sample has one cell: another worker would load everything and find nothing to do
+        words[words.index("--workers") + 1] = "1"
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
         status = main(words[1:])
