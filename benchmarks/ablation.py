@@ -30,8 +30,9 @@ from brevitas_a2q.models import build_model
 from brevitas_a2q.quant._functional import Budget
 from brevitas_a2q.quant._functional.euclidean import project_l1_ball
 from brevitas_a2q.quant._layers import accumulator_layers
-from brevitas_a2q.train import TrainConfig, fit, seed_everything
+from brevitas_a2q.train import Recipe, fit
 from brevitas_a2q.train._loop import EpochRecord
+from brevitas_a2q.train._seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "ablation.jsonl"
 RATE = 4e-3
@@ -205,7 +206,9 @@ def run_once(variant: str, widths: list[int], seed: int, start: dict[str, Tensor
     """Validation accuracy after the last epoch."""
     model = build(Cell(4, 4, widths[0], "projected", RATE, seed, "validation"), start, data)
     after = prepare(variant, widths, model, data.x_train[:8])
-    return fit(model, data, TrainConfig(EPOCHS, BATCH_SIZE, learning_rate=RATE, seed=seed), after).last
+    return fit(
+        model, data, Recipe(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=RATE), seed=seed, on_epoch=after
+    ).last
 
 
 # --- all runs -------------------------------------------------------------------------------------------------------
@@ -273,7 +276,7 @@ def run(data: Path, minutes: float) -> None:
     validation, _ = load(data)
     seed_everything(0)
     floating = build_model("small-cnn")
-    fit(floating, validation, TrainConfig(epochs=12, batch_size=64))
+    fit(floating, validation, Recipe(epochs=12, batch_size=64))
     for name, p, seed in all_runs():
         if time.monotonic() > stop:
             break

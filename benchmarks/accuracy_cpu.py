@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from brevitas_a2q.data import ImageData
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
 from brevitas_a2q.quant._init import ep_init_, scale_init_
-from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import Recipe, calibrate, fit
+from brevitas_a2q.train._seeds import seed_everything
 
 RESULTS = Path(__file__).parent / "results" / "accuracy_cpu.jsonl"
 REPORT = RESULTS.with_suffix(".md")
@@ -140,7 +141,7 @@ def run(data: Path, minutes: float, worker: int, workers: int) -> None:
     validation, test = load(data)
     seed_everything(0)
     floating = build_model("small-cnn")
-    accuracy = fit(floating, validation, TrainConfig(epochs=12, batch_size=64)).last
+    accuracy = fit(floating, validation, Recipe(epochs=12, batch_size=64)).last
     click.echo(f"float start: validation accuracy {accuracy:.3f}")
     while time.monotonic() < stop:
         cell = next((c for c in pending(finished()) if hash_of(c) % workers == worker), None)
@@ -149,7 +150,9 @@ def run(data: Path, minutes: float, worker: int, workers: int) -> None:
         held_out = test if cell.split == "test" else validation
         model = build(cell, floating.state_dict(), held_out)
         started = time.perf_counter()
-        history = fit(model, held_out, TrainConfig(EPOCHS, BATCH_SIZE, learning_rate=cell.rate, seed=cell.seed))
+        history = fit(
+            model, held_out, Recipe(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=cell.rate), seed=cell.seed
+        )
         row = {"cell": asdict(cell), "accuracy": history.last, "float_validation": accuracy}
         row["seconds"] = round(time.perf_counter() - started, 1)
         RESULTS.parent.mkdir(exist_ok=True)

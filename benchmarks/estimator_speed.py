@@ -27,12 +27,13 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.bounds import exact_range
-from brevitas_a2q.hw import find_part, read_graph
-from brevitas_a2q.hw import synthesis_model as model
+from brevitas_a2q.hw._cost.model import synthesis_model as model
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._dse import DesignSpace
 from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._folding_problem import FoldingProblem
 from brevitas_a2q.hw._folding_result import fold_graph
+from brevitas_a2q.hw._frontend import read_graph
 from brevitas_a2q.hw._ir import Graph, Mvau, Padding, SlidingWindow
 
 RESULTS = Path(__file__).parent / "results"

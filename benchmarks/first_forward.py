@@ -27,7 +27,8 @@ import torchvision
 
 from brevitas_a2q import A2QConfig, constrain_
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.models import MODELS, QuantSpec, build_model
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models._registry import MODELS
 
 RESULTS = Path(__file__).parent / "results" / "first_forward.json"
 REGISTERED = ("resnet18", "mobilenet-v1", "unet")

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_a2q.errors import FoldingError
-from brevitas_a2q.hw import Part, find_part, read_graph
+from brevitas_a2q.hw._devices import Part, find_part
 from brevitas_a2q.hw._folding_result import fold_graph
+from brevitas_a2q.hw._frontend import read_graph
 
 RESULTS = Path(__file__).parent / "results"
 RATES = (100, 1000, 4000, 16_000)

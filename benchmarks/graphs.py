@@ -25,7 +25,8 @@ from torch._dynamo.utils import counters
 
 from brevitas_a2q import A2QConfig, constrain_
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.models import MODELS, QuantSpec, build_model
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models._registry import MODELS
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = ("projected", "a2q+", "none")

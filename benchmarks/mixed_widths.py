@@ -23,13 +23,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q import accumulator_layers, export_qonnx, hw
-from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q import export_qonnx, hw
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.data._tasks import TASKS
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.train import TrainConfig, fit, seed_everything
+from brevitas_a2q.quant._layers import accumulator_layers
+from brevitas_a2q.train import Recipe, fit
 from brevitas_a2q.train._config import RunConfig, StartConfig
 from brevitas_a2q.train._loop import Step
+from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.train._start import quantize_start
 
 RESULTS = Path(__file__).parent / "results" / "mixed_widths.jsonl"
@@ -94,7 +97,7 @@ def run(seed: int, done: set[tuple[int, str]]) -> None:
     data = load_digits()
     seed_everything(seed)
     floating = build_model("digits-cnn")
-    reference = fit(floating, data, TrainConfig(seed=seed)).last
+    reference = fit(floating, data, seed=seed).last
     found = losses(floating, data)
     cells = [("one", dict.fromkeys(found, width)) for width in WIDTHS]
     cells += [("own", widths) for widths in narrowed(found) if len(set(widths.values())) > 1]
@@ -103,7 +106,7 @@ def run(seed: int, done: set[tuple[int, str]]) -> None:
         if (seed, key) in done:
             continue
         model = quantized(floating, widths, data)
-        score = fit(model, data, TrainConfig(epochs=EPOCHS, learning_rate=RATE, seed=seed)).last
+        score = fit(model, data, Recipe(epochs=EPOCHS, learning_rate=RATE), seed=seed).last
         line = {"seed": seed, "kind": kind, "widths": widths, "float": reference, "accuracy": score}
         with RESULTS.open("a") as stream:
             stream.write(json.dumps(line | costs(model, data)) + "\n")

@@ -27,8 +27,8 @@ from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.bounds import data_type_bound, required_bit_width
 from brevitas_a2q.hw import _ir as ir
-from brevitas_a2q.hw import find_part
 from brevitas_a2q.hw._cost.model import cost
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.rtl._netlist import Instance
 
 HERE = Path(__file__).resolve().parent

@@ -18,10 +18,12 @@ from typing import Any
 
 import torch
 
-from brevitas_a2q.data import load_digits
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.models import QuantSpec, build_model
-from brevitas_a2q.train import TrainConfig, accuracy, fit, seed_everything
+from brevitas_a2q.train import Recipe, fit
 from brevitas_a2q.train._config import RunConfig, StartConfig
+from brevitas_a2q.train._loop import accuracy
+from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.train._start import quantize_start
 
 RESULTS = Path(__file__).parent / "results" / "ptq_start.jsonl"
@@ -37,14 +39,14 @@ def run(seed: int, done: set[tuple[Any, ...]]) -> None:
     data = load_digits()
     seed_everything(seed)
     floating = build_model("digits-cnn")
-    reference = fit(floating, data, TrainConfig(seed=seed)).last
+    reference = fit(floating, data, seed=seed).last
     for weight_bits, input_bits, width, name in cells:
         config = RunConfig(quant=QuantSpec("projected", weight_bits, input_bits, width), start=STARTS[name])
         model = quantize_start(floating, config, data)
         scores = {0: accuracy(model, data.x_test, data.y_test)}
         for epochs in EPOCHS:
-            recipe = TrainConfig(epochs=epochs, seed=seed, learning_rate=1e-3)
-            scores[epochs] = fit(copy.deepcopy(model), data, recipe).last
+            recipe = Recipe(epochs=epochs, learning_rate=1e-3)
+            scores[epochs] = fit(copy.deepcopy(model), data, recipe, seed=seed).last
         line = {"seed": seed, "M": weight_bits, "N": input_bits, "P": width, "start": name, "float": reference}
         with RESULTS.open("a") as stream:
             stream.write(json.dumps({**line, "accuracy": scores}) + "\n")

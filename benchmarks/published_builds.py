@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.hw import BuildOptions, read_foldings, read_graph, vivado_unit
+from brevitas_a2q.hw import BuildOptions, vivado_unit
 from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.folding_reader import read_foldings
+from brevitas_a2q.hw._frontend import read_graph
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED, RESULTS = HERE / "published", HERE / "results"
@@ -137,7 +139,7 @@ def exported(build: Build, folder: Path) -> Path:
 
 def measured(build: Build, published: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Our totals and FINN's beside Vivado's."""
-    from brevitas_a2q.hw import find_part
+    from brevitas_a2q.hw._devices import find_part
 
     graph = read_graph(exported(build, folder), standalone_thresholds=build.standalone)
     (published_folding,) = (PUBLISHED / "folding").glob(f"{build.folding}_folding_config*.json")

@@ -24,8 +24,9 @@ from brevitas_a2q._files import write_atomically
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.hw import _ir as ir
-from brevitas_a2q.hw import find_part, finn_node
+from brevitas_a2q.hw import finn_node
 from brevitas_a2q.hw._cost.model import cost
+from brevitas_a2q.hw._devices import find_part
 
 HERE = Path(__file__).resolve().parent
 PARTS = {"mvu-2022": "xczu3eg", "lpyolo": "xc7z020", "radioml-w8a8": "xczu7ev", "radioml-w4a4": "xczu7ev"}

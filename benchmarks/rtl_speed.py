@@ -22,6 +22,7 @@ import click
 from rtl import ORACLE, path_of
 
 from brevitas_a2q import hw
+from brevitas_a2q.hw._frontend import read_graph
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rtl_speed.json"
 PART = "ZCU104"
@@ -88,7 +89,7 @@ def cnv_images(folder: Path) -> dict[str, Any]:
 def cnv_proof(folder: Path) -> dict[str, Any]:
     """The layer of most products."""
     path = ORACLE / "cnv_w4a4_a2q12.onnx"
-    sizes = {u.name: u.products for u in hw.read_graph(path).units if u.kind == "MVAU"}
+    sizes = {u.name: u.products for u in read_graph(path).units if u.kind == "MVAU"}
     layer = max(sizes, key=lambda name: sizes[name])
     return _build(path, folder, 1000, prove_layers=(layer,))
 

@@ -27,13 +27,16 @@ from torch import nn
 from brevitas_a2q import certify, export_qonnx, simulate
 from brevitas_a2q._ir.layers import dot_product_layers
 from brevitas_a2q._ir.reader import read_network
-from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.train import TrainConfig, fit, seed_everything
+from brevitas_a2q.train import Recipe, fit
+from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.verify._network_simulation import NetworkSimulator
 from brevitas_a2q.verify._simulation import Settings
 
 RESULTS = Path(__file__).parent / "results" / "simulate.json"
+SEED = 0
 WIDTHS = (16, 14, 13, 12, 11, 10, 9, 8)
 TRAINED = (14, 12, 11, 10, 9, 8)
 MODES = ("wrap", "saturate")
@@ -49,32 +52,32 @@ def cli() -> None:
 def accuracy(epochs: int) -> None:
     """Train, then shrink P."""
     data = load_digits()
-    config = TrainConfig(epochs=epochs)
-    floating = trained(build_model("digits-cnn"), data, config)
+    recipe = Recipe(epochs=epochs)
+    floating = trained(build_model("digits-cnn"), data, recipe)
     start = floating.state_dict()
     rows: list[dict[str, Any]] = []
-    plain = quantized(QuantSpec(method="none"), start, data, config)
+    plain = quantized(QuantSpec(method="none"), start, data, recipe)
     required = {layer.name: layer.required_bit_width for layer in hidden(plain, data)}
     for p in WIDTHS:
         for mode in MODES:
             rows.append(measured("none", plain, data, p, mode))
     for p in TRAINED:
-        model = quantized(QuantSpec(method="projected", accumulator_bit_width=p), start, data, config)
+        model = quantized(QuantSpec(method="projected", accumulator_bit_width=p), start, data, recipe)
         rows.append(measured("projected", model, data, p, "wrap") | {"holds": certify(model, data.x_test[:1]).holds})
-    save("accuracy", {"epochs": epochs, "seed": config.seed, "required_bit_width": required, "rows": rows})
+    save("accuracy", {"epochs": epochs, "seed": SEED, "required_bit_width": required, "rows": rows})
 
 
-def trained(model: nn.Module, data: ImageData, config: TrainConfig) -> nn.Module:
-    seed_everything(config.seed)
-    fit(model, data, config)
+def trained(model: nn.Module, data: ImageData, recipe: Recipe) -> nn.Module:
+    seed_everything(SEED)
+    fit(model, data, recipe, seed=SEED)
     return model.eval()
 
 
-def quantized(spec: QuantSpec, start: Any, data: ImageData, config: TrainConfig) -> nn.Module:
-    seed_everything(config.seed)
+def quantized(spec: QuantSpec, start: Any, data: ImageData, recipe: Recipe) -> nn.Module:
+    seed_everything(SEED)
     model = build_model("digits-cnn", spec)
     load_float_weights(model, start)
-    return trained(model, data, config)
+    return trained(model, data, recipe)
 
 
 def hidden(model: nn.Module, data: ImageData) -> list[Any]:

@@ -15,11 +15,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.models._spec import Method
-from brevitas_a2q.train import TrainConfig, accuracy, fit, seed_everything
+from brevitas_a2q.train import fit
 from brevitas_a2q.train._config import RunConfig, StartConfig
+from brevitas_a2q.train._loop import accuracy
+from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.train._start import quantize_start
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
@@ -67,7 +70,7 @@ def main() -> None:
     for seed in SEEDS:
         seed_everything(seed)
         floating = build_model("digits-cnn")
-        scores["float"]["float"].append(fit(floating, data, TrainConfig(seed=seed)).last)
+        scores["float"]["float"].append(fit(floating, data, seed=seed).last)
         for (method, p), name in names.items():
             for label, start in STARTS.items():
                 scores[name][label].append(score(floating, method, p, start, data))

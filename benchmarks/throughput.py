@@ -31,8 +31,8 @@ from torch import nn
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.data._tasks import TASKS
-from brevitas_a2q.models import MODELS, QuantSpec, build_model
-from brevitas_a2q.models._registry import model_entry
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models._registry import MODELS, model_entry
 from brevitas_a2q.train._config import RuntimeConfig
 from brevitas_a2q.train._loop import Step
 from brevitas_a2q.train._optim import make_optimizer

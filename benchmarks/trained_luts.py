@@ -18,7 +18,8 @@ import click
 from policies import STYLES, luts
 
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.hw import find_part, read_graph
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._frontend import read_graph
 
 RESULTS = Path(__file__).parent / "results"
 MARKERS = {4: "o", 8: "s"}  # by bits of weights

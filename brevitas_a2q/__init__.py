@@ -4,10 +4,8 @@ Names are imported on first use, so that what needs no torch (``bounds``, ``hw``
 flat face, listed in its ``__init__.pyi``; modules whose names begin with an underscore may move.
 """
 
-import lazy_loader as _lazy
-
-from brevitas_a2q import _moved as _moved
+from brevitas_a2q._moved import face as _face
 
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _face(__name__, __file__)

@@ -48,7 +48,6 @@ from .quant import Int8ProjectedA2QWeightPerTensorFixedPoint as Int8ProjectedA2Q
 from .quant import Int8ProjectedA2QWeightPerTensorFloat as Int8ProjectedA2QWeightPerTensorFloat
 from .quant import a2q_penalty as a2q_penalty
 from .quant import accumulator_aware as accumulator_aware
-from .quant import accumulator_layers as accumulator_layers
 from .quant import accumulator_state as accumulator_state
 from .quant import ep_init_ as ep_init_
 from .quant import scale_init_ as scale_init_
@@ -92,7 +91,6 @@ __all__ = [
     "SweepError",
     "a2q_penalty",
     "accumulator_aware",
-    "accumulator_layers",
     "accumulator_state",
     "bounds",
     "certify",

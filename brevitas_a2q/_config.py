@@ -7,8 +7,9 @@ of a setting that silently does nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import InitVar, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -20,20 +21,21 @@ from brevitas_a2q._settings import known_keys, nearest, read_yaml
 from brevitas_a2q.bounds import MAX_ACCUMULATOR_BITS, MAX_INPUT_BITS, MAX_WEIGHT_BITS, MIN_ACCUMULATOR_BITS
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["METHODS", "A2QConfig", "LayerRule", "LayerSettings", "check_setting", "check_settings"]
+__all__ = ["METHODS", "NONE", "A2QConfig", "LayerRule", "LayerSettings", "check_setting", "check_settings"]
 
 METHODS: Final = ("projected", "a2q", "a2q+")
+NONE: Final = "none"  # instead of a method: quantized, its sums not bounded
 
 _RANGES: Final = {
     "accumulator_bit_width": (MIN_ACCUMULATOR_BITS, MAX_ACCUMULATOR_BITS),
     "weight_bit_width": (2, MAX_WEIGHT_BITS),
     "activation_bit_width": (2, MAX_INPUT_BITS),
-    "exempt_bit_width": (2, MAX_WEIGHT_BITS),
     "boundary_bit_width": (2, MAX_WEIGHT_BITS),
     "input_bit_width": (1, MAX_INPUT_BITS),
     "tile": (1, None),
     "accumulator_tile": (1, None),
 }
+_REQUIRED: Final = ("accumulator_bit_width", "method", "activation_bit_width", "boundary_bit_width")
 _BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed", "fused_activations")
 
 
@@ -51,12 +53,15 @@ def check_setting(name: str, value: Any, where: str, required: bool = False) -> 
         raise ConfigError(f"found {name} = {value!r}", where=where, expected=span)
 
 
-def check_settings(owner: Any, where: str) -> None:
-    """Check every width, switch and method of a dataclass; None means that nothing is set.
+def check_settings(owner: Any, where: str, required: Collection[str] = ()) -> None:
+    """Check every width, switch and method of a dataclass; None means that nothing is set, where none is required.
 
     Raises:
         ConfigError: Names the first that is wrong.
     """
+    for name in required:
+        if getattr(owner, name) is None:
+            raise ConfigError(f"found {name} = None", where=where, expected="a value")
     for name in _RANGES:
         check_setting(name, getattr(owner, name, None), where)
     for name in _BOOLEANS:
@@ -64,9 +69,9 @@ def check_settings(owner: Any, where: str) -> None:
         if value is not None and not isinstance(value, bool):
             raise ConfigError(f"found {name} = {value!r}", where=where, expected="true or false")
     method = getattr(owner, "method", None)
-    if method is not None and method not in METHODS:
-        remedy = nearest(method, METHODS)
-        raise ConfigError(f"found method = {method!r}", where=where, expected=f"one of {METHODS}", remedy=remedy)
+    if method is not None and method not in (known := (*METHODS, NONE)):
+        remedy = nearest(method, known)
+        raise ConfigError(f"found method = {method!r}", where=where, expected=f"one of {known}", remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class LayerRule:
     Args:
         pattern: Glob on the layer's name as ``model.named_modules()`` gives it, for example ``"layer1.*.conv?"``.
         accumulator_bit_width: P, from 2 to 64.
-        method: ``"projected"``, ``"a2q"`` or ``"a2q+"``.
+        method: ``"projected"``, ``"a2q"`` or ``"a2q+"``; ``"none"`` is the same as ``skip``.
         weight_bit_width: M.
         tile: Weights per tile of a multi-stage accumulator.
         input_bit_width: N of an input that carries none (a layer fed a plain tensor of integers).
@@ -126,15 +131,16 @@ class A2QConfig:
 
     Args:
         accumulator_bit_width: P of every layer that no rule gives another, from 2 to 64.
-        method: ``"projected"`` (exact two-sided budget), ``"a2q"`` or ``"a2q+"``.
+        method: ``"projected"`` (exact two-sided budget), ``"a2q"`` or ``"a2q+"``; ``"none"`` bounds no sums.
         weight_bit_width: M; None keeps what a Brevitas layer has, and means 8 for a float model.
         activation_bit_width: N given to the activations of a float model; a Brevitas model keeps its own.
-        exempt_bit_width: Weight and input width of the first and last layer of a float model when they are exempt.
+        boundary_bit_width: Weight and input width of the first and last layer of a float model when they are exempt.
         tile: Weights per tile of a multi-stage accumulator; None for a single stage.
         skip_first_and_last: Leave the first and last layer unconstrained, as the papers do.
         fused_activations: Quantize each activation by one kernel instead of by Brevitas' operations; the values are the
             same.
         rules: Applied in order; the last one that matches and sets a value wins.
+        exempt_bit_width: Deprecated name of ``boundary_bit_width``.
 
     Example:
         >>> config = A2QConfig(accumulator_bit_width=14, rules=(LayerRule("*.downsample.*", accumulator_bit_width=18),))
@@ -146,17 +152,18 @@ class A2QConfig:
     method: str = "projected"
     weight_bit_width: int | None = None
     activation_bit_width: int = 8
-    exempt_bit_width: int = 8
+    boundary_bit_width: int = 8
     tile: int | None = None
     skip_first_and_last: bool = True
     fused_activations: bool = True
     rules: tuple[LayerRule, ...] = field(default=())
+    exempt_bit_width: InitVar[int | None] = None
 
-    def __post_init__(self) -> None:
-        check_settings(self, "configuration")
-        for name in ("accumulator_bit_width", "method", "activation_bit_width", "exempt_bit_width"):
-            if getattr(self, name) is None:
-                raise ConfigError(f"found {name} = None", where="configuration", expected="a value")
+    def __post_init__(self, exempt_bit_width: int | None) -> None:
+        if exempt_bit_width is not None:
+            warnings.warn("exempt_bit_width is boundary_bit_width now", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "boundary_bit_width", exempt_bit_width)
+        check_settings(self, "configuration", required=_REQUIRED)
         if not all(isinstance(rule, LayerRule) for rule in self.rules):
             raise ConfigError(f"found rules = {self.rules!r}", where="configuration", expected="LayerRule objects")
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -175,6 +182,8 @@ class A2QConfig:
         for rule in self.rules:
             if rule.matches(name):
                 settings.update({key: getattr(rule, key) for key in names if getattr(rule, key) is not None})
+        if settings["method"] == NONE:
+            settings["skip"] = True
         return LayerSettings(**settings)
 
     @classmethod
@@ -184,6 +193,10 @@ class A2QConfig:
         Raises:
             ConfigError: An unknown key (the message names the nearest valid one), or a value out of its range.
         """
+        old = {}
+        if isinstance(values, Mapping):
+            old = {key: value for key, value in values.items() if key == "exempt_bit_width"}
+            values = {key: value for key, value in values.items() if key not in old}
         given = known_keys(cls, values, "configuration")
         rules = given.pop("rules", None) or []
         if not isinstance(rules, (list, tuple)):
@@ -192,7 +205,7 @@ class A2QConfig:
         for i, rule in enumerate(parsed):
             if "pattern" not in rule:
                 raise ConfigError("found no pattern", where=f"rule {i + 1}", expected="a glob on layer names")
-        return cls(**given, rules=tuple(LayerRule(**rule) for rule in parsed))
+        return cls(**given, **old, rules=tuple(LayerRule(**rule) for rule in parsed))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; rules show only what they set."""

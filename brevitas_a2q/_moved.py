@@ -1,9 +1,9 @@
-"""Imports of 0.1 that named a module which is private now: they find it, and warn.
+"""Names that moved: what was public and is private now is found under its old name, with a warning, until 0.3.
 
-0.1 had no private modules, so ``from brevitas_a2q.train.restore import trained_network`` was as good as any import.
-What was ``brevitas_a2q.train.restore`` is ``brevitas_a2q.train._restore``, and its name is in the face of its package,
-``from brevitas_a2q.train import trained_network``. A module that has the name of a function in its face stays callable.
-The finder below answers for modules of this package only. It goes with 0.3.
+A face is made by :func:`face`; names that it has lost are in a table here. Modules: 0.1 had no private ones, so
+``from brevitas_a2q.train.restore import trained_network`` was as good as any import. What was
+``brevitas_a2q.train.restore`` is ``brevitas_a2q.train._restore``; a module that has the name of a function in its face
+stays callable. The finder below answers for modules of this package only. It goes with 0.3.
 """
 
 from __future__ import annotations
@@ -12,15 +12,73 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-__all__: list[str] = []
+import lazy_loader
+
+__all__ = ["face"]
 
 _PACKAGE = __name__.rpartition(".")[0]
+
+# Names that a face has lost, with the module each lies in now; what a reader should use instead is in CHANGELOG.md.
+_LEFT: Final = {
+    "": {"accumulator_layers": "quant._layers"},
+    "data": {"Data": "data._registry", "batches": "data._arrays", "load_digits": "data._digits"},
+    "hw": {
+        "POLICIES": "hw._policies",
+        "Part": "hw._devices",
+        "Resources": "hw._cost.result",
+        "find_part": "hw._devices",
+        "finn_estimate": "hw._finn.flow",
+        "read_foldings": "hw._finn.folding_reader",
+        "read_graph": "hw._frontend",
+        "setfolding_curve": "hw._folding_curve",
+        "synthesis_model": "hw._cost.model",
+    },
+    "models": {"MODELS": "models._registry", "PRETRAINED": "models._pretrained"},
+    "quant": {"accumulator_layers": "quant._layers", "fuse_activations_": "quant._activations"},
+    "report": {"image": "report._figures"},
+    "rtl": {"additions": "rtl._witness", "build": "rtl._build", "find_simulator": "rtl._simulators"},
+    "sweep": {
+        "Space": "sweep._space",
+        "find_study": "sweep._study",
+        "open_storage": "sweep._storage",
+        "pareto_front": "sweep._pareto",
+        "run_sweep": "sweep._pool",
+        "status_of": "sweep._status",
+    },
+    "train": {"RECIPES": "train._recipes", "accuracy": "train._loop", "seed_everything": "train._seeds"},
+    "verify": {"read_certificate": "verify._certificate"},
+}
+_GONE: Final = {
+    "train": {"TrainConfig": "give fit a Recipe, which has the same fields, and the seed beside it"},
+}
+
+
+def face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names its ``__init__.pyi`` lists.
+
+    Args:
+        package: Its ``__name__``.
+        file: Its ``__file__``.
+    """
+    get, names, public = lazy_loader.attach_stub(package, file)
+    short = package.partition(".")[2]
+
+    def found(name: str) -> Any:
+        if name in _GONE.get(short, {}):
+            raise ImportError(f"{package} has no {name} any more; {_GONE[short][name]}")
+        if name not in _LEFT.get(short, {}):
+            return get(name)
+        there = f"{_PACKAGE}.{_LEFT[short][name]}"
+        warnings.warn(f"{package}.{name} is private now, in {there}", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(there), name)
+
+    return found, names, public
 
 
 def _private(name: str) -> str | None:

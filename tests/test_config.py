@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from brevitas_a2q._config import METHODS, A2QConfig, LayerRule
 from brevitas_a2q.errors import ConfigError
+from brevitas_a2q.models import QuantSpec
 
 
 def test_later_rules_win_and_unset_values_are_inherited() -> None:
@@ -83,3 +85,23 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
     assert A2QConfig.from_yaml(tmp_path / "empty.yaml") == A2QConfig()
+
+
+def test_no_method_leaves_every_sum_unbounded() -> None:
+    config = A2QConfig(method="none", rules=(LayerRule("head", method="a2q"),))
+    assert config.for_layer("stem").skip is True
+    assert config.for_layer("head").skip is None
+
+
+def test_a_networks_spec_and_a_conversion_are_the_same_settings() -> None:
+    spec = QuantSpec("a2q", 3, 5, 12, boundary_bit_width=6)
+    config = spec.conversion({"layer1.*": 10})
+    assert {name: getattr(config, name) for name in asdict(spec)} == asdict(spec)
+    assert config.for_layer("layer1.conv").accumulator_bit_width == 10
+
+
+def test_the_old_name_of_the_boundary_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="boundary_bit_width now"):
+        assert A2QConfig(exempt_bit_width=6).boundary_bit_width == 6
+    with pytest.warns(DeprecationWarning, match="boundary_bit_width now"):
+        assert A2QConfig.from_dict({"exempt_bit_width": 6}) == A2QConfig(boundary_bit_width=6)

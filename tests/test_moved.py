@@ -1,4 +1,4 @@
-"""Modules of 0.1 that are private now are found under their old names, with a warning."""
+"""What is private now is found under its old name, with a warning: modules of 0.1, and names that faces have lost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import brevitas_a2q
+from brevitas_a2q import _moved
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,19 @@ def test_an_old_module_does_not_hide_a_name_of_the_face() -> None:
     from brevitas_a2q.verify import certify
 
     assert callable(certify)
+
+
+@pytest.mark.parametrize(("face", "name"), [(face, name) for face, names in _moved._LEFT.items() for name in names])
+def test_a_name_that_a_face_has_lost_is_where_the_table_says(face: str, name: str) -> None:
+    package = importlib.import_module(f"brevitas_a2q.{face}".rstrip("."))
+    with pytest.warns(DeprecationWarning, match=f"{name} is private now, in brevitas_a2q.{_moved._LEFT[face][name]}"):
+        found = getattr(package, name)
+    assert found is getattr(importlib.import_module(f"brevitas_a2q.{_moved._LEFT[face][name]}"), name)
+    assert name not in dir(package)
+
+
+@pytest.mark.parametrize(("face", "name"), [(face, name) for face, names in _moved._GONE.items() for name in names])
+def test_a_name_that_is_gone_says_what_to_use_instead(face: str, name: str) -> None:
+    package = importlib.import_module(f"brevitas_a2q.{face}")
+    with pytest.raises(ImportError, match=f"has no {name} any more; give "):
+        getattr(package, name)

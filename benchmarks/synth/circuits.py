@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.errors import RtlError
-from brevitas_a2q.hw import find_part
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
 from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._generate import sources_of

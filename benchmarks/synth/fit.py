@@ -25,10 +25,10 @@ from report import summarise, write_report
 from samples import samples
 from scipy.optimize import nnls
 
-from brevitas_a2q.hw import find_part
 from brevitas_a2q.hw._cost.synthesis.dsp import dsp_core_features
 from brevitas_a2q.hw._cost.synthesis.fits import Features
 from brevitas_a2q.hw._cost.synthesis.rows import grid_row_to_prediction
+from brevitas_a2q.hw._devices import find_part
 
 HERE = Path(__file__).resolve().parent
 COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "_cost" / "synthesis" / "coefficients.json"

@@ -87,7 +87,7 @@ def command(
 
     from brevitas_a2q._cli.quickstart_steps import FILES, MARK, quickstart
     from brevitas_a2q.models import QuantSpec
-    from brevitas_a2q.train import TrainConfig
+    from brevitas_a2q.train import Recipe
 
     if not (out / FILES["unconstrained"]).exists():  # which no other command writes
         refuse_others_files(out, FILES.values(), MARK)
@@ -99,7 +99,8 @@ def command(
     story = quickstart(
         out,
         QuantSpec(method, weight_bit_width, activation_bit_width, accumulator_bit_width),
-        TrainConfig(epochs=epochs, seed=seed),
+        Recipe(epochs=epochs),
+        seed,
         target,
         steps,
     )

@@ -16,14 +16,16 @@ from torch import nn
 from brevitas_a2q import __version__, certify, export_qonnx, hw
 from brevitas_a2q._cli.steps import Steps
 from brevitas_a2q._files import write_atomically
-from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
 from brevitas_a2q.report._figures import image
 from brevitas_a2q.report._overview import POLICY_NAMES, overview, page
 from brevitas_a2q.report._story import Story, TrainingRun
-from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import Recipe, calibrate, fit
 from brevitas_a2q.train._loop import EpochRecord, History
+from brevitas_a2q.train._seeds import seed_everything
 from brevitas_a2q.verify._torch_model import layers_of
 
 __all__ = ["FILES", "MARK", "POLICIES", "quickstart"]
@@ -40,13 +42,13 @@ FILES = {
 MARK = ".quickstart"  # says while it runs that the files are its own
 
 
-def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, target: Target, steps: Steps) -> Story:
+def quickstart(out: Path, spec: QuantSpec, recipe: Recipe, seed: int, target: Target, steps: Steps) -> Story:
     """Run every step and write :data:`FILES` into the folder ``out``."""
     data = load_digits()
     network = out / FILES["network"]
     with steps.step("Train"):
-        steps.say(f"{len(data.x_train)} training and {len(data.x_test)} test images, seed {config.seed}")
-        runs, model, unconstrained = train_all(data, spec, config, steps)
+        steps.say(f"{len(data.x_train)} training and {len(data.x_test)} test images, seed {seed}")
+        runs, model, unconstrained = train_all(data, spec, recipe, seed, steps)
     with steps.step("Certify"):
         _say_certificate(certify(model, data.x_test[:8]).to_json(), steps)
     with steps.step("Export"):
@@ -60,7 +62,7 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, target: Target, 
         estimates = _estimate(network, out / FILES["unconstrained"], target, steps)
     story = Story(
         title=f"Handwritten digits with {spec.accumulator_bit_width}-bit accumulators",
-        settings={**asdict(spec), **asdict(config), **asdict(target)},
+        settings={**asdict(spec), **asdict(recipe), "seed": seed, **asdict(target)},
         versions=_versions(),
         runs=runs,
         chosen=runs[-1].name,
@@ -81,38 +83,38 @@ def quickstart(out: Path, spec: QuantSpec, config: TrainConfig, target: Target, 
 
 
 def train_all(
-    data: ImageData, spec: QuantSpec, config: TrainConfig, steps: Steps
+    data: ImageData, spec: QuantSpec, recipe: Recipe, seed: int, steps: Steps
 ) -> tuple[tuple[TrainingRun, ...], nn.Module, nn.Module]:
     """Train in float, then quantized by several methods from the same float weights; the last is ``spec``'s own.
 
     Returns:
         The runs, the network of the last one, and the one without a bound on its sums.
     """
-    seed_everything(config.seed)
+    seed_everything(seed)
     model = build_model("digits-cnn")
-    runs = [_run("float", "none", None, _fit(model, data, config, "float", steps), None)]
+    runs = [_run("float", "none", None, _fit(model, data, recipe, seed, "float", steps), None)]
     start, unconstrained = model.state_dict(), model
     for method in dict.fromkeys(("none", "a2q", spec.method)):
         p = None if method == "none" else spec.accumulator_bit_width
         name = f"W{spec.weight_bit_width}A{spec.activation_bit_width}" + (f", {method}, P={p}" if p else "")
-        seed_everything(config.seed)
+        seed_everything(seed)
         model = build_model("digits-cnn", replace(spec, method=method))
         load_float_weights(model, start)
         calibrate(model, data.x_train[:512])
-        history = _fit(model, data, config, name, steps)
+        history = _fit(model, data, recipe, seed, name, steps)
         runs.append(_run(name, method, p, history, _zero_weights(model, data)))
         if method == "none":
             unconstrained = model
     return tuple(runs), model, unconstrained
 
 
-def _fit(model: nn.Module, data: ImageData, config: TrainConfig, name: str, steps: Steps) -> History:
-    with steps.bar(name, config.epochs) as advance:
+def _fit(model: nn.Module, data: ImageData, recipe: Recipe, seed: int, name: str, steps: Steps) -> History:
+    with steps.bar(name, recipe.epochs) as advance:
 
         def show(record: EpochRecord) -> None:
             advance(f"loss {record.loss:.3f}, test accuracy {100 * record.test_accuracy:.1f} %")
 
-        history = fit(model, data, config, show)
+        history = fit(model, data, recipe, seed=seed, on_epoch=show)
     steps.say(f"{name}: test accuracy {100 * history.last:.1f} % (best epoch {100 * history.best:.1f} %)")
     return history
 

@@ -72,6 +72,7 @@ def run_command(
     from brevitas_a2q._cli.sweep_tables import progress, status_table
     from brevitas_a2q.sweep._pool import run_sweep
     from brevitas_a2q.sweep._space import Space
+    from brevitas_a2q.sweep._status import read_sweep
     from brevitas_a2q.sweep._training import Training
     from brevitas_a2q.sweep._worker import Work
 
@@ -86,7 +87,7 @@ def run_command(
         job.check(space)
     with progress(space, messages()) as told:
         run_sweep([Work(space, storage, out, job) for job in jobs], minutes, retry_failed, told)
-    status = _status(storage, space.name)
+    status = read_sweep(storage, space.name)
     messages().print(f"runs are in {out / 'runs'}", markup=False)
     if as_json:
         emit_json(status.to_json())
@@ -104,8 +105,9 @@ def run_command(
 def status_command(out: Path | None, storage: str | None, name: str | None, as_json: bool) -> None:
     """Show where every run of a sweep stands."""
     from brevitas_a2q._cli.sweep_tables import status_table
+    from brevitas_a2q.sweep._status import read_sweep
 
-    status = _status(_address(out, storage), name)
+    status = read_sweep(_address(out, storage), name)
     if as_json:
         emit_json(status.to_json())
     else:
@@ -127,8 +129,9 @@ def report_command(
     """
     from brevitas_a2q._cli.sweep_tables import network_tables
     from brevitas_a2q.sweep._results import networks_of
+    from brevitas_a2q.sweep._status import read_sweep
 
-    status = _status(_address(out, storage), name)
+    status = read_sweep(_address(out, storage), name)
     networks = networks_of(status.runs)
     write_files(report_files(html, plot, lambda: _report(status, networks)))
     if as_json:
@@ -168,8 +171,9 @@ def pick_command(
     least mean P is taken, then of fewest LUTs.
     """
     from brevitas_a2q.sweep._pick import copy_files, pick
+    from brevitas_a2q.sweep._status import read_sweep
 
-    status = _status(_address(out, storage), name)
+    status = read_sweep(_address(out, storage), name)
     chosen = pick(status.runs, run=wanted, tolerance=tolerance, width=max_width, lut=max_lut)
     folder = (out or Path("a2q-sweep") / status.name) / "runs" / chosen.run
     files = copy_files(folder, output)
@@ -192,15 +196,6 @@ def _report(status: SweepStatus, networks: tuple[Network, ...]) -> Report:
     from brevitas_a2q.report._sweep_page import sweep_page
 
     return sweep_figure(networks, f"Sweep {status.name}"), lambda picture: sweep_page(status, networks, picture)
-
-
-def _status(address: str, name: str | None) -> SweepStatus:
-    from brevitas_a2q.sweep._status import status_of
-    from brevitas_a2q.sweep._storage import open_storage
-    from brevitas_a2q.sweep._study import find_study
-
-    with open_storage(address, must_exist=True) as storage:
-        return status_of(find_study(storage, name))
 
 
 def _embedded(out: Path) -> str:

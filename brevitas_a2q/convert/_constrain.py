@@ -9,7 +9,7 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q._config import A2QConfig
+from brevitas_a2q._config import NONE, A2QConfig
 from brevitas_a2q._terminal import progress
 from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
@@ -35,6 +35,7 @@ __all__ = ["constrain_", "constrained_"]
 _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
 _BY_RULE = "a rule says so"
+_NO_METHOD = "its method is none"
 _FEW = 16  # samples that a trace runs on
 _BINARY = ("BinaryQuant", "ClampedBinaryQuant")
 
@@ -150,9 +151,10 @@ def _exempt(config: A2QConfig, names: list[str]) -> frozenset[str]:
 
 
 def _reason_by_config(config: A2QConfig, name: str, exempt: frozenset[str]) -> str | None:
-    skip = config.for_layer(name).skip
+    settings = config.for_layer(name)
+    skip = settings.skip
     if skip:
-        return _BY_RULE
+        return _NO_METHOD if settings.method == NONE else _BY_RULE
     return _FIRST_OR_LAST if name in exempt and skip is None else None
 
 

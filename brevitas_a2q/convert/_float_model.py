@@ -74,7 +74,7 @@ class _Inputs:
 
     def _asked(self, name: str) -> int:
         if self.is_exempt(name):
-            return self._config.exempt_bit_width
+            return self._config.boundary_bit_width
         return self._config.for_layer(name).input_bit_width or self._config.activation_bit_width
 
     def width_of(self, value: Value) -> int:
@@ -173,7 +173,7 @@ def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> N
 
 def _weight_quantizer(layer: LayerSettings, config: A2QConfig, first_or_last: bool) -> Any:
     if first_or_last:
-        return Int8WeightPerChannelFloat.let(bit_width=config.exempt_bit_width)
+        return Int8WeightPerChannelFloat.let(bit_width=config.boundary_bit_width)
     bits = layer.weight_bit_width or 8
     if layer.skip:
         return Int8WeightPerChannelFloat.let(bit_width=bits)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from brevitas_a2q.hw._build_options import BuildOptions
 from brevitas_a2q.hw._cost.model import CostModel
 from brevitas_a2q.hw._design import build_design
-from brevitas_a2q.hw._devices import Part
+from brevitas_a2q.hw._devices import Part, find_part
 from brevitas_a2q.hw._folding_problem import FoldingPlan, FoldingProblem
 from brevitas_a2q.hw._folding_search import pareto
 from brevitas_a2q.hw._ir import Graph
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._policies import apply_policy
 from brevitas_a2q.hw._setfolding import setfolding_foldings
-from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
+from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ, DEFAULT_PART
 
 __all__ = ["fold_curve", "setfolding_curve"]
 
 
 def fold_curve(
-    graph: Graph,
-    part: Part,
+    network: str | Path | Graph,
+    part: str | Part = DEFAULT_PART,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     accumulator: str = "trained",
     weights: LutEquivalent | None = None,
@@ -33,8 +34,8 @@ def fold_curve(
     """Foldings of rising cost and rate, FIFOs sized; the first one that is fast enough is the optimum for a rate.
 
     Args:
-        graph: What to fold, as :func:`brevitas_a2q.hw.read_graph` reads it.
-        part: Part in force; plans are listed whether or not it has as much.
+        network: QONNX file, or its dataflow graph.
+        part: Part, or the name of a part or board or a YAML file; plans are listed whether or not it has as much.
         clock_mhz: Clock in MHz, for messages.
         accumulator: Policy, see :mod:`brevitas_a2q.hw._policies`.
         weights: What a block counts as; the part's own ratios by default.
@@ -43,7 +44,8 @@ def fold_curve(
     Returns:
         Plans with the resources and costs of the whole design, from the slowest to the fastest.
     """
-    applied, model = apply_policy(graph, accumulator).graph, (build or BuildOptions()).model
+    part, build = find_part(part), build or BuildOptions()
+    applied, model = apply_policy(_graph(network, build), accumulator).graph, build.model
     problem = FoldingProblem(applied, part, model, clock_mhz=clock_mhz, weights=weights)
     plans = []
     for plan in pareto(problem):
@@ -77,6 +79,14 @@ def setfolding_curve(
         cycles = design.performance.max_cycles
         found[cycles] = FoldingPlan(foldings, design.total, cycles, cost(design.total))
     return _undominated(sorted(found.values(), key=lambda plan: -plan.max_cycles))
+
+
+def _graph(network: str | Path | Graph, build: BuildOptions) -> Graph:
+    if isinstance(network, Graph):
+        return network
+    from brevitas_a2q.hw._frontend import read_graph  # imports onnx
+
+    return read_graph(network, standalone_thresholds=build.standalone_thresholds)
 
 
 def _rates(graph: Graph, part: Part, model: CostModel, clock_mhz: float) -> tuple[float, float]:

@@ -1,14 +1,10 @@
-from ._pretrained import PRETRAINED as PRETRAINED
 from ._pretrained import pretrained as pretrained
 from ._pretrained import pretrained_files as pretrained_files
-from ._registry import MODELS as MODELS
 from ._registry import build_model as build_model
 from ._registry import load_float_weights as load_float_weights
 from ._spec import QuantSpec as QuantSpec
 
 __all__ = [
-    "MODELS",
-    "PRETRAINED",
     "QuantSpec",
     "build_model",
     "load_float_weights",

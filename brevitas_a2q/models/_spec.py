@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
 
-from brevitas_a2q._config import check_setting
-from brevitas_a2q.errors import ConfigError
+from brevitas_a2q._config import A2QConfig, LayerRule, check_settings
 
 __all__ = ["Method", "QuantSpec"]
 
@@ -32,7 +32,9 @@ class QuantSpec:
     boundary_bit_width: int = 8
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise ConfigError(f"found method = {self.method!r}", expected=f"one of {', '.join(get_args(Method))}")
-        for name in ("weight_bit_width", "activation_bit_width", "accumulator_bit_width", "boundary_bit_width"):
-            check_setting(name, getattr(self, name), "quant", required=True)
+        check_settings(self, "quant", required=asdict(self))
+
+    def conversion(self, layer_rules: Mapping[str, int] | None = None) -> A2QConfig:
+        """The same for :func:`brevitas_a2q.constrain_`, with a P of their own for layers by the glob of their names."""
+        rules = [LayerRule(pattern, accumulator_bit_width=bits) for pattern, bits in (layer_rules or {}).items()]
+        return A2QConfig(**asdict(self), rules=tuple(rules))

@@ -1,5 +1,5 @@
 """Narrow accumulators without training: calibration, the solver under an exact budget, widths per layer."""
 
-import lazy_loader as _lazy
+from brevitas_a2q._moved import face as _face
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _face(__name__, __file__)

@@ -1,9 +1,7 @@
 from ._accumulator_aware import accumulator_aware as accumulator_aware
-from ._activations import fuse_activations_ as fuse_activations_
 from ._activations import fused as fused
 from ._init import ep_init_ as ep_init_
 from ._init import scale_init_ as scale_init_
-from ._layers import accumulator_layers as accumulator_layers
 from ._layers import fixed_input_ranges as fixed_input_ranges
 from ._layers import learn_input_ranges as learn_input_ranges
 from ._penalty import a2q_penalty as a2q_penalty
@@ -36,11 +34,9 @@ __all__ = [
     "Int8ProjectedA2QWeightPerTensorFloat",
     "a2q_penalty",
     "accumulator_aware",
-    "accumulator_layers",
     "accumulator_state",
     "ep_init_",
     "fixed_input_ranges",
-    "fuse_activations_",
     "fused",
     "learn_input_ranges",
     "scale_init_",

@@ -1,9 +1,7 @@
 from ._design_plots import estimate_figure as estimate_figure
-from ._figures import image as image
 from ._sweep_figures import sweep_figure as sweep_figure
 
 __all__ = [
     "estimate_figure",
-    "image",
     "sweep_figure",
 ]

@@ -1,9 +1,5 @@
-from ._build import build as build
-from ._simulators import find_simulator as find_simulator
-from ._witness import additions as additions
+from ._report import BuildReport as BuildReport
 
 __all__ = [
-    "additions",
-    "build",
-    "find_simulator",
+    "BuildReport",
 ]

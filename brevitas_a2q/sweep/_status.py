@@ -14,10 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep._queue import BEAT, SUMMARY
-from brevitas_a2q.sweep._study import error_of, run_of
+from brevitas_a2q.sweep._storage import open_storage
+from brevitas_a2q.sweep._study import error_of, find_study, run_of
 from brevitas_a2q.sweep._summary import Summary
 
-__all__ = ["RunStatus", "State", "SweepStatus", "status_of"]
+__all__ = ["RunStatus", "State", "SweepStatus", "read_sweep", "status_of"]
 
 State = Literal["waiting", "running", "interrupted", "done", "failed"]
 
@@ -69,6 +70,20 @@ class SweepStatus:
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``."""
         return {"name": self.name, "counts": self.counts, "runs": [run.to_json() for run in self.runs]}
+
+
+def read_sweep(storage: str, name: str | None = None) -> SweepStatus:
+    """Where a sweep stands; :func:`networks_of` its ``runs`` is what the finished ones come to.
+
+    Args:
+        storage: ``sqlite:///FILE``, ``journal:FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        name: Of the sweep; None for the only one there.
+
+    Raises:
+        SweepError: The storage cannot be used, or has no such sweep, or more than one.
+    """
+    with open_storage(storage, must_exist=True) as opened:
+        return status_of(find_study(opened, name))
 
 
 def status_of(study: Study) -> SweepStatus:

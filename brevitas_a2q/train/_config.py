@@ -78,8 +78,8 @@ class RunConfig:
     """One training run, from data to a certified, exported and costed network.
 
     Args:
-        model: Network by name; see ``brevitas_a2q.models.MODELS``. Or ``torchvision:NAME``, ``timm:NAME``, or
-            ``package.module:function`` for a float network of your own.
+        model: Network by name: ``digits-cnn``, ``small-cnn``, ``mobilenet-v1``, ``resnet18``, ``espcn`` or ``unet``;
+            ``torchvision:NAME``, ``timm:NAME``, or ``package.module:function`` for a float network of your own.
         model_options: Passed to the network, for example ``upscale_factor``.
         data: Data set by name, or ``package.module:function`` for your own.
         data_root: Folder that holds it, where it does not come with the package.

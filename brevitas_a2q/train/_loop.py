@@ -22,21 +22,9 @@ from brevitas_a2q.train._optim import make_optimizer, make_schedule
 from brevitas_a2q.train._processes import SINGLE, Processes
 from brevitas_a2q.train._recipes import Recipe
 
-__all__ = ["Batches", "EpochRecord", "History", "Step", "TrainConfig", "accuracy", "fit", "mean_score", "train_epoch"]
+__all__ = ["Batches", "EpochRecord", "History", "Step", "accuracy", "fit", "mean_score", "train_epoch"]
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of :func:`fit`: Adam under a one-cycle schedule."""
-
-    epochs: int = 15
-    batch_size: int = 64
-    learning_rate: float = 5e-3  # peak of the cycle
-    weight_decay: float = 1e-5
-    penalty: float = 1e-3  # lambda of A2Q's penalty
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -197,16 +185,22 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> f
 
 
 def fit(
-    model: nn.Module, data: ImageData, config: TrainConfig, on_epoch: Callable[[EpochRecord], None] | None = None
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe | None = None,
+    *,
+    seed: int = 0,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> History:
-    """Train a classifier in place with cross-entropy plus A2Q's penalty (lambda times what norms exceed their caps by).
+    """Train a classifier in place by its loss plus A2Q's penalty (lambda times what norms exceed their caps by).
 
-    The plain loop, in memory; :func:`brevitas_a2q.train._run.run` is the one with recipes and checkpoints.
+    The plain loop, in memory; :func:`brevitas_a2q.train.run` is the one with data by name and checkpoints.
 
     Args:
         model: Classifier, float or quantized; left in evaluation mode.
         data: Images and labels.
-        config: Settings; the seed orders the batches.
+        recipe: Optimizer, schedule and epochs; Adam under a one-cycle schedule by default.
+        seed: Orders the batches.
         on_epoch: Called after each epoch, for progress bars.
 
     Returns:
@@ -215,24 +209,20 @@ def fit(
     Raises:
         ModelError: The loss became NaN or infinite.
     """
-    generator = torch.Generator().manual_seed(config.seed)
+    recipe = recipe or Recipe()
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():  # quantizers that initialise from data or input widths do so before the optimizer is made
-        model.train()(data.x_train[: config.batch_size])
-    recipe = Recipe(
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-    )
+        model.train()(data.x_train[: recipe.batch_size])
     optimizer = make_optimizer(model, recipe)
-    schedule = make_schedule(optimizer, recipe, math.ceil(data.len_train / config.batch_size))
+    schedule = make_schedule(optimizer, recipe, math.ceil(data.len_train / recipe.batch_size))
     task = TASKS["classification"]
-    step = Step(model, task.loss(), config.penalty)
+    step = Step(model, task.loss(recipe.loss), recipe.penalty)
     records = []
-    for epoch in range(1, config.epochs + 1):
+    for epoch in range(1, recipe.epochs + 1):
         started = time.perf_counter()
-        epoch_data = data.train_batches(config.batch_size, generator)
-        loss, penalty = train_epoch(step, epoch_data, optimizer, schedule, f"epoch {epoch}")
+        batches = data.train_batches(recipe.batch_size, generator)
+        own = recipe.batch_norm_epochs is None or epoch <= recipe.batch_norm_epochs
+        loss, penalty = train_epoch(step, batches, optimizer, schedule, f"epoch {epoch}", batch_statistics=own)
         score = mean_score(model, data.test_batches(256), task.scores)
         records.append(EpochRecord(epoch, loss, penalty, score, time.perf_counter() - started))
         if on_epoch is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from brevitas_a2q.data import Data
+from brevitas_a2q.data._registry import Data
 from brevitas_a2q.data._tasks import TASKS, Task
 from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.train._checkpoints import Checkpoint, save_checkpoint

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from brevitas_a2q.data import Data, ImageData
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._registry import Data
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models._registry import model_entry
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from brevitas_a2q._config import A2QConfig, LayerRule
+from brevitas_a2q._config import NONE, A2QConfig
 from brevitas_a2q.convert import constrain_
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_
 from brevitas_a2q.errors import ConfigError
@@ -67,13 +67,18 @@ def quantized_form(float_model: nn.Module, config: RunConfig) -> nn.Module:
         ConfigError: A layer rule that matches no constrained layer, or weights of another network.
     """
     spec = _spec(config)
+    if spec.method == NONE and config.layer_rules:
+        raise ConfigError(
+            "found layer_rules with the method 'none'", where="run", expected="a method that constrains layers"
+        )
+    conversion = spec.conversion(config.layer_rules)
     if model_entry(config.model).converted:
         model = copy.deepcopy(float_model)
-        constrain_(model, _conversion(spec, config))
+        constrain_(model, conversion)
     else:
         model = build_model(config.model, spec, **config.model_options)
         load_float_weights(model, float_model.state_dict())
-        _apply_rules(model, _conversion(spec, config))
+        _apply_rules(model, conversion)
     return model
 
 
@@ -153,25 +158,6 @@ def _spec(config: RunConfig) -> QuantSpec:
     if config.quant is None:
         raise ConfigError("found no quant", where="run", expected="bit widths and a method", remedy="set `quant`")
     return config.quant
-
-
-def _conversion(spec: QuantSpec, config: RunConfig) -> A2QConfig:
-    """The same settings as ``constrain_`` takes them."""
-    rules = [LayerRule(pattern, accumulator_bit_width=bits) for pattern, bits in config.layer_rules.items()]
-    if spec.method == "none":
-        if rules:
-            raise ConfigError(
-                "found layer_rules with the method 'none'", where="run", expected="a method that constrains layers"
-            )
-        rules.append(LayerRule("*", skip=True))
-    return A2QConfig(
-        accumulator_bit_width=spec.accumulator_bit_width,
-        method="projected" if spec.method == "none" else spec.method,
-        weight_bit_width=spec.weight_bit_width,
-        activation_bit_width=spec.activation_bit_width,
-        exempt_bit_width=spec.boundary_bit_width,
-        rules=tuple(rules),
-    )
 
 
 def _apply_rules(model: nn.Module, conversion: A2QConfig) -> None:

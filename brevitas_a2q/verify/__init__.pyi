@@ -1,6 +1,5 @@
 from ._agreement import differences as differences
 from ._certificate import Certificate as Certificate
-from ._certificate import read_certificate as read_certificate
 from ._certify import certify as certify
 from ._simulate import simulate as simulate
 from ._simulation import Simulation as Simulation
@@ -10,6 +9,5 @@ __all__ = [
     "Simulation",
     "certify",
     "differences",
-    "read_certificate",
     "simulate",
 ]

@@ -10,13 +10,15 @@ import pytest
 from networks import depthwise_net, residual_net, small_cnn
 from oracle_data import ORACLE
 
-from brevitas_a2q import hw
 from brevitas_a2q.errors import A2QError
 from brevitas_a2q.hw._build_options import BuildOptions
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.folding_reader import read_foldings
 from brevitas_a2q.hw._finn.lowering import lowered
 from brevitas_a2q.hw._finn.rules import illegal
 from brevitas_a2q.hw._folding_result import fold_graph
+from brevitas_a2q.hw._frontend import read_graph
 from brevitas_a2q.hw._ir import Graph, MatrixUnit
 from brevitas_a2q.hw._policies import apply_policy
 
@@ -34,7 +36,7 @@ OPTIONS = [
 def network(name: str, standalone: bool) -> Graph:
     if name in HAND_MADE:
         return HAND_MADE[name]()
-    return hw.read_graph(ORACLE / f"models/{name}.onnx", standalone_thresholds=standalone)
+    return read_graph(ORACLE / f"models/{name}.onnx", standalone_thresholds=standalone)
 
 
 CASES = [(name, build) for name in HAND_MADE for build in (OPTIONS[0], OPTIONS[2])]
@@ -49,7 +51,7 @@ def _label(value: object) -> str:
 
 @pytest.mark.parametrize(("name", "build"), CASES, ids=_label)
 def test_a_file_costs_what_its_design_costs(name: str, build: BuildOptions, tmp_path: Path) -> None:
-    part = hw.find_part("Pynq-Z2" if build.target == "finn" and name in HAND_MADE else "ZCU104")
+    part = find_part("Pynq-Z2" if build.target == "finn" and name in HAND_MADE else "ZCU104")
     graph = network(name, build.standalone_thresholds)
     for target_fps in (None, 300) if name in HAND_MADE else (300,):
         found = fold_graph(graph, part, target_fps, target_fps is None, build=build)
@@ -57,7 +59,7 @@ def test_a_file_costs_what_its_design_costs(name: str, build: BuildOptions, tmp_
         file.write_text(json.dumps(found.folding))
         branch = lowered(graph, build.finn_version)
         again = estimate_graph(
-            branch, part, foldings=hw.read_foldings(file, branch, part, build.finn_version), build=build
+            branch, part, foldings=read_foldings(file, branch, part, build.finn_version), build=build
         )
         assert again.total == found.estimate.total
         assert (again.fps, again.latency_cycles) == (found.estimate.fps, found.estimate.latency_cycles)
@@ -71,7 +73,7 @@ def test_a_file_costs_what_its_design_costs(name: str, build: BuildOptions, tmp_
 
 
 def test_units_of_constants_only_on_request(tmp_path: Path) -> None:
-    part, graph = hw.find_part("xcvu9p"), network("tfc_w4a4_a2q12", standalone=False)
+    part, graph = find_part("xcvu9p"), network("tfc_w4a4_a2q12", standalone=False)
     with pytest.raises(A2QError, match=r"needs .* cycles per image at its widest folding"):
         fold_graph(graph, part, 1e8)
     build = BuildOptions(units="all")
@@ -81,5 +83,5 @@ def test_units_of_constants_only_on_request(tmp_path: Path) -> None:
     assert any("constant weights" in warning for warning in found.estimate.warnings)
     file = tmp_path / "folding.json"
     file.write_text(json.dumps(found.folding))
-    again = estimate_graph(graph, part, foldings=hw.read_foldings(file, graph, part), build=build)
+    again = estimate_graph(graph, part, foldings=read_foldings(file, graph, part), build=build)
     assert again.total == found.estimate.total

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from brevitas_a2q.data import batches, load_digits
+from brevitas_a2q.data._arrays import batches
+from brevitas_a2q.data._digits import load_digits
 
 
 def test_digits_are_all_there_and_split_by_class() -> None:

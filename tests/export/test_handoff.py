@@ -10,10 +10,12 @@ import onnxruntime  # noqa: F401  (qonnx' executor needs it)
 import pytest
 from oracle_data import ORACLE
 
-from brevitas_a2q import hw
 from brevitas_a2q._cli.main import main
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._handoff import write_handoff
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._finn.folding_reader import read_foldings
+from brevitas_a2q.hw._frontend import read_graph
 
 TFC = ORACLE / "models/tfc_w4a4_a2q12.onnx"
 
@@ -35,8 +37,8 @@ def test_the_folder_is_whole_and_of_one_design(version: str, tmp_path: Path) -> 
     assert sorted(n for n in preferred if n != "Defaults") == ["MVAU_0", "MVAU_1", "MVAU_2", "MVAU_3"]
     styles = [entry["preferred_impl_style"] for name, entry in preferred.items() if name != "Defaults"]
     assert [name.split("_")[1] for name in folding if name.startswith("MVAU")] == styles
-    graph = hw.read_graph(out / "model.onnx")
-    again = hw.read_foldings(out / "folding.json", graph, hw.find_part("Pynq-Z2"))
+    graph = read_graph(out / "model.onnx")
+    again = read_foldings(out / "folding.json", graph, find_part("Pynq-Z2"))
     assert list(again.values()) == list(done.estimate.foldings.values())  # qonnx renames the nodes
     assert json.loads((out / "estimate.json").read_text())["total"]["lut"] == done.estimate.total.lut
 

@@ -13,8 +13,8 @@ from brevitas_a2q._ir.network import OPAQUE, Node
 from brevitas_a2q._ir.quantizer import Quantizer
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw import find_part
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._frontend.evaluation import computed
 from brevitas_a2q.hw._frontend.thresholds import ends_of
 

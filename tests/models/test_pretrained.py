@@ -9,7 +9,9 @@ from torch import Tensor
 
 from brevitas_a2q.data import load_data
 from brevitas_a2q.errors import ConfigError
-from brevitas_a2q.models import MODELS, PRETRAINED, pretrained, pretrained_files
+from brevitas_a2q.models import pretrained, pretrained_files
+from brevitas_a2q.models._pretrained import PRETRAINED
+from brevitas_a2q.models._registry import MODELS
 from brevitas_a2q.verify import Certificate, certify, differences, simulate
 
 

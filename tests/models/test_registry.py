@@ -11,8 +11,8 @@ import torch
 from brevitas_a2q.data._registry import DATA_SETS
 from brevitas_a2q.data._tasks import TASKS
 from brevitas_a2q.errors import ConfigError, DataError
-from brevitas_a2q.models import MODELS, QuantSpec, build_model, load_float_weights
-from brevitas_a2q.models._registry import model_entry
+from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
+from brevitas_a2q.models._registry import MODELS, model_entry
 from brevitas_a2q.quant._layers import accumulator_layers
 
 

@@ -14,8 +14,9 @@ from brevitas.quant import Int8ActPerTensorFloat, Int32Bias, Uint8ActPerTensorFl
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from brevitas_a2q.models import MODELS, QuantSpec, build_model
+from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.models._layers import LayerFactory
+from brevitas_a2q.models._registry import MODELS
 from brevitas_a2q.models._resnet import _BasicBlock
 from brevitas_a2q.quant import _compilation
 from brevitas_a2q.quant._activations import fused

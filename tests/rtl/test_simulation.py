@@ -11,6 +11,7 @@ from graphs import binary, folded, gated, grouped, joined, reordered
 from networks import residual_net
 
 from brevitas_a2q import hw
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._estimation import estimate_graph
 from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit
 from brevitas_a2q.rtl._circuit import Context
@@ -29,7 +30,7 @@ def random_images(graph: Graph, count: int) -> np.ndarray:
 
 
 def estimated(graph: Graph, foldings: dict[str, Folding] | None) -> hw.Estimate:
-    return estimate_graph(graph, hw.find_part("xczu7ev"), None, 200.0, foldings=foldings)
+    return estimate_graph(graph, find_part("xczu7ev"), None, 200.0, foldings=foldings)
 
 
 def accelerator_of(graph: Graph, folder: Path, foldings: dict[str, Folding] | None = None) -> Accelerator:
@@ -104,7 +105,7 @@ def test_every_simulator_says_the_same(name: str, tmp_path: Path) -> None:
 
 def test_branches_meet_without_deadlock_and_at_the_estimated_interval(simulator: Simulator, tmp_path: Path) -> None:
     graph = residual_net()
-    estimate = estimate_graph(graph, hw.find_part("xczu7ev"), 200e6 / 1500, 200.0)
+    estimate = estimate_graph(graph, find_part("xczu7ev"), 200e6 / 1500, 200.0)
     accelerator = write_accelerator(*generate(graph, estimate), tmp_path)
     # Six images: the first ones leave closer to each other than those of the steady state, or less close.
     found = run(prepare(accelerator, simulator, random_images(graph, 6)), simulator)

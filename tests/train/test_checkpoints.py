@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from brevitas_a2q.data import load_digits
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.errors import DataError, ExportError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.train._checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_checkpoint

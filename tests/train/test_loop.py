@@ -7,12 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from brevitas_a2q.data import ImageData, load_digits
+from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.quant._penalty import a2q_penalty
-from brevitas_a2q.train import TrainConfig, calibrate, fit, seed_everything
+from brevitas_a2q.train import Recipe, calibrate, fit
 from brevitas_a2q.train._loop import EpochRecord
+from brevitas_a2q.train._seeds import seed_everything
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def data() -> ImageData:
 def test_float_training_learns_and_reports_every_epoch(data: ImageData) -> None:
     seed_everything(0)
     seen: list[EpochRecord] = []
-    history = fit(build_model("digits-cnn"), data, TrainConfig(epochs=3), seen.append)
+    history = fit(build_model("digits-cnn"), data, Recipe(epochs=3), on_epoch=seen.append)
     assert tuple(seen) == history.epochs
     assert history.last > 0.9
     assert history.best >= history.last
@@ -34,7 +36,7 @@ def test_the_same_seed_gives_the_same_run(data: ImageData) -> None:
         seed_everything(3)
         model = build_model("digits-cnn", QuantSpec("a2q", accumulator_bit_width=14))
         calibrate(model, data.x_train[:128])
-        return [record.loss for record in fit(model, data, TrainConfig(epochs=1, seed=3)).epochs]
+        return [record.loss for record in fit(model, data, Recipe(epochs=1), seed=3).epochs]
 
     assert run() == run()
 
@@ -45,11 +47,11 @@ def test_the_penalty_is_part_of_the_loss(data: ImageData) -> None:
     model(data.x_train[:64])
     before = a2q_penalty(model, 1.0).item()
     assert before > 0
-    fit(model, data, TrainConfig(epochs=1, penalty=10.0))
+    fit(model, data, Recipe(epochs=1, penalty=10.0))
     assert a2q_penalty(model, 1.0).item() < before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data: ImageData) -> None:
     broken = dataclasses.replace(data, x_train=torch.full_like(data.x_train, torch.nan))
     with pytest.raises(ModelError, match="found a loss of nan in epoch 1"):
-        fit(build_model("digits-cnn"), broken, TrainConfig(epochs=2))
+        fit(build_model("digits-cnn"), broken, Recipe(epochs=2))

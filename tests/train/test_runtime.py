@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn import functional as F
 
-from brevitas_a2q.data import load_digits
+from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.train import _runtime as runtime

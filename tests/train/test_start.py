@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from brevitas_a2q._trace import quantized_layers
 from brevitas_a2q.convert._batch_norm import batch_norms_behind
 from brevitas_a2q.errors import ConfigError, ModelError
-from brevitas_a2q.models import MODELS, QuantSpec, build_model
+from brevitas_a2q.models import QuantSpec, build_model
+from brevitas_a2q.models._registry import MODELS
 from brevitas_a2q.quant._layers import accumulator_layers
 from brevitas_a2q.train._bias_correction import correct_bias_
 from brevitas_a2q.train._config import RunConfig, StartConfig

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from networks import Builder, depthwise_net, small_cnn
 
-from brevitas_a2q import hw
-from brevitas_a2q.hw._finn.folding_reader import check_folding
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._finn.folding_reader import check_folding, read_foldings
 from brevitas_a2q.hw._ir import Graph
 
 
@@ -44,7 +44,7 @@ def wide() -> Graph:
 def test_each_rule(graph: Graph, node: str, attributes: dict[str, Any], part: str, rule: str, tmp_path: Path) -> None:
     file = tmp_path / "folding.json"
     file.write_text(json.dumps({"Defaults": {}, node: attributes}))
-    found = check_folding(file, graph, hw.find_part(part))
+    found = check_folding(file, graph, find_part(part))
     assert (rule, node) in {(finding.rule, finding.node) for finding in found} or rule == "FOLD-07"
     assert any(finding.rule == rule for finding in found)
 
@@ -53,8 +53,8 @@ def test_what_is_legal_passes(tmp_path: Path) -> None:
     file = tmp_path / "folding.json"
     writable = {"ram_style": "ultra", "runtime_writeable_weights": 1, "PE": 4, "SIMD": 9}
     file.write_text(json.dumps({"Defaults": {"PE": [2, ["MVAU_hls"]]}, "MVAU_hls_1": writable}))
-    assert check_folding(file, small_cnn(), hw.find_part("ZCU104")) == ()
-    assert hw.read_foldings(file, small_cnn(), hw.find_part("ZCU104"))["conv2"].writable_weights
+    assert check_folding(file, small_cnn(), find_part("ZCU104")) == ()
+    assert read_foldings(file, small_cnn(), find_part("ZCU104"))["conv2"].writable_weights
 
 
 def test_a_layer_of_zeros() -> None:
@@ -64,4 +64,4 @@ def test_a_layer_of_zeros() -> None:
     graph = small_cnn()
     graph = graph.with_units(conv2={"weights": 0 * graph["conv2"].weights})  # type: ignore[attr-defined]
     foldings = {unit.name: Folding() for unit in graph.units}
-    assert "FOLD-09" in {finding.rule for finding in illegal(graph, foldings, hw.find_part("ZCU104"))}
+    assert "FOLD-09" in {finding.rule for finding in illegal(graph, foldings, find_part("ZCU104"))}

@@ -27,7 +27,7 @@ from brevitas_a2q.hw._ir import (
     Thresholding,
     Vvau,
 )
-from brevitas_a2q.rtl import build
+from brevitas_a2q.rtl._build import build
 
 Build = Callable[..., Any]
 ONES = np.ones((3, 2, 1, 1))
