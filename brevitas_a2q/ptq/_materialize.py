@@ -13,6 +13,7 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantInputMixin
 from brevitas_a2q._config import LayerSettings
+from brevitas_a2q.convert._by_hand import HandMultiplied
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType
@@ -45,6 +46,7 @@ class ModelSpec:
     values: Mapping[str, ActivationType]
     shared_scale: bool
     power_of_two: bool
+    by_hand: HandMultiplied = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -64,6 +66,7 @@ class ModelSpec:
             "values": values,
             "shared_scale": self.shared_scale,
             "power_of_two": self.power_of_two,
+            "by_hand": [list(one) for one in self.by_hand],
         }
 
     @classmethod
@@ -74,7 +77,8 @@ class ModelSpec:
             for name, layer in values["layers"].items()
         }
         kinds = {name: ActivationType.from_json(kind) for name, kind in values["values"].items()}
-        return cls(layers, kinds, bool(values["shared_scale"]), bool(values["power_of_two"]))
+        by_hand = tuple((str(name), bool(biased)) for name, biased in values.get("by_hand", ()))
+        return cls(layers, kinds, bool(values["shared_scale"]), bool(values["power_of_two"]), by_hand)
 
 
 def spec_of(
@@ -105,7 +109,7 @@ def spec_of(
         layers[name] = LayerSpec(
             solution.accumulator_bit_width, tiles[name], solution.weight_bit_width, kind, by_value or network.native
         )
-    return ModelSpec(layers, kinds, shared_scale, power_of_two)
+    return ModelSpec(layers, kinds, shared_scale, power_of_two, network.by_hand)
 
 
 def install_(network: Network, spec: ModelSpec) -> nn.Module:
