@@ -20,7 +20,7 @@ from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._equalized import equalize_
 from brevitas_a2q.ptq._layer import LayerSolution
 from brevitas_a2q.ptq._network import Network
-from brevitas_a2q.ptq._quantizers import activation_quantizer, set_weights_, weight_quantizer_
+from brevitas_a2q.ptq._quantizers import activation_quantizer, set_bias_, set_weights_, weight_quantizer_
 from brevitas_a2q.ptq._sequence import site_reads_value
 from brevitas_a2q.quant._layers import accumulator_layers, learn_input_ranges
 
@@ -167,6 +167,9 @@ def set_solutions_(network: Network, solutions: Mapping[str, LayerSolution], exa
     with torch.no_grad():
         example(network.model)
     learn_input_ranges(network.model, None)
+    for name, solution in solutions.items():
+        if solution.bias is not None:
+            set_bias_(layers[name], torch.from_numpy(solution.bias))
 
 
 def check_integers(network: Network, solutions: Mapping[str, LayerSolution]) -> None:
@@ -185,3 +188,6 @@ def check_integers(network: Network, solutions: Mapping[str, LayerSolution]) -> 
                 where=f"layer {name}",
                 expected=f"{solution.codes.shape[0]} channels as solved, inputs in {expected}",
             )
+        bias = proxy.integer_bias()
+        if solution.bias is not None and (bias is None or not np.array_equal(bias.numpy(), solution.bias)):
+            raise ModelError("the model has another integer bias than was found", where=f"layer {name}")

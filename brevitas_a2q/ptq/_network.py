@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -59,6 +59,7 @@ class Network:
         shared_values: Names of values that something else than layers reads.
         native: Whether it was a Brevitas model, whose activations stay as they are.
         by_hand: Layers by whose weights the model's code multiplies.
+        integer_biases: Bit widths of the biases that are integers within the accumulator, by layer.
     """
 
     model: nn.Module
@@ -66,6 +67,7 @@ class Network:
     shared_values: tuple[str, ...]
     native: bool
     by_hand: HandMultiplied = ()
+    integer_biases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def layers(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Network:
 
     def twin(self) -> Network:
         """A copy."""
-        return Network(copy.deepcopy(self.model), self.sites, self.shared_values, self.native, self.by_hand)
+        return replace(self, model=copy.deepcopy(self.model))
 
 
 def prepare(model: nn.Module, example: Call | None = None, by_hand: HandMultiplied = ()) -> Network:
@@ -136,22 +138,17 @@ def _from_float(model: nn.Module, example: Call | None, by_hand: HandMultiplied)
 
 
 def _native(model: nn.Module) -> Network:
-    """A Brevitas model keeps its activations: only weights are given up."""
-    sites = {}
+    """A Brevitas model keeps its activations: only weights are given up, and integer biases."""
+    sites, integer_biases = {}, dict[str, int]()
     for name, layer in weight_layers(model):
         if not layer.weight_quant.is_quant_enabled:
             continue
         if bias_is_budgeted(layer):
-            raise ModelError(
-                "its bias is an integer within the accumulator, and would have to be chosen together with the weights",
-                where=f"layer {name}",
-                expected="bias_quant=None",
-                remedy="add the bias after the accumulator, or train the model with constrain_",
-            )
+            integer_biases[name] = int(layer.bias_quant.quant_injector.bit_width)
         sites[name] = Site(name, None, False, False)
         for proxy in (layer.weight_quant, layer.bias_quant):
             proxy.disable_quant = True
-    return Network(model, sites, (), native=True)
+    return Network(model, sites, (), native=True, integer_biases=integer_biases)
 
 
 def float_twin(network: Network) -> Network:
