@@ -300,7 +300,7 @@ def fuzz(inputs: int, seed: int = 0) -> Report:
                 mutated = damaged(data, rng) if rng.random() < 0.4 else restructured(data, rng)
             except (DecodeError, ValueError):  # what protobuf does not let be written
                 continue
-            path.unlink(missing_ok=True)  # a file written over is put on disk before it is closed: a millisecond and more
+            path.unlink(missing_ok=True)  # a file that is written over is put on disk before it is closed
             path.write_bytes(mutated)
             attempt(path, report)
     report.peak_memory_mib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -18,8 +18,9 @@ from brevitas_a2q._brevitas import (
     WeightQuantProxyFromInjectorBase,
     _pytree,
 )
-from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
-from brevitas_a2q._trace.arguments import has_numbers, reading, written
+from brevitas_a2q._ranges import MAX_ANNOTATION, Value
+from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
+from brevitas_a2q._trace.layer_sums import sums_of_layer
 from brevitas_a2q._trace.memory import Known, Memory, address
 from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
@@ -45,7 +46,6 @@ __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("active range trace", default=None)
 _SILENT: Final = (*QUANTIZERS, WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
-_RANDOM: Final = ("rand", "randn", "bernoulli", "normal", "uniform", "dropout", "multinomial", "poisson", "exponential")
 _READ: Final = "numbers that may come from the input, which was read"
 Intercept = Callable[..., Any]
 
@@ -80,6 +80,8 @@ class Trace(TorchDispatchMode):
         >>> trace.of(pooled).value.codes.range
         IntRange(lo=0, hi=60)
     """
+
+    supports_higher_order_operators = True  # control flow as operations
 
     def __init__(
         self,
@@ -284,37 +286,23 @@ class Trace(TorchDispatchMode):
         elif isinstance(tensor, Tensor):
             value = Value.unknown(tuple(tensor.shape), "a product of its own")
             if is_brevitas_product(original):
-                value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
+                value = sums_of_layer(layer, known.value, weight, bias, tuple(tensor.shape), self._scales)
             self._memory.set(tensor, Known(value, known.sources))
         return output
 
-    def _layer_output(self, layer: Any, x: Value, weight: Any, bias: Any, shape: tuple[int, ...]) -> Value:
-        """Sums of any weights of their type: for layers without a quantizer behind them."""
-        unknown = Value.unknown(shape, "sums of a layer that are not quantized")
-        if x.codes is None or x.codes.uniform_scale is None or not isinstance(weight, IntQuantTensor):
-            return unknown
-        if weight.scale.numel() > 1 or bias is not None:
-            return unknown
-        limit = 1 << (int(weight.bit_width.max()) - 1)
-        transposed = bool(getattr(layer, "transposed", False))
-        size = weight.value.numel() // (weight.value.shape[1] * layer.groups if transposed else weight.value.shape[0])
-        low, high = (int(end) for end in (x.integer_ends()[0].min(), x.integer_ends()[1].max()))
-        reach = size * limit * max(high, -low, 0)
-        if reach >= 1 << 62:
-            return unknown
-        scale = np.asarray(x.codes.uniform_scale) * self._scales.of(layer, weight.scale.reshape(()))
-        return Value.of_codes(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._depth:
+        if self._depth or shows_other_memory(func):
             return func(*args, **kwargs)
-        name = func._schema.name.removeprefix("aten::")
         tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not isinstance(func, torch._ops.OpOverload):
+            return self._of_functions(func, args, kwargs, tensors)
+        name = func._schema.name.removeprefix("aten::")
         if name.startswith("lift_fresh"):  # of numbers: those of tensors were seen being read
             self._declare(tensors)
         known = [found for found in map(self._memory.get, tensors) if found is not None]
-        if not known and not name.startswith(_RANDOM):
+        draws = is_random(func)
+        if not known and not draws:
             return self._constant(func, args, kwargs)
         if any("input" in k.sources for k in known) and depends_on_values(func, args):
             self._branch()
@@ -331,7 +319,7 @@ class Trace(TorchDispatchMode):
         factors = factors_of(name, given) or factors
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
-        sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
+        sources = frozenset({"input"} if draws else ()).union(*(k.sources for k in known))
         results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or writes
         after = self._results(func, name, (args, kwargs), (given, named), results)
         for tensor, value in zip(results, after, strict=True):
@@ -342,9 +330,21 @@ class Trace(TorchDispatchMode):
                 self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
         return result
 
-    def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operation on constants alone makes constants."""
+    def _of_functions(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        """``torch.cond`` and its like: what they make of tensors is unknown, and these are read."""
+        if any(self._memory.get(tensor) is not None for tensor in tensors):
+            self._branch()
         result = func(*args, **kwargs)
+        for leaf in _pytree.tree_leaves(result):
+            self._unbounded(leaf, f"{func.__name__} of functions", frozenset({"input"}))
+        return result
+
+    def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operation on constants alone makes constants, unless it leaves memory as it finds it."""
+        result = func(*args, **kwargs)
+        if is_uninitialised(func):
+            self._unbounded(result, "memory that nothing has written", frozenset())
+            return result
         for tensor in written(func, args, kwargs):
             self._memory.mark_written(tensor)
         self._declare(result)
