@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from brevitas_a2q._brevitas import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase, _pytree
 from brevitas_a2q._trace.calls import Call
 from brevitas_a2q._trace.held import own_numbers
+from brevitas_a2q._trace.memory import shape_of
 from brevitas_a2q._trace.modules import foreign_hooks, parts_of
 from brevitas_a2q._trace.quantizers import QUANTIZERS
 from brevitas_a2q._trace.tracing import plain_tensor
@@ -161,4 +162,4 @@ def _first(call: Call) -> Tensor | None:
 
 
 def _shapes(call: Call) -> tuple[Any, ...]:
-    return tuple(tuple(tensor.shape) for tensor in _tensors(call))
+    return tuple(map(shape_of, _tensors(call)))

@@ -21,7 +21,7 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Value
 from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
 from brevitas_a2q._trace.layer_sums import sums_of_layer
-from brevitas_a2q._trace.memory import Known, Memory, address
+from brevitas_a2q._trace.memory import Known, Memory, address, shape_of
 from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
@@ -176,7 +176,7 @@ class Trace(TorchDispatchMode):
 
     def _unbounded(self, tensor: Any, origin: str, sources: frozenset[Any]) -> None:
         if isinstance(tensor, Tensor):
-            self._memory.set(tensor, Known(Value.unknown(tuple(tensor.shape), origin), sources))
+            self._memory.set(tensor, Known(Value.unknown(shape_of(tensor), origin), sources))
 
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
@@ -198,7 +198,7 @@ class Trace(TorchDispatchMode):
             return
         for tensor, version in self._given:
             if tensor._version != version:
-                unknown = Value.unknown(tuple(tensor.shape), "written by what it was given to")
+                unknown = Value.unknown(shape_of(tensor), "written by what it was given to")
                 self._memory.write(tensor, Known(unknown, frozenset({"input"})))
         self._given = []
         self._pause.end()
@@ -256,7 +256,7 @@ class Trace(TorchDispatchMode):
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
             return
-        value = quantized(proxy, output, tuple(tensor.shape), self._scales, origin)
+        value = quantized(proxy, output, shape_of(tensor), self._scales, origin)
         sources = (before.sources if before else frozenset()) & {"input"}
         self._memory.set(tensor, Known(value, sources | {proxy}, moves=moves))
         if isinstance(output, IntQuantTensor):
@@ -284,9 +284,9 @@ class Trace(TorchDispatchMode):
         if known is None:
             self._declare(tensor)
         elif isinstance(tensor, Tensor):
-            value = Value.unknown(tuple(tensor.shape), "a product of its own")
+            value = Value.unknown(shape_of(tensor), "a product of its own")
             if is_brevitas_product(original):
-                value = sums_of_layer(layer, known.value, weight, bias, tuple(tensor.shape), self._scales)
+                value = sums_of_layer(layer, known.value, weight, bias, shape_of(tensor), self._scales)
             self._memory.set(tensor, Known(value, known.sources))
         return output
 
@@ -327,7 +327,7 @@ class Trace(TorchDispatchMode):
             note(tensor, Known(value, sources, factors, moves))
         for tensor in writes:
             if not any(tensor is each for each in results):
-                self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
+                self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
         return result
 
     def _of_functions(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
@@ -354,10 +354,10 @@ class Trace(TorchDispatchMode):
         if has_numbers(func, *called):
             self._numbers_matter = True
             if self._numbers_change:
-                return [Value.unknown(tuple(result.shape), _READ) for result in results]
+                return [Value.unknown(shape_of(result), _READ) for result in results]
         name = name if name.endswith("__") else name.rstrip("_")
         args, kwargs = given
-        after = apply_rule(name, args, kwargs, [tuple(result.shape) for result in results])
+        after = apply_rule(name, args, kwargs, [shape_of(result) for result in results])
         operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
         return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
@@ -368,11 +368,11 @@ class Trace(TorchDispatchMode):
         if found is not None:
             return found.value
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
-            return Value.unknown(tuple(leaf.shape), "a constant")
+            return Value.unknown(shape_of(leaf), "a constant")
         if address(leaf) not in self._own:
             self._numbers_matter = True
             if self._numbers_change:
-                return Value.unknown(tuple(leaf.shape), _READ)
+                return Value.unknown(shape_of(leaf), _READ)
         number = leaf.detach().to("cpu")
         return Value.constant((number.float() if number.dtype in HALVES else number).numpy())
 
@@ -392,9 +392,9 @@ class Trace(TorchDispatchMode):
             return
         self._branch()
         if shared:
-            unknown = Value.unknown(tuple(tensor.shape), "memory that is shared with Python")
+            unknown = Value.unknown(shape_of(tensor), "memory that is shared with Python")
             self._memory.write(tensor, Known(unknown, known.sources))
 
 
 def _unknown(leaf: Any) -> Any:
-    return Value.unknown(tuple(leaf.shape), "a scale that moves") if isinstance(leaf, Tensor) else leaf
+    return Value.unknown(shape_of(leaf), "a scale that moves") if isinstance(leaf, Tensor) else leaf

@@ -141,6 +141,7 @@ UNSEEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "control flow as an operation": lambda _, q: torch.ops.higher_order.cond(
         q.sum() > 0, lambda x: (x + x,), lambda x: (x.clone(),), (q.clone(),)
     )[0],
+    "several shapes": lambda _, q: torch.nested.as_nested_tensor([q[0] + q[0], q[0, :2]]).to_padded_tensor(0.0)[:1] + q,
     "remembered": _remembered,
     "remembered in a buffer": _remembered_in_a_buffer,
     "remembered as a number": _remembered_as_a_number,
