@@ -20,7 +20,7 @@ from brevitas_a2q.data import ImageData
 from brevitas_a2q.data._digits import load_digits
 from brevitas_a2q.hw._target import Target
 from brevitas_a2q.models import QuantSpec, build_model, load_float_weights
-from brevitas_a2q.report._figures import image
+from brevitas_a2q.report._figures import image, picture
 from brevitas_a2q.report._overview import POLICY_NAMES, overview, page
 from brevitas_a2q.report._story import Story, TrainingRun
 from brevitas_a2q.train import Recipe, calibrate, fit
@@ -74,9 +74,8 @@ def quickstart(out: Path, spec: QuantSpec, recipe: Recipe, seed: int, target: Ta
     )
     with steps.step("Report"):
         figure = overview(story)
-        picture = image(figure)
-        write_atomically(out / FILES["picture"], picture)
-        write_atomically(out / FILES["page"], page(story, image(figure, "svg", transparent=True)))
+        write_atomically(out / FILES["picture"], image(figure))
+        write_atomically(out / FILES["page"], page(story, picture(figure)))
         write_atomically(out / FILES["results"], json.dumps(story.to_json(), indent=2))
         steps.say(", ".join(str(out / FILES[name]) for name in ("page", "picture", "results")))
     return story

@@ -16,11 +16,13 @@ from brevitas_a2q.errors import ExportError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from brevitas_a2q.report._figures import Picture
+
 __all__ = ["Report", "report_files", "report_options", "write_files"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-# A figure, and what writes the page around it, given as SVG.
-Report: TypeAlias = "tuple[Figure, Callable[[bytes], str]]"
+# A figure, and what writes the page around it.
+Report: TypeAlias = "tuple[Figure, Callable[[Picture], str]]"
 _PLOT_FORMATS: Final = ("png", "svg", "pdf")
 
 
@@ -58,14 +60,14 @@ def report_files(html: Path | None, plot: Path | None, report: Callable[[], Repo
     """
     if html is None and plot is None:
         return []
-    from brevitas_a2q.report._figures import image
+    from brevitas_a2q.report._figures import image, picture
 
     figure, page = report()
     files: list[tuple[Path, str | bytes]] = []
-    if html is not None:
-        files.append((html, page(image(figure, "svg", transparent=True))))
     if plot is not None:
         files.append((plot, image(figure, plot.suffix[1:].lower())))
+    if html is not None:
+        files.append((html, page(picture(figure))))
     return files
 
 

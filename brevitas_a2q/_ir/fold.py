@@ -15,22 +15,23 @@ from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.onnx_file import MAX_RANK
 from brevitas_a2q._ir.tensor import MAX_ANNOTATION, Tensor
 
-__all__ = ["folded"]
+__all__ = ["folded", "is_approximate"]
 
 Array = npt.NDArray[Any]
 
 _UNARY: dict[str, Callable[[Array], Array]] = {
     "Abs": np.abs,
     "Ceil": np.ceil,
-    "Exp": np.exp,
     "Floor": np.floor,
-    "Log": np.log,
     "Neg": np.negative,
     "Reciprocal": lambda x: 1 / x,
     "Relu": lambda x: np.maximum(x, 0),
     "Round": np.round,
     "Sqrt": np.sqrt,
 }
+
+# Functions of which every executor computes an approximation of its own.
+_ELEMENTARY: dict[str, Callable[..., Array]] = {"Exp": np.exp, "Log": np.log, "Pow": np.power}
 
 _CASTS = {
     onnx.TensorProto.FLOAT: np.float32,
@@ -87,9 +88,8 @@ def _computed(node: Node, arrays: list[Array]) -> Array | None:
     if node.op in _UNARY and len(arrays) == 1:
         with np.errstate(all="ignore"):
             return _finite(np.asarray(_UNARY[node.op](arrays[0])))
-    if node.op == "Pow" and len(arrays) == 2 and 1 in (arrays[0].size, arrays[1].size):
-        with np.errstate(all="ignore"):
-            return _finite(np.power(arrays[0], arrays[1].astype(arrays[0].dtype)))
+    if node.op in _ELEMENTARY and len(arrays) == (2 if node.op == "Pow" else 1):
+        return _elementary(_ELEMENTARY[node.op], arrays)
     if node.op == "ConstantOfShape" and len(arrays) == 1 and arrays[0].dtype.kind in "iu":
         shape = tuple(int(n) for n in arrays[0].reshape(-1))
         if len(shape) > MAX_RANK or any(n < 0 for n in shape) or prod(shape) > MAX_ANNOTATION:
@@ -109,6 +109,29 @@ def _computed(node: Node, arrays: list[Array]) -> Array | None:
             index[int(axis)] = slice(int(start), int(end), int(step))
         return arrays[0][tuple(index)]
     return None
+
+
+def _elementary(function: Callable[..., Array], arrays: list[Array]) -> Array | None:
+    """The result nearest to that of real numbers; of integers only where it is one that double precision holds."""
+    dtype = arrays[0].dtype
+    if len(arrays) == 2 and 1 not in (array.size for array in arrays):
+        return None
+    with np.errstate(all="ignore"):
+        real = function(*(array.astype(np.float64) for array in arrays))
+        found = real.astype(dtype)
+    if dtype.kind == "f":
+        return _finite(found)
+    return found if (np.abs(real) < 2.0**53).all() and np.array_equal(found, real) else None
+
+
+def is_approximate(node: Node, inputs: Sequence[Tensor | None], value: Array) -> bool:
+    """Whether executors may compute a constant otherwise, in its last places."""
+    function = _ELEMENTARY.get(node.op)
+    if function is None:
+        return False
+    with np.errstate(all="ignore"):
+        real = function(*(tensor.value.astype(np.float64) for tensor in inputs if tensor and tensor.value is not None))
+    return not np.array_equal(value, real)
 
 
 def _finite(value: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -128,8 +129,12 @@ def assumptions_of(
     input_type: str | None,
     assume_input_range: bool,
     assume_defaults: bool,
+    approximate: Sequence[str],
 ) -> tuple[Assumption, ...]:
-    """What the ranges of a network rest on besides its own arithmetic; ``read`` names the tensors that are read."""
+    """What the ranges of a network rest on besides its own arithmetic.
+
+    ``read`` names the tensors that are read, ``approximate`` the nodes that make constants by elementary functions.
+    """
     found = []
     claim = claimed_range(graph)
     if input_range is not None:
@@ -149,7 +154,13 @@ def assumptions_of(
             found.append(Assumption(text, assume_input_range))
     replaceable = sorted(graph.defaults & read)
     if replaceable:
-        names = ", ".join(replaceable[:3]) + (f" and {len(replaceable) - 3} more" if len(replaceable) > 3 else "")
-        text = f"nobody replaces the default values of inputs {names}"
+        text = f"nobody replaces the default values of inputs {_some(replaceable)}"
         found.append(Assumption(text, assume_defaults))
+    if approximate:
+        text = f"constants that functions make are the nearest numbers to their values: nodes {_some(approximate)}"
+        found.append(Assumption(text, accepted=True))
     return tuple(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

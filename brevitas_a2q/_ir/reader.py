@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from brevitas_a2q._ir.budget import Budget
-from brevitas_a2q._ir.fold import folded
+from brevitas_a2q._ir.fold import folded, is_approximate
 from brevitas_a2q._ir.inputs import annotated_constants, assumptions_of, declared_range, input_tensor
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
 from brevitas_a2q._ir.linear import with_quantizers
@@ -104,6 +104,7 @@ def read_network(
             input_type=input_type,
             assume_input_range=assume_input_range,
             assume_defaults=assume_defaults,
+            approximate=reader.approximate,
         ),
     )
 
@@ -127,6 +128,7 @@ class _Reader:
         self.data_types = dict(graph.data_types)
         self.uncovered: list[str] = []
         self.read_names: set[str] = set()
+        self.approximate: list[str] = []  # nodes that make constants of which executors have their own
         self.budget = Budget(graph.file, sum(value.size for value in graph.constants.values()))
 
     def read(self, nodes_in_file: Sequence[Node]) -> list[Node]:
@@ -174,6 +176,7 @@ class _Reader:
         if domain in ONNX_DOMAINS:
             value = folded(node, inputs)
             if value is not None:
+                self.approximate += [node.name] * is_approximate(node, inputs, value)
                 self._keep(node, Tensor.named(node.output, self._with_integers(node, domain, inputs, value)))
                 return None
         try:

@@ -32,7 +32,8 @@ def pad(x: Value, pads: Sequence[tuple[int, int]], fill: float = 0.0, mode: str 
         pads: Elements before and behind, for every axis.
         fill: Their value, where ``mode`` is ``constant``.
         mode: ``constant``, ``edge`` (the outermost element again), ``reflect`` (mirrored at it), ``wrap`` (from the
-            other side). Cropping and then padding one axis is the same in every order that frameworks do it.
+            other side). Cropping one end of an axis and padding the other is the same in every order that frameworks do
+            it, but for ``wrap``.
 
     Returns:
         The padded value; unknown for any other mode.
@@ -45,7 +46,7 @@ def pad(x: Value, pads: Sequence[tuple[int, int]], fill: float = 0.0, mode: str 
     if mode == "constant":
         return _filled(x, pads, fill)
     shape = tuple(n + before + behind for n, (before, behind) in zip(x.shape, pads, strict=True))
-    if mode not in _COPIES:
+    if mode not in _COPIES or (mode == "wrap" and min(map(min, pads)) < 0):
         return Value.unknown(shape, f"padding of mode {mode}")
     for axis, (before, behind) in enumerate(pads):
         if before or behind:
@@ -84,9 +85,9 @@ def _edge(x: Value, axis: int, count: int, fill: float, in_front: bool) -> Value
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
     value = np.asarray(float(np.float32(fill)))
     if x.number is not None:
-        return Value.constant(np.full(shape, value, x.number.dtype))
-    plain = Value.interval(shape, value, value)
-    if x.codes is None or not np.isfinite(fill):
+        return Value.constant(np.full(shape, fill, x.number.dtype))
+    plain = Value.interval(shape, np.minimum(value, fill), np.maximum(value, fill))  # in single or double precision
+    if x.codes is None or not np.isfinite(fill) or value != fill:
         return plain
     neighbour = take(x, axis, [0 if in_front else x.shape[axis] - 1]).codes
     if neighbour is None:

@@ -1,14 +1,30 @@
-"""What an ATen operation does with its arguments: which it writes, which it only reads, which are numbers of Python."""
+"""What an ATen operation does with its arguments: which it writes, which it only reads, which are numbers of Python.
+
+And what it makes without any: random numbers, or memory as it was found.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from brevitas_a2q._brevitas import _pytree
 
-__all__ = ["has_numbers", "reading", "written"]
+__all__ = ["has_numbers", "is_random", "is_uninitialised", "reading", "shows_other_memory", "written"]
+
+_UNINITIALISED: Final = ("aten::empty", "aten::new_empty")  # and what begins so
+
+
+def is_random(func: Any) -> bool:
+    """Whether an operation draws random numbers, by the tag that PyTorch gives all that do."""
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+def is_uninitialised(func: Any) -> bool:
+    """Whether what an operation returns holds whatever was in memory."""
+    return str(func._schema.name).startswith(_UNINITIALISED)
 
 
 def has_numbers(func: Any, args: Any, kwargs: Any) -> bool:
@@ -20,6 +36,11 @@ def has_numbers(func: Any, args: Any, kwargs: Any) -> bool:
         if isinstance(value, int) and str(argument.type).removesuffix("?") in ("number", "Tensor"):
             return True
     return False
+
+
+def shows_other_memory(func: Any) -> bool:
+    """Whether a tensor shows other memory from then on, of which nothing is written."""
+    return getattr(func, "overloadpacket", None) is torch.ops.aten.set_
 
 
 def written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from brevitas_a2q._ranges import Codes, Value, table
 
-__all__ = ["Known", "Memory", "address", "collapsed", "upright"]
+__all__ = ["Known", "Memory", "address", "collapsed", "shape_of", "upright"]
 
 _NOWHERE: Final = -1
 _SHARED: Final = "memory that something else shares"
@@ -105,7 +105,7 @@ class Memory:
 
     def get(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor; None of constants."""
-        place, shape = address(tensor), tuple(tensor.shape)
+        place, shape = address(tensor), shape_of(tensor)
         if place == _NOWHERE:
             return Known(Value.unknown(shape, "a tensor without memory of its own"), frozenset({"input"}))
         found = self._storages.get(place)
@@ -165,8 +165,15 @@ def _either(old: Value, new: Value) -> Value:
         return Value.unknown(old.shape, "memory that is written by two operations")
 
 
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The shape; that of one number where a tensor is of several shapes, of which nothing is ever known."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
 def address(tensor: Tensor) -> int:
     """Of the tensor's storage."""
+    if tensor.is_nested:
+        return _NOWHERE
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own

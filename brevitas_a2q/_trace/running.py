@@ -45,7 +45,9 @@ def learn_ranges(call: Call) -> Trace:
             call.module(*call.args, **call.kwargs)
         return trace, None
 
-    return repeated(call.module, traced)[0]
+    trace = repeated(call.module, traced)[0]
+    standing.leave_out(trace.counters)
+    return trace
 
 
 def repeated(model: nn.Module, traced: Callable[[Doubts], tuple[Trace, T]]) -> tuple[Trace, T]:

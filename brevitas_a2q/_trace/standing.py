@@ -1,11 +1,12 @@
-"""Whether a model is still the one that was traced: its modules, their hooks, and the shapes that it is called with.
+"""Whether a model is still the one that was traced: its modules, their hooks, their numbers, the shapes of its inputs.
 
 Looked at once for each run of the model, not for each of its layers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -13,10 +14,37 @@ from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import BiasQuantProxyFromInjectorBase, WeightQuantProxyFromInjectorBase, _pytree
 from brevitas_a2q._trace.calls import Call
-from brevitas_a2q._trace.modules import foreign_hooks
+from brevitas_a2q._trace.held import own_numbers
+from brevitas_a2q._trace.memory import shape_of
+from brevitas_a2q._trace.modules import foreign_hooks, parts_of
+from brevitas_a2q._trace.quantizers import QUANTIZERS
 from brevitas_a2q._trace.tracing import plain_tensor
 
-__all__ = ["Standing"]
+__all__ = ["Case", "Standing"]
+
+_OF_WEIGHTS: Final = (WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
+_MOST_CASES: Final = 32  # that a model is remembered to have run in; a run in another is traced
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a call computes with besides tensors, and may go another way by."""
+
+    shapes: tuple[Any, ...]  # of its inputs
+    numbers: dict[str, Any]  # in the attributes of its modules, but for those that the call itself changes
+
+    @classmethod
+    def of(cls, call: Call) -> Case:
+        """That of a call."""
+        numbers: dict[str, Any] = {}
+        for name, module in parts_of(call.module, (*QUANTIZERS, *_OF_WEIGHTS)):
+            numbers.update(own_numbers(name, module))
+        return cls(_shapes(call), numbers)
+
+    def covers(self, other: Case) -> bool:
+        """Whether what holds here holds there."""
+        held = other.numbers
+        return self.shapes == other.shapes and all(held.get(name) == value for name, value in self.numbers.items())
 
 
 @dataclass(eq=False)
@@ -25,11 +53,10 @@ class _Run:
 
     given: Any  # weak reference to the first tensor of the call
     structure: int
-    shapes: tuple[Any, ...]
+    case: Case
     asked: set[int] = field(default_factory=set)
 
 
-_OF_WEIGHTS: Final = (WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
 _RUNS: WeakKeyDictionary[nn.Module, _Run] = WeakKeyDictionary()
 
 
@@ -49,16 +76,26 @@ class Standing:
 
     model: ReferenceType[nn.Module]
     structure: int
-    shapes: set[tuple[Any, ...]]
+    cases: tuple[Case, ...]
     drops: bool = (
         False  # whether some of its modules scale integers up while they train, to make up for those they drop
     )
 
     @classmethod
     def of(cls, call: Call) -> Standing:
-        """The model as it is, and the shapes of this call."""
+        """The model as it is, in this call."""
         drops = any("drop" in type(module).__name__.lower() for module in call.module.modules())
-        return cls(ref(call.module), _structure(call.module), {_shapes(call)}, drops)
+        return cls(ref(call.module), _structure(call.module), (Case.of(call),), drops)
+
+    def and_in(self, other: Standing) -> Standing:
+        """The same model, in the other's cases as well."""
+        return replace(self, cases=(*self.cases, *other.cases)[-_MOST_CASES:])
+
+    def leave_out(self, numbers: Iterable[str]) -> None:
+        """Say that numbers are changed by the call itself, which a trace looks after."""
+        for case in self.cases:
+            for name in numbers:
+                case.numbers.pop(name, None)
 
     def is_of(self, other: Standing) -> bool:
         """Whether both are of one model, unchanged."""
@@ -86,7 +123,7 @@ class Standing:
             return False
         if call.module is model:
             run = _run_of(call, asker)
-            return run.structure == self.structure and run.shapes in self.shapes
+            return run.structure == self.structure and any(case.covers(run.case) for case in self.cases)
         return any(part is call.module for part in model.modules()) and _structure(model) == self.structure
 
 
@@ -94,18 +131,19 @@ def _run_of(call: Call, asker: int) -> _Run:
     run, first = _RUNS.get(call.module), _first(call)
     if run is None or asker in run.asked or first is None or run.given() is not first:
         given = ref(first) if first is not None else lambda: None
-        run = _RUNS[call.module] = _Run(given, _structure(call.module), _shapes(call))
+        run = _RUNS[call.module] = _Run(given, _structure(call.module), Case.of(call))
     run.asked.add(asker)
     return run
 
 
 def _structure(model: nn.Module) -> int:
-    """A number that changes with the modules that make a layer's inputs, and with the hooks of the user's on them."""
+    """A number that changes with the modules that make a layer's inputs, with their code, and with the user's hooks."""
     found: list[int] = []
     waiting = [model]
     while waiting:
         module = waiting.pop()
-        found.append(id(module))
+        kind = type(module)
+        found += (id(module), id(kind), id(getattr(kind, "forward", None)), id(vars(module).get("forward")))
         if module._forward_hooks or module._forward_pre_hooks:
             found += map(id, foreign_hooks(module))
         for part in module._modules.values():
@@ -124,4 +162,4 @@ def _first(call: Call) -> Tensor | None:
 
 
 def _shapes(call: Call) -> tuple[Any, ...]:
-    return tuple(tuple(tensor.shape) for tensor in _tensors(call))
+    return tuple(map(shape_of, _tensors(call)))

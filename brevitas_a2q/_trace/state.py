@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from brevitas_a2q._brevitas import _pytree
-from brevitas_a2q._trace.held import held_numbers, random_numbers
+from brevitas_a2q._trace.held import class_numbers, held_numbers, random_numbers
 from brevitas_a2q._trace.memory import Memory, address
 from brevitas_a2q._trace.modules import parts_of
 
@@ -131,9 +131,13 @@ class State:
 
 def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     yield from random_numbers()
+    kinds: dict[type, None] = {}
     for name, module in parts_of(model, silent):
         if not isinstance(module, (torch.jit.ScriptModule, *silent)):
+            kinds[type(module)] = None
             yield from held_numbers(name, module)
+    for kind in kinds:
+        yield from class_numbers(kind)
 
 
 def _same(first: Any, second: Any) -> bool:

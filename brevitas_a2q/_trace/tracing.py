@@ -18,9 +18,10 @@ from brevitas_a2q._brevitas import (
     WeightQuantProxyFromInjectorBase,
     _pytree,
 )
-from brevitas_a2q._ranges import MAX_ANNOTATION, Codes, Value
-from brevitas_a2q._trace.arguments import has_numbers, reading, written
-from brevitas_a2q._trace.memory import Known, Memory, address
+from brevitas_a2q._ranges import MAX_ANNOTATION, Value
+from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
+from brevitas_a2q._trace.layer_sums import sums_of_layer
+from brevitas_a2q._trace.memory import Known, Memory, address, shape_of
 from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
@@ -45,7 +46,6 @@ __all__ = ["Known", "Product", "Trace", "active_trace", "plain_tensor"]
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("active range trace", default=None)
 _SILENT: Final = (*QUANTIZERS, WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
-_RANDOM: Final = ("rand", "randn", "bernoulli", "normal", "uniform", "dropout", "multinomial", "poisson", "exponential")
 _READ: Final = "numbers that may come from the input, which was read"
 Intercept = Callable[..., Any]
 
@@ -80,6 +80,8 @@ class Trace(TorchDispatchMode):
         >>> trace.of(pooled).value.codes.range
         IntRange(lo=0, hi=60)
     """
+
+    supports_higher_order_operators = True  # control flow as operations
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class Trace(TorchDispatchMode):
 
     def _unbounded(self, tensor: Any, origin: str, sources: frozenset[Any]) -> None:
         if isinstance(tensor, Tensor):
-            self._memory.set(tensor, Known(Value.unknown(tuple(tensor.shape), origin), sources))
+            self._memory.set(tensor, Known(Value.unknown(shape_of(tensor), origin), sources))
 
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
@@ -196,7 +198,7 @@ class Trace(TorchDispatchMode):
             return
         for tensor, version in self._given:
             if tensor._version != version:
-                unknown = Value.unknown(tuple(tensor.shape), "written by what it was given to")
+                unknown = Value.unknown(shape_of(tensor), "written by what it was given to")
                 self._memory.write(tensor, Known(unknown, frozenset({"input"})))
         self._given = []
         self._pause.end()
@@ -254,7 +256,7 @@ class Trace(TorchDispatchMode):
             if isinstance(output, IntQuantTensor):
                 self._memory.set(tensor, Known(constant_codes(output, origin)))
             return
-        value = quantized(proxy, output, tuple(tensor.shape), self._scales, origin)
+        value = quantized(proxy, output, shape_of(tensor), self._scales, origin)
         sources = (before.sources if before else frozenset()) & {"input"}
         self._memory.set(tensor, Known(value, sources | {proxy}, moves=moves))
         if isinstance(output, IntQuantTensor):
@@ -282,39 +284,25 @@ class Trace(TorchDispatchMode):
         if known is None:
             self._declare(tensor)
         elif isinstance(tensor, Tensor):
-            value = Value.unknown(tuple(tensor.shape), "a product of its own")
+            value = Value.unknown(shape_of(tensor), "a product of its own")
             if is_brevitas_product(original):
-                value = self._layer_output(layer, known.value, weight, bias, tuple(tensor.shape))
+                value = sums_of_layer(layer, known.value, weight, bias, shape_of(tensor), self._scales)
             self._memory.set(tensor, Known(value, known.sources))
         return output
 
-    def _layer_output(self, layer: Any, x: Value, weight: Any, bias: Any, shape: tuple[int, ...]) -> Value:
-        """Sums of any weights of their type: for layers without a quantizer behind them."""
-        unknown = Value.unknown(shape, "sums of a layer that are not quantized")
-        if x.codes is None or x.codes.uniform_scale is None or not isinstance(weight, IntQuantTensor):
-            return unknown
-        if weight.scale.numel() > 1 or bias is not None:
-            return unknown
-        limit = 1 << (int(weight.bit_width.max()) - 1)
-        transposed = bool(getattr(layer, "transposed", False))
-        size = weight.value.numel() // (weight.value.shape[1] * layer.groups if transposed else weight.value.shape[0])
-        low, high = (int(end) for end in (x.integer_ends()[0].min(), x.integer_ends()[1].max()))
-        reach = size * limit * max(high, -low, 0)
-        if reach >= 1 << 62:
-            return unknown
-        scale = np.asarray(x.codes.uniform_scale) * self._scales.of(layer, weight.scale.reshape(()))
-        return Value.of_codes(shape, Codes.plain(scale, np.asarray(-reach), np.asarray(reach)), f"sums of {x.origin}")
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._depth:
+        if self._depth or shows_other_memory(func):
             return func(*args, **kwargs)
-        name = func._schema.name.removeprefix("aten::")
         tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not isinstance(func, torch._ops.OpOverload):
+            return self._of_functions(func, args, kwargs, tensors)
+        name = func._schema.name.removeprefix("aten::")
         if name.startswith("lift_fresh"):  # of numbers: those of tensors were seen being read
             self._declare(tensors)
         known = [found for found in map(self._memory.get, tensors) if found is not None]
-        if not known and not name.startswith(_RANDOM):
+        draws = is_random(func)
+        if not known and not draws:
             return self._constant(func, args, kwargs)
         if any("input" in k.sources for k in known) and depends_on_values(func, args):
             self._branch()
@@ -331,7 +319,7 @@ class Trace(TorchDispatchMode):
         factors = factors_of(name, given) or factors
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
-        sources = frozenset({"input"} if not known else ()).union(*(k.sources for k in known))
+        sources = frozenset({"input"} if draws else ()).union(*(k.sources for k in known))
         results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or writes
         after = self._results(func, name, (args, kwargs), (given, named), results)
         for tensor, value in zip(results, after, strict=True):
@@ -339,12 +327,24 @@ class Trace(TorchDispatchMode):
             note(tensor, Known(value, sources, factors, moves))
         for tensor in writes:
             if not any(tensor is each for each in results):
-                self._memory.write(tensor, Known(Value.unknown(tuple(tensor.shape), name), sources))
+                self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
+        return result
+
+    def _of_functions(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        """``torch.cond`` and its like: what they make of tensors is unknown, and these are read."""
+        if any(self._memory.get(tensor) is not None for tensor in tensors):
+            self._branch()
+        result = func(*args, **kwargs)
+        for leaf in _pytree.tree_leaves(result):
+            self._unbounded(leaf, f"{func.__name__} of functions", frozenset({"input"}))
         return result
 
     def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operation on constants alone makes constants."""
+        """An operation on constants alone makes constants, unless it leaves memory as it finds it."""
         result = func(*args, **kwargs)
+        if is_uninitialised(func):
+            self._unbounded(result, "memory that nothing has written", frozenset())
+            return result
         for tensor in written(func, args, kwargs):
             self._memory.mark_written(tensor)
         self._declare(result)
@@ -354,10 +354,10 @@ class Trace(TorchDispatchMode):
         if has_numbers(func, *called):
             self._numbers_matter = True
             if self._numbers_change:
-                return [Value.unknown(tuple(result.shape), _READ) for result in results]
+                return [Value.unknown(shape_of(result), _READ) for result in results]
         name = name if name.endswith("__") else name.rstrip("_")
         args, kwargs = given
-        after = apply_rule(name, args, kwargs, [tuple(result.shape) for result in results])
+        after = apply_rule(name, args, kwargs, [shape_of(result) for result in results])
         operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
         return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
@@ -368,11 +368,11 @@ class Trace(TorchDispatchMode):
         if found is not None:
             return found.value
         if leaf.numel() > MAX_ANNOTATION or leaf.is_complex() or not leaf.numel():
-            return Value.unknown(tuple(leaf.shape), "a constant")
+            return Value.unknown(shape_of(leaf), "a constant")
         if address(leaf) not in self._own:
             self._numbers_matter = True
             if self._numbers_change:
-                return Value.unknown(tuple(leaf.shape), _READ)
+                return Value.unknown(shape_of(leaf), _READ)
         number = leaf.detach().to("cpu")
         return Value.constant((number.float() if number.dtype in HALVES else number).numpy())
 
@@ -392,9 +392,9 @@ class Trace(TorchDispatchMode):
             return
         self._branch()
         if shared:
-            unknown = Value.unknown(tuple(tensor.shape), "memory that is shared with Python")
+            unknown = Value.unknown(shape_of(tensor), "memory that is shared with Python")
             self._memory.write(tensor, Known(unknown, known.sources))
 
 
 def _unknown(leaf: Any) -> Any:
-    return Value.unknown(tuple(leaf.shape), "a scale that moves") if isinstance(leaf, Tensor) else leaf
+    return Value.unknown(shape_of(leaf), "a scale that moves") if isinstance(leaf, Tensor) else leaf

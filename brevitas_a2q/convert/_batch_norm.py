@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from torch import nn
@@ -16,18 +17,23 @@ _CONVOLUTIONS: Final = (nn.modules.conv._ConvNd,)
 
 
 def batch_norms_behind(float_model: nn.Module) -> dict[str, str]:
-    """Name of the batch norm that alone reads a module's output, by name of the module.
+    """Name of the batch norm that alone reads a module's output, by name of the module; both run once.
 
     Args:
         float_model: Its quantized form has the same names. One that ``torch.fx`` cannot trace gives no pair.
     """
     graph, modules = trace(float_model), dict(float_model.named_modules())
     pairs = {}
-    for node in () if graph is None else graph.nodes:
+    nodes = () if graph is None else tuple(graph.nodes)
+    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    by_hand = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}
+    for node in nodes:
         if node.op == "call_module" and isinstance(modules[node.target], _BATCH_NORMS):
             source = node.all_input_nodes[0]
-            if source.op == "call_module" and len(source.users) == 1:
-                pairs[str(source.target)] = str(node.target)
+            names = str(source.target), str(node.target)
+            once = all(calls[name] == 1 and name not in by_hand for name in names)
+            if source.op == "call_module" and len(source.users) == 1 and once:
+                pairs[names[0]] = names[1]
     return pairs
 
 

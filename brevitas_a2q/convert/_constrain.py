@@ -14,6 +14,7 @@ from brevitas_a2q._terminal import progress
 from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
+from brevitas_a2q.convert._by_hand import HandMultiplied
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
 from brevitas_a2q.convert._hardware import obstacle
 from brevitas_a2q.convert._relus import quantize_relus_
@@ -88,15 +89,24 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
     return report
 
 
-def constrained_(model: nn.Module, config: A2QConfig, example_inputs: Any = None) -> ConversionReport:
-    """:func:`constrain_`, but that every float operation stays what it is."""
+def constrained_(
+    model: nn.Module, config: A2QConfig, example_inputs: Any = None, by_hand: HandMultiplied = ()
+) -> ConversionReport:
+    """:func:`constrain_`, but that every float operation stays what it is.
+
+    Args:
+        model: As there.
+        config: As there.
+        example_inputs: As there.
+        by_hand: Layers by whose weights the model's code multiplies, where that is known.
+    """
     inputs: Mapping[str, InputType] = {}
     every, first = _examples(example_inputs)
     if weight_layers(model):
         inputs, unknown = _arriving(model, first)
         skipped = _extend_brevitas_model_(model, config, unknown)
     else:
-        skipped, inputs = _convert_float_model_(model, config)
+        skipped, inputs = _convert_float_model_(model, config, first, by_hand)
         if every is not None:
             modes = [(module, module.training) for module in model.modules()]
             calibrate(model, every)
@@ -158,7 +168,9 @@ def _reason_by_config(config: A2QConfig, name: str, exempt: frozenset[str]) -> s
     return _FIRST_OR_LAST if name in exempt and skip is None else None
 
 
-def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str, str], Mapping[str, InputType]]:
+def _convert_float_model_(
+    model: nn.Module, config: A2QConfig, example: Any, by_hand: HandMultiplied
+) -> tuple[dict[str, str], Mapping[str, InputType]]:
     """Returns: Reasons of the layers that are quantized but not constrained, and what reaches layers, by name."""
     names = []
     for name, module in model.named_modules():
@@ -168,7 +180,13 @@ def _convert_float_model_(model: nn.Module, config: A2QConfig) -> tuple[dict[str
             names.append(name)
     _check_rules(config, names)
     exempt = _exempt(config, names)
-    inputs = quantize_float_model_(model, config, exempt)
+
+    def run() -> None:
+        given = arguments(model, example)
+        with evaluating(model):
+            model(*given)
+
+    inputs = quantize_float_model_(model, config, exempt, by_hand, None if example is None else run)
     reasons = {name: _reason_by_config(config, name, exempt) for name in names}
     return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
 

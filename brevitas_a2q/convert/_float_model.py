@@ -9,7 +9,7 @@ between layers stay real numbers. Names of layers stay what they were either way
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import nn
 from torch.fx import Node
 
 from brevitas_a2q._config import A2QConfig, LayerSettings
+from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
 from brevitas_a2q.convert._relus import note_clipped_relus_
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
 from brevitas_a2q.convert._tracing import trace
@@ -102,13 +103,21 @@ def _act_quantizer(bits: int, signed: bool) -> Any:
     return (Int8ActPerTensorFloat if signed else Uint8ActPerTensorFloat).let(bit_width=bits)
 
 
-def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset[str]) -> Mapping[str, InputType]:
+def quantize_float_model_(
+    model: nn.Module,
+    config: A2QConfig,
+    exempt: frozenset[str],
+    by_hand: HandMultiplied = (),
+    run: Callable[[], Any] | None = None,
+) -> Mapping[str, InputType]:
     """Quantize every supported layer: within its accumulator's budget unless it is exempt or skipped by a rule.
 
     Args:
         model: Changed in place.
         config: What to do.
         exempt: Names of the first and last layer.
+        by_hand: Layers by whose weights the model's code multiplies; found out where there are none.
+        run: Runs the model on an example, where there is one.
 
     Returns:
         What reaches each layer, by name.
@@ -120,8 +129,10 @@ def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset
             expected="a model that contains it",
             remedy="wrap it in nn.Sequential",
         )
-    graph = trace(model)
-    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
+    kinds = tuple(FLOAT_LAYERS)
+    graph = trace(model, kinds)
+    by_hand = by_hand or multiplied_by_hand(model, graph, run, kinds)
+    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), kinds)
     inputs = _Inputs(config, exempt, () if flow is None else flow.values, dict(model.named_modules()))
     types = {name: inputs.of(name) for name, module in model.named_modules() if type(module) in FLOAT_LAYERS}
     _quantize_layers_(model, config, inputs)
@@ -129,7 +140,7 @@ def quantize_float_model_(model: nn.Module, config: A2QConfig, exempt: frozenset
         acts = [_act_quantizer(inputs.width_of(value), not value.unsigned) for value in flow.values]
         insert_quantizers_(model, graph, flow, acts)
         note_clipped_relus_(model, graph, flow.values)
-        install_forward_(model, graph)
+    install_forward_(model, graph, by_hand)
     return types
 
 

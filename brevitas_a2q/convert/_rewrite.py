@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_aggregate, map_arg
 
+from brevitas_a2q.convert._by_hand import HandMultiplied, LayersByHand
 from brevitas_a2q.convert._values import Dataflow, Value
 
 __all__ = ["VALUE_QUANTIZERS", "insert_quantizers_", "install_forward_", "name_of"]
@@ -80,33 +82,52 @@ def _plain(x: Any) -> Any:
     return x.value if isinstance(x, IntQuantTensor) else x
 
 
-def install_forward_(model: nn.Module, graph: Graph) -> None:
+def install_forward_(model: nn.Module, graph: Graph | None, by_hand: HandMultiplied = ()) -> None:
     """Let the model compute what a graph says, in place; it stays an instance of its class, and can be pickled.
 
     Args:
         model: Its modules are those that the graph calls.
-        graph: Of :mod:`torch.fx`.
+        graph: Of :mod:`torch.fx`; None to keep the model's own ``forward``.
+        by_hand: Layers that are to compute what the code multiplies by their weights.
     """
-    graph.lint()
+    if graph is not None:
+        graph.lint()
     if isinstance(model, GraphModule):  # whose calls go by its own class, and never end in a class made of it
-        model.graph = graph
-        model.recompile()
-        return
-    model.__class__ = _computing(type(model), graph)
+        if graph is not None:
+            model.graph = graph
+            model.recompile()
+    elif graph is not None or by_hand:
+        model.__class__ = _computing(type(model), graph, by_hand)
 
 
-def _computing(kind: type[nn.Module], graph: Graph) -> type[nn.Module]:
+def _computing(kind: type[nn.Module], graph: Graph | None, by_hand: HandMultiplied) -> type[nn.Module]:
     """A class that is ``kind`` but for its forward, and that knows how to be made again by ``pickle`` and ``copy``."""
-    code = graph.python_code("self")
-    namespace = dict(code.globals)
-    exec(code.src, namespace)  # what torch.fx wrote for this graph
-    recipe = (kind, tuple(_steps(graph)))
+    forward = kind.forward if graph is None else _forward_of(graph)
+    steps = None if graph is None else tuple(_steps(graph))
+    recipe = (kind, steps, by_hand)
 
     def reduced(self: nn.Module, protocol: object) -> tuple[Any, ...]:
         return _restored, recipe, self.__dict__
 
-    names = {"forward": namespace["forward"], "__reduce_ex__": reduced}
+    names = {"forward": _with_layers(forward, by_hand) if by_hand else forward, "__reduce_ex__": reduced}
     return type(kind.__name__, (kind,), {**names, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _forward_of(graph: Graph) -> Callable[..., Any]:
+    code = graph.python_code("self")
+    namespace = dict(code.globals)
+    exec(code.src, namespace)  # what torch.fx wrote for this graph
+    written: Callable[..., Any] = namespace["forward"]
+    return written
+
+
+def _with_layers(forward: Callable[..., Any], by_hand: HandMultiplied) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def running(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with LayersByHand(self, by_hand):
+            return forward(self, *args, **kwargs)
+
+    return running
 
 
 @dataclass(frozen=True)
@@ -130,8 +151,13 @@ def _steps(graph: Graph) -> Iterator[_Step]:
         yield node.op, node.name, node.target, args, kwargs
 
 
-def _restored(kind: type[nn.Module], steps: Sequence[_Step]) -> nn.Module:
+def _restored(kind: type[nn.Module], steps: Sequence[_Step] | None, by_hand: HandMultiplied = ()) -> nn.Module:
     """An instance that its state is yet to be put in."""
+    wanted = _computing(kind, None if steps is None else _graph_of(steps), by_hand)
+    return wanted.__new__(wanted)
+
+
+def _graph_of(steps: Sequence[_Step]) -> Graph:
     graph, made = Graph(), dict[str, Node]()
 
     def node_of(value: Any) -> Any:
@@ -140,5 +166,4 @@ def _restored(kind: type[nn.Module], steps: Sequence[_Step]) -> nn.Module:
     for op, name, target, args, kwargs in steps:
         args, kwargs = map_aggregate((args, kwargs), node_of)
         made[name] = graph.create_node(op, target, args, kwargs, name)
-    wanted = _computing(kind, graph)
-    return wanted.__new__(wanted)
+    return graph

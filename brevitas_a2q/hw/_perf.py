@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._postponed import postponed
 from brevitas_a2q.hw._schedule import earliest, largest_fill
-from brevitas_a2q.hw._streams import Edge, delay, edges, output_width, words_per_pixel
+from brevitas_a2q.hw._streams import Edge, delay, edges, held_elements, output_width, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
@@ -86,11 +86,30 @@ def _fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, i
 
 
 def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> dict[str, Flow]:
+    """How every unit works.
+
+    A narrow FIFO slows bursts of wider words at either end of it down to one narrow word a cycle. What writes the wide
+    words is a pipeline that stops as a whole: pixels that come faster take that much longer to pass it.
+    """
     units = {"": graph.input, **{u.name: u for u in graph.units}}
     flows = {}
     for u in graph.units:
         flow = u.flow(foldings[u.name], cycles[u.name], u.input_pixels(units[u.inputs[0]].pixels))
         flows[u.name] = replace(flow, latency=float(u.latency(foldings[u.name])))
+    for edge in filter(lambda edge: edge.producer, edges(graph)):
+        writer, reader = units[edge.producer], units[edge.consumer]
+        written = writer.output_elements(foldings[edge.producer])
+        read = reader.input_elements(foldings[edge.consumer], edge.port)
+        held = held_elements(writer, reader, written, read)
+        pace = words_per_pixel(writer, foldings[edge.producer]) * written / held
+        if held < written:
+            flow = flows[edge.producer]
+            queued = max(flow.queued, (written / held - 1) * flow.latency)
+            flows[edge.producer] = replace(flow, interval=flow.interval.maximum(pace), queued=queued)
+        elif held < read:
+            flow = flows[edge.consumer]
+            even = flow.interval.maximum(pace) if flow.inputs == flow.pixels else flow.interval
+            flows[edge.consumer] = replace(flow, interval=even, read=max(flow.read, pace))
     return flows
 
 

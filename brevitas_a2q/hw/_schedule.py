@@ -71,9 +71,7 @@ class Trace:
         if self.begins is not None:  # one input waits for the other, and words are taken as they come
             return self.begins, self.ends, self.need.plus(1)
         read = self.need.plus(flow.spare)
-        idle = self.ends.plus(-flow.ahead)
-        if not flow.across:
-            read, idle = read.minimum(flow.inputs - 1), idle.ended(float(self.ends.last[-1]))
+        idle = self.ends.plus(-flow.latency - flow.ahead)
         before = idle.delayed(float(idle.last[-1]) - self.period)
         fresh = read - read.delayed(float(read.last[-1]) - flow.inputs)
         return before, before + fresh.scaled(flow.read), read.plus(1)
@@ -160,6 +158,11 @@ def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, mos
     alone = not np.isfinite(period)
     before = flow.latency if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
     ends = elapsed + waited.maximum(before)
+    if flow.queued and not alone:
+        behind = ends - ready
+        if float(np.maximum(behind.value, behind.last).max()) > flow.tail + flow.latency + _WHOLE:
+            slower = replace(flow, latency=flow.latency + flow.queued, queued=0.0)
+            return _earliest(slower, arrivals, period, most)
     if len(arrivals) == 1:
         return Trace(flow, need, elapsed, ends, period)
     first = reduce(Runs.maximum, (arrival.through(need).plus(-span) for arrival, span in arrivals))

@@ -57,6 +57,7 @@ class Journal:
                         codes=stored["codes"],
                         scales=stored["scales"],
                         bias_change=stored["bias_change"],
+                        bias=stored.get("bias"),
                         **meta,
                     )
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -82,6 +83,8 @@ class Journal:
         }
         buffer = io.BytesIO()
         arrays = {"codes": solution.codes, "scales": solution.scales, "bias_change": solution.bias_change}
+        if solution.bias is not None:
+            arrays["bias"] = solution.bias
         np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         count = len(list(folder.glob("*.npz")))
         write_atomically(folder / f"{count:04d}.npz", buffer.getvalue())

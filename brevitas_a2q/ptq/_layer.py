@@ -13,6 +13,7 @@ from brevitas_a2q.bounds import two_sided_budget
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType, powers
 from brevitas_a2q.ptq._blocks import LongRows, solve_in_blocks
+from brevitas_a2q.ptq._integer_bias import BiasRoom, less, solve_beside_bias
 from brevitas_a2q.ptq._moments import Array, Moments, relative_error
 from brevitas_a2q.ptq._problem import Codes, RowProblem, RowSolution, budget_rows, holds
 from brevitas_a2q.ptq._solver import solve
@@ -42,6 +43,7 @@ class LayerTask:
         method: ``"projection"`` or ``"exchange"``.
         shrinkages: To choose from.
         seed: Of what is sampled.
+        bias_bit_width: Of an integer bias within the accumulator.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LayerTask:
     method: str
     shrinkages: tuple[float, ...]
     seed: int
+    bias_bit_width: int = 32
 
     @property
     def largest(self) -> int:
@@ -69,12 +72,14 @@ class LayerData:
         prefix: Inputs in the network that is quantized up to here.  # shape: (n, G, K)
         weights: Of the float network.  # shape: (G, R, K)
         held_out: How many rows, the last ones, are kept to judge by.
+        bias: Of the float network, where it is to be an integer within the accumulator.  # shape: (C,)
     """
 
     target: Tensor
     prefix: Tensor
     weights: Tensor
     held_out: int
+    bias: Array | None = None
 
     @property
     def known(self) -> LayerData:
@@ -128,6 +133,7 @@ class LayerSolution:
         shrinkage: What was chosen.
         accumulator_bit_width: P.
         weight_bit_width: M that the codes need.
+        bias: Codes of the bias, where it is part of the sum; then nothing else changes it.  # shape: (C,)
     """
 
     activation: ActivationType
@@ -138,6 +144,7 @@ class LayerSolution:
     shrinkage: float
     accumulator_bit_width: int
     weight_bit_width: int
+    bias: Codes | None = None
 
 
 def quantize_layer(task: LayerTask, data: LayerData, types: Sequence[ActivationType]) -> LayerSolution:
@@ -268,35 +275,54 @@ def _solved(task: LayerTask, data: LayerData, kind: ActivationType, shrinkage: f
     data = data.equalized(kind.exponents)
     groups, _, size = data.weights.shape
     quantized, known = kind.rounded(data.prefix), data.known
-    if size > _LONG and groups == 1:
-        moments, solution = _solved_in_blocks(task, known, quantized[: len(known.target)], kind, shrinkage)
+    rounded, long = quantized[: len(known.target)], size > _LONG and groups == 1
+    moments = (Moments.means_of if long else Moments.of)(known.target, rounded, data.weights)
+
+    def solved(taken: Codes | None) -> RowSolution:
+        if long:
+            found = _solved_in_blocks(task, known, moments, rounded, kind, shrinkage, taken)
+        else:
+            found = _solve_groups(task, moments, data.weights, kind, shrinkage, taken=taken)
+        return found.in_float32()
+
+    def change(found: RowSolution) -> Array:
+        real = (found.codes * found.scales[:, None]).reshape(data.weights.shape)
+        gained: Array = (moments.output_mean - np.einsum("grk,gk->gr", real, moments.input_mean)).reshape(-1)
+        return gained
+
+    before, bias = data.bias, None
+    if before is None or (task.tile or size) < size:  # tiles are summed beside it
+        solution = solved(None)
     else:
-        moments = Moments.of(known.target, quantized[: len(known.target)], data.weights)
-        solution = _solve_groups(task, moments, data.weights, kind, shrinkage)
-    scales = _usable_scales(solution)
-    solution = replace(solution, scales=scales)
-    found = solution.codes * scales[:, None]
-    reached = np.einsum("grk,gk->gr", found.reshape(data.weights.shape), moments.input_mean)
+        sums, limits = (task.accumulator_bit_width, kind.range, kind.scale), (task.shared_scale, task.power_of_two)
+        room = BiasRoom(*sums, task.bias_bit_width, task.largest, *limits)
+        solution, bias = solve_beside_bias(solved, lambda found: before + change(found), room)
     return LayerSolution(
         activation=kind,
         codes=solution.codes,
-        scales=scales,
-        bias_change=(moments.output_mean - reached).reshape(-1),
+        scales=solution.scales,
+        bias_change=change(solution),
         output_error=_error(moments, data, quantized, solution),
         shrinkage=shrinkage,
         accumulator_bit_width=task.accumulator_bit_width,
         weight_bit_width=max(2, 1 + int(np.abs(solution.codes).max(initial=0)).bit_length()),
+        bias=bias,
     )
 
 
 def _solved_in_blocks(
-    task: LayerTask, known: LayerData, quantized: Tensor, kind: ActivationType, shrinkage: float
-) -> tuple[Moments, RowSolution]:
+    task: LayerTask,
+    known: LayerData,
+    means: Moments,
+    quantized: Tensor,
+    kind: ActivationType,
+    shrinkage: float,
+    taken: Codes | None,
+) -> RowSolution:
     size = known.weights.shape[-1]
-    means = Moments.means_of(known.target, quantized, known.weights)
     x, x_hat = known.target[:, 0], quantized[:, 0] - torch.from_numpy(means.input_mean[0]).to(quantized.dtype)
     outputs = x @ known.weights[0].to(x.dtype).T - torch.from_numpy(means.output_mean[0]).to(x.dtype)
-    budgets = budget_rows(two_sided_budget(task.accumulator_bit_width, kind.range), known.weights.shape[1])
+    budgets = less(budget_rows(two_sided_budget(task.accumulator_bit_width, kind.range), known.weights.shape[1]), taken)
     cross = (x_hat * x).mean(0, dtype=torch.float64).numpy()
     weights = known.weights[0].double().numpy()
     rows = LongRows(x_hat, outputs, cross, weights, budgets, task.largest, min(task.tile or size, size))
@@ -309,15 +335,7 @@ def _solved_in_blocks(
     )
     if not holds(solution.codes, budgets, rows.tile):
         raise AssertionError(f"layer {task.name}: the solver left its budget")  # a bug: never on any input
-    return means, solution
-
-
-def _usable_scales(solution: RowSolution) -> Array:
-    """Scales that float32 holds; channels without weights get a usual one, since any is right."""
-    empty = ~solution.codes.any(1)
-    usual = float(np.median(solution.scales[~empty])) if not empty.all() else 1.0
-    scales = np.where(empty, usual, solution.scales)
-    return np.clip(scales, 1e-30, 1e30).astype(np.float32).astype(np.float64)
+    return solution
 
 
 def _solve_groups(
@@ -329,8 +347,9 @@ def _solve_groups(
     *,
     share: float = 1.0,
     quick: bool = False,
+    taken: Codes | None = None,
 ) -> RowSolution:
-    """Solve all groups of a layer; with part of the inputs, within the same part of the budget."""
+    """Solve all groups of a layer; with part of the inputs, within the same part of the budget; beside a bias."""
     groups, outputs, size = weights.shape
     float_weights = weights.double().numpy()
     inputs, common = moments.shrunk(shrinkage, float_weights)
@@ -342,7 +361,7 @@ def _solve_groups(
         weights=float_weights.reshape(-1, size),
         common=common.reshape(-1, size),
         moments=inputs,
-        budgets=budget_rows(budget, groups * outputs),
+        budgets=less(budget_rows(budget, groups * outputs), taken),
         largest=task.largest,
         tile=tile,
         shared_scale=task.shared_scale,

@@ -13,13 +13,14 @@ from torch import nn
 
 from brevitas_a2q._brevitas import QuantInputMixin
 from brevitas_a2q._config import LayerSettings
+from brevitas_a2q.convert._by_hand import HandMultiplied
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._equalized import equalize_
 from brevitas_a2q.ptq._layer import LayerSolution
 from brevitas_a2q.ptq._network import Network
-from brevitas_a2q.ptq._quantizers import activation_quantizer, set_weights_, weight_quantizer_
+from brevitas_a2q.ptq._quantizers import activation_quantizer, set_bias_, set_weights_, weight_quantizer_
 from brevitas_a2q.ptq._sequence import site_reads_value
 from brevitas_a2q.quant._layers import accumulator_layers, learn_input_ranges
 
@@ -45,6 +46,7 @@ class ModelSpec:
     values: Mapping[str, ActivationType]
     shared_scale: bool
     power_of_two: bool
+    by_hand: HandMultiplied = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -64,6 +66,7 @@ class ModelSpec:
             "values": values,
             "shared_scale": self.shared_scale,
             "power_of_two": self.power_of_two,
+            "by_hand": [list(one) for one in self.by_hand],
         }
 
     @classmethod
@@ -74,7 +77,8 @@ class ModelSpec:
             for name, layer in values["layers"].items()
         }
         kinds = {name: ActivationType.from_json(kind) for name, kind in values["values"].items()}
-        return cls(layers, kinds, bool(values["shared_scale"]), bool(values["power_of_two"]))
+        by_hand = tuple((str(name), bool(biased)) for name, biased in values.get("by_hand", ()))
+        return cls(layers, kinds, bool(values["shared_scale"]), bool(values["power_of_two"]), by_hand)
 
 
 def spec_of(
@@ -105,7 +109,7 @@ def spec_of(
         layers[name] = LayerSpec(
             solution.accumulator_bit_width, tiles[name], solution.weight_bit_width, kind, by_value or network.native
         )
-    return ModelSpec(layers, kinds, shared_scale, power_of_two)
+    return ModelSpec(layers, kinds, shared_scale, power_of_two, network.by_hand)
 
 
 def install_(network: Network, spec: ModelSpec) -> nn.Module:
@@ -163,6 +167,9 @@ def set_solutions_(network: Network, solutions: Mapping[str, LayerSolution], exa
     with torch.no_grad():
         example(network.model)
     learn_input_ranges(network.model, None)
+    for name, solution in solutions.items():
+        if solution.bias is not None:
+            set_bias_(layers[name], torch.from_numpy(solution.bias))
 
 
 def check_integers(network: Network, solutions: Mapping[str, LayerSolution]) -> None:
@@ -181,3 +188,6 @@ def check_integers(network: Network, solutions: Mapping[str, LayerSolution]) -> 
                 where=f"layer {name}",
                 expected=f"{solution.codes.shape[0]} channels as solved, inputs in {expected}",
             )
+        bias = proxy.integer_bias()
+        if solution.bias is not None and (bias is None or not np.array_equal(bias.numpy(), solution.bias)):
+            raise ModelError("the model has another integer bias than was found", where=f"layer {name}")

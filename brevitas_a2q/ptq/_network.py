@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -14,12 +15,14 @@ from brevitas_a2q._brevitas import QuantProxyFromInjector
 from brevitas_a2q._config import A2QConfig
 from brevitas_a2q.convert._batch_norm import fold_batch_norms_
 from brevitas_a2q.convert._brevitas_model import weight_layers
+from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
 from brevitas_a2q.convert._constrain import constrained_
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS
 from brevitas_a2q.convert._rewrite import VALUE_QUANTIZERS, name_of
 from brevitas_a2q.convert._tracing import trace
 from brevitas_a2q.convert._values import dataflow
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.ptq._lockstep import Call
 from brevitas_a2q.quant._bias import bias_is_budgeted
 
 __all__ = ["Network", "Site", "float_twin", "prepare"]
@@ -55,12 +58,16 @@ class Network:
         sites: Of every layer, in the order in which they are defined.
         shared_values: Names of values that something else than layers reads.
         native: Whether it was a Brevitas model, whose activations stay as they are.
+        by_hand: Layers by whose weights the model's code multiplies.
+        integer_biases: Bit widths of the biases that are integers within the accumulator, by layer.
     """
 
     model: nn.Module
     sites: Mapping[str, Site]
     shared_values: tuple[str, ...]
     native: bool
+    by_hand: HandMultiplied = ()
+    integer_biases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def layers(self) -> dict[str, Any]:
@@ -76,14 +83,16 @@ class Network:
 
     def twin(self) -> Network:
         """A copy."""
-        return Network(copy.deepcopy(self.model), self.sites, self.shared_values, self.native)
+        return replace(self, model=copy.deepcopy(self.model))
 
 
-def prepare(model: nn.Module) -> Network:
+def prepare(model: nn.Module, example: Call | None = None, by_hand: HandMultiplied = ()) -> Network:
     """The network of a model, which is left as it was.
 
     Args:
         model: A float model, or one of ``brevitas.nn``.
+        example: Runs a model on a batch, to see what its code does that is no graph.
+        by_hand: Layers by whose weights the model's code multiplies, where that is known.
 
     Raises:
         ModelError: It has no layer to quantize, or it cannot be copied.
@@ -96,30 +105,32 @@ def prepare(model: nn.Module) -> Network:
             where=f"model {type(model).__name__}",
             expected="a model copy.deepcopy accepts",
         ) from error
-    return _native(twin) if weight_layers(twin) else _from_float(twin)
+    return _native(twin) if weight_layers(twin) else _from_float(twin, example, by_hand)
 
 
-def _from_float(model: nn.Module) -> Network:
+def _from_float(model: nn.Module, example: Call | None, by_hand: HandMultiplied) -> Network:
     fold_batch_norms_(model)
-    for module in model.modules():
-        if type(module) in FLOAT_LAYERS and getattr(module, "bias", None) is None:
-            layer: Any = module
-            outputs = layer.out_features if isinstance(module, nn.Linear) else layer.out_channels
-            layer.bias = nn.Parameter(torch.zeros(outputs, dtype=layer.weight.dtype))
-    graph = trace(model)
-    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), tuple(FLOAT_LAYERS))
+    kinds = tuple(FLOAT_LAYERS)
+    graph = trace(model, kinds)
+    with torch.no_grad():
+        run = None if example is None else partial(example, model)
+        by_hand = by_hand or multiplied_by_hand(model, graph, run, kinds)
+    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), kinds)
     read: dict[str, list[tuple[str, bool, bool, bool]]] = {}
     for value in () if flow is None else flow.values:
         for name in value.layers:
             found = name_of(value), len(value.layers) == 1, not value.only_layers, value.unsigned
             read.setdefault(name, []).append(found)
-    constrained_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False))
+    constrained_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False), by_hand=by_hand)
     sites = {}
-    for name, _ in weight_layers(model):
+    for name, layer in weight_layers(model):
+        if layer.bias is None:
+            outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+            layer.bias = nn.Parameter(torch.zeros(outputs, dtype=layer.weight.dtype))
         one = read.get(name, [])
         sites[name] = Site(name, *one[0]) if len(one) == 1 else Site(name, None, False, False)
     shared = tuple(name_of(value) for value in flow.values if not value.only_layers) if flow else ()
-    network = Network(model, sites, shared, native=False)
+    network = Network(model, sites, shared, native=False, by_hand=by_hand)
     for name in network.value_modules:
         network.value_modules[name] = nn.Identity()
     _disable(model)
@@ -127,22 +138,17 @@ def _from_float(model: nn.Module) -> Network:
 
 
 def _native(model: nn.Module) -> Network:
-    """A Brevitas model keeps its activations: only weights are given up."""
-    sites = {}
+    """A Brevitas model keeps its activations: only weights are given up, and integer biases."""
+    sites, integer_biases = {}, dict[str, int]()
     for name, layer in weight_layers(model):
         if not layer.weight_quant.is_quant_enabled:
             continue
         if bias_is_budgeted(layer):
-            raise ModelError(
-                "its bias is an integer within the accumulator, and would have to be chosen together with the weights",
-                where=f"layer {name}",
-                expected="bias_quant=None",
-                remedy="add the bias after the accumulator, or train the model with constrain_",
-            )
+            integer_biases[name] = int(layer.bias_quant.quant_injector.bit_width)
         sites[name] = Site(name, None, False, False)
         for proxy in (layer.weight_quant, layer.bias_quant):
             proxy.disable_quant = True
-    return Network(model, sites, (), native=True)
+    return Network(model, sites, (), native=True, integer_biases=integer_biases)
 
 
 def float_twin(network: Network) -> Network:

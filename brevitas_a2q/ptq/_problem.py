@@ -87,6 +87,13 @@ class RowSolution:
         """Some of the rows, of which a change is one of the whole."""
         return RowSolution(self.codes[rows], self.scales[rows], self.errors[rows])
 
+    def in_float32(self) -> RowSolution:
+        """At scales that float32 holds; channels without weights get a usual one, since any is right."""
+        empty = ~self.codes.any(1)
+        usual = float(np.median(self.scales[~empty])) if not empty.all() else 1.0
+        scales = np.where(empty, usual, self.scales)
+        return replace(self, scales=np.clip(scales, 1e-30, 1e30).astype(np.float32).astype(np.float64))
+
     def take_better(self, other: RowSolution, rows: slice | NDArray[np.int64] = slice(None)) -> NDArray[np.bool_]:
         """Take over from another solution of some rows those of lower error, in place; returns which they were."""
         better: NDArray[np.bool_] = other.errors < self.errors[rows]

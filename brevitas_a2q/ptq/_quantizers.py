@@ -29,7 +29,7 @@ from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.quant import _quantizers as quantizers
 from brevitas_a2q.quant._layout import WeightLayout
 
-__all__ = ["activation_quantizer", "set_weights_", "weight_quantizer_"]
+__all__ = ["activation_quantizer", "set_bias_", "set_weights_", "weight_quantizer_"]
 
 _WEIGHTS: Final[dict[tuple[bool, bool], Any]] = {
     (False, False): quantizers.Int8ProjectedA2QWeightPerChannelFloat,
@@ -139,3 +139,16 @@ def set_weights_(layer: nn.Module, codes: Tensor, scales: Tensor) -> None:
     stored = WeightLayout.per_channel(quantizer.scale(weight))
     rows = codes.to(weight.dtype) * stored
     weight.copy_(proxy.layout.weight(rows, tuple(weight.shape)))
+
+
+@torch.no_grad()
+def set_bias_(layer: Any, codes: Tensor) -> None:
+    """Let a layer's integer bias be these codes, at the scale of its sums, in place.
+
+    Args:
+        layer: That has its weights and knows the scale of its input.
+        codes: # shape: (C,)
+    """
+    proxy: Any = layer.weight_quant
+    scale = WeightLayout.per_channel(proxy.tensor_quant.scale(layer.weight)).reshape(-1).double()
+    layer.bias.copy_((codes.double() * scale * proxy.input_scale.double()).to(layer.bias.dtype))

@@ -124,16 +124,20 @@ def restore_post_training_(model: nn.Module, folder: str | Path) -> None:
         spec, state = ModelSpec.from_json(values["spec"]), load_file(str(folder / STATE))
     except Exception as error:  # whatever json and safetensors raise
         raise DataError(f"cannot be read ({error})", where=f"folder {folder}", expected="a run's folder") from error
-    network = prepare(model)
+    network = prepare(model, by_hand=spec.by_hand)
     if set(spec.layers) - set(network.sites):
         raise DataError(
             "belongs to another model", where=f"folder {folder}", expected=f"layers {list(network.sites)[:4]}"
         )
     install_(network, spec)
+    idle = tuple(f"{name}." for name in network.sites if name not in spec.layers)  # have learnt nothing
     try:
-        network.model.load_state_dict(state)
+        found = network.model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise DataError(f"belongs to another model ({error})", where=f"folder {folder}") from error
+    wrong = [name for name in (*found.missing_keys, *found.unexpected_keys) if not name.startswith(idle)]
+    if wrong:
+        raise DataError(f"belongs to another model (only one of them has {wrong[0]})", where=f"folder {folder}")
     model.__class__ = type(network.model)
     model.__dict__ = network.model.__dict__
 

@@ -100,7 +100,10 @@ class _Sequence:
             rows = torch.from_numpy(solution.codes * solution.scales[:, None]).to(layer.weight.dtype)
             layer.weight.copy_(self._layout(name, layer).weight(rows, tuple(layer.weight.shape)))
             change = torch.from_numpy(solution.bias_change).to(layer.weight.dtype)
-            if layer.bias is None:
+            if solution.bias is not None:
+                steps = torch.from_numpy(solution.bias * solution.scales) * solution.activation.scale
+                layer.bias.copy_(steps.to(layer.weight.dtype))
+            elif layer.bias is None:
                 layer.bias = nn.Parameter(change)
             else:
                 layer.bias.add_(change)
@@ -122,6 +125,8 @@ class _Sequence:
         _check_finite(name, (*targets, *prefixes))
         weights = self._layout(name, reference).rows(reference.weight.detach())
         data = self._data(Geometry.of(layer, self._tile(name) is not None), weights, targets, prefixes)
+        if name in self.network.integer_biases:
+            data = replace(data, bias=reference.bias.detach().double().numpy())
         constant = bool((data.prefix == data.prefix[:1]).all())
         if constant:
             warnings.warn(f"layer {name}: its inputs are constant on the calibration data", stacklevel=2)
@@ -161,6 +166,7 @@ class _Sequence:
             method=self.method,
             shrinkages=config.shrinkages,
             seed=config.seed,
+            bias_bit_width=self.network.integer_biases.get(name, 32),
         )
 
     def _tile(self, name: str) -> int | None:

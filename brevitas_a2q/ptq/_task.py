@@ -81,7 +81,7 @@ class Task:
             ConfigError: A rule that matches no layer.
             ModelError: The model cannot be quantized, or does not run on the data.
         """
-        prepared = prepare(model)
+        prepared = prepare(model, call(data.known[0]))
         for rule in config.rules:
             if not any(rule.matches(name) for name in prepared.sites):
                 raise ConfigError(

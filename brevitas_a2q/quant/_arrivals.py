@@ -2,8 +2,8 @@
 
 At its first call a layer has the outermost running module run once more, traced (:mod:`brevitas_a2q._trace.running`);
 one such run serves all layers. What it finds is kept with the model's state. Later calls compare types, of the input
-and of the quantizers that the range rests on, and the model: its modules, their hooks, and the shapes of its inputs
-(:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
+and of the quantizers that the range rests on, and the model: its modules, their hooks and numbers, and the shapes of
+its inputs (:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
 
 Where no trace tells (a layer called alone, sharded parameters, an operation that is not known), the input's metadata
 is a claim, and every call looks at the values too: the range is widened before a sum is computed that would need it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
@@ -264,11 +264,8 @@ class Arrivals:
             return
         self.drops = standing.drops
         same = next((each for each in self.standings if standing.is_of(each)), None)
-        if same is not None:
-            same.shapes.update(standing.shapes)
-            return
-        others = [each for each in self.standings if not standing.replaces(each)]
-        self.standings = (*others[-_MODELS:], replace(standing, shapes=set(standing.shapes)))
+        others = [each for each in self.standings if each is not same and not standing.replaces(each)]
+        self.standings = (*others[-_MODELS:], standing if same is None else same.and_in(standing))
 
     def _widths_stand(self) -> bool:
         return all(self.copies.extremes(f"width {i}", t)[1] == w for i, (t, w) in enumerate(self.widths))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from brevitas_a2q.report._figures import BLUE, GREY, bare, label
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import BLUE, GREY, Picture, bare, label
+from brevitas_a2q.report._html import render
 from brevitas_a2q.verify._accuracy import AccuracyPoint
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def accuracy_figure(points: Sequence[AccuracyPoint], title: str) -> Figure:
 
 def accuracy_report(
     points: Sequence[AccuracyPoint], network: str, overflow: str
-) -> tuple[Figure, Callable[[bytes], str]]:
+) -> tuple[Figure, Callable[[Picture], str]]:
     """The figure, and what writes the page around it.
 
     Args:
@@ -55,5 +55,5 @@ def accuracy_report(
     """
     figure = accuracy_figure(points, f"{network}, {overflow}")
     return figure, lambda picture: render(
-        "accuracy.html.j2", points=points, network=network, overflow=overflow, picture=embedded(picture)
+        "accuracy.html.j2", points=points, network=network, overflow=overflow, picture=picture
     )

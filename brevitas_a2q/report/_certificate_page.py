@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from brevitas_a2q.report._figures import BLACK, GREEN, RED, SKY, bare, label
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import BLACK, GREEN, RED, SKY, Picture, bare, label
+from brevitas_a2q.report._html import render
 from brevitas_a2q.verify._certificate import Certificate
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def certificate_figure(certificate: Certificate, title: str) -> Figure:
     return figure
 
 
-def certificate_page(certificate: Certificate, verdict: str, title: str, picture: bytes) -> str:
+def certificate_page(certificate: Certificate, verdict: str, title: str, picture: Picture) -> str:
     """What ``brevitas-a2q certify`` prints, with the figure.
 
     Args:
         certificate: What was proven.
         verdict: Of it, in one sentence.
         title: What was certified.
-        picture: PNG or SVG of :func:`certificate_figure`.
+        picture: of :func:`certificate_figure`.
     """
     gaps = [line.partition(": ") for line in certificate.uncovered]
     uncovered = [(name, reason) for name, _, reason in gaps]
     shown = {"certificate": certificate, "uncovered": uncovered, "verdict": verdict, "title": title}
-    return render("certificate.html.j2", **shown, picture=embedded(picture))
+    return render("certificate.html.j2", **shown, picture=picture)

@@ -112,7 +112,8 @@ def _totals(axes: Axes, difference: Difference) -> None:
         first, second, ratio = difference.before[key], difference.after[key], ratios[key]
         axes.barh(place, 0 if ratio is None else 100 * ratio, 0.6, color=SKY)
         counts = f"{_number(first)} to {_number(second)}" + ("" if ratio is None else f" ({ratio:.2f} times)")
-        axes.text(0.02, place - 0.42, f"{name}: {counts}", transform=axes.get_yaxis_transform(), fontsize=8)
+        said = axes.text(0.02, place - 0.42, f"{name}: {counts}", transform=axes.get_yaxis_transform(), fontsize=8)
+        said.set_in_layout(False)
     axes.axvline(100, color=BLACK, linewidth=1)
     axes.set(title="Totals, after as a share of before", xlabel="% of before", yticks=[], xlim=(0, None))
     axes.set_ylim(len(_QUANTITIES) - 0.4, -0.8)

@@ -84,7 +84,9 @@ def _cycles(axes: Axes, layers: Sequence[LayerShare], others: dict[str, LayerSha
     axes.barh([i for i, _ in timed], [cycles for _, cycles in timed], color=colors, height=0.72)
     beside = [(others[layer.name].cycles or 0, i) for i, layer in enumerate(layers) if layer.name in others]
     axes.plot([c for c, _ in beside], [i for _, i in beside], "|", color=BLACK, markersize=9, markeredgewidth=2)
-    axes.set(xlabel="cycles", xscale="log", yticks=[])
+    axes.set(xlabel="cycles", xscale="log")
+    axes.set_yticks(range(len(layers)), [label(layer.name) for layer in layers], fontsize=8)
+    axes.tick_params(left=False, labelleft=False)  # the panel to the left has them
     axes.set_title("Cycles per image, the most in red", fontsize=10)
     axes.set_ylim(len(layers) - 0.4, -0.6)
     decades = [floor(log10(min(cycles for _, cycles in timed))), log10(1.3 * slowest)] if timed else [0, 1]
@@ -129,4 +131,4 @@ def _part(axes: Axes, designs: dict[str, Estimate]) -> None:
 
 def _of_part(estimate: Estimate, key: str) -> str:
     used, available = getattr(estimate.total, key), getattr(estimate.part, key)
-    return f"{used:,} of {available:,}" + (f" ({used / available:.1%})" if available else "")
+    return f"{used:,} ({used / available:.1%})" if available else f"{used:,} of 0"

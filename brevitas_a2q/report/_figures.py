@@ -1,9 +1,11 @@
-"""What all figures share: colours, labels that cannot be misread, and files drawn without a display."""
+"""What all figures share: colours, labels that cannot be misread, forms for pages of any width, and files."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,9 +23,11 @@ __all__ = [
     "RED",
     "SKY",
     "YELLOW",
+    "Picture",
     "bare",
     "image",
     "label",
+    "picture",
     "thousands",
 ]
 
@@ -38,6 +42,8 @@ RED: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"
 GREY: Final = "#999999"
 BLACK: Final = "#222222"
+_NARROW_INCHES: Final = 4.3  # letters of 8 points are 10 pixels high on a page of 400
+_LEAST_INCHES: Final = 2.0  # of a panel
 
 
 def image(figure: Figure, file_format: str = "png", *, transparent: bool = False) -> bytes:
@@ -56,6 +62,53 @@ def image(figure: Figure, file_format: str = "png", *, transparent: bool = False
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # an odd layer name
         figure.savefig(buffer, format=file_format, dpi=150, metadata=dateless, transparent=transparent)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for pages, as SVG without a background."""
+
+    wide: bytes
+    narrow: bytes  # its panels one below another, to be read on 400 pixels
+
+
+def picture(figure: Figure) -> Picture:
+    """A figure for pages; the figure itself is in its narrow form afterwards."""
+    wide = image(figure, "svg", transparent=True)
+    _stack(figure)
+    return Picture(wide, image(figure, "svg", transparent=True))
+
+
+def _stack(figure: Figure) -> None:
+    """Put the panels of a drawn figure below each other, as high as they were, with labels that leave them room."""
+    from matplotlib.gridspec import GridSpec
+    from matplotlib.ticker import FixedFormatter
+
+    panels: dict[tuple[int, int], list[Axes]] = {}  # those that share one are drawn over each other
+    for axes in figure.axes:
+        spec = axes.get_subplotspec()
+        if spec is not None:
+            panels.setdefault((spec.rowspan.start, spec.colspan.start), []).append(axes)
+    inches = figure.get_size_inches()[1]
+    heights = [max(_LEAST_INCHES, inches * same[0].get_position().height) for same in panels.values()]
+    grid = GridSpec(max(1, len(panels)), 1, figure, height_ratios=heights or None)
+    for row, same in enumerate(panels.values()):
+        for axes in same:
+            axes.set_subplotspec(grid[row])
+            axes.set_title(fill(axes.get_title(), 38), fontsize=10)
+            axes.tick_params(labelleft=axes is same[0])
+            shortened = [label(text.get_text(), 20) for text in axes.get_yticklabels()]
+            if isinstance(axes.yaxis.get_major_formatter(), FixedFormatter):
+                axes.set_yticks(axes.get_yticks(), shortened)
+    for legend in tuple(figure.legends):  # whose columns are laid out once and for all
+        handles = [handle for handle in legend.legend_handles if handle is not None]
+        names = [text.get_text() for text in legend.get_texts()]
+        legend.remove()
+        figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    if figure.get_suptitle():
+        figure.suptitle(fill(figure.get_suptitle(), 36), fontsize=10)
+    legends = sum(len(legend.get_texts()) for legend in figure.legends)
+    figure.set_size_inches(_NARROW_INCHES, sum(heights) + 0.8 * len(panels) + 0.1 * legends + 0.4)
 
 
 def bare(axes: Axes) -> None:

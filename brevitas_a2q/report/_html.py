@@ -7,11 +7,13 @@ import re
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup
 
 from brevitas_a2q import __version__
 from brevitas_a2q._origin import ORIGIN
+from brevitas_a2q.report._figures import Picture
 
-__all__ = ["embedded", "render"]
+__all__ = ["render"]
 
 
 _HEADING: Final = re.compile(r"<h2>(?P<text>.*?)</h2>|<table>", re.S)
@@ -34,7 +36,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "share": _share, "percent": _percent}
+    environment.filters |= {"count": _count, "figure": _figure, "share": _share, "percent": _percent}
     page = environment.get_template(template).render(version=__version__, origin=ORIGIN.get(), **values)
     return _with_captions(
         page.replace("<th>", '<th scope="col">').replace('<th class="text">', '<th scope="col" class="text">')
@@ -55,10 +57,17 @@ def _with_captions(page: str) -> str:
     return _HEADING.sub(named, page)
 
 
-def embedded(picture: bytes) -> str:
-    """A PNG or SVG as the address of an image inside the page."""
-    kind = "svg+xml" if picture.lstrip().startswith(b"<") else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+def _figure(picture: Picture, words: str) -> Markup:
+    """A picture inside of the page, its stacked form where the page is narrow, with what it shows below it."""
+    narrow = Markup('<source media="(max-width: 44rem)" srcset="{}">').format(_embedded(picture.narrow))
+    return Markup('<figure><picture>{}<img alt="{}" src="{}"></picture><figcaption>{}</figcaption></figure>').format(
+        narrow, words, _embedded(picture.wide), words
+    )
+
+
+def _embedded(picture: bytes) -> str:
+    """A picture as its own address."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
 
 
 def _count(value: float | None, digits: int = 0) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from brevitas_a2q.ptq._report import PostTrainingReport
-from brevitas_a2q.report._figures import BLACK, BLUE, GREEN, GREY, bare, image, label, thousands
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import BLACK, BLUE, GREEN, GREY, bare, image, label, picture, thousands
+from brevitas_a2q.report._html import render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,12 +91,10 @@ def narrow_report(
         return []
     figure = narrow_figure(points, report, title, tolerance)
     files: list[tuple[Path, str | bytes]] = []
+    if plot is not None:
+        files.append((plot, image(figure, plot.suffix[1:].lower())))
     if html is not None:
         ordered = sorted(points, key=lambda point: -float(point["mean_bit_width"]))
         shown = {"report": report, "points": ordered, "title": title, "tolerance": tolerance}
-        files.append(
-            (html, render("narrow.html.j2", **shown, picture=embedded(image(figure, "svg", transparent=True))))
-        )
-    if plot is not None:
-        files.append((plot, image(figure, plot.suffix[1:].lower())))
+        files.append((html, render("narrow.html.j2", **shown, picture=picture(figure))))
     return files

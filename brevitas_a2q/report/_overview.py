@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from brevitas_a2q.report._figures import GREEN, GREY, bare
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import GREEN, GREY, Picture, bare
+from brevitas_a2q.report._html import render
 from brevitas_a2q.report._policies import POLICY_NAMES as NAMES
 from brevitas_a2q.report._policies import grouped_bars, of_accumulators, rest
 from brevitas_a2q.report._story import Story
@@ -20,14 +20,14 @@ __all__ = ["POLICY_NAMES", "overview", "page"]
 POLICY_NAMES: Final = {**NAMES, "exact": "exact range, unconstrained network"}
 
 
-def page(story: Story, picture: bytes) -> str:
+def page(story: Story, picture: Picture) -> str:
     """The quickstart's report as HTML.
 
     Args:
         story: What to tell.
-        picture: PNG or SVG shown at the top, embedded.
+        picture: shown at the top, embedded.
     """
-    return render("quickstart.html.j2", story=story, picture=embedded(picture), policy_names=POLICY_NAMES)
+    return render("quickstart.html.j2", story=story, picture=picture, policy_names=POLICY_NAMES)
 
 
 def overview(story: Story) -> Figure:

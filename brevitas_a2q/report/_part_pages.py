@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from brevitas_a2q.report._figures import BLUE, GREEN, ORANGE, bare, label, thousands
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import BLUE, GREEN, ORANGE, Picture, bare, label, thousands
+from brevitas_a2q.report._html import render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,14 +37,14 @@ def parts_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def parts_page(rows: Sequence[dict[str, Any]], picture: bytes) -> str:
+def parts_page(rows: Sequence[dict[str, Any]], picture: Picture) -> str:
     """The table.
 
     Args:
         rows: Parts of ``brevitas-a2q parts --json``.
-        picture: PNG or SVG of :func:`parts_figure`.
+        picture: of :func:`parts_figure`.
     """
-    return render("parts.html.j2", rows=rows, picture=embedded(picture))
+    return render("parts.html.j2", rows=rows, picture=picture)
 
 
 def _points(axes: Axes, rows: Sequence[dict[str, Any]], values: Sequence[float]) -> None:

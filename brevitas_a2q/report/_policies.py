@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from brevitas_a2q.hw._estimation import Estimate
-from brevitas_a2q.report._figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, bare, label
-from brevitas_a2q.report._html import embedded, render
+from brevitas_a2q.report._figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Picture, bare, label
+from brevitas_a2q.report._html import render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def grouped_bars(
     bare(axes)
 
 
-def policies_report(estimates: Mapping[str, Estimate]) -> tuple[Figure, Callable[[bytes], str]]:
+def policies_report(estimates: Mapping[str, Estimate]) -> tuple[Figure, Callable[[Picture], str]]:
     """Widths and LUTs of every layer under each policy, and what writes the page around them.
 
     Args:
@@ -70,5 +70,5 @@ def policies_report(estimates: Mapping[str, Estimate]) -> tuple[Figure, Callable
     handles, labels = widths.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure, lambda picture: render(
-        "policies.html.j2", estimates=estimates, found=found, names=POLICY_NAMES, picture=embedded(picture)
+        "policies.html.j2", estimates=estimates, found=found, names=POLICY_NAMES, picture=picture
     )

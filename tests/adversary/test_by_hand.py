@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qonnx.custom_op.registry import getCustomOp
 
 from brevitas_a2q import certify
+from brevitas_a2q.errors import OnnxFileError
 
 Build = Callable[[Any], Any]
 SHAPE = (1, 4, 4, 4)
@@ -59,6 +60,10 @@ def _f(b: Any, *values: Any) -> Any:
 
 def _i(b: Any, *values: int) -> Any:
     return b.constant(np.int64(values))
+
+
+def _d(b: Any, value: Any) -> Any:
+    return b.constant(np.float64(value))
 
 
 def _double(b: Any, *factors: float) -> Any:
@@ -123,6 +128,16 @@ CASES: dict[str, Build] = {
     "a slope of its own": lambda b: b.quant(b.node("PRelu", "x", _f(b, -2)), 0.5, 8, 1),
     "a step of the sign": lambda b: b.quant(b.node("Sign", b.node("Sub", "x", b.node("Round", "x"))), 0.5, 8, 1),
 }
+CASES |= {
+    "a root of an integer": lambda b: b.quant(
+        b.node("Mul", b.quant("x", bits=3), b.node("Cast", b.node("Pow", _i(b, 4), _f(b, 0.5)), to=1)), bits=8
+    ),
+    "wrapped around": lambda b: b.node("Pad", b.quant("x"), _i(b, 0, 0, 1, 1, 0, 0, 1, 1), mode="wrap"),
+    "padding with a double": lambda b: b.quant(
+        b.node("Cast", b.node("Pad", b.node("Cast", "x", to=11), _i(b, 0, 0, 1, 1, 0, 0, 1, 1), _d(b, 3.2)), to=1),
+        bits=8,
+    ),
+}
 # The step of the layer's inputs, where it is not a half.
 STEPS = {
     "codes of a Quant wider than its own": 0.25,
@@ -153,3 +168,56 @@ def test_nothing_leaves_what_is_certified(case: str, builder: Callable[..., Any]
             low, high = min(low, float(codes.min())), max(high, float(codes.max()))
     assert layer.input_range.lower - 0.01 <= low <= high <= layer.input_range.upper + 0.01
     assert low < high or case in ("zero times infinite", "infinite less infinite")
+
+
+def _quant(b: Any, x: Any, scale: Any) -> Any:
+    attributes = {"signed": 0, "narrow": 0, "rounding_mode": "ROUND"}
+    return b.node("Quant", x, scale, _f(b, 0), _f(b, 4), domain="qonnx.custom_op.general", **attributes)
+
+
+def _limits(b: Any, low: float, high: float) -> Any:
+    return b.node("Clip", "x", _f(b, low), _f(b, high))
+
+
+def _thresholds(b: Any, x: Any, limits: Any) -> Any:
+    settings = {"out_dtype": "INT3", "out_scale": 0.5, "out_bias": -1.5}
+    return b.node("MultiThreshold", x, b.constant(limits), domain="qonnx.custom_op.general", **settings)
+
+
+def _wrapped(b: Any) -> Any:
+    both = b.node("Concat", b.quant("x", bits=2), b.quant("x", bits=6), axis=1)
+    return b.node(
+        "Slice", b.node("Pad", both, _i(b, 0, -4, 0, 0, 0, 4, 0, 0), mode="wrap"), *(_i(b, n) for n in (4, 8, 1))
+    )
+
+
+# What executors compute in another precision or in another order than is followed here.
+OTHERWISE: dict[str, Build] = {
+    "a scale between numbers of single precision": lambda b: _quant(b, _limits(b, 0, 0.25), _d(b, 0.1 - 1e-10)),
+    "thresholds between numbers of single precision": lambda b: _thresholds(
+        b, _limits(b, 2.5, 2.5), np.float64([[2.5000000001, 9]])
+    ),
+    "thresholds of large integers": lambda b: _thresholds(b, _limits(b, 2**24, 2**24), np.int64([[2**24 + 1, 2**30]])),
+    "wrapped around and cropped": _wrapped,
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_what_is_computed_otherwise_is_not_covered(case: str, builder: Callable[..., Any]) -> None:
+    b = builder(shape=SHAPE)
+    b.node("Conv", OTHERWISE[case](b), b.weights(np.ones((2, 4, 1, 1))))
+    with pytest.raises(OnnxFileError, match="holds no quantized layer whose inputs are integers"):
+        certify(b.save())
+
+
+@pytest.mark.parametrize(
+    ("weight", "scale"), [(np.float64(0.31250000001), np.float32(0.125)), (np.float16(0.3), np.float16(0.12))]
+)
+def test_weights_that_are_other_integers_in_their_precision(
+    weight: Any, scale: Any, builder: Callable[..., Any]
+) -> None:
+    b = builder(shape=SHAPE)
+    constant = b.constant(np.full((2, 4, 1, 1), weight, np.result_type(weight)))
+    b.node("Conv", b.quant("x"), _quant(b, constant, b.constant(scale)))
+    with pytest.raises(OnnxFileError, match="constants that are other integers in float"):
+        certify(b.save())

@@ -1,10 +1,9 @@
-"""The analytic schedule against a cycle-accurate simulation with bounded FIFOs."""
+"""What the schedule says of rates and FIFOs; `tests/rtl/test_rates.py` holds it against the RTL."""
 
 from __future__ import annotations
 
 import pytest
 from networks import deep_net, depthwise_net, residual_net, small_cnn
-from simulator import simulate
 
 from brevitas_a2q.hw import _perf
 from brevitas_a2q.hw._cost.model import synthesis_model
@@ -25,34 +24,17 @@ CASES = {
 }
 
 
-def designed(name: str) -> tuple[Graph, Design, dict[str, Folding], dict[tuple[str, int], int]]:
+def designed(name: str) -> tuple[Graph, Design]:
     build, max_cycles = CASES[name]
     graph = build()
     graph = Graph(graph.name, tuple(u for u in graph.units if not isinstance(u, LabelSelect)))
-    design = cheapest(graph, find_part("ZCU104"), synthesis_model(), max_cycles).design
-    foldings = {row.name: row.folding for row in design.rows if row.folding is not None}
-    depths = {}
-    for row in design.rows:
-        if row.depth is not None:
-            unit, _, port = row.name.removesuffix("/fifo").partition(":")
-            depths[unit, int(port or 0)] = row.depth
-    return graph, design, foldings, depths
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_sized_fifos_sustain_the_rate(name: str) -> None:
-    graph, design, foldings, depths = designed(name)
-    done = simulate(graph, foldings, depths, images=3)
-    free = simulate(graph, foldings, dict.fromkeys(depths, 10**6), images=3)
-    interval, at_best = done[2] - done[1], free[2] - free[1]
-    assert interval <= 1.02 * at_best  # what FIFOs of any depth could give
-    # The cycle counts of single units are FINN's; those of strided windows are a few per cent short of the simulation.
-    assert design.performance.max_cycles <= interval <= 1.06 * design.performance.max_cycles
+    return graph, cheapest(graph, find_part("ZCU104"), synthesis_model(), max_cycles).design
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_windows_that_wait_need_smaller_fifos(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, design, foldings, _ = designed(name)
+    graph, design = designed(name)
+    foldings = {row.name: row.folding for row in design.rows if row.folding is not None}
     cycles = {row.name: row.cycles for row in design.rows if row.cycles is not None}
 
     def bits() -> float:
@@ -71,24 +53,9 @@ def test_windows_that_wait_need_smaller_fifos(name: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_latency_of_one_image(name: str) -> None:
-    graph, design, foldings, depths = designed(name)
-    simulated = simulate(graph, foldings, depths, images=1)[0]
-    assert design.performance.latency_cycles == pytest.approx(simulated, rel=0.06)
-    summed = sum(row.cycles or 0 for row in design.rows)
-    assert simulated < 0.7 * summed  # units overlap: the sum of all layers is no latency
-
-
-def test_shallow_fifos_on_a_short_cut_block_the_network() -> None:
-    graph, _, foldings, depths = designed("fork and join")
-    with pytest.raises(RuntimeError, match="deadlock"):
-        simulate(graph, foldings, dict.fromkeys(depths, 2), images=2)
-
-
-def test_shallow_fifos_in_a_chain_cost_throughput() -> None:
-    graph, design, foldings, depths = designed("chain")
-    done = simulate(graph, foldings, dict.fromkeys(depths, 2), images=3)
-    assert done[2] - done[1] > 1.2 * design.performance.max_cycles
+def test_units_overlap(name: str) -> None:
+    _, design = designed(name)
+    assert design.performance.latency_cycles < 0.7 * sum(row.cycles or 0 for row in design.rows)
 
 
 def test_bottleneck_sets_the_rate() -> None:

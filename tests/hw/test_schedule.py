@@ -50,13 +50,17 @@ def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, int], peri
             ends[name] + delays[Edge(name, unit.name, port)] if name else source
             for port, name in enumerate(unit.inputs)
         ]
-        found, now = [], -inf
-        for image in range(IMAGES):
-            for pixel in range(flow.pixels):
-                at = int(need[pixel]) + image * flow.inputs
-                ready = max(stream[at] for stream in streams) if need[pixel] >= 0 else -inf
-                now = max(now + interval[pixel], ready + flow.tail + flow.latency)
-                found.append(now)
+        latency = flow.latency
+        for queued in (flow.queued, 0.0):
+            found, now, wait = [], -inf, 0.0
+            for image in range(IMAGES):
+                for pixel in range(flow.pixels):
+                    at = int(need[pixel]) + image * flow.inputs
+                    ready = max(stream[at] for stream in streams) if need[pixel] >= 0 else -inf
+                    now = max(now + interval[pixel], ready + flow.tail + latency)
+                    wait = max(wait, now - ready - flow.tail - latency) if image == IMAGES - 1 else 0.0
+                    found.append(now)
+            latency += queued if wait > 1e-6 else 0.0
         ends[unit.name] = np.array(found)
     return ends
 

@@ -13,7 +13,7 @@ import torch
 from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
-from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, export_qonnx, quantize_post_training_
+from brevitas_a2q import LayerRule, PostTrainingConfig, certify, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
 from brevitas_a2q.ptq import _task, restore_post_training_, save_post_training
@@ -367,17 +367,3 @@ def test_dead_channels_and_constant_inputs_are_told() -> None:
         quantize_post_training_(model, torch.rand(50, 4), {"accumulator_bit_width": 10, "method": "exchange"})
     assert any("layer 2: its inputs are constant" in str(warning.message) for warning in told)
     assert certify(model, torch.rand(1, 4)).holds
-
-
-def test_integer_biases_are_refused_by_name() -> None:
-    from brevitas.quant import Int16Bias
-
-    model = nn.Sequential(
-        qnn.QuantIdentity(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True),
-        qnn.QuantLinear(4, 4, bias=True, bias_quant=Int16Bias, weight_quant=Int8WeightPerChannelFloat),
-        nn.ReLU(),
-        qnn.QuantLinear(4, 4, bias=True, input_quant=Uint8ActPerTensorFloat, weight_quant=Int8WeightPerChannelFloat),
-    )
-    constrain_(model)
-    with pytest.raises(ModelError, match="layer 1: its bias is an integer"):
-        quantize_post_training_(model, torch.rand(50, 4))

@@ -17,7 +17,7 @@ from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.report._comparison_plots import curve_figure, difference_figure
 from brevitas_a2q.report._design_pages import curve_page, difference_page, estimate_page, fold_page
 from brevitas_a2q.report._design_plots import estimate_figure
-from brevitas_a2q.report._figures import image
+from brevitas_a2q.report._figures import image, picture
 
 NAMES = ("<script>alert(1)</script>", "$x_{", "/a/very/long/path/through/many/modules/act_quant/Quant", "层")
 PART = Part("own & <part>", "7-series", lut=1000, ff=2000, bram18=0, uram=0, dsp=4, dsp_block="DSP48E1")
@@ -40,7 +40,7 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "srcset", "href")]
 
 
 def check_page(page: str) -> None:
@@ -49,13 +49,13 @@ def check_page(page: str) -> None:
     found.feed(page)
     assert not found.tags & {"script", "link", "iframe", "i", "b", "part"}
     assert found.addresses
-    assert all(address.startswith("data:image/png;base64,") for address in found.addresses)
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in found.addresses)
     assert "url(" not in page
     assert "http" not in page
 
 
 def test_estimate_page_escapes_and_counts(odd: Estimate) -> None:
-    page = estimate_page(odd, image(estimate_figure(odd)))
+    page = estimate_page(odd, picture(estimate_figure(odd)))
     check_page(page)
     for expected in (
         "&lt;script&gt;",
@@ -72,7 +72,7 @@ def test_estimate_page_escapes_and_counts(odd: Estimate) -> None:
 
 def test_a_model_without_terms_says_so(odd: Estimate) -> None:
     finn = replace(odd, model="finn-main", rows=tuple(replace(row, terms=()) for row in odd.rows))
-    page = estimate_page(finn, image(estimate_figure(finn)))
+    page = estimate_page(finn, picture(estimate_figure(finn)))
     check_page(page)
     assert "FINN parity" in page
     assert "Where the LUTs go" not in page
@@ -80,12 +80,12 @@ def test_a_model_without_terms_says_so(odd: Estimate) -> None:
 
 def test_fold_page_with_and_without_setfolding(odd: Estimate) -> None:
     tight = replace(odd, rows=tuple(replace(row, pe=7, resources=Resources(lut=2468)) for row in odd.rows))
-    refused = fold_page(FoldResult(odd, tight, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd, tight)))
+    refused = fold_page(FoldResult(odd, tight, {}, LutEquivalent(300, 2000, 100)), picture(estimate_figure(odd, tight)))
     assert "SetFolding&#39;s design does not fit" in refused or "SetFolding's design does not fit" in refused
     assert "2.00" not in refused
     other = replace(tight, part=replace(PART, lut=10**6, bram18=100))
-    both = fold_page(FoldResult(odd, other, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd, other)))
-    alone = fold_page(FoldResult(odd, None, {}, LutEquivalent(300, 2000, 100)), image(estimate_figure(odd)))
+    both = fold_page(FoldResult(odd, other, {}, LutEquivalent(300, 2000, 100)), picture(estimate_figure(odd, other)))
+    alone = fold_page(FoldResult(odd, None, {}, LutEquivalent(300, 2000, 100)), picture(estimate_figure(odd)))
     check_page(both)
     check_page(alone)
     assert "9,872" in both
@@ -100,7 +100,7 @@ def test_curve_page_marks_what_does_not_fit() -> None:
         {**base, "fps": 1000.0, "lut": 900, "lut_equivalent": 1000.0},
         {**base, "fps": 2000.5, "lut": 1001, "lut_equivalent": 1101.0},
     ]
-    page = curve_page(points, part, "curve <x>", image(curve_figure(points, part, "curve $<x>")))
+    page = curve_page(points, part, "curve <x>", picture(curve_figure(points, part, "curve $<x>")))
     check_page(page)
     assert page.count(">no<") == 1
     assert "2,000.5" in page
@@ -113,7 +113,7 @@ def test_difference(odd: Estimate, file_format: str) -> None:
     )
     found = difference(odd.to_json() | {"fits": True}, replace(odd, rows=rows).to_json())
     figure = difference_figure(found, "a$", "b$")
-    page = difference_page(found, "before <b>", "after", image(figure))
+    page = difference_page(found, "before <b>", "after", picture(figure))
     check_page(page)
     assert "4,936" in page
     assert f"{sum(10 * i for i in range(40)):,}" in page
@@ -123,6 +123,6 @@ def test_difference(odd: Estimate, file_format: str) -> None:
 
 def test_no_difference(odd: Estimate) -> None:
     found = difference(odd.to_json(), odd.to_json())
-    page = difference_page(found, "a", "b", image(difference_figure(found, "a", "b")))
+    page = difference_page(found, "a", "b", picture(difference_figure(found, "a", "b")))
     check_page(page)
     assert "None of 4." in page

@@ -10,7 +10,6 @@ import pytest
 from oracle_data import ORACLE
 
 from brevitas_a2q._cli.main import main
-from brevitas_a2q.report._html import embedded
 
 TFC = str(ORACLE / "models/tfc_w4a4_a2q12.onnx")
 COMMANDS = {
@@ -32,6 +31,9 @@ def test_pages_are_complete(words: list[str], tmp_path: Path, capsys: pytest.Cap
     assert drawn.lstrip().startswith("<?xml")
     assert "<script" not in drawn
     assert page.count("<figcaption>") == 1
+    (narrow,) = re.findall(r'media="\(max-width: 44rem\)" srcset="data:image/svg\+xml;base64,([^"]+)"', page)
+    width = re.findall(r'<svg [^>]*width="([0-9.]+)pt"', base64.b64decode(narrow).decode())[0]
+    assert float(width) < 320  # points, which 368 pixels of a page of 400 enlarge
     tables = re.findall(r"<table>(.*?)</table>", page, re.S)
     assert tables
     assert all(table.startswith("<caption>") or "How this page" not in table for table in tables)
@@ -52,8 +54,3 @@ def test_the_bottleneck_is_marked(tmp_path: Path) -> None:
     marked = re.findall(r'<tr class="bottleneck"><td>([^<]+)</td>', path.read_text(encoding="utf-8"))
     assert marked
     assert all("MatMul" in name for name in marked)
-
-
-def test_pictures_of_both_kinds() -> None:
-    assert embedded(b"<?xml version='1.0'?><svg/>").startswith("data:image/svg+xml;base64,")
-    assert embedded(b"\x89PNG...").startswith("data:image/png;base64,")

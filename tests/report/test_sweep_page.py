@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from brevitas_a2q.report._figures import image
+from brevitas_a2q.report._figures import image, picture
 from brevitas_a2q.report._sweep_figures import sweep_figure
 from brevitas_a2q.report._sweep_page import sweep_page
 from brevitas_a2q.sweep._results import networks_of
@@ -57,7 +57,7 @@ class _Tags(HTMLParser):
 
 def page_of(found: SweepStatus) -> str:
     networks = networks_of(found.runs)
-    return sweep_page(found, networks, image(sweep_figure(networks, "a $title <b>")))
+    return sweep_page(found, networks, picture(sweep_figure(networks, "a $title <b>")))
 
 
 def test_the_page_shows_every_number_and_no_markup_of_names() -> None:

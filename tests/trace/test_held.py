@@ -6,7 +6,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import brevitas.nn as qnn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brevitas_a2q import Int8ProjectedA2QWeightPerChannelFloat, certify
-from brevitas_a2q._trace.held import held_numbers
+from brevitas_a2q._trace.held import class_numbers
 from brevitas_a2q.errors import ModelError
 
 ZEROS = torch.zeros(2, 8)
@@ -71,7 +71,52 @@ def _by_text(net: Any) -> int:
     return len(net.text)
 
 
+def _in_the_class(net: Any) -> int:
+    type(net).of_class += 1
+    return int(net.of_class)
+
+
+def _in_an_objects_class(net: Any) -> int:
+    Thing.n += 1
+    return int(net.held.n)
+
+
+def _by_default(_: Any, calls: list[int] = [0]) -> int:  # noqa: B006  # it is what is tested
+    calls[0] += 1
+    return calls[0]
+
+
+def _in_a_function(_: Any) -> int:
+    _in_a_function.n = getattr(_in_a_function, "n", 0) + 1  # type: ignore[attr-defined]
+    return int(_in_a_function.n)  # type: ignore[attr-defined]
+
+
+def _in_a_module(_: Any) -> int:
+    ELSEWHERE.n += 1
+    return int(ELSEWHERE.n)
+
+
+def _inside_of_a_function(_: Any) -> int:
+    CALLS["n"] += 1
+    return max(CALLS["n"] for _ in range(1))
+
+
+ELSEWHERE: Any = ModuleType("elsewhere")
+ELSEWHERE.n = 0
+
+
+class Thing:
+    n = 0
+
+
 HIDDEN: dict[str, Callable[[Any], int]] = {
+    "a number of a class": _in_the_class,
+    "a number of an object's class": _in_an_objects_class,
+    "a default": _by_default,
+    "a function": _in_a_function,
+    "a module's variable": _in_a_module,
+    "a function inside of a function": _inside_of_a_function,
+    "a method": lambda net: net.method(),
     "a dictionary of the module's": _globally,
     "a number of the module's": _by_a_global_number,
     "what a function closes over": _closed_over(),
@@ -91,12 +136,15 @@ HIDDEN: dict[str, Callable[[Any], int]] = {
 # What computes with numbers that may be others, too; the rest is named beside ranges of this run.
 DECIDING = (
     *("an object", "an array", "a text", "an iterator", "a count"),
+    *("a number of a class", "a number of an object's class", "a function"),
     *("random", "numpy.random", "a source of random numbers", "another of them"),
 )
 
 
 class Net(nn.Module):
     """A quantizer, its integers a number of times, and a layer."""
+
+    of_class = 0
 
     def __init__(self, times: Callable[[Any], int]) -> None:
         super().__init__()
@@ -107,7 +155,10 @@ class Net(nn.Module):
         self.calls, self.past, self.text, self.thing = [0], deque([0]), "", SimpleNamespace(n=0)
         self.array, self.iterator, self.count = np.zeros(1), iter(list(range(1, 99))), itertools.count(1)
         self.generator = (n for n in range(1, 99) if n)
-        self.random, self.other = np.random.default_rng(0), random.Random(0)
+        self.random, self.other, self.held = np.random.default_rng(0), random.Random(0), Thing()
+
+    def method(self) -> int:
+        return _by_a_global_number(self)
 
     def forward(self, x: Tensor) -> Any:
         x = self.act(x)
@@ -191,4 +242,4 @@ def test_code_that_was_executed_as_text_is_looked_into() -> None:
     names: dict[str, Any] = {"CALLS": {"n": 7}}
     exec("def forward(self, x):\n    return x * CALLS['n']", names)
     written = type("Written", (nn.Module,), {"forward": names["forward"], "__module__": None})
-    assert dict(held_numbers("", written()))["forward: CALLS['n']"] == 7
+    assert dict(class_numbers(written))["Written.forward: CALLS['n']"] == 7

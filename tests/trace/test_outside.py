@@ -105,6 +105,15 @@ def _listed(make: Callable[[Tensor, list[Tensor]], Tensor]) -> Callable[[Any, Te
     return lambda _, q: make(q, list((q + q).flatten())).reshape(q.shape) + q
 
 
+RANDOM: dict[str, Callable[[Tensor], Tensor]] = {
+    "geometric": lambda v: v.geometric_(0.3),
+    "Cauchy": lambda v: v.cauchy_().round(),
+    "log-normal": lambda v: v.log_normal_().round(),
+    "binomial": lambda v: torch.binomial(torch.full((1,), 10.0), torch.full((1,), 0.5)),
+    "gamma": lambda v: torch._standard_gamma(torch.ones(1)).round(),
+    "Poisson": lambda v: torch.poisson(torch.ones(1)),
+}
+
 UNSEEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "rounded to decimals": lambda _, q: torch.round(q, decimals=1),
     "elu of a slope": lambda _, q: F.elu(q, alpha=4.0).round(),
@@ -123,6 +132,16 @@ UNSEEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "storage written": _written(lambda q: q.untyped_storage().copy_((q + q).untyped_storage())),
     "by a thread": _in_a_thread,
     "noise written by an operation": _written(lambda q: torch.ops.aten.rrelu_with_noise(q + 1, q, 0.1, 0.3, True)),
+    **{
+        f"times random numbers, {name}": lambda _, q, draw=draw: q * draw(torch.empty(1)) + q  # type: ignore[misc]
+        for name, draw in RANDOM.items()
+    },
+    "times as many as are drawn": lambda _, q: sum([q] * int(torch.empty(1).geometric_(0.1))),
+    "times what memory holds": lambda _, q: q * torch.empty(1) + q,
+    "control flow as an operation": lambda _, q: torch.ops.higher_order.cond(
+        q.sum() > 0, lambda x: (x + x,), lambda x: (x.clone(),), (q.clone(),)
+    )[0],
+    "several shapes": lambda _, q: torch.nested.as_nested_tensor([q[0] + q[0], q[0, :2]]).to_padded_tensor(0.0)[:1] + q,
     "remembered": _remembered,
     "remembered in a buffer": _remembered_in_a_buffer,
     "remembered as a number": _remembered_as_a_number,
@@ -245,6 +264,7 @@ def test_what_does_not_matter_is_covered() -> None:
 
     def operation(net: Any, q: Tensor) -> Tensor:
         net.kept = q
+        q = q * torch.empty(1).fill_(2)
         y = torch.zeros_like(q)
         y[:, 1:] = q[:, :-1]
         y = y * net.gain + torch.zeros(4, 1, 1)

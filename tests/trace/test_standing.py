@@ -103,6 +103,65 @@ CHANGES: dict[str, tuple[Callable[[Net], Any], int]] = {
 }
 
 
+class Repeated(nn.Module):
+    """As often as a number of its own says."""
+
+    def __init__(self, times: int = 1) -> None:
+        super().__init__()
+        self.times, self.settings, self.calls, self.seen = times, {"more": 0}, 0, (0, 0)
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        self.seen = (self.calls, 1)
+        value = x.value if hasattr(x, "value") else x
+        total = torch.zeros_like(value)
+        for _ in range(self.times + self.settings["more"]):
+            total = total + value
+        return total
+
+
+class Twice(Repeated):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) + super().forward(x)
+
+
+def _another_class(net: Net) -> None:
+    net.between.__class__ = Twice
+
+
+def _another_method(net: Net) -> None:
+    net.between.forward = Twice(2).forward
+
+
+OTHERWISE: dict[str, tuple[Callable[[Net], Any], int]] = {
+    "number": (lambda net: setattr(net.between, "times", 3), 21),
+    "number in a dictionary": (lambda net: net.between.settings.update(more=1), 14),
+    "class": (_another_class, 14),
+    "method": (_another_method, 28),
+}
+
+
+@pytest.mark.parametrize("quant_tensors", [False, True])
+@pytest.mark.parametrize("change", OTHERWISE)
+def test_the_same_modules_that_compute_otherwise_are_traced_again(change: str, quant_tensors: bool) -> None:
+    net = made(quant_tensors=quant_tensors, between=Repeated())
+    make, highest = OTHERWISE[change]
+    make(net)
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 7\]"):
+        net(torch.full((1, 4, 6, 6), 1e3))
+    assert net.layer.weight_quant.input_range() == IntRange(0, highest)
+
+
+def test_numbers_that_a_call_changes_do_not_make_it_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = made(between=Repeated())
+    learned: list[Any] = []
+    monkeypatch.setattr("brevitas_a2q.quant._arrivals.learn_ranges", learned.append)
+    for _ in range(3):
+        net.train()(torch.rand(2, 4, 6, 6))
+        net.eval()(torch.rand(2, 4, 6, 6))
+    assert learned == []
+
+
 @pytest.mark.parametrize("quant_tensors", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_model_is_traced_again(change: str, quant_tensors: bool) -> None:

@@ -56,7 +56,7 @@ def _operands(call: Call, rank: int) -> tuple[Tensor, Tensor]:
 def _of_streams(call: Call, x: Tensor, y: Tensor) -> str:
     """What is known of a product of two streams: a width that suffices by the types of its integers."""
     if x.codes is None or y.codes is None:
-        return "product of two streams, not both of integers"
+        return f"product of two streams, not both of integers ({(x if x.codes is None else y).origin})"
     size = x.shape[-1]
     if call.node.op != "MatMul":
         size = prod(y.shape[1:]) if call.node.op == "Conv" else y.shape[0] * prod(y.shape[2:])

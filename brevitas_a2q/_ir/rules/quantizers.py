@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from brevitas_a2q._ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize
+from brevitas_a2q._ir.quantizer import ROUNDING_MODES, MultiThreshold, Quantizer, Truncation, dequantize, round_as
 from brevitas_a2q._ir.rules.call import Call, Result, Unstated
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q._ranges import IntType, Value, table
@@ -41,8 +42,11 @@ def _quant(call: Call, rounds_first: bool) -> Result:
     )
     x = call.numbers()
     if x.number is not None:
+        _check_precision(call, quantizer, x.number)
         return call.done(_constant(call, quantizer, x), op="Quant", attributes={"quantizer": quantizer})
     origin = f"data type of {call.node.name}"
+    if x.element == np.float16:  # steps of it are rounded to half precision, too
+        x = Tensor.named(x.name, Value.unknown(x.shape, x.origin), x.element)
     result = table.quantize(
         x, scale, zero_point, bits, signed, quantizer.narrow, quantizer.rounding_mode, origin, rounds_first=rounds_first
     )
@@ -80,6 +84,21 @@ def _constant(call: Call, quantizer: Quantizer, x: Tensor) -> Value:
         quantizer.narrow,
     )
     return Value.constant(np.broadcast_to(dequantize(integers, quantizer.scale), shape), codes)
+
+
+def _check_precision(call: Call, quantizer: Quantizer, x: npt.NDArray[Any]) -> None:
+    """Constants whose integers are others in the precision in which an executor divides them by their scale."""
+    scale, zero_point = (call.constant(index, "parameter") for index in (1, 2))
+    kinds = {x.dtype.name, scale.dtype.name, zero_point.dtype.name}
+    if kinds == {"float32"} or quantizer.dtype.name == "BIPOLAR":
+        return
+    with np.errstate(all="ignore"):
+        steps = x / scale
+        mode, (low, high) = quantizer.rounding_mode, quantizer.code_range
+        codes = round_as(mode, steps) + zero_point if quantizer.rounds_first else steps + zero_point
+        integers = round_as(mode, np.clip(codes, low, high)) - zero_point
+    if not np.array_equal(integers, quantizer.integers(x)):
+        raise Unstated(f"constants that are other integers in {' and '.join(sorted(kinds))}")
 
 
 def trunc(call: Call) -> Result:
@@ -124,7 +143,7 @@ def trunc(call: Call) -> Result:
 
 def multi_threshold(call: Call) -> Result:
     """``MultiThreshold(x, thresholds)``: how many thresholds are at most x, times ``out_scale``, plus ``out_bias``."""
-    x, thresholds = call.stream(2), call.constant(1, "threshold matrix").astype(np.float32, copy=False)
+    x, thresholds = call.stream(2), _single(call.constant(1, "threshold matrix"), "thresholds")
     axis = _channel_axis(call, len(x.shape))
     scale, bias = np.float32(call.attribute("out_scale", 1.0)), np.float32(call.attribute("out_bias", 0.0))
     found = _steps_of(scale, bias, bipolar=call.attribute("out_dtype", "") == "BIPOLAR")
@@ -191,7 +210,7 @@ def _declared_type(call: Call) -> IntType | None:
 
 
 def _scale(call: Call, index: int) -> npt.NDArray[np.float32]:
-    scale = call.constant(index, "scale").astype(np.float32)
+    scale = _single(call.constant(index, "scale"), "a scale")
     if scale.size == 0 or not (np.isfinite(scale).all() and (scale != 0).all()):
         raise call.error(
             f"found a scale of {scale.min() if scale.size else 'no value'}",
@@ -199,6 +218,17 @@ def _scale(call: Call, index: int) -> npt.NDArray[np.float32]:
             remedy="quantize again: a scale of zero usually means a layer that never saw data",
         )
     return scale
+
+
+def _single(constant: npt.NDArray[Any], what: str) -> npt.NDArray[np.float32]:
+    """Parameters in single precision, in which arithmetic is followed here."""
+    if constant.dtype == np.float32:
+        return constant
+    with np.errstate(all="ignore"):
+        single = constant.astype(np.float32)
+        if not np.array_equal(single.astype(constant.dtype), constant):
+            raise Unstated(f"{what} that single precision does not hold")
+    return single
 
 
 def _zero_point(call: Call, index: int) -> npt.NDArray[np.float32]:

@@ -34,7 +34,13 @@ class DuplicateStreams(Unit):
         return [("DuplicateStreams", {**stream_attributes(self, vectors), "NumOutputStreams": self.copies})]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        """One flag per copy that says whether its reader has taken the word."""
+        """One flag per copy that says whether its reader has taken the word.
+
+        Of two copies all is known: a LUT for both flags, one for both words that are offered, one for the word taken.
+        """
         bill = Bill()
-        bill.circuit("duplicate streams", {"handshake.copies": self.copies, "handshake.each": 1})
+        if self.copies == 2:
+            bill.exact("handshake", 3)
+        else:
+            bill.circuit("duplicate streams", {"handshake.copies": self.copies})
         return bill

@@ -29,10 +29,10 @@ class Flow:
     read: float  # to read one input pixel at full speed
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
-    ahead: float = 0.0  # how long before the end of an output pixel the inputs of the next one are read
-    across: bool = False  # whether those may be of the next image
+    ahead: float = 0.0  # the next inputs are read from so long before a pixel enters the pipeline on
     spare: int = 0  # pixels beyond those needed that the unit has room for
     latency: float = 1.0  # of its pipeline
+    queued: float = 0.0  # how much longer that is where pixels come faster than they leave
 
     @property
     def pixels(self) -> int:

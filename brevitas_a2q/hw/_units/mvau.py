@@ -18,6 +18,7 @@ from brevitas_a2q.hw._units.runs import Runs
 
 __all__ = ["Mvau"]
 
+_REPLAY = 2  # cycles from a word's arrival to its first multiplication
 _MOST_HLS_WORDS = 1024
 
 
@@ -65,22 +66,24 @@ class Mvau(MatrixUnit):
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
         """The first outputs of a vector are complete with its last word, the others take the rest of the interval.
 
-        The next vector is read into a second buffer meanwhile, so that words come in as slowly as the unit works. With
-        groups a vector is a part of a pixel, and there is no room for the whole of the next one.
+        A second buffer takes the next vector from when the one before this has been used up. With groups a vector is a
+        part of a pixel, and there is no room for the whole of the next one.
         """
         interval = cycles / self.pixels
         words = self.matrix_width / folding.simd
         tail, span = (max(0.0, interval / parts - words) for parts in (self.groups, 1))
-        reads_ahead = folding.pe < self.pe_limit and not self.constant(folding)
-        vector = inputs // self.pixels if inputs > self.pixels else 1
-        found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), cycles / inputs, tail, span)
-        spare = vector if reads_ahead and self.groups == 1 else 0
-        return replace(found, ahead=tail if reads_ahead else 0.0, across=reads_ahead, spare=spare)
+        vector = max(inputs // self.pixels, 1)  # in pixels of the input
+        found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), words / vector, tail, span)
+        if folding.pe == self.pe_limit or self.constant(folding):
+            return found
+        if self.groups > 1:
+            return replace(found, read=cycles / inputs, ahead=interval / self.groups)
+        return replace(found, ahead=-float(_REPLAY), spare=vector)
 
     def latency(self, folding: Folding) -> int:
         """Two cycles more where a buffer sends each vector several times."""
         replayed = folding.pe < self.pe_limit and not self.constant(folding)
-        return super().latency(folding) + 2 * replayed
+        return super().latency(folding) + _REPLAY * replayed
 
     def in_hls_legal(self, folding: Folding) -> bool:
         """FINN's HLS unit reads a vector in at most 1024 words (``MVAU_hls.defines``)."""

@@ -192,12 +192,6 @@ class Runs:
         start, value = np.append(0, self.start[keep] + 1), np.append(first, self.value[keep])
         return Runs.joined(start, value, np.append(0.0, self.step[keep]), self.length)
 
-    def ended(self, last: float) -> Runs:
-        """The same with another last number."""
-        keep = self.start < self.length - 1
-        start, value = np.append(self.start[keep], self.length - 1), np.append(self.value[keep], last)
-        return Runs.joined(start, value, np.append(self.step[keep], 0.0), self.length)
-
     def through(self, places: Runs, early: bool = False) -> Runs:
         """The numbers at these places, which never fall; ``-inf`` at negative ones.
 

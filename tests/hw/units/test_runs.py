@@ -54,7 +54,6 @@ def test_sums_and_larger_and_running_maxima(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(written(one.lowest_to_come()), np.minimum.accumulate(a[::-1])[::-1])
     np.testing.assert_allclose(written(one.reversed()), a[::-1])
     np.testing.assert_allclose(written(one.delayed(7)), np.append(7, a[:-1]))
-    np.testing.assert_allclose(written(one.ended(7)), np.append(a[:-1], 7))
     np.testing.assert_allclose(written(one.extended(7, length + 3)), np.append(a, [7, 7, 7]))
 
 

@@ -35,13 +35,13 @@ def compared(*limits: int) -> tuple[int, ...]:
 
 
 def wrapped_bits(*limits: int) -> int:
-    """Bits of the counters that are compared with their limit.
+    """Bits that the comparison with a limit sets back; those of its trailing zeros wrap by themselves.
 
     Example:
-        >>> wrapped_bits(8, 9)
-        4
+        >>> wrapped_bits(8, 9, 12)
+        6
     """
-    return counter_bits(*compared(*limits))
+    return sum((limit // (limit & -limit) - 1).bit_length() for limit in compared(*limits))
 
 
 @lru_cache(maxsize=8192)
