@@ -16,8 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules, whatever the import mode
 
-# A busy machine is no reason for a property to fail.
-settings.register_profile("patient", deadline=None)
+# A busy machine is no reason for a property to fail, and the same examples make a failure one that can be seen again.
+# `--hypothesis-profile=exploring` draws others every time.
+settings.register_profile("exploring", deadline=None)
+settings.register_profile("patient", deadline=None, derandomize=True)
 settings.load_profile("patient")
 
 QONNX = "qonnx.custom_op.general"

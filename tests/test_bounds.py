@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from brevitas_a2q.bounds import (
+    MAX_INPUT_BITS,
     IntRange,
     a2q_budget,
     a2q_plus_budget,
@@ -138,7 +139,8 @@ def test_two_sided_budget_holds_exactly_when_the_exact_range_fits(
 @given(st.integers(2, 64), input_ranges)
 def test_two_sided_budget_is_weaker_than_a2q(p: int, inputs: IntRange) -> None:
     n = max(1, max(inputs.hi, -inputs.lo).bit_length())
-    cap = a2q_budget(p, min(n, 16), False)
+    assume(n <= MAX_INPUT_BITS)
+    cap = a2q_budget(p, n, False)
     budget = two_sided_budget(p, inputs)
     assert budget.holds(cap, 0)
     assert budget.holds(0, cap)
