@@ -16,7 +16,8 @@ from brevitas_a2q.errors import ExportError
 
 __all__ = ["Guarded"]
 
-# Parameters that name what is written; every other path is read. One spelling each, on every command.
+# Parameters that name what is written; every other path is read, and so is text that happens to name what is there
+# (data, networks and parts may be files or names). One spelling each, on every command.
 _OUTPUTS: Final = frozenset({"out", "output", "certificate", "html", "plot"})
 
 
@@ -59,7 +60,7 @@ def _refuse_destructive(context: click.Context) -> None:
     inputs = [(option, path) for option, path in given if option.name not in _OUTPUTS]
     for index, (option, path) in enumerate(outputs):
         for other, taken in inputs + outputs[:index]:
-            if _same(path, taken):
+            if _same(path, taken) or _is_part(path, taken, context.params.get(other.name or "")):
                 what = "two outputs" if other.name in _OUTPUTS else "an output and an input"
                 raise ExportError(
                     f"found {what}, {_name(other)} and {_name(option)}, that are one file",
@@ -69,11 +70,25 @@ def _refuse_destructive(context: click.Context) -> None:
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    if isinstance(value, Path):
-        yield value
+    if isinstance(value, Path) or (isinstance(value, str) and _is_there(value)):
+        yield Path(value)
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from _paths(part)
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a name, a zero byte in it
+        return False
+
+
+def _is_part(output: Path, folder: Path, given: Any) -> bool:
+    """Whether an output would replace a file of a folder of data."""
+    return (
+        isinstance(given, str) and folder.is_dir() and output.is_file() and folder.resolve() in output.resolve().parents
+    )
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -31,7 +31,7 @@ from brevitas_a2q.quant._scripted import kind_of
 from brevitas_a2q.verify._torch_layers import UncoveredError, arguments
 from brevitas_a2q.verify._torch_model import bounded
 
-__all__ = ["constrain_", "constrained_"]
+__all__ = ["check_is_python", "constrain_", "constrained_"]
 
 _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
@@ -64,7 +64,7 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
 
     Raises:
         ConfigError: A rule that matches no layer, or a configuration that is none.
-        ModelError: A model without any layer to constrain.
+        ModelError: What is no model, or has no layer to constrain.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -84,6 +84,7 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
             expected="an A2QConfig",
             remedy="pass A2QConfig(accumulator_bit_width=...), or A2QConfig.from_yaml(path)",
         )
+    check_is_python(model, "constrain_")
     report = constrained_(model, config, example_inputs)
     quantize_relus_(model)
     return report
@@ -118,6 +119,21 @@ def constrained_(
     if ran is not None:
         skipped = {name: _NOT_RUN for name, _ in weight_layers(model) if name not in ran} | skipped
     return ConversionReport(tuple(_rows(model, skipped, inputs)), tuple(unfused.items()), scales_without_data(model))
+
+
+def check_is_python(model: Any, where: str) -> None:
+    """Refuse what is no module, or one of TorchScript.
+
+    Raises:
+        ModelError: Says which.
+    """
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            f"found {'a module of TorchScript' if isinstance(model, nn.Module) else type(model).__name__}",
+            where=where,
+            expected="a torch.nn.Module",
+            remedy="convert the model that was scripted" if isinstance(model, nn.Module) else None,
+        )
 
 
 def _learn_ranges(model: nn.Module, example: Any) -> frozenset[str] | None:

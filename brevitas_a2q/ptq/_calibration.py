@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -98,8 +99,8 @@ def mask_of(batch: Batch) -> Tensor | None:
 
 
 def _items(data: Any) -> Iterable[Any]:
-    if isinstance(data, Tensor):
-        return [data] if data.dim() and len(data) else []
+    if isinstance(data, (Tensor, np.ndarray)):
+        return [data] if data.ndim and len(data) else []
     if isinstance(data, Mapping):
         return [data]
     if isinstance(data, Dataset) and isinstance(data, Sized):
@@ -112,18 +113,22 @@ def _items(data: Any) -> Iterable[Any]:
 
 
 def _batch(item: Any) -> Batch:
-    if isinstance(item, Tensor):
-        return (item.detach().cpu(),), {}
-    if isinstance(item, Mapping) and item and all(isinstance(value, Tensor) for value in item.values()):
-        return (), {str(key): value.detach().cpu() for key, value in item.items()}
-    if isinstance(item, Sequence) and item and isinstance(item[0], (Tensor, Mapping)):
+    if isinstance(item, Mapping) and item and all(isinstance(value, (Tensor, np.ndarray)) for value in item.values()):
+        return (), {str(key): _plain(value) for key, value in item.items()}
+    if isinstance(item, Sequence) and item and isinstance(item[0], (Tensor, np.ndarray, Mapping)):
         return _batch(item[0])
     try:
-        return (torch.as_tensor(item),), {}
+        return (_plain(item),), {}
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"found a batch of type {type(item).__name__}", where="calibration", expected="tensors, or mappings of them"
         ) from error
+
+
+def _plain(value: Any) -> Tensor:
+    """On the CPU, where the network is solved for, and real numbers in its type."""
+    tensor = torch.as_tensor(value).detach().cpu()
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _tensors(batch: Batch) -> tuple[Tensor, ...]:

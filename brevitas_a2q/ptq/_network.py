@@ -16,7 +16,7 @@ from brevitas_a2q._config import A2QConfig
 from brevitas_a2q.convert._batch_norm import fold_batch_norms_
 from brevitas_a2q.convert._brevitas_model import weight_layers
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
-from brevitas_a2q.convert._constrain import constrained_
+from brevitas_a2q.convert._constrain import check_is_python, constrained_
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS
 from brevitas_a2q.convert._rewrite import VALUE_QUANTIZERS, name_of
 from brevitas_a2q.convert._tracing import trace
@@ -95,8 +95,9 @@ def prepare(model: nn.Module, example: Call | None = None, by_hand: HandMultipli
         by_hand: Layers by whose weights the model's code multiplies, where that is known.
 
     Raises:
-        ModelError: It has no layer to quantize, or it cannot be copied.
+        ModelError: It is none, it has no layer to quantize, or it cannot be copied.
     """
+    check_is_python(model, "post-training quantization")
     try:
         twin = copy.deepcopy(model).cpu().float().eval()
     except (RuntimeError, TypeError) as error:

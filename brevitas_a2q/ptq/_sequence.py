@@ -40,6 +40,7 @@ __all__ = [
 _WIDE: Final = 32
 _LEAST_ROWS: Final = 4096
 _ROWS_PER_INPUT: Final = 16  # more of them tell little more about a short row's moments
+_LARGEST: Final = 1e15
 _MOST_NUMBERS: Final = 1 << 28  # of rows that are held at a time (float32: a gigabyte)
 
 OnLayer = Callable[[str, LayerSolution], None]
@@ -147,6 +148,8 @@ class _Sequence:
         places = sample_places(geometry, prefixes, masks, wanted, self.config.seed)
         target = torch.cat([geometry.rows(targets[place.batch], place) for place in places])
         prefix = torch.cat([geometry.rows(prefixes[place.batch], place) for place in places])
+        if len(target) == 1:  # nothing to judge by but itself
+            target, prefix = target.repeat(2, 1, 1), prefix.repeat(2, 1, 1)
         held_out = min(max(1, round(self.config.held_out * len(target))), len(target) - 1)
         return LayerData(target, prefix, weights, held_out)
 
@@ -260,6 +263,13 @@ def _check_finite(name: str, inputs: Sequence[Tensor]) -> None:
                 where=f"layer {name}",
                 expected="finite numbers",
                 remedy="look at the network on these data: the layers before it make them",
+            )
+        if float(max(end.abs() for end in torch.aminmax(x))) > _LARGEST:
+            raise DataError(
+                f"found activations of up to {float(x.abs().max()):.1e}",
+                where=f"layer {name}",
+                expected=f"at most {_LARGEST:.0e}, whose squares can be summed",
+                remedy="scale the network's weights or its data",
             )
 
 

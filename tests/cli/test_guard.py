@@ -15,7 +15,7 @@ TFC = str(ORACLE / "models/tfc_w4a4.onnx")
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    path = tmp_path / "precious"
+    path = tmp_path / "precious.svg"
     path.write_bytes(CONTENT)
     return path
 
@@ -28,13 +28,15 @@ COMMANDS = {
     "certify against": ["certify", "other.onnx", "--against", "{in}", "--output", "{out}"],
     "simulate": ["simulate", "other.onnx", "--inputs", "{in}", "--out", "{out}"],
     "train": ["train", "--config", "{in}", "--out", "{out}"],
+    "ptq": ["ptq", "--model", "m:b", "--calibration", "{in}", "-P", "9", "--out", "{out}.run", "--html", "{out}.svg"],
+    "narrow": ["narrow", "{in}", "--data", "m:d", "--plot", "{out}.svg"],
 }
 
 
 @pytest.mark.parametrize("form", ["name", "dots", "link", "hard link"])
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_inputs_stay(words: list[str], form: str, precious: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = precious.parent / "other"
+    out = precious.parent / "other.svg"
     if form == "link":
         out.symlink_to(precious)
     elif form == "hard link":
@@ -44,11 +46,23 @@ def test_inputs_stay(words: list[str], form: str, precious: Path, capsys: pytest
         out = precious.parent / "folder" / ".." / precious.name
     else:
         out = precious
-    status = main([word.replace("{in}", str(precious)).replace("{out}", str(out)) for word in words])
+    status = main(
+        [
+            word.replace("{in}", str(precious)).replace("{out}.svg", str(out)).replace("{out}", str(out))
+            for word in words
+        ]
+    )
     assert status == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
+    assert precious.read_bytes() == CONTENT
+
+
+def test_samples_of_a_folder_stay(precious: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(precious.parent)
+    assert main(["narrow", "m:b", "--data", folder, "--plot", str(precious)]) == 2
+    assert "an output and an input, --data and --plot" in capsys.readouterr().err
     assert precious.read_bytes() == CONTENT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_a_failure_of_ours_is_one_line_with_a_status_of_its_own(
     (details,) = tmp_path.iterdir()
     assert str(details) in line
     assert "Traceback" in details.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_every_command_says_where_the_details_of_its_failure_are(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("one line\nand another")
+
+    command = importlib.import_module(f"brevitas_a2q._cli.{_COMMANDS[name][0]}").command
+    monkeypatch.setattr(type(command), "parse_args", lambda *_: [])
+    monkeypatch.setattr(type(command), "invoke", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main([name]) == 3
+    (details,) = tmp_path.iterdir()
+    assert f"failed with RuntimeError: one line and another; a bug: please report it with {details}" in one_line_error(
+        capsys
+    )
+    assert "in fail" in details.read_text()
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import brevitas.nn as qnn
+import numpy as np
 import pytest
 import torch
 from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
-from brevitas_a2q import LayerRule, PostTrainingConfig, certify, export_qonnx, quantize_post_training_
+from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
 from brevitas_a2q.ptq import _task, restore_post_training_, save_post_training
@@ -367,3 +368,43 @@ def test_dead_channels_and_constant_inputs_are_told() -> None:
         quantize_post_training_(model, torch.rand(50, 4), {"accumulator_bit_width": 10, "method": "exchange"})
     assert any("layer 2: its inputs are constant" in str(warning.message) for warning in told)
     assert certify(model, torch.rand(1, 4)).holds
+
+
+def _plain(kind: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).to(kind)
+
+
+GIVEN: dict[str, tuple[torch.dtype, Any]] = {
+    "half precision": (torch.float16, torch.rand(64, 8, dtype=torch.float16)),
+    "double precision": (torch.float32, torch.rand(64, 8, dtype=torch.float64)),
+    "an array": (torch.float32, np.random.default_rng(0).random((64, 8))),
+    "pairs of arrays": (torch.float32, [(np.random.default_rng(0).random((64, 8)), np.zeros(64))]),
+    "two samples": (torch.float32, torch.rand(2, 8)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*constant on the calibration data")
+@pytest.mark.parametrize("case", GIVEN)
+def test_models_and_data_of_any_type(case: str) -> None:
+    kind, data = GIVEN[case]
+    model = _plain(kind)
+    report = quantize_post_training_(model, data, {"accumulator_bit_width": 10, "method": "projection"})
+    assert report.rows[1].required_bit_width <= 10
+    assert certify(model, torch.rand(1, 8)).holds
+
+
+def test_activations_whose_squares_have_no_number() -> None:
+    model = _plain()
+    with torch.no_grad():
+        model[2].weight *= 1e20
+    with pytest.raises(DataError, match="layer 4: found activations of up to"):
+        quantize_post_training_(model, torch.rand(64, 8), {"accumulator_bit_width": 10, "method": "projection"})
+
+
+@pytest.mark.parametrize("what", ["a number", "TorchScript"])
+def test_what_is_no_module_of_python(what: str) -> None:
+    model: Any = 3 if what == "a number" else torch.jit.ScriptModule()
+    for call in (lambda: quantize_post_training_(model, torch.rand(64, 8)), lambda: constrain_(model)):
+        with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module"):
+            call()
