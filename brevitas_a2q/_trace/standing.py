@@ -35,10 +35,11 @@ class Case:
 
     @classmethod
     def of(cls, call: Call) -> Case:
-        """That of a call."""
+        """That of a call; of Brevitas' modules it is their types that count."""
         numbers: dict[str, Any] = {}
         for name, module in parts_of(call.module, (*QUANTIZERS, *_OF_WEIGHTS)):
-            numbers.update(own_numbers(name, module))
+            if not type(module).__module__.startswith("brevitas"):
+                numbers.update(own_numbers(name, module))
         return cls(_shapes(call), numbers)
 
     def covers(self, other: Case) -> bool:
