@@ -24,6 +24,7 @@ __all__ = ["Case", "Standing"]
 
 _OF_WEIGHTS: Final = (WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)
 _MOST_CASES: Final = 32  # that a model is remembered to have run in; a run in another is traced
+_MOST_VALUES: Final = 4  # of a number; one that has had more counts something while the model trains
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +36,11 @@ class Case:
 
     @classmethod
     def of(cls, call: Call) -> Case:
-        """That of a call."""
+        """That of a call; of Brevitas' modules it is their types that count."""
         numbers: dict[str, Any] = {}
         for name, module in parts_of(call.module, (*QUANTIZERS, *_OF_WEIGHTS)):
-            numbers.update(own_numbers(name, module))
+            if not type(module).__module__.startswith("brevitas"):
+                numbers.update(own_numbers(name, module))
         return cls(_shapes(call), numbers)
 
     def covers(self, other: Case) -> bool:
@@ -88,11 +90,17 @@ class Standing:
         return cls(ref(call.module), _structure(call.module), (Case.of(call),), drops)
 
     def and_in(self, other: Standing) -> Standing:
-        """The same model, in the other's cases as well."""
-        return replace(self, cases=(*self.cases, *other.cases)[-_MOST_CASES:])
+        """The same model, in the other's cases as well; the range that was found holds in all of them."""
+        both = replace(self, cases=(*self.cases, *other.cases)[-_MOST_CASES:])
+        values: dict[str, set[Any]] = {}
+        for case in both.cases:
+            for name, value in case.numbers.items():
+                values.setdefault(name, set()).add(value)
+        both.leave_out([name for name, found in values.items() if len(found) > _MOST_VALUES])
+        return both
 
     def leave_out(self, numbers: Iterable[str]) -> None:
-        """Say that numbers are changed by the call itself, which a trace looks after."""
+        """Say that numbers are not to be looked at: those that the call itself changes, after which a trace looks."""
         for case in self.cases:
             for name in numbers:
                 case.numbers.pop(name, None)

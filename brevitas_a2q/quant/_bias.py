@@ -49,6 +49,38 @@ def clip_bias_(layer: Any, limit: int) -> None:
     layer.bias_quant.register_forward_hook(partial(_clip_codes, limit))
 
 
+class _Finite(torch.autograd.Function):
+    """The same numbers, whose gradient is zero where it is no number."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return torch.where(grad.isfinite(), grad, torch.zeros_like(grad))
+
+
+def _with_finite_gradients(proxy: Any, args: Any) -> Any:
+    """Forward pre-hook of a bias quantizer."""
+    return tuple(
+        arg.set(scale=_Finite.apply(arg.scale)) if isinstance(arg, IntQuantTensor) and arg.scale.requires_grad else arg
+        for arg in args
+    )
+
+
+def _keep_gradients_finite(layer: Any) -> None:
+    """Have the bias leave no gradient in the scales of input and weights that is no number.
+
+    It is at most half a code, and is computed as the difference of two numbers, of which the larger is the bias over
+    the square of its scale: more than half precision holds, where the scale is small.
+    """
+    if not getattr(layer.bias_quant, "gradients_stay_finite", False):
+        layer.bias_quant.gradients_stay_finite = True
+        layer.bias_quant.register_forward_pre_hook(_with_finite_gradients)
+
+
 def integer_bias(layer: Any, scale: Tensor, input_scale: Tensor) -> Tensor:
     """Codes of the layer's bias, as Brevitas will compute them.
 
@@ -109,6 +141,8 @@ def fit_scale(layer: Any, scale: Tensor, input_scale: Tensor, accumulator_bit_wi
     Returns:
         Scale of the same shape; the same tensor's gradient flows through.
     """
+    if not is_dynamo_compiling():
+        _keep_gradients_finite(layer)
     if getattr(layer.bias_quant, "clipped_at", None) is not None:
         return scale
     types = torch.finfo(scale.dtype), torch.finfo(layer.bias.dtype)

@@ -89,3 +89,16 @@ def test_scales_of_two_types_multiply_as_in_brevitas() -> None:
     check(layer, x, 12)
     weight = layer.quant_weight(x)
     assert torch.equal(layer.weight_quant.integer_bias(), codes_of(layer.bias_quant(layer.bias, x, weight)).flatten())
+
+
+@pytest.mark.parametrize("bias", [Int8Bias, Int16Bias, Int32Bias], ids=["int8", "int16", "int32"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_gradient_of_the_inputs_scale_is_finite(method: str, bias: Any) -> None:
+    """Where a bias over the square of its scale is more than the type holds."""
+    layer, x = layer_of(method, bias, torch.float16, bits=20), input_of(torch.float16, 0.001)
+    scale = x.scale.clone().requires_grad_()
+    layer(x.set(scale=scale, value=x.value + scale)).sum().backward()
+    assert scale.grad is not None
+    assert torch.isfinite(scale.grad)
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name

@@ -17,7 +17,7 @@ from brevitas_a2q import certify
 from brevitas_a2q._trace import standing
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
-from brevitas_a2q.quant import Int8ProjectedA2QWeightPerTensorFloat
+from brevitas_a2q.quant import Int8ProjectedA2QWeightPerTensorFloat, _arrivals
 from brevitas_a2q.quant._input_range import Claim, HostCopies
 
 
@@ -160,6 +160,25 @@ def test_numbers_that_a_call_changes_do_not_make_it_another(monkeypatch: pytest.
         net.train()(torch.rand(2, 4, 6, 6))
         net.eval()(torch.rand(2, 4, 6, 6))
     assert learned == []
+
+
+class Counting(nn.Module):
+    """Counts while it trains, which no trace in evaluation mode sees."""
+
+    steps = 0
+
+    def forward(self, x: Any) -> Any:
+        self.steps += int(self.training)
+        return x
+
+
+def test_a_number_that_is_another_at_each_step_is_looked_at_for_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, learned = made(between=Counting()), list[Any]()
+    learn = _arrivals.learn_ranges
+    monkeypatch.setattr(_arrivals, "learn_ranges", lambda call: learned.append(call) or learn(call))  # type: ignore[func-returns-value]
+    for _ in range(12):
+        net.train()(torch.rand(2, 4, 6, 6))
+    assert 0 < len(learned) <= 5
 
 
 @pytest.mark.parametrize("quant_tensors", [False, True])

@@ -36,6 +36,15 @@ class _Fourfold(nn.Module):
         return x + x + x + x
 
 
+class _Times(nn.Module):
+    """As often as a number of its own says."""
+
+    times = 1
+
+    def forward(self, x: Any) -> Any:
+        return sum([x] * (self.times - 1), x)
+
+
 def _load(it: Changed, rng: np.random.Generator, seed: int) -> None:
     fresh = random_net(seed)[0]
     if rng.random() < 0.5:  # into a model with quantizers of its own, that has run already
@@ -86,6 +95,22 @@ def _insert(it: Changed, rng: np.random.Generator, seed: int) -> None:
     it.net.blocks[int(rng.integers(0, len(it.net.blocks)))].part = _Fourfold()
 
 
+def _otherwise(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    """The same modules, which compute something else from then on."""
+    part = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))].part
+    kind = rng.integers(0, 3)
+    if type(part) is not nn.Identity:
+        return
+    if kind == 0:
+        part.__class__ = _Fourfold
+    elif kind == 1:
+        part.forward = _Fourfold().forward
+    else:
+        part.__class__ = _Times
+        it.net(torch.randn(2, *it.shape[1:]))
+        part.times = 4
+
+
 def _hook(it: Changed, rng: np.random.Generator, seed: int) -> None:
     block = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))]
     kind = rng.integers(0, 4)
@@ -123,6 +148,7 @@ CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] =
     "bit widths by data": _widths,
     "quantizer swapped": _swap,
     "module inserted": _insert,
+    "computes otherwise": _otherwise,
     "hooked": _hook,
     "other shapes": _resize,
     "half precision": _halve,

@@ -154,6 +154,9 @@ _READS: dict[str, Operation] = {
     "by a capsule": lambda x: torch.from_dlpack(torch.utils.dlpack.to_dlpack(plain(x).detach())) + plain(x),
 }
 _NO_INTEGERS: dict[str, Operation] = {
+    "geometric": lambda x: plain(x) * torch.empty(1).geometric_(0.3) + plain(x),
+    "binomial": lambda x: plain(x) * torch.binomial(torch.full((1,), 9.0), torch.full((1,), 0.5)) + plain(x),
+    "unwritten": lambda x: plain(x) * torch.empty_like(plain(x)).uniform_().round() + plain(x),
     "sigmoid": lambda x: torch.sigmoid(plain(x)),
     "leaky": lambda x: F.leaky_relu(plain(x), 0.1),
     "shifted": lambda x: plain(x) + 0.3,
