@@ -29,7 +29,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # one of them sets it
-    monkeypatch.setattr(sys, "displayhook", sys.displayhook)
+    monkeypatch.setattr(sys, "displayhook", sys.displayhook)  # as the shell changes them
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     plt.switch_backend("agg")
     yield tmp_path
     plt.close("all")
