@@ -1,4 +1,4 @@
-"""Attention as ``torch.nn.functional`` has it, written such that layers can compute its projections."""
+"""Attention as ``torch.nn`` calls it, computed by quantized layers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import brevitas.nn as qnn
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ATTENTION", "attention", "attention_weights"]
+__all__ = ["ATTENTION", "QuantAttention", "attention", "attention_weights"]
 
 ATTENTION: Final = F.multi_head_attention_forward
 _SIGNATURE: Final = inspect.signature(ATTENTION)
 _PROJECTIONS: Final = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of an input, a weight, and with a bias
+
+
+class QuantAttention(qnn.QuantMultiheadAttention):
+    """Brevitas' attention, as torch's encoder and decoder layers call it."""
+
+    in_proj_bias = None  # they ask, to multiply by its weights themselves where there is one
+
+    def forward(self, *args: Any, is_causal: bool = False, **kwargs: Any) -> Any:
+        """As ``nn.MultiheadAttention``; ``is_causal`` tells what ``attn_mask`` says anyway."""
+        return super().forward(*args, **kwargs)
 
 
 def _bound(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

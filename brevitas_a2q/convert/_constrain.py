@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from brevitas.quant_tensor import IntQuantTensor
-from torch import Tensor, nn
+from torch import nn
 
 from brevitas_a2q._config import NONE, A2QConfig
 from brevitas_a2q._terminal import progress
@@ -15,13 +15,14 @@ from brevitas_a2q._trace import Trace, evaluating
 from brevitas_a2q.bounds import BIPOLAR, two_sided_budget
 from brevitas_a2q.convert._brevitas_model import extend_quantizer_, weight_layers
 from brevitas_a2q.convert._by_hand import HandMultiplied
+from brevitas_a2q.convert._examples import examples, run_once
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
 from brevitas_a2q.convert._hardware import obstacle
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.convert._report import ConversionReport, ConversionRow
-from brevitas_a2q.errors import ConfigError, DataError, ModelError
+from brevitas_a2q.errors import ConfigError, ModelError
 from brevitas_a2q.quant._activations import fuse_activations_
-from brevitas_a2q.quant._calibrate import calibrate, calls_of, scales_without_data
+from brevitas_a2q.quant._calibrate import calibrate, scales_without_data
 from brevitas_a2q.quant._compilation import make_traceable_
 from brevitas_a2q.quant._layers import learn_input_ranges
 from brevitas_a2q.quant._layout import WeightLayout
@@ -37,7 +38,6 @@ _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
 _BY_RULE = "a rule says so"
 _NO_METHOD = "its method is none"
-_FEW = 16  # samples that a trace runs on
 _BINARY = ("BinaryQuant", "ClampedBinaryQuant")
 
 
@@ -64,7 +64,8 @@ def constrain_(model: nn.Module, config: A2QConfig | None = None, example_inputs
 
     Raises:
         ConfigError: A rule that matches no layer, or a configuration that is none.
-        ModelError: What is no model, or has no layer to constrain.
+        DataError: Example inputs that are none; the model is as it was.
+        ModelError: What is no model, has no layer to constrain, or does not run on the example inputs.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -102,7 +103,7 @@ def constrained_(
         by_hand: Layers by whose weights the model's code multiplies, where that is known.
     """
     inputs: Mapping[str, InputType] = {}
-    every, first = _examples(example_inputs)
+    every, first = examples(example_inputs)
     if weight_layers(model):
         inputs, unknown = _arriving(model, first)
         skipped = _extend_brevitas_model_(model, config, unknown)
@@ -147,21 +148,6 @@ def _learn_ranges(model: nn.Module, example: Any) -> frozenset[str] | None:
             WHEN_FOUND.reset(token)
 
 
-def _examples(inputs: Any) -> tuple[Any, Any]:
-    """All of them, to be read once more, and few of them, as arguments of one call."""
-    if isinstance(inputs, Tensor):
-        return inputs, inputs[:_FEW] if inputs.dim() > 1 else inputs
-    if inputs is None or isinstance(inputs, (tuple, list)) or not isinstance(inputs, Iterable):
-        return inputs, inputs
-    batches = list(inputs)
-    if not batches:
-        raise DataError("found no data", where="constrain_", expected="samples in the loader")
-    args, kwargs = next(calls_of(iter(batches)))
-    if kwargs:
-        raise DataError("found keyword arguments", where="constrain_", expected="tensors, or pairs that begin with one")
-    return iter(batches), args
-
-
 def _check_rules(config: A2QConfig, names: list[str]) -> None:
     if not names:
         raise ModelError("found no layer with weights", where="constrain_", expected="linear or convolutional layers")
@@ -196,13 +182,8 @@ def _convert_float_model_(
             names.append(name)
     _check_rules(config, names)
     exempt = _exempt(config, names)
-
-    def run() -> None:
-        given = arguments(model, example)
-        with evaluating(model):
-            model(*given)
-
-    inputs = quantize_float_model_(model, config, exempt, by_hand, None if example is None else run)
+    run = None if example is None else run_once(model, example)
+    inputs = quantize_float_model_(model, config, exempt, by_hand, run)
     reasons = {name: _reason_by_config(config, name, exempt) for name in names}
     return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
 

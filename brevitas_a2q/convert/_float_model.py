@@ -19,6 +19,7 @@ from torch import nn
 from torch.fx import Node
 
 from brevitas_a2q._config import A2QConfig, LayerSettings
+from brevitas_a2q.convert._attention import QuantAttention
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
 from brevitas_a2q.convert._relus import note_clipped_relus_
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
@@ -175,7 +176,7 @@ def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> N
         "return_quant_tensor": False,
     }
     layers: dict[Any, Any] = {kind: (quantized, layer_kwargs) for kind, quantized in FLOAT_LAYERS.items()}
-    layers[nn.MultiheadAttention] = (qnn.QuantMultiheadAttention, attention_kwargs)
+    layers[nn.MultiheadAttention] = (QuantAttention, attention_kwargs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing it tells of an optional package and of Brevitas' own deprecations
         from brevitas_a2q._brevitas import layerwise_quantize

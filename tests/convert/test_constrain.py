@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import brevitas.nn as qnn
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -19,10 +20,11 @@ from torch import nn
 
 from brevitas_a2q._config import A2QConfig, LayerRule
 from brevitas_a2q.convert import constrain_
-from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.errors import A2QError, ConfigError, ModelError
 from brevitas_a2q.quant._accumulator_aware import accumulator_aware
 from brevitas_a2q.quant._layers import accumulator_layers
 from brevitas_a2q.quant._quantizers import Int8A2QWeightPerChannelFloat
+from brevitas_a2q.verify import certify
 
 
 def brevitas_model(weight_quant: Any = Int8WeightPerChannelFloat, **settings: Any) -> nn.Sequential:
@@ -241,3 +243,37 @@ def test_quantizers_that_are_accumulator_aware_already() -> None:
     assert {(row.accumulator_bit_width, row.method) for row in report.rows} == {(12, "projected")}
     own = accumulator_aware(Int8WeightPerChannelFloat, "a2q", 9)
     assert constrain_(brevitas_model(own), A2QConfig(method="a2q")).constrained[0].accumulator_bit_width == 16
+
+
+EXAMPLES: dict[str, tuple[Any, str]] = {
+    "none": (torch.rand(0, 8), "found no data"),
+    "no numbers": (torch.full((4, 8), float("nan")), "infinite or no numbers"),
+    "another shape": (torch.rand(4, 9), "does not run on the example inputs"),
+    "text": ("images.npz", "found str"),
+    "a mapping": ({"x": torch.rand(4, 8)}, "found dict"),
+}
+
+
+@pytest.mark.parametrize("case", EXAMPLES)
+def test_examples_that_are_none_change_nothing(case: str) -> None:
+    given, said = EXAMPLES[case]
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    with pytest.raises(A2QError, match=said):
+        constrain_(model, example_inputs=given)
+    assert [type(part) for part in model] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
+def test_examples_may_be_an_array() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    assert not constrain_(model, example_inputs=np.random.default_rng(0).random((32, 8))).without_data
+
+
+def test_an_encoder_of_torch() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
+    model = nn.Sequential(nn.Linear(8, 16), layer, nn.Flatten(1), nn.Linear(80, 4)).eval()
+    x = torch.rand(16, 5, 8)
+    before = model(x)
+    report = constrain_(model, A2QConfig(accumulator_bit_width=20, skip_first_and_last=False), x)
+    assert len(report.constrained) == 6
+    assert certify(model, x[:1]).holds
+    assert (model(x) - before).norm() < 0.05 * before.norm()
