@@ -74,10 +74,11 @@ class Mvau(MatrixUnit):
         tail, span = (max(0.0, interval / parts - words) for parts in (self.groups, 1))
         vector = max(inputs // self.pixels, 1)  # in pixels of the input
         found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), words / vector, tail, span)
-        if folding.pe == self.pe_limit or self.constant(folding):
+        replayed = folding.pe < self.pe_limit and not self.constant(folding)
+        if self.groups > 1:  # late rather than early
+            return replace(found, read=cycles / inputs, ahead=tail * replayed - self.latency(folding))
+        if not replayed:
             return found
-        if self.groups > 1:
-            return replace(found, read=cycles / inputs, ahead=interval / self.groups)
         return replace(found, ahead=-float(_REPLAY), spare=vector)
 
     def latency(self, folding: Folding) -> int:
