@@ -5,9 +5,10 @@ All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), compu
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
 - The latency is that of one image through an idle network whose source never makes it wait.
 - The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units
-  write as late as holds the fewest bits. That schedule never blocks with FIFOs of these depths; a network that runs as
-  early as data and space allow is never later than any schedule that is possible, so it sustains the rate too. The
-  source waits where the network does not read yet.
+  write as late as holds the fewest bits. That schedule never blocks with FIFOs of these depths, and a network that runs
+  as early as data and space allow should not be later. It can be, by a pipeline's length, where pixels queue in a
+  pipeline that stops as a whole: the schedule has them pass it that much later, and depths have some words to spare
+  (:func:`brevitas_a2q.hw._streams.fifo_depth`). The source waits where the network does not read yet.
 """
 
 from __future__ import annotations

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from pathlib import Path
 from typing import Any
 
 import brevitas.nn as qnn
-import numpy as np
 import pytest
 import torch
 from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 from torch import Tensor, nn
 
-from brevitas_a2q import LayerRule, PostTrainingConfig, certify, constrain_, export_qonnx, quantize_post_training_
+from brevitas_a2q import LayerRule, PostTrainingConfig, certify, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
-from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
+from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.ptq import _task, restore_post_training_, save_post_training
 from brevitas_a2q.ptq._guarantee import guarantee
 from brevitas_a2q.ptq._held_out import check_output
@@ -294,117 +291,3 @@ def test_saved_and_restored(tmp_path: Path) -> None:
         assert torch.equal(again(x), model(x))
     with pytest.raises(DataError, match="another model"):
         restore_post_training_(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path)
-
-
-def _small() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
-
-
-class Breaks(nn.Sequential):
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(x)
-        return y / 0
-
-
-BAD: dict[str, tuple[nn.Module, Any, dict[str, Any], type[A2QError], str]] = {
-    "no data": (_small(), [], {}, DataError, "no data"),
-    "no samples": (_small(), torch.zeros(0, 4), {}, DataError, "no data"),
-    "one sample": (_small(), torch.rand(1, 4), {}, DataError, "one sample"),
-    "constant": (_small(), torch.full((50, 4), 0.5), {}, DataError, "the same number"),
-    "not a number": (_small(), torch.full((50, 4), torch.nan), {}, DataError, "batch 0"),
-    "text": (_small(), "images", {}, DataError, "str"),
-    "other shape": (_small(), torch.rand(50, 3), {}, ModelError, "does not run"),
-    "no layers": (nn.Sequential(nn.ReLU()), torch.rand(50, 4), {}, ModelError, "no layer"),
-    "single layer": (nn.Linear(4, 4), torch.rand(50, 4), {}, ModelError, "single"),
-    "nothing fits": (
-        _small(),
-        torch.rand(50, 4),
-        {"accumulator_bit_width": 2},
-        ModelError,
-        "layer 2: 2 accumulator bits",
-    ),
-    "no such rule": (
-        _small(),
-        torch.rand(50, 4),
-        {"rules": (LayerRule("x", skip=True),)},
-        ConfigError,
-        "matches no layer",
-    ),
-    "width": (_small(), torch.rand(50, 4), {"accumulator_bit_width": 1}, ConfigError, "accumulator_bit_width"),
-    "key": (_small(), torch.rand(50, 4), {"accumulator_bits": 9}, ConfigError, "accumulator_bit_width"),
-    "method": (_small(), torch.rand(50, 4), {"method": "magic"}, ConfigError, "method"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named_and_changes_nothing(case: str) -> None:
-    model, data, options, kind, message = BAD[case]
-    model = copy.deepcopy(model)
-    before, kind_of_model = copy.deepcopy(model.state_dict()), type(model)
-    with pytest.raises(kind, match=message):
-        quantize_post_training_(model, data, {"method": "projection", **options})
-    assert type(model) is kind_of_model
-    after = model.state_dict()
-    assert list(after) == list(before)
-    assert all(torch.equal(after[key], before[key]) for key in before)
-
-
-def test_activations_that_are_no_numbers_name_their_layer() -> None:
-    model = _small()
-    with torch.no_grad():
-        model[0].bias[0] = torch.inf  # type: ignore[index,operator]
-    with pytest.raises(DataError, match="layer 2: found activations that are infinite"):
-        quantize_post_training_(model, torch.rand(50, 4), {"method": "projection"})
-
-
-def test_dead_channels_and_constant_inputs_are_told() -> None:
-    model = _small()
-    with torch.no_grad():
-        model[0].weight.zero_()  # type: ignore[operator]
-        model[0].bias.fill_(0.5)  # type: ignore[operator]
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        quantize_post_training_(model, torch.rand(50, 4), {"accumulator_bit_width": 10, "method": "exchange"})
-    assert any("layer 2: its inputs are constant" in str(warning.message) for warning in told)
-    assert certify(model, torch.rand(1, 4)).holds
-
-
-def _plain(kind: torch.dtype = torch.float32) -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).to(kind)
-
-
-GIVEN: dict[str, tuple[torch.dtype, Any]] = {
-    "half precision": (torch.float16, torch.rand(64, 8, dtype=torch.float16)),
-    "double precision": (torch.float32, torch.rand(64, 8, dtype=torch.float64)),
-    "an array": (torch.float32, np.random.default_rng(0).random((64, 8))),
-    "pairs of arrays": (torch.float32, [(np.random.default_rng(0).random((64, 8)), np.zeros(64))]),
-    "two samples": (torch.float32, torch.rand(2, 8)),
-}
-
-
-@pytest.mark.filterwarnings("ignore:.*constant on the calibration data")
-@pytest.mark.parametrize("case", GIVEN)
-def test_models_and_data_of_any_type(case: str) -> None:
-    kind, data = GIVEN[case]
-    model = _plain(kind)
-    report = quantize_post_training_(model, data, {"accumulator_bit_width": 10, "method": "projection"})
-    assert report.rows[1].required_bit_width <= 10
-    assert certify(model, torch.rand(1, 8)).holds
-
-
-def test_activations_whose_squares_have_no_number() -> None:
-    model = _plain()
-    with torch.no_grad():
-        model[2].weight *= 1e20
-    with pytest.raises(DataError, match="layer 4: found activations of up to"):
-        quantize_post_training_(model, torch.rand(64, 8), {"accumulator_bit_width": 10, "method": "projection"})
-
-
-@pytest.mark.parametrize("what", ["a number", "TorchScript"])
-def test_what_is_no_module_of_python(what: str) -> None:
-    model: Any = 3 if what == "a number" else torch.jit.ScriptModule()
-    for call in (lambda: quantize_post_training_(model, torch.rand(64, 8)), lambda: constrain_(model)):
-        with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module"):
-            call()
