@@ -95,7 +95,7 @@ def _stack(figure: Figure) -> None:
     for row, same in enumerate(panels.values()):
         for axes in same:
             axes.set_subplotspec(grid[row])
-            axes.set_title(fill(axes.get_title(), 38), fontsize=10)
+            axes.set_title(fill(axes.get_title(), 32), fontsize=10)
             axes.tick_params(labelleft=axes is same[0])
             shortened = [label(text.get_text(), 20) for text in axes.get_yticklabels()]
             if isinstance(axes.yaxis.get_major_formatter(), FixedFormatter):
