@@ -3,7 +3,8 @@
 All follow from a schedule over pixels (:mod:`brevitas_a2q.hw._schedule`), computed with unbounded FIFOs:
 
 - The initiation interval is that of the slowest unit; one image leaves every ``max_cycles``.
-- The latency is that of one image through an idle network whose source never makes it wait.
+- The latency is that of one image through an idle network whose source never makes it wait, from its first word on:
+  zeros in front of an image are written before it comes.
 - The FIFO depths are the largest fills of the streams while images arrive at exactly the sustained rate and units
   write as late as holds the fewest bits. That schedule never blocks with FIFOs of these depths, and a network that runs
   as early as data and space allow should not be later. It can be, by a pipeline's length, where pixels queue in a
@@ -23,7 +24,7 @@ from weakref import WeakKeyDictionary
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._postponed import postponed
 from brevitas_a2q.hw._schedule import earliest, largest_fill
-from brevitas_a2q.hw._streams import Edge, delay, edges, held_elements, output_width, words_per_pixel
+from brevitas_a2q.hw._streams import Edge, behind, delay, edges, held_elements, output_width, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
@@ -55,9 +56,12 @@ def performance(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[s
         cycles: Cycles per image of each unit, from its cost.
     """
     bottleneck = max(cycles, key=lambda name: cycles[name])
-    flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
+    flows = _flows(graph, foldings, cycles)
+    delays, _ = _delays(graph, foldings, flows)
     alone = earliest(graph, flows, delays, inf)
-    latency = max(float(trace.ends.last[-1]) for trace in alone.values())
+    first = min(trace.before_input for unit in graph.units if "" in unit.inputs for trace in [alone[unit.name]])
+    read = {name for unit in graph.units for name in unit.inputs}
+    latency = max(float(trace.ends.last[-1]) for name, trace in alone.items() if name not in read) - first
     return Performance(cycles[bottleneck], ceil(latency), bottleneck, stream_fills(graph, foldings, cycles))
 
 
@@ -77,12 +81,13 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
 
 
 def _fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> Mapping[Edge, float]:
-    flows, delays = _flows(graph, foldings, cycles), _delays(graph, foldings)
+    flows = _flows(graph, foldings, cycles)
+    delays, late = _delays(graph, foldings, flows)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
     bits = {u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units}
     fill = cache(largest_fill)
-    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits, fill)
+    traces = postponed(graph, earliest(graph, flows, delays, period), delays, late, bits, fill)
     return {e: fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
@@ -114,6 +119,15 @@ def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, i
     return flows
 
 
-def _delays(graph: Graph, foldings: Mapping[str, Folding]) -> dict[Edge, int]:
+def _delays(
+    graph: Graph, foldings: Mapping[str, Folding], flows: Mapping[str, Flow]
+) -> tuple[dict[Edge, float], dict[Edge, float]]:
+    """Cycles that a pixel takes from one unit to another, and how many more if it is written as late as possible.
+
+    What takes a pixel slower than a word a cycle is behind whenever it was written.
+    """
     units = {u.name: u for u in graph.units}
-    return {e: delay(units, foldings, e) for e in edges(graph) if e.producer}
+    inner = [e for e in edges(graph) if e.producer]
+    late = {e: behind(units, foldings, flows, e) for e in inner}
+    always = {e: late[e] if flows[e.consumer].taking else 0.0 for e in inner}
+    return {e: delay(units, foldings, e) + always[e] for e in inner}, {e: late[e] - always[e] for e in inner}

@@ -21,7 +21,8 @@ __all__ = ["postponed"]
 def postponed(
     graph: Graph,
     traces: Mapping[str, Trace],
-    delays: Mapping[Edge, int],
+    delays: Mapping[Edge, float],
+    behind: Mapping[Edge, float],
     bits: Mapping[str, float],
     fill: Callable[[Trace, Trace], float] = largest_fill,
 ) -> dict[str, Trace]:
@@ -34,6 +35,7 @@ def postponed(
         graph: The network.
         traces: Its earliest schedule.
         delays: Cycles that a pixel takes from one unit to another.
+        behind: How many more it takes if it is written as late as possible.
         bits: Of a pixel that each unit writes, in one copy.
         fill: :func:`largest_fill`, which may remember.
     """
@@ -45,12 +47,12 @@ def postponed(
     for unit in reversed(graph.units):
         copies = unit.copies if isinstance(unit, DuplicateStreams) else 1
         sources = [name for name in unit.inputs if name]
-        behind = {edge: late[edge.consumer] for edge in readers.get(unit.name, ())}
-        if not behind or copies * images[unit.name] <= sum(images[name] for name in sources):
+        reading = {edge: late[edge.consumer] for edge in readers.get(unit.name, ())}
+        if not reading or copies * images[unit.name] <= sum(images[name] for name in sources):
             continue
         trace = late[unit.name]
-        needed = reduce(Runs.minimum, (r.due(trace.flow.span).plus(-delays[e]) for e, r in behind.items()))
-        room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in behind.items()))
+        needed = reduce(Runs.minimum, (r.due(trace.flow.span, behind[e]).plus(-delays[e]) for e, r in reading.items()))
+        room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in reading.items()))
         latest = trace.postponed(-((-needed).raised(most)))
         waiting = replace(latest, ends=latest.ends.minimum(trace.held_back(room.raised(most)).ends))
         choices = [trace]
@@ -60,7 +62,7 @@ def postponed(
         if len(choices) > 1:
             held = [
                 sum(bits[name] * fill(late[name], choice) for name in sources)
-                + sum(bits[unit.name] * fill(choice, reader) for reader in behind.values())
+                + sum(bits[unit.name] * fill(choice, reader) for reader in reading.values())
                 for choice in choices
             ]
             late[unit.name] = choices[held.index(min(held))]

@@ -48,6 +48,12 @@ class Trace:
         """When the last input pixel must be there that each output pixel needs."""
         return self.ends.plus(-self.flow.tail - self.flow.latency)
 
+    @cached_property
+    def before_input(self) -> float:
+        """Cycles for the pixels that need none of an image's."""
+        needing = int(self.need.first(np.zeros(1))[0])
+        return float(self.elapsed.at(needing - 1)) if needing else 0.0
+
     def postponed(self, deadline: Runs) -> Trace:
         """The same unit, every pixel as late as one of its image and the next one allows; never earlier than it is.
 
@@ -70,6 +76,9 @@ class Trace:
         flow = self.flow
         if self.begins is not None:  # one input waits for the other, and words are taken as they come
             return self.begins, self.ends, self.need.plus(1)
+        if flow.taking:
+            until = self.ends.plus(-flow.latency - flow.ahead)
+            return until - flow.interval, until, self.need.plus(1)
         read = self.need.plus(flow.spare)
         idle = self.ends.plus(-flow.latency - flow.ahead)
         before = idle.delayed(float(idle.last[-1]) - self.period)
@@ -81,9 +90,10 @@ class Trace:
         """When each input pixel must be there for the unit to finish as it does."""
         return _by_input(self.need, self._due, float(self._due.value[0]) + self.period, self.flow.inputs, 0.0)
 
-    def due(self, span: float) -> Runs:
-        """The same for pixels that take so long to write: their first words must be there when it begins to read."""
-        return self.deadlines if self.begins is None else self.deadlines.minimum(self.begins.plus(span))
+    def due(self, span: float, behind: float) -> Runs:
+        """The same for pixels that take so long to write and are read so much later; their first words count too."""
+        late = self.deadlines.plus(-behind)
+        return late if self.begins is None else late.minimum(self.begins.plus(span))
 
     @cached_property
     def readings(self) -> Runs:
@@ -115,7 +125,7 @@ def most_runs(graph: Graph) -> int:
     return max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
 
 
-def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, int], period: float) -> dict[str, Trace]:
+def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, float], period: float) -> dict[str, Trace]:
     """Traces of all units; ``period`` spaces the source's pixels evenly.
 
     If it is infinite the traces are of one image alone, which is available at once.
@@ -156,7 +166,7 @@ def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, mos
     ready = reduce(Runs.maximum, (arrival.through(need) for arrival, _ in arrivals))
     waited = (ready.plus(flow.tail + flow.latency).raised(most) - elapsed).rising()
     alone = not np.isfinite(period)
-    before = flow.latency if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
+    before = flow.latency - flow.rest if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
     ends = elapsed + waited.maximum(before)
     if flow.queued and not alone:
         behind = ends - ready

@@ -14,10 +14,12 @@ from typing import Any
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw._ir import DataWidthConverter, Fifo, Folding, Graph, Unit
+from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = [
     "LEAST_FIFO_DEPTH",
     "Edge",
+    "behind",
     "converter",
     "delay",
     "edges",
@@ -84,10 +86,31 @@ def fifo_depth(
 
 def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> int:
     """Cycles from the last word of a pixel that is written to the last that can be read: of the FIFO and converter."""
+    written, common, read = _words(units, foldings, edge)
+    return 1 + (common > written) + (common // read if common > read else 0)
+
+
+def behind(
+    units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge
+) -> float:
+    """Cycles by which the last word of a pixel is read later than it could be, if the pixel is written at full speed.
+
+    Args:
+        units: Units by name.
+        foldings: Folding of each.
+        flows: How each works.
+        edge: The stream.
+    """
+    _, common, read = _words(units, foldings, edge)
+    reader = flows[edge.consumer]
+    return max(0.0, (reader.taking or reader.read) - common // read - flows[edge.producer].span)
+
+
+def _words(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> tuple[int, int, int]:
+    """Elements of a word that is written, of what holds whole words of both kinds, and of a word that is read."""
     written = units[edge.producer].output_elements(foldings[edge.producer])
     read = units[edge.consumer].input_elements(foldings[edge.consumer], edge.port)
-    common = lcm(written, read)
-    return 1 + (common > written) + (common // read if common > read else 0)
+    return written, lcm(written, read), read
 
 
 def held_elements(writer: Unit, reader: Unit, written: int, read: int) -> int:

@@ -56,8 +56,10 @@ def outputs_of(graph: Graph, inputs: IntArray) -> dict[str, IntArray]:
 
 
 def unit_output(unit: Unit, inputs: list[IntArray]) -> IntArray:
-    """What one unit makes of its inputs."""
-    found: IntArray = _STEPS[type(unit)](unit, *inputs)
+    """What one unit makes of its inputs, which are streams of pixels: the unit knows the height and width it reads."""
+    height, width = getattr(unit, "input_dim", inputs[0].shape[1:3])
+    images = [x.reshape(len(x), height, width, *x.shape[3:]) for x in inputs]
+    found: IntArray = _STEPS[type(unit)](unit, *images)
     return found
 
 
@@ -95,7 +97,7 @@ def _mvau(unit: Mvau, x: IntArray) -> IntArray:
         height = x.shape[1] if vectors.shape[1] == x.shape[1] * x.shape[2] else 1
         sums = _product(vectors.reshape(-1, width), unit.weights).reshape(len(x), height, -1, unit.matrix_height)
     else:
-        taps = x if x.ndim == 5 else x[:, :, :, None]
+        taps = _taps(x)
         parts = np.split(taps, unit.groups, axis=-1)
         rows = np.split(unit.weights, unit.groups)
         flat = [p.reshape(-1, width) for p in parts]
@@ -105,9 +107,13 @@ def _mvau(unit: Mvau, x: IntArray) -> IntArray:
 
 
 def _vvau(unit: Vvau, x: IntArray) -> IntArray:
-    taps = x if x.ndim == 5 else x[:, :, :, None]
-    sums = np.einsum("nhwtc,ct->nhwc", taps, unit.weights)
+    sums = np.einsum("nhwtc,ct->nhwc", _taps(x), unit.weights)
     return _codes(unit, _wrapped(sums, unit.accumulator_type.bit_width))
+
+
+def _taps(x: IntArray) -> IntArray:
+    """Windows, also those of one pixel, which no unit has made."""
+    return x if x.ndim == 5 else x[:, :, :, None]
 
 
 def _windows(unit: SlidingWindow, x: IntArray) -> IntArray:
@@ -130,6 +136,11 @@ def _pixel_padding(unit: PixelPadding, x: IntArray) -> IntArray:
 def _max_pool(unit: MaxPool, x: IntArray) -> IntArray:
     (h, w), (kh, kw) = unit.input_dim, unit.kernel
     return np.asarray(x.reshape(len(x), h // kh, kh, w // kw, kw, -1).max(axis=(2, 4)))
+
+
+def _pool(unit: Pool, x: IntArray) -> IntArray:
+    taps = _taps(x)
+    return np.asarray(taps.max(axis=3) if unit.function == "max" else taps.sum(axis=3))
 
 
 def _depth_to_space(unit: DepthToSpace, x: IntArray) -> IntArray:
@@ -176,7 +187,7 @@ _STEPS: Mapping[type[Unit], Callable[..., Any]] = {
     Mvau: _mvau,
     Padding: _padding,
     PixelPadding: _pixel_padding,
-    Pool: lambda u, x: x.max(axis=3) if u.function == "max" else x.sum(axis=3),
+    Pool: _pool,
     SelectChannels: lambda u, x: x[..., list(u.selected)],
     SlidingWindow: _windows,
     Thresholding: lambda u, x: _codes(u, x),

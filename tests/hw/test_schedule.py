@@ -23,7 +23,7 @@ IMAGES = 12
 PART = find_part("ZCU104")
 
 
-def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, int], float]:
+def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, float], float]:
     graph, rng = NETWORKS[name](), np.random.default_rng(seed)
     foldings: dict[str, Folding] = {}
     for unit in graph.units:
@@ -32,14 +32,14 @@ def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, int
     cycles = {u.name: u.cycles(foldings[u.name]) for u in graph.units}
     flows = _flows(graph, foldings, cycles)
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
-    return graph, flows, _delays(graph, foldings), period
+    return graph, flows, _delays(graph, foldings, flows)[0], period
 
 
 def numbers(runs: Runs) -> np.ndarray:
     return runs.at(np.arange(runs.length))
 
 
-def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, int], period: float) -> dict[str, np.ndarray]:
+def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, float], period: float) -> dict[str, np.ndarray]:
     """End of every pixel of every image, by the recurrence itself."""
     ends: dict[str, np.ndarray] = {}
     for unit in graph.units:
@@ -78,7 +78,7 @@ def test_images_settle_in_the_schedule_of_one(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_more_pixels_wait_at_any_time_than_at_the_ends_of_runs(name: str) -> None:
     graph, flows, delays, period = folded(name, 0)
-    late = postponed(graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(flows, 1))
+    late = postponed(graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(delays, 0.0), dict.fromkeys(flows, 1))
     for edge in edges(graph):
         if edge.producer:
             writer, reader = late[edge.producer], late[edge.consumer]

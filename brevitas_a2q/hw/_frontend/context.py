@@ -17,7 +17,7 @@ from brevitas_a2q._ir.tensor import Tensor
 from brevitas_a2q.hw._frontend.stream import Broken, Stream
 from brevitas_a2q.hw._ir import Input, Unit
 
-__all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of"]
+__all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of", "read_image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,17 @@ def image_of(node: Node, shape: tuple[int, ...]) -> tuple[int, int]:
     if not 3 <= len(shape) <= 4:
         raise node.error(f"found an image of shape {shape}", expected="(batch, channels, height[, width])")
     return (shape[2], shape[3] if len(shape) == 4 else 1)
+
+
+def read_image(node: Node, stream: Stream) -> tuple[int, int]:
+    """(height, width) of the image that a stream carries to a window, a pool or the like.
+
+    Raises:
+        OnnxFileError: Its channels are not on axis 1, where these operators take them to be.
+    """
+    if stream.channel_axis != 1:
+        raise node.error("reads an image whose channels come last", expected="channels on axis 1")
+    return image_of(node, stream.start.shape)
 
 
 @dataclass

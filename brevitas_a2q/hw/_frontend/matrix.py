@@ -16,7 +16,7 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.layers import rows_of, sum_ranges, trained_width
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q.bounds import IntRange, required_bit_width
-from brevitas_a2q.hw._frontend.context import ChannelRanges, Context, image_of
+from brevitas_a2q.hw._frontend.context import ChannelRanges, Context, image_of, read_image
 from brevitas_a2q.hw._frontend.integers import integers
 from brevitas_a2q.hw._frontend.stream import Stream
 from brevitas_a2q.hw._frontend.windows import Geometry, geometry_of, sliding_window
@@ -30,15 +30,13 @@ def dot_product(context: Context, node: Node) -> Stream:
     stream = integers(context, node, node.inputs[0])
     if node.op == "MatMul":
         return _dense(context, node, stream)
-    if stream.channel_axis != 1:
-        raise node.error("reads an image whose channels come last", expected="channels on axis 1")
     weights = context.network.tensors[node.inputs[1]].integers
     assert weights is not None
     weights = weights if weights.ndim == 4 else weights[..., None]
     if node.op == "ConvTranspose":
         return _transposed(context, node, stream, weights)
     output = context.network.tensors[node.output]
-    g = geometry_of(node.attributes, image_of(node, stream.start.shape), image_of(node, output.shape))
+    g = geometry_of(node.attributes, read_image(node, stream), image_of(node, output.shape))
     return _convolution(context, node, stream, stream.unit, weights, g)
 
 
@@ -81,7 +79,7 @@ def _transposed(context: Context, node: Node, stream: Stream, weights: IntArray)
     """
     output = context.network.tensors[node.output]
     a, groups = node.attributes, node.attributes["group"]
-    given = geometry_of(a, image_of(node, stream.start.shape), image_of(node, output.shape))
+    given = geometry_of(a, read_image(node, stream), image_of(node, output.shape))
     between = (
         (given.input_dim[0] - 1) * given.stride[0] + 1,
         (given.input_dim[1] - 1) * given.stride[1] + 1,

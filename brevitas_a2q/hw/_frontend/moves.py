@@ -10,7 +10,7 @@ import numpy as np
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.tensor import Tensor
-from brevitas_a2q.hw._frontend.context import Context, image_of
+from brevitas_a2q.hw._frontend.context import Context, image_of, read_image
 from brevitas_a2q.hw._frontend.rearranged import is_selection, places_of, rearranged, selected
 from brevitas_a2q.hw._frontend.stream import Stream
 from brevitas_a2q.hw._frontend.thresholds import axis_behind, chain_direction
@@ -89,7 +89,7 @@ def _built(context: Context, stream: Stream, node: Node) -> Stream:
 def _after(context: Context, stream: Stream, node: Node) -> Tensor:
     """The node's output with the integers of the stream: its own annotation does not hold while a chain is waiting."""
     output = context.network.tensors[node.output]
-    if output.codes is not None and not stream.chain and stream.codes.scale.size == 1:
+    if output.codes is not None and not stream.chain and output.codes.scale.size == stream.codes.scale.size:
         return replace(output, codes=replace(output.codes, dtype=stream.codes.dtype))
     return replace(output, codes=stream.codes)
 
@@ -109,7 +109,7 @@ def unit_fields(context: Context, stream: Stream, node: Node) -> dict[str, Any]:
 
 def _max_pool(context: Context, stream: Stream, node: Node) -> Stream:
     shape = context.network.tensors[node.output].shape
-    g = geometry_of(node.attributes, image_of(node, stream.start.shape), image_of(node, shape))
+    g = geometry_of(node.attributes, read_image(node, stream), image_of(node, shape))
     pixels = g.output_dim[0] * g.output_dim[1]
     fits = all(g.input_dim[d] == g.output_dim[d] * g.kernel[d] for d in (0, 1))
     common = unit_fields(context, stream, node)
@@ -134,7 +134,7 @@ def _upsample(context: Context, stream: Stream, node: Node) -> Stream:
     unit = context.add(
         Upsample(
             pixels=int(np.prod(start.shape[2:])),
-            input_dim=image_of(node, stream.start.shape),
+            input_dim=read_image(node, stream),
             scale=(int(scale[0]), int(scale[1])),
             **unit_fields(context, stream, node),
         )

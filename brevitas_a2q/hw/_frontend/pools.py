@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from brevitas_a2q._ir.network import Node
-from brevitas_a2q.hw._frontend.context import Context, image_of
+from brevitas_a2q.hw._frontend.context import Context, image_of, read_image
 from brevitas_a2q.hw._frontend.integers import integers
 from brevitas_a2q.hw._frontend.moves import unit_fields
 from brevitas_a2q.hw._frontend.stream import Stream
@@ -23,7 +23,7 @@ def average_pool(context: Context, node: Node) -> Stream:
     output = context.network.tensors[node.output]
     if output.codes is None:
         raise node.error("averages integers of different scales", expected="one scale")
-    g = geometry_of(node.attributes, image_of(node, stream.start.shape), image_of(node, output.shape))
+    g = geometry_of(node.attributes, read_image(node, stream), image_of(node, output.shape))
     common = unit_fields(context, stream, node)
     window = sliding_window(context, node, stream.unit, stream.channels, common["input_type"], g, depthwise=True)
     unit = context.add(
@@ -43,12 +43,12 @@ def global_average_pool(context: Context, node: Node) -> Stream:
     """The sum over the image; the division is part of the scale."""
     stream = integers(context, node, node.inputs[0])
     output = context.network.tensors[node.output]
-    if output.codes is None or stream.channel_axis != 1:
-        raise node.error("averages integers of different scales", expected="one scale, channels on axis 1")
+    if output.codes is None:
+        raise node.error("averages integers of different scales", expected="one scale")
     unit = context.add(
         GlobalAccPool(
             pixels=1,
-            input_dim=image_of(node, stream.start.shape),
+            input_dim=read_image(node, stream),
             **{**unit_fields(context, stream, node), "output_type": output.codes.dtype},
         )
     )
@@ -65,7 +65,7 @@ def depth_to_space(context: Context, node: Node) -> Stream:
     unit = context.add(
         DepthToSpace(
             pixels=output.shape[2] * output.shape[3],
-            input_dim=image_of(node, stream.start.shape),
+            input_dim=read_image(node, stream),
             block_size=node.attributes["blocksize"],
             **common,
         )
@@ -85,7 +85,7 @@ def pad(context: Context, node: Node) -> Stream:
     unit = context.add(
         Padding(
             pixels=int(np.prod(output.shape[2:])),
-            input_dim=image_of(node, stream.start.shape),
+            input_dim=read_image(node, stream),
             pads=(begins[0], begins[1], ends[0], ends[1]),
             **common,
         )

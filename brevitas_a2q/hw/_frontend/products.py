@@ -14,7 +14,7 @@ from brevitas_a2q._ir.tensor import Codes
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend.activation import with_thresholds
 from brevitas_a2q.hw._frontend.adds import covering
-from brevitas_a2q.hw._frontend.context import Context, image_of
+from brevitas_a2q.hw._frontend.context import Context, read_image
 from brevitas_a2q.hw._frontend.integers import integers
 from brevitas_a2q.hw._frontend.stream import Stream
 from brevitas_a2q.hw._frontend.thresholds import thresholds_of
@@ -42,7 +42,7 @@ def product(context: Context, node: Node) -> Stream:
     if small.pixels not in (1, large.pixels):
         raise node.error(f"multiplies {large.pixels} pixels by {small.pixels}", expected="as many, or one")
     if small.pixels != large.pixels:
-        small = _repeated(context, node, small, image_of(node, large.start.shape))
+        small = _repeated(context, node, small, read_image(node, large))
     types = context.wire(large), context.wire(small)
     values = product_range(types[0].range, types[1].range)
     dtype = IntType.smallest(values)

@@ -29,7 +29,9 @@ class Flow:
     read: float  # to read one input pixel at full speed
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
+    taking: float = 0.0  # to take an input pixel, where that is more than a word a cycle; then it reads while it works
     ahead: float = 0.0  # the next inputs are read from so long before a pixel enters the pipeline on
+    rest: float = 0.0  # of an image's first interval, in which what is left of the image before is read
     spare: int = 0  # pixels beyond those needed that the unit has room for
     latency: float = 1.0  # of its pipeline
     queued: float = 0.0  # how much longer that is where pixels come faster than they leave

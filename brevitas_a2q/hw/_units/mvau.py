@@ -67,18 +67,17 @@ class Mvau(MatrixUnit):
         """The first outputs of a vector are complete with its last word, the others take the rest of the interval.
 
         A second buffer takes the next vector from when the one before this has been used up. With groups a vector is a
-        part of a pixel, and there is no room for the whole of the next one.
+        part of a pixel: a pixel is taken little by little, the last of it two parts before the unit is done with it.
         """
-        interval = cycles / self.pixels
-        words = self.matrix_width / folding.simd
-        tail, span = (max(0.0, interval / parts - words) for parts in (self.groups, 1))
-        vector = max(inputs // self.pixels, 1)  # in pixels of the input
-        found = Flow(inputs, self.need(inputs), Runs.constant(interval, self.pixels), words / vector, tail, span)
-        replayed = folding.pe < self.pe_limit and not self.constant(folding)
-        if self.groups > 1:  # late rather than early
-            return replace(found, read=cycles / inputs, ahead=tail * replayed - self.latency(folding))
-        if not replayed:
+        interval, vector = cycles / self.pixels, max(inputs // self.pixels, 1)  # in pixels of the input
+        words, part = self.matrix_width / folding.simd, interval / self.groups
+        tail, span = max(0.0, part - words), max(0.0, interval - words)
+        paces = Runs.constant(interval, self.pixels)
+        found = Flow(inputs, self.need(inputs), paces, (interval - tail) / vector, tail, span)
+        if folding.pe == self.pe_limit or self.constant(folding):
             return found
+        if self.groups > 1:
+            return replace(found, taking=interval - tail, ahead=part - _REPLAY)
         return replace(found, ahead=-float(_REPLAY), spare=vector)
 
     def latency(self, folding: Folding) -> int:

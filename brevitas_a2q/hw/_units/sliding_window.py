@@ -71,7 +71,7 @@ class SlidingWindow(Unit):
         return self.input_dim[0] * self.input_dim[1], self.channels
 
     def cycles(self, folding: Folding) -> int:
-        (oh, ow), (inner, row, image) = self.output_dim, self._paces(folding)
+        (oh, ow), (inner, row, image, _) = self.output_dim, self._paces(folding)
         return oh * (ow - 1) * inner + (oh - 1) * row + image
 
     def finn_cycles(self, folding: Folding) -> int:
@@ -88,8 +88,8 @@ class SlidingWindow(Unit):
         first = ((kh - 1) * dh * w + (kw - 1) * dw + 1) * fold
         return first + oh * row + ((sh - 1) * w * fold if self.depthwise else 0)
 
-    def _paces(self, folding: Folding) -> tuple[int, int, int]:
-        """Cycles to the next window within a row, to the first of a row, and to the first of an image.
+    def _paces(self, folding: Folding) -> tuple[int, int, int, int]:
+        """Cycles to the next window within a row, to the first of a row, of an image, and of an image alone.
 
         While a window is written its new pixels come, a word a cycle, into the room that the one before left: those of
         a column, of the rest of a row and the rows between, or of the rest of the image and a whole window. A word that
@@ -98,9 +98,11 @@ class SlidingWindow(Unit):
         (h, w), (oh, ow), (sh, sw) = self.input_dim, self.output_dim, self.stride
         words = self.channels // folding.simd
         fresh = sw, sh * w - (ow - 1) * sw, h * w - (oh - 1) * sh * w - (ow - 1) * sw
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        whole = (kh - 1) * dh * w + (kw - 1) * dw + 1
         if folding.parallel_window or self.taps == 1:
-            inner, row, image = (pixels * words for pixels in fresh)
-            return inner, row, image
+            inner, row, image, first = (pixels * words for pixels in (*fresh, whole))
+            return inner, row, image, first
         down, across = (np.arange(n) * d for n, d in zip(self.kernel, self.dilation, strict=True))
         places = (down[:, None] * w + across).reshape(-1)  # of a window's pixels behind its first
         written = np.arange(self.taps) * (words // self.streamed_groups(folding))
@@ -109,7 +111,7 @@ class SlidingWindow(Unit):
             come = max(pixels - self._skipped, 0) + places - places[-1] - 1  # pixels to come before each
             return max(int((come * words - written).max()) + 1, 0) + words * self.taps
 
-        return pace(fresh[0]), pace(fresh[1]), pace(fresh[2])
+        return pace(fresh[0]), pace(fresh[1]), pace(fresh[2]), pace(whole + self._skipped)
 
     def streamed_groups(self, folding: Folding) -> int:
         """In how many parts of the channels a window is written, each with all its taps."""
@@ -131,8 +133,9 @@ class SlidingWindow(Unit):
         if not folding.parallel_window and self.taps > 1:
             writing = words * self.taps
             behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
-        paces = paced(self.output_dim, *self._paces(folding))
-        return Flow(inputs, self.need(inputs), paces, words, behind, writing, spare=self._skipped)
+        inner, row, image, first = self._paces(folding)
+        paces, rest = paced(self.output_dim, inner, row, image), max(0.0, image - first)
+        return Flow(inputs, self.need(inputs), paces, words, behind, writing, rest=rest, spare=self._skipped)
 
     def latency(self, folding: Folding) -> int:
         return 1 if folding.parallel_window or self.taps == 1 else 2

@@ -9,7 +9,7 @@ __all__ = ["depth_to_space", "down_sampler", "padding", "pixel_padding", "slidin
 
 
 def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
-    """A circular buffer read tap by tap, or line buffers whose taps leave at once."""
+    """A circular buffer read tap by tap, or line buffers whose taps leave at once; one tap needs no buffer."""
     folding = context.foldings[unit.name]
     port = Port(folding.simd, unit.input_type)
     words = unit.channels // folding.simd
@@ -26,12 +26,11 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
         "DW": unit.dilation[1],
         "B": port.width,
     }
-    taps = unit.kernel[0] * unit.kernel[1]
-    if folding.parallel_window:
+    if folding.parallel_window or unit.taps == 1:
         line = (unit.dilation[0] * unit.input_dim[1] - (unit.kernel[1] - 1) * unit.dilation[1]) * words
         block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True)
         parameters = {**geometry, "CF": words, "BLOCK": block}
-        return Circuit("window_parallel", parameters, (port,), Port(folding.simd * taps, unit.output_type))
+        return Circuit("window_parallel", parameters, (port,), Port(folding.simd * unit.taps, unit.output_type))
     groups = unit.streamed_groups(folding)
     depth = max(2, unit.buffer_words(folding.simd))
     block = context.in_blocks(depth, port.width, folding.ram_style, writable=True)

@@ -36,6 +36,7 @@ class SearchTable:
         values: What is compared with them.
 
     Attributes:
+        constant: Whether there are none: a quantizer of one code, whose only stage finds nothing.
         bits: Bits that count the thresholds, which is the number of stages.
         width: T, bits of a stored threshold.
         compared: Bits of what it is compared with.
@@ -44,7 +45,8 @@ class SearchTable:
 
     def __init__(self, table: IntArray, values: IntRange) -> None:
         steps = table.shape[1]
-        self.bits = steps.bit_length()
+        self.constant = steps == 0
+        self.bits = max(1, steps.bit_length())
         # A value x reaches t where x > t - 1; below the lowest value nothing changes, nor above the highest.
         rising = np.clip(np.sort(table, axis=1) - 1, values.lo - 1, values.hi)
         if (rising == rising[:1]).all():
@@ -104,7 +106,7 @@ class SearchTable:
 def search_bill(table: SearchTable, channels: int, pe: int, part: Part, style: MemoryStyle) -> Bill:
     """What ``pe`` searches take: comparators, the memories of their stages, and what clips values."""
     bill = Bill()
-    if not table.bits:  # a quantizer of one code compares nothing
+    if table.constant:  # nothing is compared
         return bill
     fold, width = table.words(channels, pe), table.compared
     deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
