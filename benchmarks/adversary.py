@@ -23,6 +23,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.adversary.lines import read_lines
+
 
 def _settled(kind: str) -> None:
     """Load what a process needs, once, and keep it out of the collector's rounds."""
@@ -121,18 +123,6 @@ def _counted(what: str, of: str, counts: dict[str, int]) -> list[str]:
     if not counts:
         return []
     return [f"| {what} | {of} |", "|---|---|", *(f"| {name} | {count} |" for name, count in counts.items()), ""]
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Verdicts of earlier runs; a last line that was cut off is cut away, so that the next one begins a line."""
-    if not path.exists():
-        return []
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def main() -> None:

@@ -90,9 +90,7 @@ def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge
     return 1 + (common > written) + (common // read if common > read else 0)
 
 
-def behind(
-    units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge
-) -> float:
+def behind(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge) -> float:
     """Cycles by which the last word of a pixel is read later than it could be, if the pixel is written at full speed.
 
     Args:

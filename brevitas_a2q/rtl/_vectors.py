@@ -76,14 +76,10 @@ def random_inputs(network: Network, images: int, seed: int) -> Array:
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def as_stream(values: IntArray, channels: int) -> IntArray:
-    """(images, channels, height[, width]) or (images[, pixels], channels) as (images, height, width, channels)."""
-    n = len(values)
-    if values.ndim == 2:
-        return values.reshape(n, 1, 1, -1)
-    if values.shape[1] == channels:
-        return np.moveaxis(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), 1, -1)
-    return values.reshape(n, -1, 1, values.shape[-1])
+def as_stream(values: IntArray, axis: int) -> IntArray:
+    """A tensor whose channels are on this axis as (images, height, width, channels)."""
+    moved = np.moveaxis(values, axis, -1)
+    return moved if moved.ndim == 4 else moved.reshape(len(moved), -1, 1, moved.shape[-1])
 
 
 class Executor:
@@ -162,8 +158,8 @@ class Executor:
                 progress(i + 1)
         first = np.concatenate([context[name] for context in contexts])
         reader = next(unit for unit in self.graph.units if "" in unit.inputs)
-        channels = _input_channels(reader, first.shape)
-        return as_stream(self._fitting(self.integers(name, first), reader.input_type, name), channels), contexts
+        integers = self._fitting(self.integers(name, first), reader.input_type, name)
+        return as_stream(integers, self.graph.input.channel_axis), contexts
 
     def _fitting(self, integers: IntArray, dtype: IntType, name: str) -> IntArray:
         """The integers, which the type of the input stream must hold."""
@@ -195,16 +191,20 @@ class Executor:
             for image, context in enumerate(contexts):
                 if tensor not in context:
                     continue  # a bias of its own follows: the file has no tensor of the bare sums
-                desired = as_stream(self.integers(tensor, context[tensor]), unit.channels)[0]
-                found = self._like(unit, outputs, image, desired.shape)
-                if found is None:
+                integers = self.integers(tensor, context[tensor])
+                turns = nodes[unit.source[-1]].op in DOT_PRODUCTS
+                found = [
+                    _different(self._like(unit, outputs, image, desired.shape), desired, turns)
+                    for axis in {1, integers.ndim - 1}  # nothing says where a square tensor has its channels
+                    if integers.shape[axis] == unit.channels
+                    for desired in [as_stream(integers, axis)[0]]
+                ]
+                counts = [count for count in found if count is not None]
+                if not counts:
                     continue
-                if nodes[unit.source[-1]].op in DOT_PRODUCTS:
-                    turned = np.where((found == desired).all(axis=(0, 1)), 1, -1)
-                    desired = desired * turned
-                compared += desired.size
-                if (found != desired).any():
-                    wrong.append(Mismatch(unit.name, tensor, image, int((found != desired).sum())))
+                compared += integers.size
+                if min(counts):
+                    wrong.append(Mismatch(unit.name, tensor, image, min(counts)))
         return compared, wrong
 
     def _like(self, unit: Unit, outputs: dict[str, IntArray], image: int, shape: tuple[int, ...]) -> IntArray | None:
@@ -218,11 +218,13 @@ class Executor:
         return None
 
 
-def _input_channels(reader: Unit, shape: tuple[int, ...]) -> int:
-    """Channels of the input stream: the axis of the tensor that the unit's size agrees with."""
-    if isinstance(reader, Mvau) and reader.groups == 1 and len(shape) == 3 and shape[-1] == reader.matrix_width:
-        return shape[-1] if shape[1] != shape[-1] else -1
-    return shape[1] if len(shape) > 2 else shape[-1]
+def _different(found: IntArray | None, desired: IntArray, turns: bool) -> int | None:
+    """How many integers are different, where there are any to compare."""
+    if found is None:
+        return None
+    if turns:
+        desired = desired * np.where((found == desired).all(axis=(0, 1)), 1, -1)
+    return int((found != desired).sum())
 
 
 def checked_inputs(network: Network, inputs: Any) -> Array:

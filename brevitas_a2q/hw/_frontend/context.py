@@ -84,7 +84,7 @@ class Context:
     def input_stream(self, tensor: Tensor) -> Stream:
         """The accelerator's input, whose channels come last if a matrix product reads it as it is."""
         stream = Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
-        self.image = Input.of(stream.pixels, stream.channels, stream.codes.integer_type)
+        self.image = Input.of(stream.pixels, stream.channels, stream.codes.integer_type, stream.channel_axis)
         return stream
 
     def _first_product(self, tensor: str) -> str:

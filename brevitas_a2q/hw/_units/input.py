@@ -22,11 +22,12 @@ class Input(Unit):
     kind: ClassVar[str] = "Input"
     name: str = ""
     inputs: tuple[str, ...] = ()
+    channel_axis: int = 1  # of the tensor in the file
 
     @classmethod
-    def of(cls, pixels: int, channels: int, dtype: IntType) -> Input:
+    def of(cls, pixels: int, channels: int, dtype: IntType, channel_axis: int = 1) -> Input:
         """An image of so many pixels and channels."""
-        return cls(input_type=dtype, output_type=dtype, pixels=pixels, channels=channels)
+        return cls(input_type=dtype, output_type=dtype, pixels=pixels, channels=channels, channel_axis=channel_axis)
 
     def retyped(self, inputs: Sequence[IntType]) -> Input:
         return self
