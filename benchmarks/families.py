@@ -103,7 +103,7 @@ def measure(name: str) -> None:
         return "failed" not in found[what]
 
     def constrained() -> dict[str, Any]:
-        config = A2QConfig(accumulator_bit_width=16, weight_bit_width=4, activation_bit_width=4)
+        config = A2QConfig(16, weight_bit_width=4, activation_bit_width=4, hand_multiplied=True)
         report = constrain_(model, config, images)
         skipped = [row for row in report.skipped if "first or last" not in str(row.skipped_because)]
         return {"constrained": len(report.constrained), "layers": len(report.rows), "left": len(skipped)}
