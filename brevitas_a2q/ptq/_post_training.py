@@ -38,8 +38,8 @@ def quantize_post_training_(
     for fewer of them leave more of the budget to the weights. Integer weights and scales are solved for least error of
     the layer's output against the float network, within the exact budget, and the bias makes up for the mean error; see
     ``docs/ptq.md``. Batch norms are folded first. The result is an ordinary accumulator-aware Brevitas model in
-    evaluation mode: it can be certified, exported and trained. A Brevitas model keeps its activations. A model of another
-    precision than single gets it back where all integers stay what they are; it is judged in single precision.
+    evaluation mode: it can be certified, exported and trained. A Brevitas model keeps its activations. A model of
+    half or double precision gets it back where all integers stay what they are; it is judged in single precision.
 
     Args:
         model: Float model, or one of ``brevitas.nn``; as it was if anything fails.
