@@ -115,6 +115,24 @@ def test_a_closed_pipe_is_silent(options: list[str]) -> None:
     assert process.wait() == 141
 
 
+LOADING = """
+import os, signal, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "brevitas_a2q":
+            os.kill(os.getpid(), signal.SIGINT)
+from brevitas_a2q_command import main
+sys.meta_path.insert(0, Finder)
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_the_package_is_loaded_is_one_line() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nbrevitas-a2q: error: interrupted\n")
+
+
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
