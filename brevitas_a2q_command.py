@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _signal  # there from the start; ``signal`` itself has to be read from disk
 import os
+import signal
 
 __all__ = ["main"]
 
@@ -16,7 +16,7 @@ def _interrupted(signum: int, frame: object) -> None:
 
 def main() -> int:
     """Run the command line of this process; see :func:`brevitas_a2q._cli.main.main`."""
-    _signal.signal(_signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGINT, _interrupted)
     from brevitas_a2q._cli.entry import main as run
 
     return run()
