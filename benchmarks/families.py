@@ -25,7 +25,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results" / "families.jsonl"
 PAGE = Path(__file__).parents[1] / "docs" / "families.md"
 MARK, END = "<!-- table: benchmarks/families.py render -->", "<!-- end of table -->"
-LIMIT_SECONDS = 3000
+LIMIT_SECONDS = 9000
 PART = "xcu250"
 
 
@@ -91,7 +91,7 @@ def measure(name: str) -> None:
     found: dict[str, Any] = {"family": name, "network": family.network, "side": family.side}
 
     def step(what: str, do: Callable[[], dict[str, Any]]) -> bool:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         try:
             found[what] = do()
         except A2QError as error:
@@ -99,11 +99,12 @@ def measure(name: str) -> None:
         except Exception as error:  # a bug of ours, which the table must show
             found[what] = {"failed": f"{type(error).__name__}: {error}"[:300], "crash": True}
         found[what]["seconds"] = round(time.perf_counter() - started, 1)
+        found[what]["cpu_seconds"] = round(time.process_time() - worked, 1)
         print(json.dumps(found), flush=True)
         return "failed" not in found[what]
 
     def constrained() -> dict[str, Any]:
-        config = A2QConfig(accumulator_bit_width=16, weight_bit_width=4, activation_bit_width=4)
+        config = A2QConfig(16, weight_bit_width=4, activation_bit_width=4, hand_multiplied=True)
         report = constrain_(model, config, images)
         skipped = [row for row in report.skipped if "first or last" not in str(row.skipped_because)]
         return {"constrained": len(report.constrained), "layers": len(report.rows), "left": len(skipped)}
@@ -172,7 +173,7 @@ def _read() -> dict[str, Any]:
 def render() -> None:
     """Put the table between the marks of the page."""
     rows = [
-        "| family | network | constrained | certified | round trip | estimate, LUT | FINN | seconds |",
+        "| family | network | constrained | certified | round trip | estimate, LUT | FINN | seconds of a processor |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in _read().items():
@@ -182,11 +183,16 @@ def render() -> None:
         missing = next((place for place, step in enumerate(shown) if step not in row), None)
         if "died" in row and missing is not None:
             cells[2 + missing] = " ".join(row["died"].replace("|", "/").split())[-140:]
-        seconds = " + ".join(f"{row[step]['seconds']:.0f}" for step in shown if step in row and _asked(row, step))
+        seconds = " + ".join(_seconds(row[step]) for step in shown if step in row and _asked(row, step))
         rows.append(f"| {' | '.join(cells)} | {seconds} |")
     before, _, rest = PAGE.read_text().partition(MARK)
     after = rest.partition(END)[2]
     PAGE.write_text(before + MARK + "\n\n" + "\n".join(rows) + "\n\n" + END + after)
+
+
+def _seconds(found: dict[str, Any]) -> str:
+    """Of one processor; rows that are older only know how long a step took beside other work."""
+    return f"{found['cpu_seconds']:.0f}" if "cpu_seconds" in found else f"({found['seconds']:.0f})"
 
 
 def _asked(row: dict[str, Any], step: str) -> bool:

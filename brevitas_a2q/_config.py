@@ -36,7 +36,7 @@ _RANGES: Final = {
     "accumulator_tile": (1, None),
 }
 _REQUIRED: Final = ("accumulator_bit_width", "method", "activation_bit_width", "boundary_bit_width")
-_BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed", "fused_activations")
+_BOOLEANS: Final = ("skip", "skip_first_and_last", "input_signed", "fused_activations", "hand_multiplied")
 
 
 def check_setting(name: str, value: Any, where: str, required: bool = False) -> None:
@@ -139,6 +139,8 @@ class A2QConfig:
         skip_first_and_last: Leave the first and last layer unconstrained, as the papers do.
         fused_activations: Quantize each activation by one kernel instead of by Brevitas' operations; the values are the
             same.
+        hand_multiplied: Let layers of a float model that never run, because its code multiplies by their weights itself
+            (``F.linear(x, self.qkv.weight)``, as Swin does), compute these products; otherwise they are skipped.
         rules: Applied in order; the last one that matches and sets a value wins.
         exempt_bit_width: Deprecated name of ``boundary_bit_width``.
 
@@ -156,6 +158,7 @@ class A2QConfig:
     tile: int | None = None
     skip_first_and_last: bool = True
     fused_activations: bool = True
+    hand_multiplied: bool = False
     rules: tuple[LayerRule, ...] = field(default=())
     exempt_bit_width: InitVar[int | None] = None
 

@@ -36,6 +36,7 @@ def test_later_rules_win_and_unset_values_are_inherited() -> None:
         weight_bit_width=st.none() | st.integers(2, 16),
         tile=st.none() | st.integers(1, 512),
         skip_first_and_last=st.booleans(),
+        hand_multiplied=st.booleans(),
         rules=st.lists(
             st.builds(LayerRule, pattern=st.sampled_from(["*", "a.b", "conv?"]), skip=st.none() | st.booleans())
         ).map(tuple),

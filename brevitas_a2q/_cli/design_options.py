@@ -32,8 +32,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 ESTIMATE_KEEP: Final = ("LUT", "cycles", "P")  # columns that a narrow terminal shows
 
 
-def design_options(command: F) -> F:
-    """``--part``, ``--clock-mhz``, ``--accumulator`` and ``--json``."""
+def design_options(command: F, several: bool = False) -> F:
+    """``--part``, ``--clock-mhz``, ``--accumulator`` (or several of them, with commas) and ``--json``."""
+    policies = "32, data-type, range, exact, trained, or fixed:P"
     options = (
         click.option("--part", default=DEFAULT_PART, show_default=True, help="Part, board, or YAML file with one."),
         click.option("--clock-mhz", type=float, default=DEFAULT_CLOCK_MHZ, show_default=True, help="Clock in MHz."),
@@ -42,7 +43,7 @@ def design_options(command: F) -> F:
             default="trained",
             show_default=True,
             metavar="POLICY",
-            help="Accumulator widths: 32, data-type, range, exact, trained, or fixed:P; some commands take several.",
+            help=f"Accumulator widths: {policies}{'; several with commas' if several else ''}.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ _NETWORK = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command("estimate", cls=Guarded)
 @click.argument("network", metavar="MODEL.onnx", type=_NETWORK)
-@design_options
+@partial(design_options, several=True)
 @click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the least resources.")
 @click.option(
     "--model",

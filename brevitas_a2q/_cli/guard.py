@@ -1,4 +1,4 @@
-"""No command writes over what it reads, nor twice to one place: refused before its work starts."""
+"""No command writes over what it reads, twice to one place, or over a file of another kind: refused before its work."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from brevitas_a2q._cli.kinds import kind_of, replaces_another_kind
 from brevitas_a2q._origin import ORIGIN, Origin
 from brevitas_a2q.errors import ExportError
 
@@ -28,7 +29,7 @@ class Guarded(click.Command):
         """Run it.
 
         Raises:
-            ExportError: An output is also an input, or two outputs are the same file.
+            ExportError: An output is also an input, or a file of another kind; or two outputs are the same file.
         """
         _refuse_destructive(ctx)
         token = ORIGIN.set(_origin(ctx))
@@ -67,6 +68,13 @@ def _refuse_destructive(context: click.Context) -> None:
                     where=f"file {path}",
                     expected="a name of its own for each",
                 )
+        kind = kind_of(str(context.command.name), str(option.name))
+        if kind is not None and replaces_another_kind(kind, path):
+            raise ExportError(
+                f"found something else than {kind}, which would be replaced",
+                where=f"file {path}",
+                expected=f"a new name for {_name(option)}, or one of an earlier result",
+            )
 
 
 def _paths(value: Any) -> Iterator[Path]:

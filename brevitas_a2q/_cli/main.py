@@ -104,7 +104,7 @@ def _failed(error: BaseException) -> int:
         return _fail(error.format_message())
     if isinstance(error, A2QError):
         return _fail(str(error))
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or _click_met_a_closed_pipe(error):
         _close_output()
         return 141
     if isinstance(error, ModuleNotFoundError):
@@ -132,6 +132,11 @@ def _crash(error: BaseException) -> str:
     except OSError:
         return line
     return f"{line}; a bug: please report it with {file.name}"
+
+
+def _click_met_a_closed_pipe(error: BaseException) -> bool:
+    """Where click prints (help, version), it exits instead, and leaves streams behind that never complain again."""
+    return isinstance(error, SystemExit) and "PacifyFlush" in type(sys.stdout).__name__
 
 
 def _close_output() -> None:

@@ -94,12 +94,13 @@ def _layers(report: PostTrainingReport) -> Table:
 
 
 def _points(points: Points) -> Table:
+    counted = any(point.get("lut") is not None for point in points)
     table = Table(title="Networks that were tried")
     table.add_column("widths")
-    for heading in ("P", "score", "output error", "LUT"):
+    for heading in ("P", "score", "output error", *(["LUT"] if counted else [])):
         table.add_column(heading, justify="right")
     for point in sorted(points, key=lambda point: -float(point["mean_bit_width"])):
-        lut = "" if point.get("lut") is None else f"{point['lut']:,}"
-        cells = (f"{point['mean_bit_width']:.1f}", f"{point['score']:.2f} %", f"{point['output_error']:.4f}", lut)
-        table.add_row(point["kind"], *cells)
+        lut = [] if not counted else ["" if point.get("lut") is None else f"{point['lut']:,}"]
+        cells = (f"{point['mean_bit_width']:.1f}", f"{point['score']:.2f} %", f"{point['output_error']:.4f}")
+        table.add_row(point["kind"], *cells, *lut)
     return table

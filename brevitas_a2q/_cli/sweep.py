@@ -41,7 +41,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@command.command("run", cls=Guarded)
+@command.command("run", cls=Guarded, short_help="Do the runs of a space file.")
 @click.option("--space", "source", metavar="SPACE.yaml", type=_FILE, required=True, help="What to run.")
 @click.option("--out", metavar="DIR", type=_FOLDER, help="Folder of the sweep; a2q-sweep/NAME unless given.")
 @_storage
@@ -97,7 +97,7 @@ def run_command(
     return 0 if set(own) == {"done"} else 1
 
 
-@command.command("status", cls=Guarded)
+@command.command("status", cls=Guarded, short_help="Show where every run stands.")
 @_out
 @_storage
 @_name
@@ -114,7 +114,7 @@ def status_command(out: Path | None, storage: str | None, name: str | None, as_j
         show(status_table(status), ("state", "metric"))
 
 
-@command.command("report", cls=Guarded)
+@command.command("report", cls=Guarded, short_help="Tables and fronts of the finished runs.")
 @_out
 @_storage
 @_name
@@ -144,7 +144,7 @@ def report_command(
         say("no run is finished yet")
 
 
-@command.command("pick", cls=Guarded)
+@command.command("pick", cls=Guarded, short_help="Lead from a sweep to one network, its file and certificate.")
 @_out
 @_storage
 @_name

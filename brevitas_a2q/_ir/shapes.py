@@ -19,6 +19,7 @@ from brevitas_a2q._ranges import Value
 __all__ = ["unknown_outputs"]
 
 _MAX_CONSTANT: Final = 1 << 10  # elements of constants that shapes may depend on
+_ONNXRUNTIME: Final = "com.microsoft"  # where its quantizer's QOperator format and its optimizer put their operators
 _ELEMENTWISE: Final = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "FloatQuant")
 
 
@@ -35,6 +36,12 @@ def unknown_outputs(node: Node, domain: str, version: int, inputs: Sequence[Tens
             return [Tensor.named(node.output, Value.unknown(np.broadcast_shapes(*shapes), origin))]
         except ValueError as error:
             raise node.error(f"found shapes {shapes}", expected="shapes that broadcast") from error
+    if domain == _ONNXRUNTIME:
+        raise node.error(
+            "is an operator of onnxruntime alone",
+            expected="operators of ONNX or QONNX",
+            remedy="quantize with quant_format=QuantFormat.QDQ, and leave out onnxruntime's optimizations",
+        )
     found = _inferred(node, domain, version, inputs) if domain in ONNX_DOMAINS else {}
     return [_tensor(node, name, found.get(name), origin) for name in node.outputs if name]
 

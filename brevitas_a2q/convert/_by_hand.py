@@ -1,6 +1,7 @@
 """Layers that never run, because the model multiplies by their weights itself: ``F.linear(x, self.qkv.weight, bias)``.
 
-torchvision's Swin does so, and other attentions with a bias of their own. Where ``torch.fx`` sees such a product it
+torchvision's Swin does so, and other attentions with a bias of their own. Such layers are reported as left out
+(:func:`never_called`), unless the configuration lets them compute these products. Then, where ``torch.fx`` sees one, it
 becomes a call of the layer (:func:`call_layers_`). Where it is inside of code that is no graph, the model's ``forward``
 runs under :class:`LayersByHand`, which lets the layer compute it. Either way the layer runs like any other: quantized,
 learnt, certified and exported. Products of what is first computed from the weights stay what they are, and are listed
@@ -20,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from brevitas_a2q.convert._attention import ATTENTION, attention, attention_weights
 
-__all__ = ["HandMultiplied", "LayersByHand", "call_layers_", "multiplied_by_hand"]
+__all__ = ["HandMultiplied", "LayersByHand", "call_layers_", "multiplied_by_hand", "never_called"]
 
 HandMultiplied = tuple[tuple[str, bool], ...]  # names of layers, and whether each has a bias of its own
 Call = tuple[Sequence[Any], Mapping[str, Any]]
@@ -91,23 +92,45 @@ def multiplied_by_hand(
         run: Runs the model on an example, where there is one.
         kinds: Types of layers.
     """
-    layers: dict[str, Any] = {name: module for name, module in model.named_modules() if type(module) in kinds}
-    found: set[str] = set()
-    if graph is not None:
-        found = {_owner(node, "weight") for node in graph.nodes if node.op == "get_attr"}
-    elif run is not None:
-        with _seen(layers) as found:
-            run()
+    layers = _layers(model, kinds)
+    found, _ = _used(layers, graph, run)
     return tuple((name, layer.bias is not None) for name, layer in layers.items() if name in found)
 
 
-@contextmanager
-def _seen(layers: Mapping[str, Any]) -> Iterator[set[str]]:
-    """Names of the layers whose weights are multiplied outside of them, inside of the context."""
-    names, inside, found = {id(layer.weight): name for name, layer in layers.items()}, [0], set[str]()
+def never_called(
+    model: nn.Module, graph: Graph | None, run: Callable[[], Any] | None, kinds: tuple[type[nn.Module], ...]
+) -> frozenset[str]:
+    """Those of :func:`multiplied_by_hand` that never run; same arguments."""
+    found, called = _used(_layers(model, kinds), graph, run)
+    return frozenset(found - called)
 
-    def enter(*_: Any) -> None:
+
+def _layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> dict[str, Any]:
+    return {name: module for name, module in model.named_modules() if type(module) in kinds}
+
+
+def _used(layers: Mapping[str, Any], graph: Graph | None, run: Callable[[], Any] | None) -> tuple[set[str], set[str]]:
+    """Names of the layers whose weights are multiplied outside of them, and of those that are called."""
+    if graph is not None:
+        named = {op: {node for node in graph.nodes if node.op == op} for op in ("get_attr", "call_module")}
+        outside = {_owner(node, "weight") for node in named["get_attr"]} & set(layers)
+        return outside, {str(node.target) for node in named["call_module"]}
+    if run is None:
+        return set(), set()
+    with _seen(layers) as used:
+        run()
+    return used
+
+
+@contextmanager
+def _seen(layers: Mapping[str, Any]) -> Iterator[tuple[set[str], set[str]]]:
+    """What :func:`_used` says, of a run inside of the context."""
+    names, inside = {id(layer.weight): name for name, layer in layers.items()}, [0]
+    found, called = set[str](), set[str]()
+
+    def enter(layer: Any, *_: Any) -> None:
         inside[0] += 1
+        called.add(names[id(layer.weight)])
 
     def leave(*_: Any) -> None:
         inside[0] -= 1
@@ -122,7 +145,7 @@ def _seen(layers: Mapping[str, Any]) -> Iterator[set[str]]:
     hooks += [layer.register_forward_hook(leave, always_call=True) for layer in layers.values()]
     try:
         with Watch():
-            yield found
+            yield found, called
     finally:
         for hook in hooks:
             hook.remove()

@@ -36,6 +36,7 @@ __all__ = ["check_is_python", "constrain_", "constrained_"]
 
 _FIRST_OR_LAST = "first or last layer"
 _NOT_RUN = "did not run on the example"
+_BY_HAND = "did not run: the model multiplies by its weights itself (hand_multiplied=True converts it)"
 _BY_RULE = "a rule says so"
 _NO_METHOD = "its method is none"
 _BINARY = ("BinaryQuant", "ClampedBinaryQuant")
@@ -183,9 +184,10 @@ def _convert_float_model_(
     _check_rules(config, names)
     exempt = _exempt(config, names)
     run = None if example is None else run_once(model, example)
-    inputs = quantize_float_model_(model, config, exempt, by_hand, run)
+    quantized = quantize_float_model_(model, config, exempt, by_hand, run)
     reasons = {name: _reason_by_config(config, name, exempt) for name in names}
-    return {name: reason for name, reason in reasons.items() if reason is not None}, inputs
+    left = dict.fromkeys(quantized.never_called, _BY_HAND)
+    return left | {name: reason for name, reason in reasons.items() if reason is not None}, quantized.inputs
 
 
 def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, unknown: Mapping[str, str]) -> dict[str, str]:

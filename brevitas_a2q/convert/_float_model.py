@@ -20,7 +20,7 @@ from torch.fx import Node
 
 from brevitas_a2q._config import A2QConfig, LayerSettings
 from brevitas_a2q.convert._attention import QuantAttention
-from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
+from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand, never_called
 from brevitas_a2q.convert._relus import note_clipped_relus_
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
 from brevitas_a2q.convert._tracing import trace
@@ -28,7 +28,7 @@ from brevitas_a2q.convert._values import Value, dataflow
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant import _quantizers as quantizers
 
-__all__ = ["FLOAT_LAYERS", "InputType", "quantize_float_model_"]
+__all__ = ["FLOAT_LAYERS", "InputType", "Quantized", "quantize_float_model_"]
 
 FLOAT_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: qnn.QuantLinear,
@@ -54,6 +54,14 @@ class InputType:
     signed: bool
     by_layer: bool
     origins: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What reaches each layer, and which never run since the model multiplies by their weights itself, by name."""
+
+    inputs: Mapping[str, InputType]
+    never_called: frozenset[str] = frozenset()
 
 
 class _Inputs:
@@ -110,7 +118,7 @@ def quantize_float_model_(
     exempt: frozenset[str],
     by_hand: HandMultiplied = (),
     run: Callable[[], Any] | None = None,
-) -> Mapping[str, InputType]:
+) -> Quantized:
     """Quantize every supported layer: within its accumulator's budget unless it is exempt or skipped by a rule.
 
     Args:
@@ -119,9 +127,6 @@ def quantize_float_model_(
         exempt: Names of the first and last layer.
         by_hand: Layers by whose weights the model's code multiplies; found out where there are none.
         run: Runs the model on an example, where there is one.
-
-    Returns:
-        What reaches each layer, by name.
     """
     if type(model) in FLOAT_LAYERS or isinstance(model, nn.MultiheadAttention):
         raise ModelError(
@@ -131,8 +136,11 @@ def quantize_float_model_(
             remedy="wrap it in nn.Sequential",
         )
     kinds = tuple(FLOAT_LAYERS)
-    graph = trace(model, kinds)
-    by_hand = by_hand or multiplied_by_hand(model, graph, run, kinds)
+    graph, idle = trace(model, kinds if config.hand_multiplied else ()), frozenset[str]()
+    if not config.hand_multiplied:
+        idle = never_called(model, graph, run, kinds)
+    else:
+        by_hand = by_hand or multiplied_by_hand(model, graph, run, kinds)
     flow = None if graph is None else dataflow(graph, dict(model.named_modules()), kinds)
     inputs = _Inputs(config, exempt, () if flow is None else flow.values, dict(model.named_modules()))
     types = {name: inputs.of(name) for name, module in model.named_modules() if type(module) in FLOAT_LAYERS}
@@ -142,7 +150,7 @@ def quantize_float_model_(
         insert_quantizers_(model, graph, flow, acts)
         note_clipped_relus_(model, graph, flow.values)
     install_forward_(model, graph, by_hand)
-    return types
+    return Quantized(types, idle)
 
 
 def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> None:

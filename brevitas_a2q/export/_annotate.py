@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qonnx.core.datatype import DataType
-from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from brevitas_a2q._ir.metadata import (
     ACCUMULATOR_BIT_WIDTH,
@@ -32,6 +31,7 @@ from brevitas_a2q._ir.metadata import (
 )
 from brevitas_a2q._ir.network import Network
 from brevitas_a2q.export._cleaning import get_property, set_property
+from brevitas_a2q.export._indexed import InferDataTypes
 from brevitas_a2q.export._shapes import wrapped
 from brevitas_a2q.export._tracing import LAYER, QUANTIZER
 from brevitas_a2q.verify._certificate import Certificate

@@ -14,7 +14,6 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
 from qonnx.transformation.gemm_to_matmul import GemmToMatMul
-from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
@@ -24,6 +23,7 @@ from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.export._cleaning import clean
 from brevitas_a2q.export._finn_layers import LAYER_RULES
 from brevitas_a2q.export._finn_quantizers import QUANTIZER_RULES, Finding
+from brevitas_a2q.export._indexed import InferDataTypes
 from brevitas_a2q.export._shapes import wrapped
 
 __all__ = ["check_finn"]

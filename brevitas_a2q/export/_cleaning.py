@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import (
-    GiveReadableTensorNames,
-    GiveUniqueNodeNames,
-    RemoveStaticGraphInputs,
-    RemoveUnusedTensors,
-)
+from qonnx.transformation.general import GiveUniqueNodeNames, RemoveStaticGraphInputs, RemoveUnusedTensors
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._constants import fold_constants_, part_constants_
+from brevitas_a2q.export._indexed import FoldConstants, GiveReadableTensorNames
 from brevitas_a2q.export._shapes import InferShapes, wrapped
 
 __all__ = ["clean", "get_property", "set_property", "tidied"]
-
-_PLACES: Final = "a2q.places"
 
 
 def get_property(node: Any, key: str) -> str | None:
@@ -37,26 +30,8 @@ def set_property(holder: Any, key: str, value: object) -> None:
 
 
 def clean(model: Any) -> Any:
-    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone.
-
-    Its renaming reaches a tensor's first place in a node only, so that a node which reads one twice (``x * x``) would
-    be left with a name that nothing writes; places of one tensor are noted before and joined again after.
-    """
-    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
-    for node in model.graph.node:
-        names = list(node.input)
-        places = [place if name in constants else names.index(name) for place, name in enumerate(names)]
-        if places != list(range(len(places))):
-            set_property(node, _PLACES, " ".join(map(str, places)))
-    cleaned = _cleaned(model)
-    for node in cleaned.graph.node:
-        places = [int(place) for place in (get_property(node, _PLACES) or "").split()]
-        for place, first in enumerate(places[: len(node.input)]):
-            node.input[place] = node.input[first]
-        kept = [pair for pair in node.metadata_props if pair.key != _PLACES]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
-    return cleaned.transform(InferShapes()).model
+    """qonnx's clean-up with shapes inferred: constants folded, parameters no graph inputs, dead nodes gone."""
+    return _cleaned(model).transform(InferShapes()).model
 
 
 def tidied(model: Any) -> Any:

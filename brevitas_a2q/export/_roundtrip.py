@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from brevitas_a2q._terminal import progress
 from brevitas_a2q.errors import ExportError
 from brevitas_a2q.export._cleaning import get_property
 from brevitas_a2q.export._executor import Executor
@@ -81,12 +82,17 @@ def expectations(model: nn.Module, args: Args, claim: Certificate) -> list[Expec
     """
     calls = record(model, args).calls
     # The example comes first; weights and biases are compared with it, and do not change afterwards.
-    found = [(name, inputs, record(model, inputs, parameters=inputs is args)) for name, inputs in stimuli(args, calls)]
+    given, found = list(stimuli(args, calls)), list[Expectation]()
     ends: tuple[End, End] = ("upper", "lower")
-    for end in ends:
-        with driven_by_witness(model, claim, end) as driven:
-            recording = record(model, args, parameters=False)
-        found.append((f"{end} witness", args, replace(recording, driven=driven)))
+    with progress("export: integers of the model", len(given) + len(ends)) as step:
+        for name, inputs in given:
+            found.append((name, inputs, record(model, inputs, parameters=inputs is args)))
+            step()
+        for end in ends:
+            with driven_by_witness(model, claim, end) as driven:
+                recording = record(model, args, parameters=False)
+            found.append((f"{end} witness", args, replace(recording, driven=driven)))
+            step()
     return found
 
 
@@ -107,8 +113,10 @@ def round_trip(file: Any, expected: Sequence[Expectation]) -> RoundTrip:
     wrapper = wrapped(file)
     executor = Executor(wrapper)
     executions = [Execution(wrapper, recording, name, largest, constants, executor) for name, _, recording in expected]
-    for execution, (_, inputs, _) in zip(executions, expected, strict=True):
-        execution.run(inputs)
+    with progress("export: integers of the file", len(executions)) as step:
+        for execution, (_, inputs, _) in zip(executions, expected, strict=True):
+            execution.run(inputs)
+            step()
     ties = _ties_by_quantizer(executions)
     return RoundTrip(
         inputs=tuple(execution.name for execution in executions),

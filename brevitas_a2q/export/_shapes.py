@@ -13,6 +13,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
 from brevitas_a2q._brevitas import _hide_finn_ops, _restore_finn_ops
+from brevitas_a2q.export._indexed import Indexed
 
 __all__ = ["InferShapes", "wrapped"]
 
@@ -39,7 +40,7 @@ class InferShapes(Transformation):
 
     def apply(self, model: Any) -> tuple[Any, bool]:
         """The model with shapes, and that this need not be repeated."""
-        hidden = _hide_finn_ops(model)
+        hidden = _hide_finn_ops(Indexed(model.model))
         shaped = wrapped(shape_inference.infer_shapes(model.model))
         _restore_finn_ops(shaped, hidden)
         return shaped, False

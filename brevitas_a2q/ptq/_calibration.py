@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from brevitas_a2q.errors import DataError
 
-__all__ = ["Batch", "Calibration", "call", "mask_of"]
+__all__ = ["Batch", "Calibration", "call", "in_type", "mask_of"]
 
 Batch: TypeAlias = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # positional and keyword arguments
 _MASK = "attention_mask"
@@ -91,6 +91,15 @@ def call(batch: Batch) -> Callable[[nn.Module], Any]:
     """What runs a model on a batch."""
     args, kwargs = batch
     return lambda model: model(*args, **kwargs)
+
+
+def in_type(batch: Batch, dtype: torch.dtype) -> Batch:
+    """The batch with its real numbers of this type."""
+
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return tuple(map(cast, batch[0])), {key: cast(value) for key, value in batch[1].items()}
 
 
 def mask_of(batch: Batch) -> Tensor | None:

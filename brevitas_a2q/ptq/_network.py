@@ -122,7 +122,8 @@ def _from_float(model: nn.Module, example: Call | None, by_hand: HandMultiplied)
         for name in value.layers:
             found = name_of(value), len(value.layers) == 1, not value.only_layers, value.unsigned
             read.setdefault(name, []).append(found)
-    constrained_(model, A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False), by_hand=by_hand)
+    config = A2QConfig(accumulator_bit_width=_WIDE, skip_first_and_last=False, hand_multiplied=True)
+    constrained_(model, config, by_hand=by_hand)
     sites = {}
     for name, layer in weight_layers(model):
         if layer.bias is None:

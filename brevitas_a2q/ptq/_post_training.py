@@ -14,6 +14,7 @@ from brevitas_a2q.ptq._calibration import Calibration
 from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
 from brevitas_a2q.ptq._journal import Journal
 from brevitas_a2q.ptq._least_widths import OnTrial, least_widths
+from brevitas_a2q.ptq._precision import in_precision_of
 from brevitas_a2q.ptq._report import PostTrainingReport
 from brevitas_a2q.ptq._task import Found, Progress, Task
 
@@ -37,7 +38,8 @@ def quantize_post_training_(
     for fewer of them leave more of the budget to the weights. Integer weights and scales are solved for least error of
     the layer's output against the float network, within the exact budget, and the bias makes up for the mean error; see
     ``docs/ptq.md``. Batch norms are folded first. The result is an ordinary accumulator-aware Brevitas model in
-    evaluation mode: it can be certified, exported and trained. A Brevitas model keeps its activations.
+    evaluation mode: it can be certified, exported and trained. A Brevitas model keeps its activations. A model of
+    half or double precision gets it back where all integers stay what they are; it is judged in single precision.
 
     Args:
         model: Float model, or one of ``brevitas.nn``; as it was if anything fails.
@@ -74,10 +76,11 @@ def quantize_post_training_(
     judged = None if evaluation is None else _judged(evaluation, config.batch_size)
     found = _found(Task.of(model, data, config, judged, on_progress, journal), on_trial)
     devices = {parameter.device for parameter in model.parameters()}
-    result = found.network.model.to(devices.pop()) if len(devices) == 1 else found.network.model
+    kept = in_precision_of(model, found.network.model, data.known[0])
+    result = kept.model.to(devices.pop()) if len(devices) == 1 else kept.model
     model.__class__ = type(result)
     model.__dict__ = result.__dict__
-    return found.report
+    return replace(found.report, dtype=kept.dtype, dtype_reason=kept.reason)
 
 
 def _found(task: Task, on_trial: OnTrial | None) -> Found:

@@ -91,6 +91,8 @@ class PostTrainingReport:
         trials: Steps of the search for the least widths, where there was one.
         not_run: Layers that no calibration data reached, which stay as they were.
         spec: What the model's quantizers are built from.
+        dtype: Of the model's numbers.
+        dtype_reason: Why it is not the one that the model came in; None where it is.
     """
 
     rows: tuple[PostTrainingRow, ...]
@@ -103,6 +105,8 @@ class PostTrainingReport:
     trials: tuple[WidthTrial, ...]
     not_run: tuple[str, ...]
     spec: dict[str, Any]
+    dtype: str = "float32"
+    dtype_reason: str | None = None
 
     @property
     def score(self) -> float:
@@ -119,7 +123,10 @@ class PostTrainingReport:
     def summary(self) -> str:
         """What it came to, in a sentence."""
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.2f} % (float {self.float_score:.2f} %)"
-        return f"method {self.method}, output error {self.output_error:.4f}, agreement {self.agreement:.1f} %{accuracy}"
+        found = (
+            f"method {self.method}, output error {self.output_error:.4f}, agreement {self.agreement:.1f} %{accuracy}"
+        )
+        return found + (f"; the model computes in {self.dtype} now: {self.dtype_reason}" if self.dtype_reason else "")
 
     def __str__(self) -> str:
         table = [COLUMNS, *(row.cells() for row in self.rows)]

@@ -15,11 +15,12 @@ from brevitas_a2q.errors import A2QError, DataError
 from brevitas_a2q.export._qonnx import export_qonnx
 from brevitas_a2q.hw._estimation import estimate
 from brevitas_a2q.hw._target import Target
-from brevitas_a2q.ptq._calibration import Calibration
+from brevitas_a2q.ptq._calibration import Calibration, in_type
 from brevitas_a2q.ptq._guarantee import guarantee
 from brevitas_a2q.ptq._journal import Journal
 from brevitas_a2q.ptq._materialize import ModelSpec, install_
 from brevitas_a2q.ptq._network import prepare
+from brevitas_a2q.ptq._precision import TYPES
 from brevitas_a2q.ptq._report import PostTrainingReport
 from brevitas_a2q.verify._certificate import Certificate
 from brevitas_a2q.verify._document import certificate_json
@@ -88,7 +89,7 @@ def save_post_training(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise A2QError(f"cannot be made ({error.strerror})", where=f"folder {folder}", expected="a folder") from error
-    example = example_of(calibration)
+    example = example_of(calibration, report.dtype)
     certificate = guarantee(model, example)
     state = {
         name: tensor.contiguous().clone() for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)
@@ -122,6 +123,7 @@ def restore_post_training_(model: nn.Module, folder: str | Path) -> None:
     try:
         values = json.loads((folder / REPORT).read_text())
         spec, state = ModelSpec.from_json(values["spec"]), load_file(str(folder / STATE))
+        dtype = TYPES[values.get("dtype", "float32")]
     except Exception as error:  # whatever json and safetensors raise
         raise DataError(f"cannot be read ({error})", where=f"folder {folder}", expected="a run's folder") from error
     network = prepare(model, by_hand=spec.by_hand)
@@ -138,13 +140,14 @@ def restore_post_training_(model: nn.Module, folder: str | Path) -> None:
     wrong = [name for name in (*found.missing_keys, *found.unexpected_keys) if not name.startswith(idle)]
     if wrong:
         raise DataError(f"belongs to another model (only one of them has {wrong[0]})", where=f"folder {folder}")
-    model.__class__ = type(network.model)
-    model.__dict__ = network.model.__dict__
+    restored = network.model.to(dtype)
+    model.__class__ = type(restored)
+    model.__dict__ = restored.__dict__
 
 
-def example_of(calibration: Any) -> Any:
-    """Arguments of one sample."""
-    batch = Calibration.of(calibration, 0.2, 1).known[0]
+def example_of(calibration: Any, dtype: str = "float32") -> Any:
+    """Arguments of one sample, for a model that computes in this type."""
+    batch = in_type(Calibration.of(calibration, 0.2, 1).known[0], TYPES[dtype])
     return tuple(tensor[:1] for tensor in (*batch[0], *batch[1].values()))
 
 

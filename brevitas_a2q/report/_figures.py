@@ -96,6 +96,7 @@ def _stack(figure: Figure) -> None:
         for axes in same:
             axes.set_subplotspec(grid[row])
             axes.set_title(fill(axes.get_title(), 32), fontsize=10)
+            axes.set_xlabel(fill(axes.get_xlabel(), 40))
             axes.tick_params(labelleft=axes is same[0])
             shortened = [label(text.get_text(), 20) for text in axes.get_yticklabels()]
             if isinstance(axes.yaxis.get_major_formatter(), FixedFormatter):

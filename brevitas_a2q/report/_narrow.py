@@ -96,5 +96,6 @@ def narrow_report(
     if html is not None:
         ordered = sorted(points, key=lambda point: -float(point["mean_bit_width"]))
         shown = {"report": report, "points": ordered, "title": title, "tolerance": tolerance}
+        shown["counted"] = any(point.get("lut") is not None for point in points)
         files.append((html, render("narrow.html.j2", **shown, picture=picture(figure))))
     return files

@@ -91,6 +91,7 @@ def _luts(axes: Axes, network: Network) -> None:
         _legend(axes)
     else:
         axes.text(0.5, 0.5, "no run has an estimate", transform=axes.transAxes, ha="center")
+        axes.set(xticks=[], yticks=[])
 
 
 def _points(groups: Sequence[Group], scale: float) -> list[tuple[float, float]]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from brevitas_a2q._files import exclusive, remove_leftovers, write_atomically
-from brevitas_a2q.errors import ConfigError, DataError
+from brevitas_a2q.errors import A2QError, ConfigError, DataError
 from brevitas_a2q.train._config import RunConfig
 
-__all__ = ["CHECKPOINTS", "RESULT", "claim", "claimable", "locked", "read_config"]
+__all__ = ["CHECKPOINTS", "RESULT", "claim", "claimable", "gone_unless_begun", "locked", "read_config"]
 
 CONFIG: Final = "config.json"
 CHECKPOINTS: Final = "checkpoints"
 RESULT: Final = "result.json"
+_LOCK: Final = ".lock"
+_RECORDS: Final = "tensorboard"
 # What a run leaves beside it, as its other modules name it.
 _WRITTEN: Final = ("network.onnx", "certificate.json", "outcome.json", "float.safetensors", RESULT, CHECKPOINTS)
 _MAY_CHANGE: Final = ("runtime", "data_root")  # where and how it is computed, not what
@@ -29,13 +32,29 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: One is training there.
     """
-    with exclusive(folder / ".lock") as free:
+    with exclusive(folder / _LOCK) as free:
         if not free:
             raise ConfigError(
                 "another process is training here", where=str(folder), remedy="wait for it, or choose another folder"
             )
         remove_leftovers(folder)
         yield
+
+
+@contextmanager
+def gone_unless_begun(folder: Path) -> Iterator[None]:
+    """Leave no new folder behind where bad input ends a run before its first epoch."""
+    new = not folder.exists()
+    try:
+        yield
+    except A2QError:
+        if new and not _has_begun(folder):
+            shutil.rmtree(folder / _RECORDS, ignore_errors=True)
+            with suppress(OSError):  # what others have put there stays, and so does the folder
+                for name in (CONFIG, _LOCK):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def claim(folder: Path, config: RunConfig) -> None:
@@ -55,8 +74,7 @@ def claimable(folder: Path, config: RunConfig) -> bool:
     Raises:
         ConfigError, DataError: As :func:`claim`.
     """
-    begun = (folder / RESULT).exists() or any((folder / CHECKPOINTS).glob("[!.]*"))
-    if not begun:
+    if not _has_begun(folder):
         _refuse_others_files(folder)
         return True
     changed = [
@@ -71,6 +89,10 @@ def claimable(folder: Path, config: RunConfig) -> bool:
             remedy="choose another folder, or give the configuration it was started with",
         )
     return False
+
+
+def _has_begun(folder: Path) -> bool:
+    return (folder / RESULT).exists() or any((folder / CHECKPOINTS).glob("[!.]*"))
 
 
 def _refuse_others_files(folder: Path) -> None:

@@ -19,7 +19,7 @@ from brevitas_a2q.models import build_model
 from brevitas_a2q.train._checkpoints import Checkpoint, latest_checkpoint, load_tensors, save_tensors
 from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._finish import Outcome, finish
-from brevitas_a2q.train._folder import CHECKPOINTS, RESULT, claim, claimable, locked
+from brevitas_a2q.train._folder import CHECKPOINTS, RESULT, claim, claimable, gone_unless_begun, locked
 from brevitas_a2q.train._phase import Session
 from brevitas_a2q.train._preflight import require_fit, require_task
 from brevitas_a2q.train._processes import Processes, start_processes
@@ -93,6 +93,7 @@ def run(
     processes = start_processes(config.runtime.device)
     with ExitStack() as stack:
         if processes.is_main:
+            stack.enter_context(gone_unless_begun(out))
             out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(out))
             claim(out, config)

@@ -32,9 +32,10 @@ def uncovered_parts(
     """
     quantized = dict(quantized_layers(model))
     idle = {name: "did not run on the example" for name in quantized if name not in covered}
-    by_hand = {name: f"its weights are multiplied outside of it, in {by}" for name, by in trace.by_hand.items()}
-    # Weights that are also used by hand make a covered layer's certificate silent on that product.
-    found = [f"{name}: {reason}" for name, reason in {**idle, **reasons, **by_hand}.items() if name in quantized]
+    found = [f"{name}: {reason}" for name, reason in {**idle, **reasons}.items() if name in quantized]
+    # Weights that are used by hand make a covered layer's certificate silent on that product.
+    by_hand = {name: by for name, by in trace.by_hand.items() if name in quantized}
+    found += [f"{name}: its weights are multiplied outside of it, in {by}" for name, by in by_hand.items()]
     spoken_of = set(quantized)
     for name, module in model.named_modules():
         said = None if module in quantized.values() else _of_module(module)

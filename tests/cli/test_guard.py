@@ -84,6 +84,36 @@ def test_files_of_something_else_stay(words: list[str], tmp_path: Path, capsys: 
     assert all(path.read_bytes() == CONTENT for path in kept.values())
 
 
+WRITES = {
+    "page": (["parts", "--html"], b"<!DOCTYPE html>"),
+    "certificate": (["certify", TFC, "--out"], b'{"format": "brevitas_a2q.certificate"}'),
+    "folding": (["fold", TFC, "--part", "xc7z020clg400-1", "--target-fps", "1", "--out"], b'{"Defaults": {}}'),
+}
+
+
+@pytest.mark.parametrize("words", [words for words, _ in WRITES.values()], ids=WRITES)
+@pytest.mark.parametrize("content", [b"\x08\x08\x12\x07pytorch", b"PK\x03\x04", b"text", b"[1]", b'{"a": 1}'])
+def test_a_file_of_another_kind_stays(
+    words: list[str], content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name may be a slip: ``certify a.onnx --out b.onnx``."""
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    assert main([*words, str(path)]) == 2
+    assert "which would be replaced" in capsys.readouterr().err
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("case", WRITES)
+@pytest.mark.parametrize("what", ["earlier", "empty"])
+def test_an_earlier_result_and_an_empty_file_are_replaced(case: str, what: str, tmp_path: Path) -> None:
+    words, content = WRITES[case]
+    path = tmp_path / "mine"
+    path.write_bytes(content if what == "earlier" else b"")
+    assert main([*words, str(path)]) == 0
+    assert path.stat().st_size > len(content)
+
+
 def test_the_nearest_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimat"]) == 2
     assert "Did you mean 'estimate'?" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,34 @@ def test_a_closed_pipe_is_silent(options: list[str]) -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 141
+
+
+@pytest.mark.parametrize("words", [["certify", "--help"], ["parts"], ["parts", "--json"], ["--version"]], ids=str)
+def test_nobody_reads_on_and_nothing_is_said(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "brevitas_a2q._cli.main", *words]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+LOADING = """
+import os, signal, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "brevitas_a2q":
+            os.kill(os.getpid(), signal.SIGINT)
+from brevitas_a2q_command import main
+sys.meta_path.insert(0, Finder)
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_the_package_is_loaded_is_one_line() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nbrevitas-a2q: error: interrupted\n")
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,16 @@ def _name(folder: Path) -> str:
     return (folder / "name").read_text()
 
 
+def test_the_search_for_least_widths_has_a_page_and_a_plot(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["ptq", "--model", f"{_name(folder)}:build", "--calibration", "x.npz", "-P", "auto", "--tolerance", "30"]
+    assert main([*words, "--out", "run", "--html", "page.html", "--plot", "plot.svg", *QUICK]) == 0
+    page = (folder / "page.html").read_text()
+    assert "Networks that were tried" in page
+    assert "LUT</th>" not in page  # nobody asked for a part
+    assert "<svg" in (folder / "plot.svg").read_text()
+    assert "Networks that were tried" in capsys.readouterr().out
+
+
 def test_everything_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["ptq", "--model", f"{_name(folder)}:build", "--calibration", "x.npz", "-P", "10", "--out", "run", "--json"]
     words += ["--part", "xc7z020clg400-1", *QUICK]

@@ -1,9 +1,10 @@
-"""Layers whose weights the model multiplies itself are quantized, certified and exported like those that run."""
+"""Layers whose weights the model multiplies itself are left out, or on demand converted like those that run."""
 
 from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from brevitas_a2q import A2QConfig, certify, constrain_, export_qonnx, quantize_post_training_
 from brevitas_a2q.ptq import restore_post_training_, save_post_training
 
-CONFIG = A2QConfig(accumulator_bit_width=20, activation_bit_width=8, skip_first_and_last=False)
+CONFIG = A2QConfig(accumulator_bit_width=20, activation_bit_width=8, skip_first_and_last=False, hand_multiplied=True)
 
 
 @torch.fx.wrap
@@ -104,6 +105,43 @@ def test_they_are_constrained_certified_and_exported(case: str, tmp_path: Path) 
     assert torch.equal(pickle.loads(pickle.dumps(model))(x), after)
 
 
+NEVER_CALLED = {
+    "plain": ["b", "c", "conv"],
+    "hidden": ["b", "c"],
+    "branching": ["b", "c", "conv"],
+    "pooling": ["c", "k", "q", "v"],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_unless_asked_for_they_are_skipped_and_listed(case: str) -> None:
+    model, x, _ = made(case)
+    before = model(x)
+    report = constrain_(model, replace(CONFIG, hand_multiplied=False), x)
+    uncovered = certify(model, x[:1]).uncovered
+
+    assert (model(x) - before).norm() < 0.03 * before.norm()
+    assert sorted(row.name for row in report.skipped) == NEVER_CALLED[case]
+    assert all("hand_multiplied=True" in str(row.skipped_because) for row in report.skipped)
+    assert all(f"{name}: did not run on the example" in uncovered for name in NEVER_CALLED[case])
+
+
+def test_a_graph_tells_of_them_without_an_example() -> None:
+    report = constrain_(made("plain")[0], replace(CONFIG, hand_multiplied=False))
+    assert sorted(row.name for row in report.skipped) == NEVER_CALLED["plain"]
+
+
+def test_one_that_runs_as_well_is_constrained_and_its_other_product_listed() -> None:
+    class Tied(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.d(torch.relu(F.linear(torch.relu(self.b(self.a(x))), self.b.weight)))
+
+    model, x = Tied().eval(), torch.rand(64, 8)
+    report = constrain_(model, replace(CONFIG, hand_multiplied=False), x)
+    assert {"a", "b", "d"} == {row.name for row in report.constrained}
+    assert "Tied: products of real numbers by mm, 16 in a sum" in certify(model, x[:1]).uncovered
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_they_train(case: str) -> None:
     model, x, _ = made(case)
@@ -174,5 +212,6 @@ def test_attention_is_that_of_torch(masks: str) -> None:
     with torch.no_grad():
         model.qkv.bias.copy_(torch.randn(48))
     before = model(x)
-    assert len(constrain_(model, A2QConfig(accumulator_bit_width=28, skip_first_and_last=False), x).constrained) == 2
+    config = A2QConfig(28, skip_first_and_last=False, hand_multiplied=True)
+    assert len(constrain_(model, config, x).constrained) == 2
     assert (model(x) - before).norm() < 0.03 * before.norm()

@@ -84,6 +84,9 @@ def test_operators_whose_shapes_nobody_knows(builder: Build) -> None:
         b = small(builder)
         b.node(op, "t2", domain=domain)
         refused(b.save(), "n3", op, "shape cannot be told")
+    b = small(builder)
+    b.node("QGemm", "t2", domain="com.microsoft")
+    refused(b.save(), "n3", "an operator of onnxruntime alone", "QuantFormat.QDQ")
 
 
 def test_versions_that_no_rule_states(builder: Build) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from brevitas_a2q import LayerRule, certify, constrain_, quantize_post_training_
 from brevitas_a2q.errors import A2QError, ConfigError, DataError, ModelError
+from brevitas_a2q.ptq import restore_post_training_, save_post_training
 
 
 def _small() -> nn.Module:
@@ -90,6 +92,7 @@ def _plain(kind: torch.dtype = torch.float32) -> nn.Module:
 
 GIVEN: dict[str, tuple[torch.dtype, Any]] = {
     "half precision": (torch.float16, torch.rand(64, 8, dtype=torch.float16)),
+    "all in double precision": (torch.float64, torch.rand(64, 8, dtype=torch.float64)),
     "double precision": (torch.float32, torch.rand(64, 8, dtype=torch.float64)),
     "an array": (torch.float32, np.random.default_rng(0).random((64, 8))),
     "pairs of arrays": (torch.float32, [(np.random.default_rng(0).random((64, 8)), np.zeros(64))]),
@@ -104,7 +107,23 @@ def test_models_and_data_of_any_type(case: str) -> None:
     model = _plain(kind)
     report = quantize_post_training_(model, data, {"accumulator_bit_width": 10, "method": "projection"})
     assert report.rows[1].required_bit_width <= 10
-    assert certify(model, torch.rand(1, 8)).holds
+    assert {parameter.dtype for parameter in model.parameters()} == {kind}
+    assert report.dtype_reason is None
+    assert certify(model, torch.rand(1, 8, dtype=kind)).holds
+
+
+@pytest.mark.parametrize("case", ["other integers", "two types"])
+def test_a_model_that_does_not_get_its_type_back_says_why(case: str) -> None:
+    model = _plain(torch.bfloat16)  # whose 8 bits hold no weights of 8 bits at a scale
+    if case == "two types":
+        model[0].half()
+    report = quantize_post_training_(model, torch.rand(64, 8), {"accumulator_bit_width": 10, "method": "projection"})
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    reasons = {
+        "other integers": "in bfloat16 layer 0 would have other integers",
+        "two types": "it came with parameters of bfloat16 and float16",
+    }
+    assert f"the model computes in float32 now: {reasons[case]}" in str(report)
 
 
 def test_activations_whose_squares_have_no_number() -> None:
@@ -121,3 +140,14 @@ def test_what_is_no_module_of_python(what: str) -> None:
     for call in (lambda: quantize_post_training_(model, torch.rand(64, 8)), lambda: constrain_(model)):
         with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module"):
             call()
+
+
+def test_a_run_of_a_model_in_half_precision_comes_back_in_it(tmp_path: Path) -> None:
+    model, data = _plain(torch.float16), torch.rand(64, 8)
+    report = quantize_post_training_(model, data, {"accumulator_bit_width": 10, "method": "projection"})
+    saved = save_post_training(model, report, data, tmp_path)
+    again = _plain(torch.float16)
+    restore_post_training_(again, tmp_path)
+    assert saved.certificate.holds
+    assert saved.file is not None
+    assert torch.equal(again(data.half()), model(data.half()))

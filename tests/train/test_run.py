@@ -172,8 +172,9 @@ def test_what_can_be_wrong_is_found_before_the_training(
 ) -> None:
     seen: list[EpochResult] = []
     with pytest.raises(A2QError, match=message):
-        run(brief(short, **changes), tmp_path, seen.append)
+        run(brief(short, **changes), tmp_path / "run", seen.append)
     assert seen == []
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
