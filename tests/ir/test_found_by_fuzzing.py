@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.network import OPAQUE, Node
 from brevitas_a2q._ir.quantizer import Quantizer
+from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
@@ -41,3 +45,18 @@ def test_ranges_along_an_axis_that_is_the_channels_no_more() -> None:
     codes = SimpleNamespace(lo=np.array([[-1], [-3]]), hi=np.array([[4], [2]]))
     stream: Any = SimpleNamespace(codes=codes, channel_axis=0, channels=1)
     assert [end.tolist() for end in ends_of(stream)] == [[-3], [4]]
+
+
+def test_constants_in_double_whose_scale_is_of_another_shape(tmp_path: Path) -> None:
+    constants = {"w": np.ones(8), "s": np.ones((1, 2)), "z": np.zeros(1), "b": np.full(1, 4.0)}
+    graph = helper.make_graph(
+        [helper.make_node("Quant", list(constants), ["y"], domain="qonnx.custom_op.general", name="q")],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "double.onnx")
+    with pytest.raises(OnnxFileError, match="q.*shape"):
+        read_network(tmp_path / "double.onnx")
