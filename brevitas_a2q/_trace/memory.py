@@ -7,12 +7,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from brevitas_a2q._ranges import Codes, Value, table
 
-__all__ = ["Known", "Memory", "address", "collapsed", "shape_of", "upright"]
+__all__ = ["Known", "Memory", "address", "collapsed", "plain_tensor", "shape_of", "upright"]
 
 _NOWHERE: Final = -1
 _SHARED: Final = "memory that something else shares"
@@ -84,6 +85,10 @@ class Memory:
     def __contains__(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory was ever written from the model's inputs."""
         return address(tensor) in self._storages
+
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Whether the tensor is a constant; asked without using it."""
+        return address(tensor) in self._constants
 
     def was_used(self, place: int) -> bool:
         """Whether a constant at this address was an operand."""
@@ -163,6 +168,11 @@ def _either(old: Value, new: Value) -> Value:
         return old.hull(_in_steps_of(old, collapsed(new, old.shape)))
     except ValueError:
         return Value.unknown(old.shape, "memory that is written by two operations")
+
+
+def plain_tensor(value: Any) -> Any:
+    """The plain tensor inside a ``QuantTensor``; anything else as it is."""
+    return value.value if isinstance(value, QuantTensor) else value
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:

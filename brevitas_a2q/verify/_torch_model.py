@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -68,11 +68,30 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = _settled(model, given)
+    refused |= _of_changing_weights(model, trace.changed)
     layers = tuple(layer for name, layer in found.items() if name.partition(" (call ")[0] not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))
     reasons = {name: error.found for name, error in refused.items()}
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
+
+
+def _of_changing_weights(model: nn.Module, changed: Collection[str]) -> dict[str, UncoveredError]:
+    """Layers of whose tensors the model has written or replaced some: the next run has other weights."""
+    found: dict[str, UncoveredError] = {}
+    for name, layer in quantized_layers(model):
+        before = "" if layer is model else f"{name}."
+        own = (tensor.removeprefix(before) for tensor in changed if tensor.startswith(before))
+        if tensor := next(
+            (each for each in own if each.partition(".")[0] not in ("input_quant", "output_quant")), None
+        ):
+            found[name] = UncoveredError(
+                f"{tensor} changes while the model runs",
+                where=f"layer {name}",
+                expected="weights that stay as they are",
+                remedy="change them outside of forward",
+            )
+    return found
 
 
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
