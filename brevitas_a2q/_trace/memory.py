@@ -79,6 +79,7 @@ class Memory:
         # Beside each entry a weak reference: while it lives, no other storage is given the same address.
         self._storages: dict[int, tuple[StorageWeakRef, dict[View, Known]]] = {}
         self._constants: dict[int, StorageWeakRef] = {}
+        self._versions: dict[int, int] = {}  # how often storages were written, as far as that was seen
         self._used: set[int] = set()  # constants that were asked for
         self._written: set[int] = set()
 
@@ -103,16 +104,28 @@ class Memory:
         place = address(tensor)
         if place != _NOWHERE and place not in self._storages and place not in self._constants:
             self._constants[place] = StorageWeakRef(tensor.untyped_storage())
+            self._versions[place] = _version(tensor)
+
+    def shown(self, tensor: Tensor) -> Tensor:
+        """Note that a tensor shows memory of another one from now on, and counts what is written by itself."""
+        place = address(tensor)
+        if place in self._versions:
+            self._versions[place] = max(self._versions[place], _version(tensor) + 1)
+        return tensor
 
     def mark_written(self, tensor: Tensor) -> None:
-        """Note that an operation has written constants to a constant."""
-        self._written.add(address(tensor))
+        """Note that an operation writes a tensor, which PyTorch counts when it is done."""
+        place = address(tensor)
+        self._written.add(place)
+        self._versions[place] = max(self._versions.get(place, 0), _version(tensor)) + 1
 
     def get(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor; None of constants."""
         place, shape = address(tensor), shape_of(tensor)
         if place == _NOWHERE:
             return Known(Value.unknown(shape, "a tensor without memory of its own"), frozenset({"input"}))
+        if _version(tensor) > self._versions.get(place, _version(tensor)):  # by another thread, say
+            self.write(tensor, Known(Value.unknown(shape, "written without being seen"), frozenset({"input"})))
         found = self._storages.get(place)
         if found is not None:
             return found[1].get(_view(tensor)) or Known(Value.unknown(shape, "another view of its memory"))
@@ -140,6 +153,8 @@ class Memory:
             return
         if place not in self._storages:
             self._storages[place] = (StorageWeakRef(tensor.untyped_storage()), {})
+            self._versions[place] = 0
+        self._versions[place] = max(self._versions[place], _version(tensor))
         self._storages[place][1][_view(tensor)] = known
 
     def copied(self, tensor: Tensor, copy: Tensor) -> None:
@@ -152,7 +167,7 @@ class Memory:
 
     def write(self, tensor: Tensor, known: Known) -> None:
         """Note that a tensor was written: every other view of its memory may show old or new elements."""
-        self._written.add(address(tensor))
+        self.mark_written(tensor)
         found = self._storages.get(address(tensor))
         for view, other in list(found[1].items()) if found else ():
             after = _either(other.value, known.value)
@@ -188,6 +203,11 @@ def address(tensor: Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own
         return _NOWHERE
+
+
+def _version(tensor: Tensor) -> int:
+    """How often its memory was written, as PyTorch counts: 0 where it does not."""
+    return 0 if tensor.is_inference() else int(tensor._version)
 
 
 def _span(storage: Any) -> tuple[int, int]:

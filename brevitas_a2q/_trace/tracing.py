@@ -290,8 +290,10 @@ class Trace(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._depth or shows_other_memory(func):
+        if self._depth:
             return func(*args, **kwargs)
+        if shows_other_memory(func):
+            return self._memory.shown(func(*args, **kwargs))
         tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not isinstance(func, torch._ops.OpOverload):
             return self._of_functions(func, args, kwargs, tensors)

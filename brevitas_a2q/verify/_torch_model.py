@@ -97,10 +97,11 @@ def _of_changing_weights(model: nn.Module, changed: Collection[str]) -> dict[str
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
     """A traced run whose weights are those of every later run: no integer that can arrive widens their ranges."""
     arriving: dict[str, list[Value]] = {}
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         trace, found = repeated(model, lambda doubts: _traced(model, given, doubts, arriving))
         layers = {name: layer for name, layer in quantized_layers(model) if name in found[0]}
-        changed = [_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]
+        following = {name: layer for name, layer in layers.items() if follows_inputs(layer)}
+        changed = [_settle(layer, arriving[name], once=not number) for name, layer in following.items()]
         if not any(changed):
             return trace, found
     raise ModelError(
@@ -111,12 +112,12 @@ def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
     )
 
 
-def _settle(layer: Any, arriving: Sequence[Value]) -> bool:
+def _settle(layer: Any, arriving: Sequence[Value], once: bool) -> bool:
     ranges = [found for value in arriving if (found := arrived(value)) is not None]
     codes = [value.codes.raw_range for value in arriving if value.codes is not None]
     raw = _around([code or found for code, found in zip(codes, ranges, strict=True)]) if any(codes) else None
     proxy = layer.weight_quant
-    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw))
+    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw, once))
 
 
 def _around(ranges: Sequence[IntRange]) -> IntRange:

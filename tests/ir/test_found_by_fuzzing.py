@@ -58,5 +58,5 @@ def test_constants_in_double_whose_scale_is_of_another_shape(tmp_path: Path) -> 
     )
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("qonnx.custom_op.general", 2)]
     onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "double.onnx")
-    with pytest.raises(OnnxFileError, match="q.*shape"):
+    with pytest.raises(OnnxFileError, match=r"q.*shape"):
         read_network(tmp_path / "double.onnx")
