@@ -79,16 +79,16 @@ def constant_when_traced(make: Callable[[Any, Tensor], Quantized]) -> Callable[[
 
     @functools.wraps(make)
     def made(proxy: Any, x: Tensor) -> Quantized:
-        if proxy.training or not torch.jit.is_tracing():
-            return make(proxy, x)
         tracing = torch._C._get_tracing_state()
-        torch._C._set_tracing_state(None)
+        if proxy.training or tracing is None:
+            return make(proxy, x)
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
         try:
             with torch.no_grad():
                 weight, scale, zero_point, bit_width = make(proxy, x)
                 return weight.detach(), scale.detach(), zero_point.detach(), bit_width.detach()
         finally:
-            torch._C._set_tracing_state(tracing)
+            torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]
 
     return made
 
