@@ -2,8 +2,9 @@
 
     python benchmarks/adversary.py files --count 100000 --seed 0 --out results/adversary --processes 2
 
-Every case has a seed of its own; its verdict is one line of ``OUT/<kind>.jsonl``, which names the revision of the code,
-and a run goes on where the last one stopped. A summary is printed at the end, and written beside.
+A file has a seed of its own; of a seed of models there is a network, and what changes make of it, each of them
+certified and attacked. A verdict is one line of ``OUT/<kind>.jsonl``, which names the revision of the code, and a run
+goes on where the last one stopped. A summary is printed at the end, and written beside.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.adversary.lines import read_lines
 
+_MODELS = 6  # that are made of one network at most, each certified and attacked
+
 
 def _settled(kind: str) -> None:
     """Load what a process needs, once, and keep it out of the collector's rounds."""
@@ -36,14 +39,15 @@ def _settled(kind: str) -> None:
     gc.freeze()
 
 
-def _attack(task: tuple[str, int]) -> dict[str, Any]:
+def _attack(task: tuple[str, int]) -> list[dict[str, Any]]:
     warnings.filterwarnings("ignore")
     import importlib
     import os
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kind, seed = task
-    return dict(importlib.import_module(f"benchmarks.adversary.{kind}.attack").attack(seed))
+    module = importlib.import_module(f"benchmarks.adversary.{kind}.attack")
+    return module.attack(seed, models=_MODELS) if kind == "models" else [module.attack(seed)]
 
 
 def revision() -> str:
@@ -66,6 +70,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     refused = Counter(_kind_of(line["detail"]) for line in lines if line["outcome"] == "refused")
     return {
         "cases": len(lines),
+        "seeds": len({line["seed"] for line in lines}),
         "revisions": dict(Counter(line.get("revision", "unknown") for line in lines)),
         "outcomes": dict(outcomes.most_common()),
         "refused, share of what executes": outcomes["refused"] / max(1, executable),
@@ -100,8 +105,13 @@ def page(kind: str, found: dict[str, Any], first: int) -> str:
     lines = [
         f"# Random {kind} against their certificates",
         "",
-        f"`python benchmarks/adversary.py {kind} --count {found['cases']} --seed {first} --out OUT`",
+        f"`python benchmarks/adversary.py {kind} --count {found['seeds']} --seed {first} --out OUT`",
         "",
+        *(
+            []
+            if found["seeds"] == found["cases"]
+            else [f"- {found['seeds']:,} networks, and what changes make of each."]
+        ),
         "- Code of commit " + ", ".join(f"{name} ({n:,} cases)" for name, n in found["revisions"].items()) + ".",
         f"- {found['cases']:,} cases: {outcomes}. A violation would be a sum outside its certified range.",
         f"- {found['inputs executed']:,} inputs were executed, chosen to drive every layer's sums to their ends.",
@@ -128,7 +138,7 @@ def _counted(what: str, of: str, counts: dict[str, int]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["files", "models"])
-    parser.add_argument("--count", type=int, default=1000, help="cases in all; 0 sums up what there is")
+    parser.add_argument("--count", type=int, default=1000, help="seeds in all; 0 sums up what there is")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
@@ -144,17 +154,18 @@ def main() -> None:
         ProcessPoolExecutor(options.processes, initializer=_settled, initargs=(options.kind,)) as pool,
     ):
         verdicts = pool.map(_attack, tasks, chunksize=16)
-        for line in tqdm(verdicts, total=len(tasks), unit="case", mininterval=10, disable=not tasks):
-            line["revision"] = code
-            file.write(json.dumps(line) + "\n")
+        for found in tqdm(verdicts, total=len(tasks), unit="seed", mininterval=10, disable=not tasks):
+            fresh = [{**line, "revision": code} for line in found]
+            file.write("".join(json.dumps(line) + "\n" for line in fresh))
             file.flush()
-            lines.append(line)
-            if line["outcome"] in ("VIOLATION", "CRASH"):
-                print(f"seed {line['seed']}: {line['outcome']}: {line['detail']}", file=sys.stderr)
-    found = summary(lines)
-    print(json.dumps(found, indent=2))
-    (options.out / f"{options.kind}.json").write_text(json.dumps(found, indent=2) + "\n")
-    (options.out / f"{options.kind}.md").write_text(page(options.kind, found, options.seed))
+            lines += fresh
+            for line in fresh:
+                if line["outcome"] in ("VIOLATION", "CRASH"):
+                    print(f"seed {line['seed']}: {line['outcome']}: {line['detail']}", file=sys.stderr)
+    whole = summary(lines)
+    print(json.dumps(whole, indent=2))
+    (options.out / f"{options.kind}.json").write_text(json.dumps(whole, indent=2) + "\n")
+    (options.out / f"{options.kind}.md").write_text(page(options.kind, whole, options.seed))
 
 
 if __name__ == "__main__":

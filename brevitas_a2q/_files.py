@@ -24,25 +24,36 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
     Raises:
         ExportError: Nothing can be written there.
     """
-    where = f"file {path}"
     try:
         target = Path(path).resolve()
         if target.is_dir():
-            raise ExportError("found a folder", where=where, expected="the path of a file", remedy="add a file name")
+            raise ExportError(
+                "found a folder", where=f"file {path}", expected="the path of a file", remedy="add a file name"
+            )
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         temporary.touch()
     except ExportError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(
-            f"cannot be written ({reason})", where=where, expected="a path in a folder that exists and can be written"
-        ) from error
+        raise _not_written(path, error) from error
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):  # of something else that the block does
+            raise
+        raise _not_written(path, error) from error  # as where the disk is full
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _not_written(path: str | Path, error: OSError | ValueError) -> ExportError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ExportError(
+        f"cannot be written ({reason})",
+        where=f"file {path}",
+        expected="a path in a folder that exists and can be written",
+    )
 
 
 @contextmanager

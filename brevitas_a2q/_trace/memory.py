@@ -7,12 +7,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from brevitas_a2q._ranges import Codes, Value, table
 
-__all__ = ["Known", "Memory", "address", "collapsed", "shape_of", "upright"]
+__all__ = ["Known", "Memory", "address", "collapsed", "plain_tensor", "shape_of", "upright"]
 
 _NOWHERE: Final = -1
 _SHARED: Final = "memory that something else shares"
@@ -78,12 +79,17 @@ class Memory:
         # Beside each entry a weak reference: while it lives, no other storage is given the same address.
         self._storages: dict[int, tuple[StorageWeakRef, dict[View, Known]]] = {}
         self._constants: dict[int, StorageWeakRef] = {}
+        self._versions: dict[int, int] = {}  # how often storages were written, as far as that was seen
         self._used: set[int] = set()  # constants that were asked for
         self._written: set[int] = set()
 
     def __contains__(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory was ever written from the model's inputs."""
         return address(tensor) in self._storages
+
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Whether the tensor is a constant; asked without using it."""
+        return address(tensor) in self._constants
 
     def was_used(self, place: int) -> bool:
         """Whether a constant at this address was an operand."""
@@ -98,16 +104,28 @@ class Memory:
         place = address(tensor)
         if place != _NOWHERE and place not in self._storages and place not in self._constants:
             self._constants[place] = StorageWeakRef(tensor.untyped_storage())
+            self._versions[place] = _version(tensor)
+
+    def shown(self, tensor: Tensor) -> Tensor:
+        """Note that a tensor shows memory of another one from now on, and counts what is written by itself."""
+        place = address(tensor)
+        if place in self._versions:
+            self._versions[place] = max(self._versions[place], _version(tensor) + 1)
+        return tensor
 
     def mark_written(self, tensor: Tensor) -> None:
-        """Note that an operation has written constants to a constant."""
-        self._written.add(address(tensor))
+        """Note that an operation writes a tensor, which PyTorch counts when it is done."""
+        place = address(tensor)
+        self._written.add(place)
+        self._versions[place] = max(self._versions.get(place, 0), _version(tensor)) + 1
 
     def get(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor; None of constants."""
         place, shape = address(tensor), shape_of(tensor)
         if place == _NOWHERE:
             return Known(Value.unknown(shape, "a tensor without memory of its own"), frozenset({"input"}))
+        if _version(tensor) > self._versions.get(place, _version(tensor)):  # by another thread, say
+            self.write(tensor, Known(Value.unknown(shape, "written without being seen"), frozenset({"input"})))
         found = self._storages.get(place)
         if found is not None:
             return found[1].get(_view(tensor)) or Known(Value.unknown(shape, "another view of its memory"))
@@ -135,6 +153,8 @@ class Memory:
             return
         if place not in self._storages:
             self._storages[place] = (StorageWeakRef(tensor.untyped_storage()), {})
+            self._versions[place] = 0
+        self._versions[place] = max(self._versions[place], _version(tensor))
         self._storages[place][1][_view(tensor)] = known
 
     def copied(self, tensor: Tensor, copy: Tensor) -> None:
@@ -147,7 +167,7 @@ class Memory:
 
     def write(self, tensor: Tensor, known: Known) -> None:
         """Note that a tensor was written: every other view of its memory may show old or new elements."""
-        self._written.add(address(tensor))
+        self.mark_written(tensor)
         found = self._storages.get(address(tensor))
         for view, other in list(found[1].items()) if found else ():
             after = _either(other.value, known.value)
@@ -165,6 +185,11 @@ def _either(old: Value, new: Value) -> Value:
         return Value.unknown(old.shape, "memory that is written by two operations")
 
 
+def plain_tensor(value: Any) -> Any:
+    """The plain tensor inside a ``QuantTensor``; anything else as it is."""
+    return value.value if isinstance(value, QuantTensor) else value
+
+
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
     """The shape; that of one number where a tensor is of several shapes, of which nothing is ever known."""
     return () if tensor.is_nested else tuple(tensor.shape)
@@ -178,6 +203,11 @@ def address(tensor: Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without memory of their own
         return _NOWHERE
+
+
+def _version(tensor: Tensor) -> int:
+    """How often its memory was written, as PyTorch counts: 0 where it does not."""
+    return 0 if tensor.is_inference() else int(tensor._version)
 
 
 def _span(storage: Any) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,11 +82,11 @@ class State:
         >>> model.calls = 0
         >>> before = State.of(model, ())
         >>> model.calls = 1
-        >>> before.doubts(model, Memory(), (), reads=False, numbers_matter=True)
+        >>> before.doubts((), Memory(), before.other_numbers(model, ()), reads=False, numbers_matter=True)
         Doubts(tensors=frozenset(), numbers=True)
     """
 
-    tensors: dict[str, int] = field(default_factory=dict)  # names and addresses
+    tensors: dict[str, tuple[int, Tensor]] = field(default_factory=dict)  # and where they are, by name
     numbers: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -99,28 +99,39 @@ class State:
             own: Its tensors, where they are known already.
         """
         tensors = own_tensors(model) if own is None else own
-        return cls({name: address(tensor) for name, tensor in tensors.items()}, dict(_numbers(model, silent)))
+        return cls({name: (address(tensor), tensor) for name, tensor in tensors.items()}, dict(_numbers(model, silent)))
+
+    def changed(self, model: nn.Module, memory: Memory) -> frozenset[str]:
+        """Names of tensors that the call has written, or replaced by others than constants of the same numbers.
+
+        Args:
+            model: As it is behind the call.
+            memory: What the call wrote.
+        """
+        after = own_tensors(model)
+
+        def stays(name: str, place: int, before: Tensor) -> bool:
+            now = after.get(name)
+            if now is None or address(before) != place or memory.was_written(before):
+                return False
+            return address(now) == place or (memory.is_constant(now) and _equal(before, now))
+
+        return frozenset(name for name, (place, before) in self.tensors.items() if not stays(name, place, before))
 
     def doubts(
-        self, model: nn.Module, memory: Memory, silent: tuple[type, ...], reads: bool, numbers_matter: bool
+        self, changed: Iterable[str], memory: Memory, numbers: Iterable[str], reads: bool, numbers_matter: bool
     ) -> Doubts:
         """What of the state was used in the call, and is not as it was.
 
         Args:
-            model: As it is behind the call.
-            memory: What the call read and wrote.
-            silent: As in :meth:`of`.
+            changed: Names of tensors, of :meth:`changed`.
+            memory: What the call read.
+            numbers: Names of those that the call has changed, of :meth:`other_numbers`.
             reads: Whether the call read values as numbers of Python.
             numbers_matter: Whether it computed with such numbers.
         """
-        after = own_tensors(model)
-        changed = {
-            name
-            for name, place in self.tensors.items()
-            if name not in after or address(after[name]) != place or memory.was_written(after[name])
-        }
-        used = frozenset(name for name in changed if memory.was_used(self.tensors[name]))
-        others = any(map(_DECIDING.fullmatch, self.other_numbers(model, silent)))
+        used = frozenset(name for name in changed if memory.was_used(self.tensors[name][0]))
+        others = any(map(_DECIDING.fullmatch, numbers))
         return Doubts(used, numbers_matter and (reads or others))
 
     def other_numbers(self, model: nn.Module, silent: tuple[type, ...]) -> Iterator[str]:
@@ -138,6 +149,10 @@ def _numbers(model: nn.Module, silent: tuple[type, ...]) -> Iterator[tuple[str, 
             yield from held_numbers(name, module)
     for kind in kinds:
         yield from class_numbers(kind)
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return (first.dtype, first.device) == (second.dtype, second.device) and torch.equal(first, second)
 
 
 def _same(first: Any, second: Any) -> bool:

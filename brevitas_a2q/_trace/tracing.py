@@ -21,7 +21,7 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Value
 from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
 from brevitas_a2q._trace.layer_sums import sums_of_layer
-from brevitas_a2q._trace.memory import Known, Memory, address, shape_of
+from brevitas_a2q._trace.memory import Known, Memory, address, plain_tensor, shape_of
 from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
@@ -53,11 +53,6 @@ Intercept = Callable[..., Any]
 def active_trace() -> Trace | None:
     """The trace that runs in this context, if any."""
     return _ACTIVE.get()
-
-
-def plain_tensor(value: Any) -> Any:
-    """The plain tensor inside a ``QuantTensor``; anything else as it is."""
-    return value.value if isinstance(value, QuantTensor) else value
 
 
 class Trace(TorchDispatchMode):
@@ -96,6 +91,7 @@ class Trace(TorchDispatchMode):
         self.products: list[Product] = []
         self.branches: dict[str, None] = {}  # places that read values, in order
         self.counters: dict[str, None] = {}  # numbers that modules have changed
+        self.changed: frozenset[str] = frozenset()  # names of tensors that the model has written or replaced
         self.layers: dict[str, None] = {}  # quantized layers that ran, in order
         self.by_hand: dict[str, str] = {}  # layers whose weights were asked for outside of them, and by which module
         self.calls: Intercept | None = None  # sees every quantized layer's product
@@ -126,7 +122,7 @@ class Trace(TorchDispatchMode):
                     self.doubts |= Doubts(numbers=True)  # numbers and arrays are input as well
                 self._declare(tuple(leaf) if isinstance(leaf, QuantTensor) else ())
             self._take_over(own)
-        handles = [handle for name, module in parts_of(self.model, _SILENT) for handle in self._watch(name, module)]
+        handles = [handle for part in parts_of(self.model, _SILENT) for handle in self._watch(*part)]
         token = _ACTIVE.set(self)
         try:
             with intercepted(self.model, self._layer), self._reads, self:
@@ -136,7 +132,9 @@ class Trace(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
         self.counters = dict.fromkeys(before.other_numbers(self.model, _SILENT))
-        self.doubts |= before.doubts(self.model, self._memory, _SILENT, bool(self.branches), self._numbers_matter)
+        self.changed = before.changed(self.model, self._memory)
+        used = bool(self.branches), self._numbers_matter
+        self.doubts |= before.doubts(self.changed, self._memory, self.counters, *used)
 
     def _take_over(self, own: dict[str, Tensor]) -> None:
         """Know the tensors that the model holds: as constants, unless they change."""
@@ -180,8 +178,8 @@ class Trace(TorchDispatchMode):
 
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
-            yield module.register_forward_pre_hook(lambda _, args: self._enter(args))
-            yield module.register_forward_hook(self._quantizer(name), always_call=True)
+            yield module.register_forward_pre_hook(lambda _, a, b: self._enter((*a, *b.values())), with_kwargs=True)
+            yield module.register_forward_hook(self._quantizer(name), with_kwargs=True, always_call=True)
         else:
             yield module.register_forward_pre_hook(lambda module, _: self._names.append((name, module)))
             yield module.register_forward_hook(lambda *_: self._leave_module(), always_call=True)
@@ -221,10 +219,10 @@ class Trace(TorchDispatchMode):
             if isinstance(plain_tensor(output), Tensor) and not passed:
                 self._note_quantized(proxy, inputs, output, f"data type of {origin}")
 
-        def hook(proxy: Any, inputs: Any, output: Any) -> None:
+        def hook(proxy: Any, inputs: Any, named: Any, output: Any) -> None:
             self._depth -= 1
             try:
-                note(proxy, inputs, output)
+                note(proxy, (*inputs, *named.values()), output)
             finally:
                 self._leave()
 
@@ -292,8 +290,10 @@ class Trace(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._depth or shows_other_memory(func):
+        if self._depth:
             return func(*args, **kwargs)
+        if shows_other_memory(func):
+            return self._memory.shown(func(*args, **kwargs))
         tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not isinstance(func, torch._ops.OpOverload):
             return self._of_functions(func, args, kwargs, tensors)

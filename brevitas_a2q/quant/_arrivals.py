@@ -174,13 +174,17 @@ class Arrivals:
             self.reason = known.value.origin if known is not None else "a constant input"
             self._say_that_nothing_bounds_it(proxy, trace)
 
-    def settle(self, proxy: Any, proven: IntRange, raw: IntRange | None) -> bool:
-        """Take over what a trace of the model as it is proves, where values would widen the range as they come.
+    def settle(self, proxy: Any, proven: IntRange, raw: IntRange | None, once: bool = False) -> bool:
+        """Take over what a trace of the model as it is proves, where it is more than what is known.
+
+        That is so where values widen the range as they come, and where a number has changed that is looked at no more:
+        then once, as it may change in every run.
 
         Args:
             proxy: The layer's weight quantizer.
             proven: Integers that arrive in any of the layer's calls.
             raw: Their codes, where these have a zero-point.
+            once: Whether the trace is the first since the model was changed.
 
         Returns:
             Whether that changes the layer's weights.
@@ -188,9 +192,12 @@ class Arrivals:
         known, codes = proxy.remembered_range(), proxy.remembered_codes()
         proven, raw = _near(proven), raw and _near(raw)
         stands = known is not None and known.contains(proven) and hull(codes, raw) == codes
-        if self.basis is not Basis.CLAIM or stands:
+        moves = self.basis is Basis.CLAIM or (once and self.basis in (Basis.QUANTIZER, Basis.TRACE))
+        if not moves or stands:
             return False
         proxy.remember_range(_hull(known, proven), hull(codes, raw))
+        if self.basis is not Basis.CLAIM:
+            self._say_what_changed(proxy, self.basis, known)
         return True
 
     def forget(self) -> None:

@@ -5,7 +5,8 @@ A certificate and an export run a network a dozen times; the projection of a hun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from brevitas import is_dynamo_compiling
 from torch import Tensor
 
-__all__ = ["held_weights", "quantized"]
+__all__ = ["Quantized", "constant_when_traced", "held_weights", "quantized"]
 
 Quantized = tuple[Tensor, Tensor, Tensor, Tensor]  # dequantized weight, scale, zero-point, bit width
 
@@ -68,6 +69,28 @@ def quantized(quantizer: Any, x: Tensor, scale: Tensor, budget: Any) -> Quantize
             known = held[id(quantizer)] = _Held(_copies(given), _copies(quantizer(x, scale, budget)))
     weight, its_scale, zero_point, bit_width = _copies(known.result)
     return weight, its_scale, zero_point, bit_width
+
+
+def constant_when_traced(make: Callable[[Any, Tensor], Quantized]) -> Callable[[Any, Tensor], Quantized]:
+    """Let weights be constants of what ``torch.jit.trace`` makes of a model in evaluation mode.
+
+    They do not change any more, and the functions of Python that make them could not be saved.
+    """
+
+    @functools.wraps(make)
+    def made(proxy: Any, x: Tensor) -> Quantized:
+        tracing = torch._C._get_tracing_state()
+        if proxy.training or tracing is None:
+            return make(proxy, x)
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+        try:
+            with torch.no_grad():
+                weight, scale, zero_point, bit_width = make(proxy, x)
+                return weight.detach(), scale.detach(), zero_point.detach(), bit_width.detach()
+        finally:
+            torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]
+
+    return made
 
 
 def _copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:

@@ -19,7 +19,7 @@ from brevitas_a2q.quant._bias import bias_is_budgeted, clip_bias_, fit_scale, in
 from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes_plain_weights
 from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
-from brevitas_a2q.quant._held import Quantized, quantized
+from brevitas_a2q.quant._held import Quantized, constant_when_traced, quantized
 from brevitas_a2q.quant._layout import WeightLayout
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
 from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
@@ -241,6 +241,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
                 remedy="give each layer a quantizer of its own",
             )
 
+    @constant_when_traced
     def _quantized(self, x: Tensor) -> Quantized:
         if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
             search_scale_(self, x)

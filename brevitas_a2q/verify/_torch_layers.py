@@ -108,7 +108,8 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
     Raises:
         UncoveredError: The values are not integers at this scale.
     """
-    values, scales = (torch.atleast_1d(each.detach()) for each in torch.broadcast_tensors(value, scale))
+    both = torch.broadcast_tensors(value.detach(), scale.detach().double())
+    values, scales = (torch.atleast_1d(each) for each in both)
     codes = torch.empty(values.shape, dtype=torch.int64, device=values.device)
     rows = max(1, _TOGETHER // max(1, values[:1].numel()))
     for part, its_scale, out in zip(values.split(rows), scales.split(rows), codes.split(rows), strict=True):
@@ -117,8 +118,8 @@ def integers(value: Tensor, scale: Tensor, where: str) -> Tensor:
 
 
 def _codes(value: Tensor, scale: Tensor, where: str) -> Tensor:
-    ratio = value.double() / scale.double()
-    if not bool(torch.isfinite(ratio).all()):
+    ratio = value.double() / scale
+    if not bool(torch.isfinite(ratio.sum())) and not bool(torch.isfinite(ratio).all()):
         raise UncoveredError(
             "found values that are infinite or no numbers",
             where=where,
@@ -127,8 +128,8 @@ def _codes(value: Tensor, scale: Tensor, where: str) -> Tensor:
         )
     codes = ratio.round()
     # code * scale was rounded once (and a scale of lower precision once more): a relative error of a few epsilon.
-    allowed = 4 * torch.finfo(value.dtype).eps * codes.abs() + 1e-6
-    if not bool(((ratio - codes).abs() <= allowed.clamp(max=0.49)).all()):
+    allowed = codes.abs().mul_(4 * torch.finfo(value.dtype).eps).add_(1e-6).clamp_(max=0.49)
+    if bool((ratio.sub_(codes).abs_() > allowed).any()):
         raise UncoveredError(
             "found values that are not integers at the quantizer's scale",
             where=where,

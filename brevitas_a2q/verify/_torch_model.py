@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -68,6 +68,7 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
             model(*given)  # layers learn what reaches them now, and say where their weights change by it
         trace, (found, refused) = _settled(model, given)
+    refused |= _of_changing_weights(model, trace.changed)
     layers = tuple(layer for name, layer in found.items() if name.partition(" (call ")[0] not in refused)
     if not layers and refused:
         raise next(iter(refused.values()))
@@ -75,13 +76,32 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
     return layers, uncovered_parts(model, [layer.name for layer in layers], reasons, trace)
 
 
+def _of_changing_weights(model: nn.Module, changed: Collection[str]) -> dict[str, UncoveredError]:
+    """Layers of whose tensors the model has written or replaced some: the next run has other weights."""
+    found: dict[str, UncoveredError] = {}
+    for name, layer in quantized_layers(model):
+        before = "" if layer is model else f"{name}."
+        own = (tensor.removeprefix(before) for tensor in changed if tensor.startswith(before))
+        if tensor := next(
+            (each for each in own if each.partition(".")[0] not in ("input_quant", "output_quant")), None
+        ):
+            found[name] = UncoveredError(
+                f"{tensor} changes while the model runs",
+                where=f"layer {name}",
+                expected="weights that stay as they are",
+                remedy="change them outside of forward",
+            )
+    return found
+
+
 def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
     """A traced run whose weights are those of every later run: no integer that can arrive widens their ranges."""
     arriving: dict[str, list[Value]] = {}
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         trace, found = repeated(model, lambda doubts: _traced(model, given, doubts, arriving))
         layers = {name: layer for name, layer in quantized_layers(model) if name in found[0]}
-        changed = [_settle(layer, arriving[name]) for name, layer in layers.items() if follows_inputs(layer)]
+        following = {name: layer for name, layer in layers.items() if follows_inputs(layer)}
+        changed = [_settle(layer, arriving[name], once=not number) for name, layer in following.items()]
         if not any(changed):
             return trace, found
     raise ModelError(
@@ -92,12 +112,12 @@ def _settled(model: nn.Module, given: tuple[Any, ...]) -> tuple[Trace, _Found]:
     )
 
 
-def _settle(layer: Any, arriving: Sequence[Value]) -> bool:
+def _settle(layer: Any, arriving: Sequence[Value], once: bool) -> bool:
     ranges = [found for value in arriving if (found := arrived(value)) is not None]
     codes = [value.codes.raw_range for value in arriving if value.codes is not None]
     raw = _around([code or found for code, found in zip(codes, ranges, strict=True)]) if any(codes) else None
     proxy = layer.weight_quant
-    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw))
+    return bool(proxy.arrivals.settle(proxy, _around(ranges), raw, once))
 
 
 def _around(ranges: Sequence[IntRange]) -> IntRange:

@@ -78,7 +78,9 @@ def test_images_settle_in_the_schedule_of_one(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_more_pixels_wait_at_any_time_than_at_the_ends_of_runs(name: str) -> None:
     graph, flows, delays, period = folded(name, 0)
-    late = postponed(graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(delays, 0.0), dict.fromkeys(flows, 1))
+    late = postponed(
+        graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(delays, 0.0), dict.fromkeys(flows, 1)
+    )
     for edge in edges(graph):
         if edge.producer:
             writer, reader = late[edge.producer], late[edge.consumer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -49,13 +50,17 @@ def test_brevitas_jit_gives_the_same_values() -> None:
 @pytest.mark.parametrize("tile", [None, 7])
 @pytest.mark.parametrize("name", ["Int8ProjectedA2QWeightPerChannelFloat", "Int8A2QPlusWeightPerChannelFloat"])
 @pytest.mark.filterwarnings(
-    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore:`torch.jit.trace:FutureWarning"
+    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning"
 )
-def test_models_can_be_traced(name: str, tile: int | None) -> None:
+def test_models_can_be_traced_and_saved(name: str, tile: int | None) -> None:
     options = {"weight_accumulator_bit_width": 12, "weight_accumulator_tile": tile}
     act = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
     model = nn.Sequential(act, qnn.QuantConv2d(4, 8, 3, bias=False, weight_quant=getattr(quantizers, name), **options))
     x = torch.rand(1, 4, 6, 6)
     model(x)
     model.eval()
-    assert torch.equal(torch.jit.trace(model, x, check_trace=False)(x), model(x))
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.trace(model, x, check_trace=False), file)
+    file.seek(0)
+    other = torch.rand(1, 4, 6, 6)
+    assert torch.equal(torch.jit.load(file)(other), model(other))

@@ -293,3 +293,15 @@ def test_arrays_are_inputs_as_tensors_are(nested: bool) -> None:
     array = np.zeros((1, 4, 4, 4), np.float32)
     found = certify(FromArrays(made(lambda _, q: q)), ({"images": array},) if nested else array)
     assert (found.layers[0].input_range.lower, found.layers[0].input_range.upper) == (-8, 7)
+
+
+def _by_a_thread(_: Any, q: Tensor) -> Tensor:
+    thread = threading.Thread(target=lambda: q.add_(q.clone()))
+    thread.start()
+    thread.join()
+    return q
+
+
+def test_what_another_thread_writes_to_a_tensor_is_unknown() -> None:
+    with pytest.raises(ModelError, match="written without being seen"):
+        certify(made(_by_a_thread), ZEROS)

@@ -59,6 +59,7 @@ def search(
     rng: np.random.Generator,
     rounds: int,
     width: int,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """Inputs that drive numbers up, one for each: elements are changed, and what helps stays.
 
@@ -68,6 +69,7 @@ def search(
         rng: Random numbers.
         rounds: How often to change elements of the best inputs so far.
         width: How many changed inputs to try each time.
+        known: Inputs that were extreme for something like it, of any shape; they are tried first, where theirs is this.
 
     Returns:
         The best input for each number, of shape (numbers, *shape).
@@ -79,6 +81,9 @@ def search(
     starts += [np.float32(rng.choice([-scale, 0, scale], (random - random // 3, *shape)))]
     starts += [np.float32(rng.normal(0, scale, (random // 3, *shape)))]
     tried = np.concatenate(starts)
+    if known is not None and known.shape[1:] == tuple(shape):
+        some = known[: width // 2]
+        tried[len(tried) - len(some) :] = some
     found = np.array(scores(tried))  # shape: (numbers, inputs)
     best, reached = tried[found.argmax(axis=1)], found.max(axis=1)
     size = int(np.prod(shape))

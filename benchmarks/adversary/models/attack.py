@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.adversary.judges.integers import partial_sums, search
-from benchmarks.adversary.models.changes import Changed, changed
+from benchmarks.adversary.models.changes import Changed, changed, train
 from benchmarks.adversary.models.generate import Call, random_net
 from benchmarks.adversary.models.operations import LOST, PARTS, RARE, plain
 from brevitas_a2q import certify
@@ -28,44 +28,72 @@ _STEPS = 2  # of training
 _SAME = 0.8  # of the models are trained and certified with as many inputs as are tried at once
 
 
-def attack(seed: int, rounds: int = 3, width: int = 32) -> dict[str, Any]:
-    """The verdict on one seed, as a line of the results."""
+def attack(seed: int, rounds: int = 3, width: int = 32, models: int = 1) -> list[dict[str, Any]]:
+    """The verdicts on one seed, as lines of the results: on a network, and on what changes make of it, one by one.
+
+    Args:
+        seed: Of all random numbers.
+        rounds: Of the search for extreme inputs; a model made of another begins with those that were found, and has
+            one.
+        width: How many inputs are tried at once.
+        models: How many to certify and judge at most; none follows one that is not certified.
+    """
     torch.set_num_threads(1)
-    line = {
+    lines: list[dict[str, Any]] = []
+    try:
+        net, shape, rng = random_net(seed)
+        # One size of batches for all is one trace for all.
+        trained, certified = (width if rng.random() < _SAME else few for few in (2, 1))
+        it = Changed(net, (certified, *shape[1:]))
+        with warnings.catch_warnings(record=True) as it.said:
+            warnings.simplefilter("always")
+            while len(lines) < models and not it.ended():
+                lines.append(_blank(seed, len(lines), it))
+                if len(lines) == 1:
+                    _attempt(lambda: train(it, rng, trained, _STEPS), it, lines[-1])
+                if not lines[-1]["outcome"]:
+                    _attempt(lambda: changed(it, rng, seed, len(lines) > 1), it, lines[-1])
+                if not lines[-1]["outcome"]:
+                    with torch.autocast("cpu", torch.bfloat16, enabled=it.autocast):
+                        _judge(it, rng, rounds if len(lines) == 1 else 1, width, lines[-1])
+                if lines[-1]["outcome"] != "certified":
+                    break
+    except Exception:
+        lines = lines or [_blank(seed, 0, None)]
+        lines[-1].update({"outcome": "CRASH", "detail": traceback.format_exc()[-1500:]})
+    return lines
+
+
+def _blank(seed: int, step: int, it: Changed | None) -> dict[str, Any]:
+    return {
         "seed": seed,
+        "step": step,
         "outcome": "",
         "detail": "",
-        "used": [],
+        "used": _used(it) if it else [],
         "judged_by": [],
-        "layers": 0,
+        "layers": len(_layers(it.net)) if it else 0,
         "covered": 0,
         "inputs": 0,
         "tightest": 0.0,
         "silent": [],
     }
+
+
+def _used(it: Changed) -> list[str]:
+    return [*sorted({kind for block in it.net.blocks for kind in block.kinds}), *it.names]
+
+
+def _attempt(change: Callable[[], Any], it: Changed, line: dict[str, Any]) -> None:
+    """Do to a model what may end its line."""
     try:
-        net, shape, rng = random_net(seed)
-        line["used"] = sorted({kind for block in net.blocks for kind in block.kinds})
-        line["layers"] = len(_layers(net))
-        # One size of batches for all is one trace for all.
-        trained, certified = (width if rng.random() < _SAME else few for few in (2, 1))
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            try:
-                _train(net, shape, rng, trained)
-                it, changes = changed(net, (certified, *shape[1:]), rng, seed)
-            except A2QError as error:
-                why = _why_refused(line["used"])
-                return {**line, "outcome": "refused", "detail": str(error)[:300], "why": why}
-            except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
-                return {**line, "outcome": "not executable", "detail": str(error)[:300]}
-            line["used"] += changes
-            line["why"] = _why_refused(line["used"])
-            it.said = said
-            with torch.autocast("cpu", torch.bfloat16, enabled=it.autocast):
-                return _judge(it, rng, rounds, width, line)
-    except Exception:
-        return {**line, "outcome": "CRASH", "detail": traceback.format_exc()[-1500:]}
+        change()
+    except A2QError as error:
+        line.update({"outcome": "refused", "detail": str(error)[:300]})
+    except RuntimeError as error:  # shapes that do not fit, or what Brevitas does not compute
+        line.update({"outcome": "not executable", "detail": str(error)[:300]})
+    line["used"] = _used(it)
+    line["why"] = _why_refused(line["used"])
 
 
 def _why_refused(used: list[str]) -> str:
@@ -90,15 +118,7 @@ def _layers(net: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _train(net: Any, shape: tuple[int, ...], rng: np.random.Generator, inputs: int) -> None:
-    optimizer = torch.optim.SGD(net.parameters(), lr=float(10 ** rng.uniform(-4, -1)))
-    for _ in range(_STEPS):
-        optimizer.zero_grad()
-        net(torch.randn(inputs, *shape[1:])).tanh().mean().backward()
-        optimizer.step()
-
-
-def _judge(it: Changed, rng: np.random.Generator, rounds: int, width: int, line: dict[str, Any]) -> dict[str, Any]:
+def _judge(it: Changed, rng: np.random.Generator, rounds: int, width: int, line: dict[str, Any]) -> None:
     net, layers = it.net.eval(), _layers(it.net)
     try:
         certificate = certify(net, torch.zeros(it.shape, dtype=it.dtype))
@@ -108,7 +128,8 @@ def _judge(it: Changed, rng: np.random.Generator, rounds: int, width: int, line:
     except A2QError as error:
         claims, reasons, reads, line["detail"] = {}, {}, [], str(error)[:300]
     except RuntimeError as error:  # Brevitas' own, of the model on this input
-        return {**line, "outcome": "not executable", "detail": str(error)[:300]}
+        line.update({"outcome": "not executable", "detail": str(error)[:300]})
+        return
     line["covered"] = sum(name in claims for name in layers)
     line["silent"] = [reasons.get(name, "") for name in layers if name not in claims]
     line["judged_by"] = ["integers"]
@@ -126,15 +147,15 @@ def _judge(it: Changed, rng: np.random.Generator, rounds: int, width: int, line:
             found += list(_compared(name, blocks[0].layer, calls, _of(claims, name), len(x), it, line, broken))
         return found
 
+    line["outcome"] = "certified" if claims else "refused"
     try:
-        search(scores, it.shape[1:], rng, rounds, width)
+        it.extreme = search(scores, it.shape[1:], rng, rounds, width, it.extreme)
     except A2QError as error:
-        return {**line, "outcome": "refused", "detail": str(error)[:300]}
+        line.update({"outcome": "refused", "detail": str(error)[:300]})
     except RuntimeError as error:
         line["detail"] = str(error)[:300]
     if broken:
-        return {**line, "outcome": "VIOLATION", "detail": broken[0]}
-    return {**line, "outcome": "certified" if claims else "refused"}
+        line.update({"outcome": "VIOLATION", "detail": broken[0]})
 
 
 def _of(claims: dict[str, Any], name: str) -> list[Any]:

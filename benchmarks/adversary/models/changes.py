@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
-from benchmarks.adversary.models.generate import RandomNet, random_net, random_quantizer
+from benchmarks.adversary.models.generate import RandomNet, random_net, random_operations, random_quantizer
 
-__all__ = ["CHANGES", "Changed", "changed"]
+__all__ = ["CHANGES", "Changed", "changed", "train"]
 
 
 @dataclass
@@ -25,6 +26,12 @@ class Changed:
     dtype: torch.dtype = torch.float32
     autocast: bool = False
     said: Sequence[Any] = ()  # warnings
+    names: list[str] = field(default_factory=list)  # of what has happened to it
+    extreme: np.ndarray | None = None  # inputs that drove its sums to their ends, as it was before
+
+    def ended(self) -> bool:
+        """Whether no further change is made: it computes in half precision, or hooks of the user's do as they like."""
+        return not {"half precision", "autocast", "hooked"}.isdisjoint(self.names)
 
     def promises(self) -> bool:
         """Whether its quantizers promise anything: not where a warning takes it back."""
@@ -50,7 +57,7 @@ def _load(it: Changed, rng: np.random.Generator, seed: int) -> None:
     if rng.random() < 0.5:  # into a model with quantizers of its own, that has run already
         for block in fresh.blocks:
             block.act = random_quantizer(rng)
-        fresh(torch.randn(2, *it.shape[1:]))
+        fresh(torch.randn(2, *it.shape[1:], dtype=it.dtype))
     fresh.load_state_dict(it.net.state_dict(), strict=False)
     it.net = fresh
 
@@ -67,8 +74,8 @@ def _copy(it: Changed, rng: np.random.Generator, seed: int) -> None:
 
 def _switch(it: Changed, rng: np.random.Generator, seed: int) -> None:
     for _ in range(2):
-        it.net.eval()(torch.randn(1, *it.shape[1:]))
-        it.net.train()(torch.randn(2, *it.shape[1:]))
+        it.net.eval()(torch.randn(1, *it.shape[1:], dtype=it.dtype))
+        it.net.train()(torch.randn(2, *it.shape[1:], dtype=it.dtype))
 
 
 def _by_data(it: Changed, rng: np.random.Generator, seed: int) -> None:
@@ -88,7 +95,7 @@ def _widths(it: Changed, rng: np.random.Generator, seed: int) -> None:
 def _swap(it: Changed, rng: np.random.Generator, seed: int) -> None:
     block = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))]
     block.act = random_quantizer(rng)
-    block.act(torch.randn(2, *it.shape[1:]))
+    block.act(torch.randn(2, *it.shape[1:], dtype=it.dtype))
 
 
 def _insert(it: Changed, rng: np.random.Generator, seed: int) -> None:
@@ -107,7 +114,7 @@ def _otherwise(it: Changed, rng: np.random.Generator, seed: int) -> None:
         part.forward = _Fourfold().forward
     else:
         part.__class__ = _Times
-        it.net(torch.randn(2, *it.shape[1:]))
+        it.net(torch.randn(2, *it.shape[1:], dtype=it.dtype))
         part.times = 4
 
 
@@ -116,7 +123,6 @@ def _hook(it: Changed, rng: np.random.Generator, seed: int) -> None:
     kind = rng.integers(0, 4)
     if kind == 0:
         block.layer.register_forward_pre_hook(lambda _, given: (given[0] + given[0], *given[1:]))
-        block.doubles = True
     elif kind == 1:
         block.part.register_forward_hook(lambda _, __, y: y + y)
     elif kind == 2:
@@ -140,6 +146,55 @@ def _autocast(it: Changed, rng: np.random.Generator, seed: int) -> None:
     it.autocast = True
 
 
+def _train_on(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    with torch.enable_grad():
+        train(it, rng, 2, 1)
+
+
+def _operations(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    for block in it.net.blocks:
+        block.do(random_operations(rng, block.quantized))
+
+
+def _prune(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    layer = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))].layer
+    if "weight" not in layer._parameters:
+        return
+    prune.l1_unstructured(layer, "weight", amount=float(rng.uniform(0.1, 0.9)))
+    if rng.random() < 0.3:
+        prune.remove(layer, "weight")
+
+
+class _Adapter(nn.Module):
+    """Weights and something of low rank, which was learned for them."""
+
+    def __init__(self, shape: torch.Size, by: float) -> None:
+        super().__init__()
+        self.down, self.up = nn.Parameter(torch.randn(1, shape[1:].numel())), nn.Parameter(torch.randn(shape[0], 1))
+        self.by = by
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.by * (self.up @ self.down).reshape(weight.shape)
+
+
+def _parametrize(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    layer = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))].layer
+    if "weight" not in layer._parameters:  # it has been pruned, or is made of others already
+        return
+    if rng.random() < 0.5:
+        nn.utils.parametrizations.weight_norm(layer, "weight")
+        layer.parametrizations.weight.original0.mul_(float(10 ** rng.uniform(-2, 3)))
+    else:
+        parametrize.register_parametrization(
+            layer, "weight", _Adapter(layer.weight.shape, float(10 ** rng.uniform(-2, 3)))
+        )
+
+
+def _double(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    it.dtype = torch.float64
+    it.net.double()
+
+
 CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] = {
     "loaded": _load,
     "copied": _copy,
@@ -151,16 +206,29 @@ CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] =
     "computes otherwise": _otherwise,
     "hooked": _hook,
     "other shapes": _resize,
+    "trained on": _train_on,
+    "other operations": _operations,
+    "pruned": _prune,
+    "parametrized": _parametrize,
+    "double precision": _double,
     "half precision": _halve,
     "autocast": _autocast,
 }
 
 
-def changed(net: RandomNet, shape: tuple[int, ...], rng: np.random.Generator, seed: int) -> tuple[Changed, list[str]]:
-    """A model after none, one or two changes, and their names."""
-    it, names = Changed(net, shape), []
-    for name in rng.choice(list(CHANGES), int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2])), replace=False):
-        names.append(str(name))
+def train(it: Changed, rng: np.random.Generator, inputs: int, steps: int) -> None:
+    """A few steps at any rate, on ordinary inputs."""
+    optimizer = torch.optim.SGD(it.net.train().parameters(), lr=float(10 ** rng.uniform(-4, -1)))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        it.net(torch.randn(inputs, *it.shape[1:], dtype=it.dtype)).tanh().mean().backward()
+        optimizer.step()
+
+
+def changed(it: Changed, rng: np.random.Generator, seed: int, once: bool) -> None:
+    """Change a model: once, or perhaps not at all, or twice."""
+    count = 1 if once else int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2]))
+    for name in rng.choice(list(CHANGES), count, replace=False):
+        it.names.append(str(name))
         with torch.no_grad():
-            CHANGES[names[-1]](it, rng, seed)
-    return it, names
+            CHANGES[it.names[-1]](it, rng, seed)

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from benchmarks.adversary.models.operations import KEPT, LOST, OPERATIONS, PARTS, RARE, plain, steps
 from brevitas_a2q.quant import _quantizers as quantizers
 
-__all__ = ["Block", "RandomNet", "random_net", "random_quantizer"]
+__all__ = ["Block", "RandomNet", "random_net", "random_operations", "random_quantizer"]
 
 
-def _names(rng: np.random.Generator, quantized: bool) -> list[str]:
-    """Up to two operations; few of those after which nothing is an integer, or that read values."""
+def random_operations(rng: np.random.Generator, quantized: bool) -> list[str]:
+    """Names of up to two operations; few of those after which nothing is an integer, or that read values."""
     if not quantized and rng.random() < 0.08:
         return [str(rng.choice([*LOST, *RARE]))]
     ordinary = [name for name in OPERATIONS if name not in LOST and name not in RARE]
@@ -62,7 +62,7 @@ class Block(nn.Module):
         self.act = random_quantizer(rng)
         self.layer, self.outputs = (shared.layer, shared.outputs) if shared else _layer(rng, channels)
         self.quantized = self.layer.bias is not None
-        self.names = _names(rng, self.quantized)
+        self.do(random_operations(rng, self.quantized))
         self.part: nn.Module = nn.Identity()
         self.part_name = ""
         if not self.quantized and rng.random() < 0.04:
@@ -70,10 +70,13 @@ class Block(nn.Module):
             self.part = PARTS[self.part_name]()
         self.again = str(rng.choice(["", "doubled", "requantized"], p=[0.8, 0.1, 0.1]))
         self.other = random_quantizer(rng) if self.again == "requantized" else None
-        self.changed = 1.0  # what a change of the model makes of the step
         self.record = Record()
         self.layer.weight_quant.register_forward_hook(lambda module, args, made: self.record.weights.append(made))
         self.layer.bias_quant.register_forward_hook(lambda module, args, made: self.record.biases.append(made))
+
+    def do(self, names: list[str]) -> None:
+        """Put operations between quantizer and layer."""
+        self.names, self.operations = names, [OPERATIONS[name] for name in names]
 
     @property
     def kinds(self) -> list[str]:
@@ -88,11 +91,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         source, x = x, self.act(x)
         step = float(x.scale.detach())
-        for name in self.names:
-            x = OPERATIONS[name](x)
+        for operation in self.operations:
+            x = operation(x)
         x = self.part(x)
         made = steps(self.names, step)
-        made = None if made is None else made * self.changed
         y, calls = self._called(x, made)
         if self.again == "doubled":
             more, again = self._called(x + x if self.quantized else plain(x) + plain(x), made)

@@ -42,8 +42,9 @@ def _quant(call: Call, rounds_first: bool) -> Result:
     )
     x = call.numbers()
     if x.number is not None:
+        result = _constant(call, quantizer, x)
         _check_precision(call, quantizer, x.number)
-        return call.done(_constant(call, quantizer, x), op="Quant", attributes={"quantizer": quantizer})
+        return call.done(result, op="Quant", attributes={"quantizer": quantizer})
     origin = f"data type of {call.node.name}"
     if x.element == np.float16:  # steps of it are rounded to half precision, too
         x = Tensor.named(x.name, Value.unknown(x.shape, x.origin), x.element)
