@@ -38,8 +38,8 @@ def built(seed: int, folder: Path) -> dict[str, Any]:
     import onnx
 
     from benchmarks.adversary.files.generate import generate
-    from brevitas_a2q import hw
     from brevitas_a2q.errors import A2QError
+    from brevitas_a2q.hw._frontend import read_graph
 
     case, rng = generate(seed), random.Random(seed)
     path = folder / f"{seed}.onnx"
@@ -54,7 +54,7 @@ def built(seed: int, folder: Path) -> dict[str, Any]:
     options["stall"] = options["gap"]
     fps = 10 ** rng.uniform(4.5, 7)
     try:
-        graph = hw.read_graph(path)
+        graph = read_graph(path)
     except A2QError as error:
         return {"outcome": "no accelerator", "why": str(error)}
     kinds = sorted({unit.kind for unit in graph.units})

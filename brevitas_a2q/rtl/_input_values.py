@@ -1,69 +1,51 @@
-"""Which integers reach a layer's input, where its type holds more than that.
+"""Which integers reach a layer's input together, where its type holds more than that.
 
 A type does not say everything: thresholds leave some of its codes out, narrow ranges the lowest one, and behind a
-zero-point few of them occur. The unit's ``accumulator_range`` was computed with what does occur.
+zero-point few of them occur. The layer knows what does (:attr:`brevitas_a2q.hw._units.matrix.MatrixUnit.arriving`).
+Behind zeros between pixels (a transposed convolution) only the weights of one phase meet pixels at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from brevitas_a2q._ir.dot_product import IntArray
-from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.hw._ir import (
-    DepthToSpace,
-    DownSampler,
-    DuplicateStreams,
-    Graph,
-    MaxPool,
-    Mvau,
-    Padding,
-    PixelPadding,
-    Pool,
-    SlidingWindow,
-    Thresholding,
-    Unit,
-    Upsample,
-    Vvau,
-)
+from brevitas_a2q.bounds import IntRange, required_bit_width
+from brevitas_a2q.hw._ir import Graph, Mvau, Padding, PixelPadding, SlidingWindow, Vvau
 
-__all__ = ["input_values", "sums_of"]
-
-_MOVES = (DepthToSpace, DownSampler, DuplicateStreams, MaxPool, Padding, PixelPadding, SlidingWindow, Upsample)
+__all__ = ["input_values", "rows_at_once", "sums_of"]
 
 
-def sums_of(unit: Mvau | Vvau, values: IntRange) -> tuple[IntArray, IntArray]:
-    """Lowest and highest term of every product; shapes (channels, products)."""
-    low, high = unit.weights * values.lo, unit.weights * values.hi
+def sums_of(rows: IntArray, values: IntRange) -> tuple[IntArray, IntArray]:
+    """Lowest and highest term of every product of weights, of the same shape as they."""
+    low, high = rows * values.lo, rows * values.hi
     return np.minimum(low, high), np.maximum(low, high)
 
 
+def rows_at_once(graph: Graph, unit: Mvau | Vvau) -> IntArray:
+    """The weights that can meet pixels together, zeros in place of the others; shape (phases, channels, products)."""
+    window = graph[unit.inputs[0]] if unit.inputs[0] else None
+    if not isinstance(window, SlidingWindow):
+        return unit.weights[None]
+    before = window.inputs[0]
+    while before and isinstance(graph[before], Padding):
+        before = graph[before].inputs[0]
+    spread = graph[before] if before else None
+    if not isinstance(spread, PixelPadding):
+        return unit.weights[None]
+    steps = (np.arange(n) * d % s for n, d, s in zip(window.kernel, window.dilation, spread.stride, strict=True))
+    places = np.add.outer(*(step * factor for step, factor in zip(steps, (spread.stride[1], 1), strict=True)))
+    phase = np.repeat(places.reshape(-1), unit.products // window.taps)  # taps outside, channels inside
+    return np.stack([unit.weights * (phase == one) for one in np.unique(phase)])
+
+
 def input_values(graph: Graph, unit: Mvau | Vvau) -> IntRange:
-    """The range of a layer's inputs: the widest that is known whose sums lie in the layer's ``accumulator_range``."""
-    lo, hi = unit.accumulator_range
-    fitting = []
-    for values in _candidates(graph, unit):
-        least, most = sums_of(unit, values)
-        if lo <= least.sum(axis=1).min() and most.sum(axis=1).max() <= hi:
-            fitting.append(values)
-    return max(fitting, key=lambda v: v.hi - v.lo, default=unit.input_type.range)
+    """The range of a layer's inputs: their type's if the accumulator holds its sums, else what analysis leaves."""
+    known = unit.arriving or (unit.input_type.range,)
+    rows = rows_at_once(graph, unit)
+    return next((values for values in known if _held(unit, rows, values)), known[-1])
 
 
-def _candidates(graph: Graph, unit: Mvau | Vvau) -> Iterator[IntRange]:
-    whole = unit.input_type.range
-    yield whole
-    yield IntRange(whole.lo + 1, whole.hi) if unit.input_type.signed else IntRange(whole.lo, whole.hi - 1)
-    producer, zero = unit.inputs[0], False
-    while producer:
-        before: Unit = graph[producer]
-        if isinstance(before, Mvau | Vvau | Thresholding) and before.thresholds is not None:
-            steps, bias = before.thresholds.shape[1], before.activation_bias
-            written = before.output_type.range if before.output_type.name == "BIPOLAR" else IntRange(bias, bias + steps)
-            yield written.with_zero() if zero else written
-            return
-        if not (isinstance(before, _MOVES) or (isinstance(before, Pool) and before.function == "max")):
-            return
-        zero |= isinstance(before, Padding | PixelPadding)
-        producer = before.inputs[0]
+def _held(unit: Mvau | Vvau, rows: IntArray, values: IntRange) -> bool:
+    least, most = (terms.sum(axis=-1) for terms in sums_of(rows, values))
+    return required_bit_width(int(least.min()), int(most.max())) <= unit.accumulator_type.bit_width

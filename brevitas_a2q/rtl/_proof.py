@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw._ir import Graph, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import kind_of
 from brevitas_a2q.rtl._generate import Accelerator, hdl_source
-from brevitas_a2q.rtl._input_values import input_values, sums_of
+from brevitas_a2q.rtl._input_values import input_values, rows_at_once, sums_of
 from brevitas_a2q.rtl._memory_image import Memory, encoded
 from brevitas_a2q.rtl._yosys import need_yosys, run_yosys
 
@@ -82,15 +82,17 @@ def prove(
     (name,) = layers_to_prove(accelerator.netlist.graph, [layer])
     unit = accelerator.netlist.graph[name]
     assert isinstance(unit, Mvau | Vvau)
-    values = input_values(accelerator.netlist.graph, unit)
-    least, most = sums_of(unit, values)
+    values, phases = input_values(accelerator.netlist.graph, unit), rows_at_once(accelerator.netlist.graph, unit)
+    least, most = (terms.sum(axis=2) for terms in sums_of(phases, values))
+    spread = most - least
     if channels is None:
-        channels = [int((most.sum(axis=1) - least.sum(axis=1)).argmax())]
+        channels = [int(spread.max(axis=0).argmax())]
     found = []
     for channel in channels:
         if not 0 <= channel < len(unit.weights):
             raise RtlError(f"found channel {channel}", where=layer, expected=f"0 to {len(unit.weights) - 1}")
-        found.append(_channel(accelerator, unit, channel, bits or unit.accumulator_type.bit_width, values))
+        met = replace(unit, weights=phases[int(spread[:, channel].argmax())])
+        found.append(_channel(accelerator, met, channel, bits or unit.accumulator_type.bit_width, values))
         if progress is not None:
             progress(f"channel {channel}")
     return tuple(found)
@@ -105,7 +107,7 @@ def _channel(accelerator: Accelerator, unit: Mvau | Vvau, channel: int, bits: in
         write_atomically(folder / f"{module}.v", hdl_source(module))
     codes = encoded(unit.weights[channel].reshape(products, 1), unit.weight_type)
     write_atomically(folder / "w.mem", Memory(codes, unit.weight_type.bit_width).text())
-    sums = [np.cumsum(part[channel]) for part in sums_of(unit, values)]
+    sums = [np.cumsum(part[channel]) for part in sums_of(unit.weights, values)]
     width = 64
     for file, ends in zip(("low.mem", "high.mem"), sums, strict=True):
         write_atomically(folder / file, Memory(ends.reshape(-1, 1), width).text())

@@ -19,7 +19,7 @@ from brevitas_a2q.errors import RtlError
 from brevitas_a2q.hw._ir import Folding, Graph, Mvau, Vvau
 from brevitas_a2q.rtl._circuit import Context
 from brevitas_a2q.rtl._generate import Accelerator, write_accelerator
-from brevitas_a2q.rtl._input_values import input_values, sums_of
+from brevitas_a2q.rtl._input_values import input_values, rows_at_once, sums_of
 from brevitas_a2q.rtl._netlist import build_netlist
 from brevitas_a2q.rtl._simulation import Simulation, prepare, run
 from brevitas_a2q.rtl._simulators import Simulator, for_a_few_words
@@ -53,11 +53,13 @@ def worst_inputs(graph: Graph, unit: Mvau | Vvau) -> tuple[IntArray, int, int]:
 
     A depthwise unit has the vector of its worst channel in every channel.
     """
-    values = input_values(graph, unit)
-    least, most = (terms.sum(axis=1) for terms in sums_of(unit, values))
-    low, high = unit.weights[int(least.argmin())], unit.weights[int(most.argmax())]
+    values, rows = input_values(graph, unit), rows_at_once(graph, unit).reshape(-1, unit.products)
+    least, most = (terms.sum(axis=1) for terms in sums_of(rows, values))
+    ends = int(least.argmin()), int(most.argmax())
+    low, high = met = rows[list(ends)]
     vectors = np.stack([np.where(low > 0, values.lo, values.hi), np.where(high > 0, values.hi, values.lo)])
-    return vectors, int(least.min()), int(most.max())
+    apart = (met == 0) & (unit.weights[[end % unit.outputs for end in ends]] != 0)
+    return np.where(apart, 0, vectors), int(least.min()), int(most.max())
 
 
 def witness(
@@ -148,7 +150,8 @@ def additions(accelerator: Accelerator, layer: str, bits: int, simulator: Simula
         raise RtlError(f"found a unit of kind {unit.kind}", where=layer, expected="a matrix unit without groups")
     graph = accelerator.netlist.graph
     vectors, _, _ = worst_inputs(graph, unit)
-    channel = int(sums_of(unit, input_values(graph, unit))[1].sum(axis=1).argmax())
+    most = sums_of(rows_at_once(graph, unit), input_values(graph, unit))[1].sum(axis=2)
+    channel = int(most.max(axis=0).argmax())
     accumulator = IntType.of(bits, signed=True)
     alone = replace(unit, name="layer", inputs=("",), pixels=1, thresholds=None)
     alone = replace(alone, accumulator_type=accumulator, output_type=accumulator)

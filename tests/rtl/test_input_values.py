@@ -3,50 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from networks import Builder
 
 from brevitas_a2q._ir.datatypes import IntType
-from brevitas_a2q.bounds import IntRange
-from brevitas_a2q.hw._ir import Graph, Mvau
-from brevitas_a2q.rtl._input_values import input_values, sums_of
+from brevitas_a2q.bounds import IntRange, required_bit_width
+from brevitas_a2q.hw._frontend import read_graph
+from brevitas_a2q.hw._ir import Graph, Mvau, Padding, PixelPadding, SlidingWindow
+from brevitas_a2q.rtl._input_values import input_values, rows_at_once, sums_of
 from brevitas_a2q.rtl._witness import worst_inputs
 
-
-def ranged(unit: Mvau, values: IntRange) -> Mvau:
-    least, most = sums_of(unit, values)
-    return replace(unit, accumulator_range=(int(least.sum(axis=1).min()), int(most.sum(axis=1).max())))
+GRAPH = Builder(3, (4, 4), IntType("INT4")).conv("only", 4).graph()
+BY_TYPE, BY_ANALYSIS = IntRange(-7, 7), IntRange(0, 3)
 
 
-def two_layers(steps: int, bias: int, pad: bool) -> Graph:
-    b = Builder(2, (4, 4)).conv("first", 4)
-    first = b.units[-1]
-    assert isinstance(first, Mvau)
-    b.units[-1] = replace(
-        first, thresholds=first.thresholds[:, :steps], activation_bias=bias, output_type=IntType("INT5")
-    )
-    b.type = IntType("INT5")
-    return b.conv("second", 3, pad=int(pad)).graph()
+def layer(*arriving: IntRange, bits: int) -> Mvau:
+    unit = GRAPH["only"]
+    assert isinstance(unit, Mvau)
+    return replace(unit, arriving=arriving, accumulator_type=IntType.of(bits, signed=True))
+
+
+def needed(values: IntRange) -> int:
+    least, most = (terms.sum(axis=1) for terms in sums_of(layer(values, bits=32).weights, values))
+    return required_bit_width(int(least.min()), int(most.max()))
 
 
 @pytest.mark.parametrize(
-    ("steps", "bias", "pad", "expected"),
-    [(5, -2, False, (-2, 3)), (9, 3, False, (3, 12)), (9, 3, True, (0, 12))],
+    ("bits", "expected"),
+    [(needed(BY_TYPE), BY_TYPE), (needed(BY_TYPE) - 1, BY_ANALYSIS), (2, BY_ANALYSIS)],
 )
-def test_thresholds_leave_codes_out(steps: int, bias: int, pad: bool, expected: tuple[int, int]) -> None:
-    graph = two_layers(steps, bias, pad)
-    values = IntRange(*expected)
-    second = ranged(graph["second"], values)
-    assert input_values(graph, second) == values
-    vectors, least, most = worst_inputs(graph, second)
-    assert (least, most) == second.accumulator_range
-    assert (second.weights @ vectors[0]).min() == least
-    assert (second.weights @ vectors[1]).max() == most
+def test_an_accumulator_is_driven_by_all_that_it_is_said_to_hold(bits: int, expected: IntRange) -> None:
+    unit = layer(BY_TYPE, BY_ANALYSIS, bits=bits)
+    assert input_values(GRAPH, unit) == expected
+    vectors, least, most = worst_inputs(GRAPH, unit)
+    assert set(vectors.flat) <= {expected.lo, expected.hi}
+    assert (unit.weights @ vectors[0]).min() == least
+    assert (unit.weights @ vectors[1]).max() == most
 
 
-def test_a_narrow_type_has_no_lowest_code() -> None:
-    graph = Builder(3, (4, 4), IntType("INT4")).conv("only", 4).graph()
-    only = ranged(graph["only"], IntRange(-7, 7))
-    assert input_values(graph, only) == IntRange(-7, 7)
-    assert input_values(graph, ranged(only, IntRange(-8, 7))) == IntRange(-8, 7)
+def test_a_unit_made_by_hand_has_its_type() -> None:
+    assert input_values(GRAPH, layer(bits=32)) == IntRange(-8, 7)
+
+
+def test_a_file_says_what_arrives(network: Path) -> None:
+    _, second, third = (unit for unit in read_graph(network).units if unit.kind in ("MVAU", "VVAU"))
+    for unit in (second, third):
+        by_type, by_analysis = unit.arriving  # type: ignore[attr-defined]
+        assert by_type == IntRange(0, 7)
+        assert by_analysis.hi <= 7
+
+
+def test_behind_zeros_between_pixels_one_phase_of_the_weights_is_met() -> None:
+    """Of 3 x 3 taps over pixels two apart, four, two, two or one meet pixels."""
+    stream = {"input_type": IntType("INT4"), "output_type": IntType("INT4"), "channels": 2}
+    zeros = PixelPadding(name="zeros", inputs=("",), pixels=9, input_dim=(2, 2), stride=(2, 2), **stream)
+    pad = Padding(name="pad", inputs=("zeros",), pixels=25, input_dim=(3, 3), pads=(1, 1, 1, 1), **stream)
+    sizes = {"input_dim": (5, 5), "output_dim": (3, 3), "kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1)}
+    window = SlidingWindow(name="window", inputs=("pad",), pixels=9, depthwise=False, **sizes, **stream)
+    layer = Builder(2, (5, 5), IntType("INT4")).conv("layer", 4).units[-1]
+    assert isinstance(layer, Mvau)
+    layer = replace(layer, inputs=("window",), weights=np.arange(1, 1 + 4 * 18).reshape(4, 18), arriving=(BY_ANALYSIS,))
+    graph = Graph("transposed", (zeros, pad, window, layer))
+
+    rows = rows_at_once(graph, layer)
+    assert sorted(np.count_nonzero(rows[:, 0], axis=1)) == [2, 4, 4, 8]
+    assert (rows.sum(axis=0) == layer.weights).all()
+    vectors, least, most = worst_inputs(graph, layer)
+    assert np.count_nonzero(vectors[1]) == 8
+    corners = layer.weights[3].reshape(3, 3, 2)[::2, ::2]
+    assert (least, most) == (0, 3 * corners.sum())

@@ -64,8 +64,8 @@ def test_scales_of_channels_follow_a_squeeze(tmp_path: Path) -> None:
     import onnx
 
     from benchmarks.adversary.files.generate import generate
-    from brevitas_a2q import hw
+    from brevitas_a2q.hw._frontend import read_graph
 
     case = generate(2444)
     onnx.save(case.graph.model(case.outputs), tmp_path / "m.onnx")
-    assert next(unit.kind for unit in hw.read_graph(tmp_path / "m.onnx").units) == "Island"
+    assert next(unit.kind for unit in read_graph(tmp_path / "m.onnx").units) == "Island"

@@ -119,7 +119,7 @@ def _matrix_unit(context: Context, node: Node, stream: Stream, kind: Any, rows: 
     assert weights.codes is not None
     axis = len(output.shape) - 1 if node.op == "MatMul" else 1
     channels = output.shape[axis]
-    exact = _type_ranges(context, node, stream, channels)
+    exact = _type_ranges(context, node, channels)
     analysed = ChannelRanges(
         *(np.array(np.broadcast_to(b.reshape(-1), (channels,))) for b in (output.codes.lo, output.codes.hi))
     )
@@ -137,6 +137,7 @@ def _matrix_unit(context: Context, node: Node, stream: Stream, kind: Any, rows: 
             accumulator_type=accumulator,
             accumulator_range=(lo, hi),
             analysed_range=analysed.ends,
+            arriving=_arriving(context, node),
             trained_accumulator_bit_width=trained_width(network, node),
             **fields,
         )
@@ -146,14 +147,21 @@ def _matrix_unit(context: Context, node: Node, stream: Stream, kind: Any, rows: 
     return Stream(name, replace(output, codes=codes), axis)
 
 
-def _type_ranges(context: Context, node: Node, stream: Stream, channels: int) -> ChannelRanges:
+def _arriving(context: Context, node: Node) -> tuple[IntRange, IntRange]:
+    """The inputs of a layer by their data type and by range analysis, 0 included."""
+    codes = context.network.tensors[node.inputs[0]].codes
+    assert codes is not None
+    by_type, by_analysis = (
+        IntRange(int(lo.min()), int(hi.max())).with_zero() for lo, hi in (codes.type_range(), (codes.lo, codes.hi))
+    )
+    return by_type, by_analysis
+
+
+def _type_ranges(context: Context, node: Node, channels: int) -> ChannelRanges:
     """Sums over every input that the input's data type allows, 0 included."""
     weights = context.network.tensors[node.inputs[1]].integers
-    original = context.network.tensors[node.inputs[0]].codes
     assert weights is not None
-    assert original is not None
-    lo_type, hi_type = original.type_range()
-    inputs = IntRange(int(lo_type.min()), int(hi_type.max())).with_zero()
+    inputs, _ = _arriving(context, node)
     lo, hi = sum_ranges(rows_of(node, weights), np.array([[inputs.lo]]), np.array([[inputs.hi]]))
     # A transposed convolution has a row for each phase of a channel.
     return ChannelRanges(lo.reshape(channels, -1).min(axis=1), hi.reshape(channels, -1).max(axis=1))

@@ -152,6 +152,10 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     sign = np.where(mirrored, -1, 1)
     lo, hi = np.where(mirrored, -hi, lo), np.where(mirrored, -lo, hi)
     bipolar = output.dtype.name == "BIPOLAR"
+    if bipolar and (lowest, highest) != (-1, 1):
+        raise quantizer_node.error(
+            f"found integers {lowest} and {highest} of one bit", expected="-1 and 1, no zero-point"
+        )
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     flat = ends[0] == ends[1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
-from brevitas_a2q.bounds import required_bit_width
+from brevitas_a2q.bounds import IntRange, required_bit_width
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features, dsp_blocks
@@ -54,6 +54,7 @@ class MatrixUnit(Unit):
     activation_bias: int = 0  # FINN's ActVal: output code below the first threshold
     threshold_reach: tuple[int, int] | None = None  # lowest and highest before clipping to what sums reach; for FINN
     analysed_range: tuple[int, int] | None = None  # the same over the inputs that range analysis leaves
+    arriving: tuple[IntRange, ...] = ()  # what its inputs can be, 0 included: by their type, by range analysis
 
     @property
     def outputs(self) -> int:
