@@ -88,6 +88,7 @@ def _built(path: Path, folder: Path, fps: float, options: dict[str, Any]) -> dic
     fifos = [unit for unit in report["units"] if unit["op"] == "Fifo"]
     return {
         "holds": report["holds"],
+        "differ": len(report["executor"]["differences"]),
         "words": report["words"],
         "compared": report["executor"]["integers"],
         "interval": [report["interval_cycles"], report["estimated_interval_cycles"]],
@@ -106,6 +107,7 @@ def page(cases: list[dict[str, Any]], first: int) -> str:
     equal = sum(case["interval"][0] == case["interval"][1] for case in found)
     off = [abs(estimate - rtl) for rtl, estimate in (case["latency"] for case in found)]
     near = sum(abs(estimate - rtl) <= max(2, 0.05 * rtl) for rtl, estimate in (case["latency"] for case in found))
+    differing = [case["seed"] for case in found if case["differ"]]
     whys = Counter(_reason(case["why"]) for case in cases if case["outcome"] == "refused")
     return "\n".join(
         [
@@ -118,10 +120,12 @@ def page(cases: list[dict[str, Any]], first: int) -> str:
             "",
             f"- {len(cases):,} files: " + ", ".join(f"{n:,} {name}" for name, n in outcomes.most_common()) + ".",
             f"- Everything right in {sum(case['holds'] for case in found):,} of {len(found):,}: "
-            f"{sum(case['words'] for case in found):,} words of all units equal, {sum(c['compared'] for c in found):,} "
-            "integers those of the",
-            f"  QONNX executor; {sum(case['stalled'] for case in found):,} of them also with random gaps and stalls, "
+            f"{sum(case['words'] for case in found):,} words of all units equal,",
+            f"  {sum(case['stalled'] for case in found):,} designs also with random gaps and stalls, "
             f"{sum(case['witnesses'] for case in found):,} layers driven with their witness.",
+            f"- {sum(case['compared'] for case in found):,} integers were held against those of the QONNX executor, "
+            f"which sums in float32; they differ in {len(differing)} files"
+            + (f" ({', '.join(map(str, differing))})." if differing else "."),
             f"- The interval is the estimated one in {equal:,} of {len(found):,}.",
             f"- The latency is within 5 % or two cycles in {near:,}; the largest difference is {max(off, default=0)} "
             "cycles.",

@@ -136,11 +136,14 @@ class Executor:
         """A tensor's integers.
 
         Raises:
-            RtlError: The values are not integers of the tensor's scale.
+            RtlError: The values are no numbers, or not integers of the tensor's scale.
         """
         codes = self.network.tensors[tensor].codes
         assert codes is not None
         found = values / np.broadcast_to(codes.scale, values.shape)
+        if not np.isfinite(found).all():
+            remedy = "inputs of which the file's arithmetic makes numbers"
+            raise RtlError(f"found what is no number in {tensor}", where=self.network.file, remedy=remedy)
         rounded = np.rint(found)
         if np.abs(found - rounded).max(initial=0) > _FLOAT_NOISE:
             raise RtlError(f"found values between integers in {tensor}", where=self.network.file)

@@ -18,10 +18,11 @@ FOUND = {
     "one tap of a stride is written a word a cycle": 115,
     "zeros in front of an image are written before it comes": 121,
     "an image of one channel is reshaped": 343,
-    "a quantizer has one code": 450,
+    "a quantizer has one code": 1502,
     "a depthwise layer has one tap of a stride": 470,
     "a convolution has as many groups as channels, and few cycles to spare": 815,
     "a pool has windows of one pixel": 1980,
+    "a window skips most of its image": 2873,
     "the input has five axes and its channels on the last": 3067,
 }
 
@@ -57,6 +58,13 @@ def test_a_pool_over_channels_last_is_no_accelerator(tmp_path: Path) -> None:
     case = built(2036, tmp_path)
     assert case["outcome"] == "no accelerator"
     assert "reads an image whose channels come last" in case["why"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_bit_behind_a_zero_point_is_no_accelerator(tmp_path: Path) -> None:
+    case = built(360, tmp_path)
+    assert case["outcome"] == "no accelerator"
+    assert "found integers -4 and -2 of one bit" in case["why"]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -93,7 +93,7 @@ class SlidingWindow(Unit):
 
         While a window is written its new pixels come, a word a cycle, into the room that the one before left: those of
         a column, of the rest of a row and the rows between, or of the rest of the image and a whole window. A word that
-        has yet to come is waited for.
+        has yet to come is waited for, and all words of an image have to come.
         """
         (h, w), (oh, ow), (sh, sw) = self.input_dim, self.output_dim, self.stride
         words = self.channels // folding.simd
@@ -111,7 +111,9 @@ class SlidingWindow(Unit):
             come = max(pixels - self._skipped, 0) + places - places[-1] - 1  # pixels to come before each
             return max(int((come * words - written).max()) + 1, 0) + words * self.taps
 
-        return pace(fresh[0]), pace(fresh[1]), pace(fresh[2]), pace(whole + self._skipped)
+        inner, row, image = (pace(pixels) for pixels in fresh)
+        written_in = oh * (ow - 1) * inner + (oh - 1) * row + image
+        return inner, row, image + max(0, h * w * words - written_in), pace(whole + self._skipped)
 
     def streamed_groups(self, folding: Folding) -> int:
         """In how many parts of the channels a window is written, each with all its taps."""
