@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._postponed import postponed
-from brevitas_a2q.hw._schedule import earliest, largest_fill
-from brevitas_a2q.hw._streams import Edge, behind, delay, edges, held_elements, output_width, words_per_pixel
+from brevitas_a2q.hw._schedule import Delay, earliest, largest_fill
+from brevitas_a2q.hw._streams import Edge, delay, edges, held_elements, output_width, reading, words_per_pixel
 from brevitas_a2q.hw._units.flow import Flow
 
 __all__ = ["Performance", "performance", "stream_fills"]
@@ -57,7 +57,7 @@ def performance(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[s
     """
     bottleneck = max(cycles, key=lambda name: cycles[name])
     flows = _flows(graph, foldings, cycles)
-    delays, _ = _delays(graph, foldings, flows)
+    delays = _delays(graph, foldings, flows)
     alone = earliest(graph, flows, delays, inf)
     first = min(trace.before_input for unit in graph.units if "" in unit.inputs for trace in [alone[unit.name]])
     read = {name for unit in graph.units for name in unit.inputs}
@@ -82,12 +82,12 @@ def stream_fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[
 
 def _fills(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, int]) -> Mapping[Edge, float]:
     flows = _flows(graph, foldings, cycles)
-    delays, late = _delays(graph, foldings, flows)
+    delays = _delays(graph, foldings, flows)
     # Sums of rounded terms may exceed a unit's own cycles by a few; images must not arrive faster than that.
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
     bits = {u.name: words_per_pixel(u, foldings[u.name]) * output_width(u, foldings[u.name]) for u in graph.units}
     fill = cache(largest_fill)
-    traces = postponed(graph, earliest(graph, flows, delays, period), delays, late, bits, fill)
+    traces = postponed(graph, earliest(graph, flows, delays, period), delays, bits, fill)
     return {e: fill(traces[e.producer], traces[e.consumer]) for e in edges(graph) if e.producer}
 
 
@@ -119,15 +119,6 @@ def _flows(graph: Graph, foldings: Mapping[str, Folding], cycles: Mapping[str, i
     return flows
 
 
-def _delays(
-    graph: Graph, foldings: Mapping[str, Folding], flows: Mapping[str, Flow]
-) -> tuple[dict[Edge, float], dict[Edge, float]]:
-    """Cycles that a pixel takes from one unit to another, and how many more if it is written as late as possible.
-
-    What takes a pixel slower than a word a cycle is behind whenever it was written.
-    """
+def _delays(graph: Graph, foldings: Mapping[str, Folding], flows: Mapping[str, Flow]) -> dict[Edge, Delay]:
     units = {u.name: u for u in graph.units}
-    inner = [e for e in edges(graph) if e.producer]
-    late = {e: behind(units, foldings, flows, e) for e in inner}
-    always = {e: late[e] if flows[e.consumer].taking else 0.0 for e in inner}
-    return {e: delay(units, foldings, e) + always[e] for e in inner}, {e: late[e] - always[e] for e in inner}
+    return {e: Delay(delay(units, foldings, e), reading(units, foldings, flows, e)) for e in edges(graph) if e.producer}

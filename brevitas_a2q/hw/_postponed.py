@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import reduce
 
 from brevitas_a2q.hw._ir import DuplicateStreams, Graph
-from brevitas_a2q.hw._schedule import Trace, largest_fill, most_runs
+from brevitas_a2q.hw._schedule import Delay, Trace, largest_fill, most_runs
 from brevitas_a2q.hw._streams import Edge, edges
 from brevitas_a2q.hw._units.runs import Runs
 
@@ -21,8 +21,7 @@ __all__ = ["postponed"]
 def postponed(
     graph: Graph,
     traces: Mapping[str, Trace],
-    delays: Mapping[Edge, float],
-    behind: Mapping[Edge, float],
+    delays: Mapping[Edge, Delay],
     bits: Mapping[str, float],
     fill: Callable[[Trace, Trace], float] = largest_fill,
 ) -> dict[str, Trace]:
@@ -35,7 +34,6 @@ def postponed(
         graph: The network.
         traces: Its earliest schedule.
         delays: Cycles that a pixel takes from one unit to another.
-        behind: How many more it takes if it is written as late as possible.
         bits: Of a pixel that each unit writes, in one copy.
         fill: :func:`largest_fill`, which may remember.
     """
@@ -51,8 +49,8 @@ def postponed(
         if not reading or copies * images[unit.name] <= sum(images[name] for name in sources):
             continue
         trace = late[unit.name]
-        needed = reduce(Runs.minimum, (r.due(trace.flow.span, behind[e]).plus(-delays[e]) for e, r in reading.items()))
-        room = reduce(Runs.minimum, (r.readings.plus(-delays[e]) for e, r in reading.items()))
+        needed = reduce(Runs.minimum, (r.due(trace.flow.span, delays[e]) for e, r in reading.items()))
+        room = reduce(Runs.minimum, (r.readings.plus(-delays[e].passing) for e, r in reading.items()))
         latest = trace.postponed(-((-needed).raised(most)))
         waiting = replace(latest, ends=latest.ends.minimum(trace.held_back(room.raised(most)).ends))
         choices = [trace]

@@ -4,6 +4,7 @@ With FIFOs of any depth a unit works as early as its data allow (see :mod:`brevi
 
     end[p] = max(end[p - 1] + interval[p], arrival[need[p]] + tail)
 
+A pixel has arrived when its last word has been read: words that are written at once are read one after the other.
 Images come one a period, and the schedule is the one that the network settles in: every image does what the one before
 did, a period later, so that one image stands for all. Times are kept by the row
 (:class:`~brevitas_a2q.hw._units.runs.Runs`), in as few runs as they take; those of images too tall for that are rounded
@@ -24,12 +25,20 @@ from brevitas_a2q.hw._streams import Edge
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.runs import Floats, Runs, sampled
 
-__all__ = ["Trace", "earliest", "largest_fill", "most_runs"]
+__all__ = ["Delay", "Trace", "earliest", "largest_fill", "most_runs"]
 
 _MOST_RUNS = 1 << 20  # of all units together
 _ENOUGH_RUNS = 1 << 10  # of each
 _INSTANT = 1e-9  # cycles
 _WHOLE = 1e-6  # what a place may fall short of a whole number
+
+
+@dataclass(frozen=True)
+class Delay:
+    """What a stream takes from one unit to another, in cycles."""
+
+    passing: float  # from a pixel's last word written to its last read, if all others have been
+    reading: float  # from its first word read to its last, but for those of the last word written
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +99,10 @@ class Trace:
         """When each input pixel must be there for the unit to finish as it does."""
         return _by_input(self.need, self._due, float(self._due.value[0]) + self.period, self.flow.inputs, 0.0)
 
-    def due(self, span: float, behind: float) -> Runs:
-        """The same for pixels that take so long to write and are read so much later; their first words count too."""
-        late = self.deadlines.plus(-behind)
-        return late if self.begins is None else late.minimum(self.begins.plus(span))
+    def due(self, span: float, delay: Delay) -> Runs:
+        """When each must have been written, which takes such a span: it is read from its first word on."""
+        late = self.deadlines.plus(-max(0.0, delay.reading - span))
+        return (late if self.begins is None else late.minimum(self.begins.plus(span))).plus(-delay.passing)
 
     @cached_property
     def readings(self) -> Runs:
@@ -125,7 +134,7 @@ def most_runs(graph: Graph) -> int:
     return max(_ENOUGH_RUNS, _MOST_RUNS // max(len(graph.units), 1))
 
 
-def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, float], period: float) -> dict[str, Trace]:
+def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, Delay], period: float) -> dict[str, Trace]:
     """Traces of all units; ``period`` spaces the source's pixels evenly.
 
     If it is infinite the traces are of one image alone, which is available at once.
@@ -135,6 +144,7 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, floa
         FoldingError: A unit and its reader count the pixels between them differently.
     """
     traces: dict[str, Trace] = {}
+    starts: dict[str, Runs] = {}
     most = most_runs(graph)
     for unit in graph.units:
         flow = flows[unit.name]
@@ -149,21 +159,44 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, floa
         pace = period / flow.inputs if np.isfinite(period) else 0.0
         source = Runs.ramp(pace, pace, flow.inputs)
         arrivals = [
-            (traces[name].ends.plus(delays[Edge(name, unit.name, port)]), flows[name].span) if name else (source, pace)
+            _arrival(traces[name], starts[name], flow, delays[Edge(name, unit.name, port)])
+            if name
+            else (source, source, pace)
             for port, name in enumerate(unit.inputs)
         ]
         traces[unit.name] = _earliest(flow, arrivals, period, most)
+        starts[unit.name] = _starts(traces[unit.name], arrivals[0][0]).raised(most)
     return traces
 
 
-def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, most: int) -> Trace:
-    """Of arrivals: when each input pixel is there, and the cycles from its first word to its last."""
+def _arrival(writer: Trace, starts: Runs, reader: Flow, delay: Delay) -> tuple[Runs, Runs, float]:
+    """When pixels are there, and have been read; cycles in which each is written.
+
+    What takes a pixel part by part does so when the first part is there, all of whose words come with the last input.
+    """
+    there = writer.ends.plus(delay.passing)
+    begun = writer.ends.plus(-writer.flow.span) if reader.taking else starts
+    return there, there.maximum(begun.plus(delay.passing + delay.reading)), writer.flow.span
+
+
+def _starts(trace: Trace, arrival: Runs) -> Runs:
+    """When the first word of each output pixel is written."""
+    flow = trace.flow
+    last = trace.ends.plus(-flow.span)
+    if flow.reach is None:
+        return last
+    first = arrival.through(trace.need.plus(-flow.reach)).plus(flow.latency)
+    return last.minimum(first.maximum(trace.ends.delayed(float(trace.ends.last[-1]) - trace.period)))
+
+
+def _earliest(flow: Flow, arrivals: list[tuple[Runs, Runs, float]], period: float, most: int) -> Trace:
+    """Of arrivals: when each input pixel is there, when it has been read, and the cycles in which it is written."""
     need = flow.need if len(flow.need.start) <= most else flow.need.raised(most).rising().minimum(flow.inputs - 1)
     elapsed = flow.interval.sums()
     if len(elapsed.start) > most:
         whole = float(elapsed.last[-1]) / flow.pixels
         elapsed = Runs.ramp(whole, whole, flow.pixels)
-    ready = reduce(Runs.maximum, (arrival.through(need) for arrival, _ in arrivals))
+    ready = reduce(Runs.maximum, (read.through(need) for _, read, _ in arrivals))
     waited = (ready.plus(flow.tail + flow.latency).raised(most) - elapsed).rising()
     alone = not np.isfinite(period)
     before = flow.latency - flow.rest if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
@@ -175,7 +208,7 @@ def _earliest(flow: Flow, arrivals: list[tuple[Runs, float]], period: float, mos
             return _earliest(slower, arrivals, period, most)
     if len(arrivals) == 1:
         return Trace(flow, need, elapsed, ends, period)
-    first = reduce(Runs.maximum, (arrival.through(need).plus(-span) for arrival, span in arrivals))
+    first = reduce(Runs.maximum, (there.through(need).plus(-span) for there, _, span in arrivals))
     free = ends.delayed(float(ends.last[-1]) - period)
     return Trace(flow, need, elapsed, ends, period, first.maximum(free).minimum(ends - flow.interval))
 

@@ -19,7 +19,6 @@ from brevitas_a2q.hw._units.flow import Flow
 __all__ = [
     "LEAST_FIFO_DEPTH",
     "Edge",
-    "behind",
     "converter",
     "delay",
     "edges",
@@ -28,6 +27,7 @@ __all__ = [
     "fifo_depth",
     "held_elements",
     "output_width",
+    "reading",
     "words_per_pixel",
 ]
 
@@ -90,8 +90,8 @@ def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge
     return 1 + (common > written) + (common // read if common > read else 0)
 
 
-def behind(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge) -> float:
-    """Cycles by which the last word of a pixel is read later than it could be, if the pixel is written at full speed.
+def reading(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge) -> float:
+    """Cycles from the first word read of a pixel to the last, but for those in which the converter passes its last on.
 
     Args:
         units: Units by name.
@@ -101,7 +101,8 @@ def behind(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Ma
     """
     _, common, read = _words(units, foldings, edge)
     reader = flows[edge.consumer]
-    return max(0.0, (reader.taking or reader.read) - common // read - flows[edge.producer].span)
+    each = float(reader.interval.sums().last[-1]) / reader.pixels
+    return (reader.taking or min(reader.read, each)) - common // read
 
 
 def _words(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> tuple[int, int, int]:

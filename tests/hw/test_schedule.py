@@ -13,7 +13,7 @@ from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._perf import _delays, _flows
 from brevitas_a2q.hw._postponed import postponed
-from brevitas_a2q.hw._schedule import earliest, largest_fill
+from brevitas_a2q.hw._schedule import Delay, earliest, largest_fill
 from brevitas_a2q.hw._streams import Edge, edges
 from brevitas_a2q.hw._units.flow import Flow
 from brevitas_a2q.hw._units.runs import Runs
@@ -23,7 +23,7 @@ IMAGES = 12
 PART = find_part("ZCU104")
 
 
-def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, float], float]:
+def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, Delay], float]:
     graph, rng = NETWORKS[name](), np.random.default_rng(seed)
     foldings: dict[str, Folding] = {}
     for unit in graph.units:
@@ -32,24 +32,30 @@ def folded(name: str, seed: int) -> tuple[Graph, dict[str, Flow], dict[Edge, flo
     cycles = {u.name: u.cycles(foldings[u.name]) for u in graph.units}
     flows = _flows(graph, foldings, cycles)
     period = max(*cycles.values(), *(float(f.interval.sums().last[-1]) for f in flows.values()))
-    return graph, flows, _delays(graph, foldings, flows)[0], period
+    return graph, flows, _delays(graph, foldings, flows), period
 
 
 def numbers(runs: Runs) -> np.ndarray:
     return runs.at(np.arange(runs.length))
 
 
-def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, float], period: float) -> dict[str, np.ndarray]:
+def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, Delay], period: float) -> dict[str, np.ndarray]:
     """End of every pixel of every image, by the recurrence itself."""
     ends: dict[str, np.ndarray] = {}
+    starts: dict[str, np.ndarray] = {}
     for unit in graph.units:
         flow = flows[unit.name]
         need, interval = numbers(flow.need), numbers(flow.interval)
         source = (np.arange(IMAGES * flow.inputs) + 1) * (period / flow.inputs)
-        streams = [
-            ends[name] + delays[Edge(name, unit.name, port)] if name else source
-            for port, name in enumerate(unit.inputs)
-        ]
+        there, streams = source, []
+        for port, name in enumerate(unit.inputs):
+            if name:
+                passing = delays[Edge(name, unit.name, port)].passing
+                there = ends[name] + passing
+                read = starts[name] + passing + delays[Edge(name, unit.name, port)].reading
+                streams.append(np.maximum(there, read))
+            else:
+                streams.append(source)
         latency = flow.latency
         for queued in (flow.queued, 0.0):
             found, now, wait = [], -inf, 0.0
@@ -62,6 +68,11 @@ def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, float], pe
                     found.append(now)
             latency += queued if wait > 1e-6 else 0.0
         ends[unit.name] = np.array(found)
+        starts[unit.name] = ends[unit.name] - flow.span
+        if flow.reach is not None:
+            firsts = [there[int(at) - flow.reach + i * flow.inputs] for i in range(IMAGES) for at in need]
+            before = np.append(-inf, ends[unit.name][:-1])
+            starts[unit.name] = np.minimum(starts[unit.name], np.maximum(np.array(firsts) + flow.latency, before))
     return ends
 
 
@@ -78,9 +89,7 @@ def test_images_settle_in_the_schedule_of_one(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_more_pixels_wait_at_any_time_than_at_the_ends_of_runs(name: str) -> None:
     graph, flows, delays, period = folded(name, 0)
-    late = postponed(
-        graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(delays, 0.0), dict.fromkeys(flows, 1)
-    )
+    late = postponed(graph, earliest(graph, flows, delays, period), delays, dict.fromkeys(flows, 1))
     for edge in edges(graph):
         if edge.producer:
             writer, reader = late[edge.producer], late[edge.consumer]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -131,13 +131,16 @@ class SlidingWindow(Unit):
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
         """A window ends with its last pixel; groups of channels but the first are written behind it."""
         words = self.channels // folding.simd
-        writing, behind = words, 0
-        if not folding.parallel_window and self.taps > 1:
-            writing = words * self.taps
-            behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
         inner, row, image, first = self._paces(folding)
         paces, rest = paced(self.output_dim, inner, row, image), max(0.0, image - first)
-        return Flow(inputs, self.need(inputs), paces, words, behind, writing, rest=rest, spare=self._skipped)
+        found = Flow(inputs, self.need(inputs), paces, words, 0.0, words, rest=rest, spare=self._skipped)
+        if folding.parallel_window or self.taps == 1:
+            return found
+        writing = words * self.taps
+        behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        reach = (kh - 1) * dh * self.input_dim[1] + (kw - 1) * dw
+        return replace(found, tail=behind, span=writing, reach=reach)
 
     def latency(self, folding: Folding) -> int:
         return 1 if folding.parallel_window or self.taps == 1 else 2
