@@ -111,7 +111,7 @@ def _totals(axes: Axes, difference: Difference) -> None:
     for place, (key, name) in enumerate(_QUANTITIES.items()):
         first, second, ratio = difference.before[key], difference.after[key], ratios[key]
         axes.barh(place, 0 if ratio is None else 100 * ratio, 0.6, color=SKY)
-        counts = f"{_number(first)} to {_number(second)}" + ("" if ratio is None else f" ({ratio:.2f} times)")
+        counts = f"{_number(first)} to {_number(second)}" + ("" if ratio is None else f" ({ratio:.2f}x)")
         said = axes.text(0.02, place - 0.42, f"{name}: {counts}", transform=axes.get_yaxis_transform(), fontsize=8)
         said.set_in_layout(False)
     axes.axvline(100, color=BLACK, linewidth=1)

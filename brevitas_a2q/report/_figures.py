@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from math import ceil
 from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,7 @@ GREY: Final = "#999999"
 BLACK: Final = "#222222"
 _NARROW_INCHES: Final = 4.3  # letters of 8 points are 10 pixels high on a page of 400
 _LEAST_INCHES: Final = 2.0  # of a panel
+_MOST_IN_TWO_COLUMNS: Final = 22  # letters of the names in a legend
 
 
 def image(figure: Figure, file_format: str = "png", *, transparent: bool = False) -> bytes:
@@ -101,15 +103,17 @@ def _stack(figure: Figure) -> None:
             shortened = [label(text.get_text(), 20) for text in axes.get_yticklabels()]
             if isinstance(axes.yaxis.get_major_formatter(), FixedFormatter):
                 axes.set_yticks(axes.get_yticks(), shortened)
+    lines = 0
     for legend in tuple(figure.legends):  # whose columns are laid out once and for all
         handles = [handle for handle in legend.legend_handles if handle is not None]
         names = [text.get_text() for text in legend.get_texts()]
         legend.remove()
-        figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+        columns = 2 if max(map(len, names), default=0) <= _MOST_IN_TWO_COLUMNS else 1
+        figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+        lines += ceil(len(names) / columns)
     if figure.get_suptitle():
         figure.suptitle(fill(figure.get_suptitle(), 36), fontsize=10)
-    legends = sum(len(legend.get_texts()) for legend in figure.legends)
-    figure.set_size_inches(_NARROW_INCHES, sum(heights) + 0.8 * len(panels) + 0.1 * legends + 0.4)
+    figure.set_size_inches(_NARROW_INCHES, sum(heights) + 0.8 * len(panels) + 0.2 * lines + 0.4)
 
 
 def bare(axes: Axes) -> None:
