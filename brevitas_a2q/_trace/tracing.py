@@ -179,7 +179,8 @@ class Trace(TorchDispatchMode):
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
             seen = isinstance(module, QUANTIZERS) or not clamps_its_own(module)
-            yield module.register_forward_pre_hook(lambda _, a, b: self._enter((*a, *b.values()) * seen), with_kwargs=True)
+            enter = module.register_forward_pre_hook
+            yield enter(lambda _, a, b: self._enter((*a, *b.values()) if seen else ()), with_kwargs=True)
             yield module.register_forward_hook(self._quantizer(name), with_kwargs=True, always_call=True)
         else:
             yield module.register_forward_pre_hook(lambda module, _: self._names.append((name, module)))
@@ -202,8 +203,7 @@ class Trace(TorchDispatchMode):
         self._pause.end()
 
     def _leave_module(self) -> None:
-        if self._names:
-            self._names.pop()
+        del self._names[-1:]
 
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"
