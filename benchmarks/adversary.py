@@ -1,8 +1,8 @@
-"""Try to make certificates wrong: random files (or models), certified, executed at extreme inputs, and compared.
+"""Try to make certificates wrong: random files, layers or models, certified, executed at extreme inputs, and compared.
 
     python benchmarks/adversary.py files --count 100000 --seed 0 --out results/adversary --processes 2
 
-A file has a seed of its own; of a seed of models there is a network, and what changes make of it, each of them
+A file or layer has a seed of its own; of a seed of models there is a network, and what changes make of it, each of them
 certified and attacked. A verdict is one line of ``OUT/<kind>.jsonl``, which names the revision of the code, and a run
 goes on where the last one stopped. A summary is printed at the end, and written beside.
 """
@@ -137,7 +137,7 @@ def _counted(what: str, of: str, counts: dict[str, int]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["files", "models"])
+    parser.add_argument("kind", choices=["files", "layers", "models"])
     parser.add_argument("--count", type=int, default=1000, help="seeds in all; 0 sums up what there is")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)

@@ -13,6 +13,7 @@ from brevitas_a2q._brevitas import QuantWeightBiasInputOutputLayer, _global_forw
 
 __all__ = [
     "LayerCall",
+    "clamps_its_own",
     "evaluating",
     "intercepted",
     "is_brevitas_product",
@@ -68,6 +69,11 @@ def foreign_hooks(module: nn.Module) -> list[Any]:
         return []
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     return [hook for hook in hooks if _package(hook) not in _OURS]
+
+
+def clamps_its_own(module: nn.Module) -> bool:
+    """Whether a quantizer of weights is Brevitas': some clamp them where they are, once, and they stay so."""
+    return type(module).__module__.partition(".")[0] in _OURS and not foreign_hooks(module)
 
 
 def is_brevitas_product(original: Any) -> bool:

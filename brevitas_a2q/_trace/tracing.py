@@ -22,7 +22,7 @@ from brevitas_a2q._ranges import MAX_ANNOTATION, Value
 from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
 from brevitas_a2q._trace.layer_sums import sums_of_layer
 from brevitas_a2q._trace.memory import Known, Memory, address, plain_tensor, shape_of
-from brevitas_a2q._trace.modules import intercepted, is_brevitas_product, parts_of
+from brevitas_a2q._trace.modules import clamps_its_own, intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
 from brevitas_a2q._trace.pausing import Pause
@@ -178,7 +178,9 @@ class Trace(TorchDispatchMode):
 
     def _watch(self, name: str, module: nn.Module) -> Iterator[Any]:
         if isinstance(module, _SILENT):
-            yield module.register_forward_pre_hook(lambda _, a, b: self._enter((*a, *b.values())), with_kwargs=True)
+            seen = isinstance(module, QUANTIZERS) or not clamps_its_own(module)
+            enter = module.register_forward_pre_hook
+            yield enter(lambda _, a, b: self._enter((*a, *b.values()) if seen else ()), with_kwargs=True)
             yield module.register_forward_hook(self._quantizer(name), with_kwargs=True, always_call=True)
         else:
             yield module.register_forward_pre_hook(lambda module, _: self._names.append((name, module)))
@@ -194,16 +196,14 @@ class Trace(TorchDispatchMode):
     def _leave(self) -> None:
         if self._depth:
             return
-        for tensor, version in self._given:
-            if tensor._version != version:
-                unknown = Value.unknown(shape_of(tensor), "written by what it was given to")
-                self._memory.write(tensor, Known(unknown, frozenset({"input"})))
+        for tensor in (tensor for tensor, version in self._given if tensor._version != version):
+            unknown = Value.unknown(shape_of(tensor), "written by what it was given to")
+            self._memory.write(tensor, Known(unknown, frozenset({"input"})))
         self._given = []
         self._pause.end()
 
     def _leave_module(self) -> None:
-        if self._names:
-            self._names.pop()
+        del self._names[-1:]
 
     def _quantizer(self, name: str) -> Callable[..., None]:
         origin = name.removesuffix("_quant").removesuffix(".act").removesuffix(".output") or "quantizer"

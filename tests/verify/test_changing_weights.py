@@ -8,6 +8,7 @@ from typing import Any
 import brevitas.nn as qnn
 import pytest
 import torch
+from brevitas.quant import SignedBinaryWeightPerTensorConst
 from torch import Tensor, nn
 
 from brevitas_a2q import certify
@@ -56,6 +57,12 @@ def test_weights_of_the_next_run_are_not_certified(change: Change) -> None:
 def test_weights_that_are_made_of_the_same_numbers_in_each_run_are(norm: Callable[[nn.Module], nn.Module]) -> None:
     model = Changing().eval()
     norm(model.layer)
+    assert len(certify(model, torch.zeros(1, 2, 4, 4)).layers) == 1
+
+
+def test_weights_that_brevitas_clamps_where_they_are_stay_so() -> None:
+    model = Changing().eval()
+    model.layer = qnn.QuantConv2d(2, 2, 3, bias=False, weight_quant=SignedBinaryWeightPerTensorConst).eval()
     assert len(certify(model, torch.zeros(1, 2, 4, 4)).layers) == 1
 
 
