@@ -161,42 +161,49 @@ def earliest(graph: Graph, flows: Mapping[str, Flow], delays: Mapping[Edge, Dela
         arrivals = [
             _arrival(traces[name], starts[name], flow, delays[Edge(name, unit.name, port)])
             if name
-            else (source, source, pace)
+            else _Arrival(source, source, source.plus(-pace), pace)
             for port, name in enumerate(unit.inputs)
         ]
         traces[unit.name] = _earliest(flow, arrivals, period, most)
-        starts[unit.name] = _starts(traces[unit.name], arrivals[0][0]).raised(most)
+        starts[unit.name] = _starts(traces[unit.name], arrivals).raised(most)
     return traces
 
 
-def _arrival(writer: Trace, starts: Runs, reader: Flow, delay: Delay) -> tuple[Runs, Runs, float]:
-    """When pixels are there, and have been read; cycles in which each is written.
+@dataclass(frozen=True)
+class _Arrival:
+    """When each pixel is there, and has been read; when its first word is there; cycles in which it is written."""
 
-    What takes a pixel part by part does so when the first part is there, all of whose words come with the last input.
-    """
-    there = writer.ends.plus(delay.passing)
-    begun = writer.ends.plus(-writer.flow.span) if reader.taking else starts
-    return there, there.maximum(begun.plus(delay.passing + delay.reading)), writer.flow.span
+    there: Runs
+    read: Runs
+    begun: Runs
+    span: float
 
 
-def _starts(trace: Trace, arrival: Runs) -> Runs:
+def _arrival(writer: Trace, starts: Runs, reader: Flow, delay: Delay) -> _Arrival:
+    """What takes a pixel part by part does so when the first part is there, which comes with the last input."""
+    there, begun = writer.ends.plus(delay.passing), starts.plus(delay.passing)
+    first = there.plus(-writer.flow.span) if reader.taking else begun
+    return _Arrival(there, there.maximum(first.plus(delay.reading)), begun, writer.flow.span)
+
+
+def _starts(trace: Trace, arrivals: list[_Arrival]) -> Runs:
     """When the first word of each output pixel is written."""
     flow = trace.flow
     last = trace.ends.plus(-flow.span)
     if flow.reach is None:
         return last
-    first = arrival.through(trace.need.plus(-flow.reach)).plus(flow.latency)
+    needed = trace.need.plus(-flow.reach)
+    first = reduce(Runs.maximum, (arrival.begun.through(needed) for arrival in arrivals)).plus(flow.latency)
     return last.minimum(first.maximum(trace.ends.delayed(float(trace.ends.last[-1]) - trace.period)))
 
 
-def _earliest(flow: Flow, arrivals: list[tuple[Runs, Runs, float]], period: float, most: int) -> Trace:
-    """Of arrivals: when each input pixel is there, when it has been read, and the cycles in which it is written."""
+def _earliest(flow: Flow, arrivals: list[_Arrival], period: float, most: int) -> Trace:
     need = flow.need if len(flow.need.start) <= most else flow.need.raised(most).rising().minimum(flow.inputs - 1)
     elapsed = flow.interval.sums()
     if len(elapsed.start) > most:
         whole = float(elapsed.last[-1]) / flow.pixels
         elapsed = Runs.ramp(whole, whole, flow.pixels)
-    ready = reduce(Runs.maximum, (read.through(need) for _, read, _ in arrivals))
+    ready = reduce(Runs.maximum, (arrival.read.through(need) for arrival in arrivals))
     waited = (ready.plus(flow.tail + flow.latency).raised(most) - elapsed).rising()
     alone = not np.isfinite(period)
     before = flow.latency - flow.rest if alone else float(waited.last[-1]) - (period - float(elapsed.last[-1]))
@@ -208,7 +215,7 @@ def _earliest(flow: Flow, arrivals: list[tuple[Runs, Runs, float]], period: floa
             return _earliest(slower, arrivals, period, most)
     if len(arrivals) == 1:
         return Trace(flow, need, elapsed, ends, period)
-    first = reduce(Runs.maximum, (there.through(need).plus(-span) for there, _, span in arrivals))
+    first = reduce(Runs.maximum, (a.there.through(need).plus(-a.span) for a in arrivals))
     free = ends.delayed(float(ends.last[-1]) - period)
     return Trace(flow, need, elapsed, ends, period, first.maximum(free).minimum(ends - flow.interval))
 

@@ -91,7 +91,9 @@ def delay(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge
 
 
 def reading(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: Mapping[str, Flow], edge: Edge) -> float:
-    """Cycles from the first word read of a pixel to the last, but for those in which the converter passes its last on.
+    """Cycles from the first word of a pixel to its last one read, but for those in which a converter passes that on.
+
+    What is not done with a pixel by then has as much longer to read it.
 
     Args:
         units: Units by name.
@@ -102,7 +104,7 @@ def reading(units: Mapping[str, Unit], foldings: Mapping[str, Folding], flows: M
     _, common, read = _words(units, foldings, edge)
     reader = flows[edge.consumer]
     each = float(reader.interval.sums().last[-1]) / reader.pixels
-    return (reader.taking or min(reader.read, each)) - common // read
+    return (reader.taking or max(min(reader.read, each), reader.holding)) - common // read
 
 
 def _words(units: Mapping[str, Unit], foldings: Mapping[str, Folding], edge: Edge) -> tuple[int, int, int]:

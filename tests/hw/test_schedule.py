@@ -47,15 +47,14 @@ def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, Delay], pe
         flow = flows[unit.name]
         need, interval = numbers(flow.need), numbers(flow.interval)
         source = (np.arange(IMAGES * flow.inputs) + 1) * (period / flow.inputs)
-        there, streams = source, []
-        for port, name in enumerate(unit.inputs):
-            if name:
-                passing = delays[Edge(name, unit.name, port)].passing
-                there = ends[name] + passing
-                read = starts[name] + passing + delays[Edge(name, unit.name, port)].reading
-                streams.append(np.maximum(there, read))
-            else:
-                streams.append(source)
+        streams, firsts = [source], [source - period / flow.inputs]
+        if unit.inputs != ("",):
+            passing = [(name, delays[Edge(name, unit.name, port)]) for port, name in enumerate(unit.inputs)]
+            firsts = [starts[name] + delay.passing for name, delay in passing]
+            streams = [
+                np.maximum(ends[name] + delay.passing, first + delay.reading)
+                for (name, delay), first in zip(passing, firsts, strict=True)
+            ]
         latency = flow.latency
         for queued in (flow.queued, 0.0):
             found, now, wait = [], -inf, 0.0
@@ -70,9 +69,10 @@ def by_pixel(graph: Graph, flows: dict[str, Flow], delays: dict[Edge, Delay], pe
         ends[unit.name] = np.array(found)
         starts[unit.name] = ends[unit.name] - flow.span
         if flow.reach is not None:
-            firsts = [there[int(at) - flow.reach + i * flow.inputs] for i in range(IMAGES) for at in need]
+            places = [int(at) - flow.reach + i * flow.inputs if at >= 0 else -1 for i in range(IMAGES) for at in need]
+            first = np.array([max(f[at] for f in firsts) if at >= 0 else -inf for at in places]) + flow.latency
             before = np.append(-inf, ends[unit.name][:-1])
-            starts[unit.name] = np.minimum(starts[unit.name], np.maximum(np.array(firsts) + flow.latency, before))
+            starts[unit.name] = np.minimum(starts[unit.name], np.maximum(first, before))
     return ends
 
 

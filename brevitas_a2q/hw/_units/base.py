@@ -169,7 +169,7 @@ class Unit:
         """
         interval = cycles / self.pixels
         paces = Runs.constant(interval, self.pixels)
-        return Flow(inputs, self.need(inputs), paces, cycles / inputs, 0.0, interval)
+        return Flow(inputs, self.need(inputs), paces, cycles / inputs, 0.0, interval, reach=0)
 
     def latency(self, folding: Folding) -> int:
         """Registers between the last input word and the output word that needs it, in our own RTL at 200 MHz."""

@@ -30,6 +30,7 @@ class Flow:
     tail: float  # from the last input pixel needed to the last word of the output pixel
     span: float  # from the first to the last word of an output pixel
     reach: int | None = None  # input pixels back to the first one of an output pixel, whose words leave as they come
+    holding: float = 0.0  # from the first word of the last pixel needed to the last word of the output pixel, at least
     taking: float = 0.0  # to take an input pixel, where that is more than a word a cycle; then it reads while it works
     ahead: float = 0.0  # the next inputs are read from so long before a pixel enters the pipeline on
     rest: float = 0.0  # of an image's first interval, in which what is left of the image before is read

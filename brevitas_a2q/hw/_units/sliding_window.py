@@ -129,18 +129,18 @@ class SlidingWindow(Unit):
         return raster(rows, columns, self.input_dim[1])
 
     def flow(self, folding: Folding, cycles: int, inputs: int) -> Flow:
-        """A window ends with its last pixel; groups of channels but the first are written behind it."""
+        """A window ends with its last pixel; groups of channels but the first are written behind its first word."""
         words = self.channels // folding.simd
-        inner, row, image, first = self._paces(folding)
-        paces, rest = paced(self.output_dim, inner, row, image), max(0.0, image - first)
+        inner, row, image, alone = self._paces(folding)
+        paces, rest = paced(self.output_dim, inner, row, image), max(0.0, image - alone)
         found = Flow(inputs, self.need(inputs), paces, words, 0.0, words, rest=rest, spare=self._skipped)
         if folding.parallel_window or self.taps == 1:
             return found
         writing = words * self.taps
-        behind = max(0, writing - (self.taps - 1) * words // self.streamed_groups(folding) - words)
+        before = (self.taps - 1) * words // self.streamed_groups(folding)  # the last pixel's first word
         (kh, kw), (dh, dw) = self.kernel, self.dilation
         reach = (kh - 1) * dh * self.input_dim[1] + (kw - 1) * dw
-        return replace(found, tail=behind, span=writing, reach=reach)
+        return replace(found, holding=writing - before, span=writing, reach=reach)
 
     def latency(self, folding: Folding) -> int:
         return 1 if folding.parallel_window or self.taps == 1 else 2
