@@ -14,11 +14,12 @@ from brevitas_a2q._ranges.rows import rows_under
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import ModelError
 
-__all__ = ["DotProductLayer", "IntArray"]
+__all__ = ["MORE_WEIGHTS", "DotProductLayer", "IntArray"]
 
 IntArray = npt.NDArray[np.int64]
 
 _MANY_WEIGHTS: Final = 1 << 22  # of one layer; more are summed with all of their taps, which is never too few
+MORE_WEIGHTS: Final = 1 << 24  # elements, of all layers of a network, beside the weights that it holds
 
 _ORDERS: Final = {
     "MatMul": "input feature",

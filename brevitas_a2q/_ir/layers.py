@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray
+from brevitas_a2q._ir.dot_product import MORE_WEIGHTS, DotProductLayer, IntArray
 from brevitas_a2q._ir.metadata import ACCUMULATOR_BIT_WIDTH, ACCUMULATOR_TILE, OUTER_ACCUMULATOR_BIT_WIDTH, ZERO_POINT
 from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
@@ -15,7 +15,6 @@ from brevitas_a2q.bounds import IntRange, required_bit_width
 __all__ = ["DOT_PRODUCTS", "dot_product_layers", "product_ranges", "rows_of", "sum_ranges", "trained_width"]
 
 DOT_PRODUCTS = ("Conv", "ConvTranspose", "MatMul")
-_MORE_WEIGHTS = 1 << 24  # elements, of all layers, beside the weights that a file holds
 
 
 def product_of(node: Node) -> Product:
@@ -71,11 +70,11 @@ def dot_product_layers(network: Network) -> tuple[DotProductLayer, ...]:
         if node.op in DOT_PRODUCTS:
             whole = _layer(network, node, rows)
             layer = _where_covered(network, node, whole)
-            if layer is not whole and more + layer.weights.size > _MORE_WEIGHTS:
+            if layer is not whole and more + layer.weights.size > MORE_WEIGHTS:
                 layer = whole  # of all taps, which is never too few
             more += layer.weights.size if layer.weights is not rows[_key(network, node)] else 0
-            if more > _MORE_WEIGHTS:
-                raise node.error(f"needs {more} weights beside those of the file", expected=f"at most {_MORE_WEIGHTS}")
+            if more > MORE_WEIGHTS:
+                raise node.error(f"needs {more} weights beside those of the file", expected=f"at most {MORE_WEIGHTS}")
             found.append(layer)
     return tuple(found)
 

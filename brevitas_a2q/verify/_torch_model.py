@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q._ir.dot_product import DotProductLayer, IntArray
+from brevitas_a2q._ir.dot_product import MORE_WEIGHTS, DotProductLayer, IntArray
 from brevitas_a2q._ranges import Value, Window, table
 from brevitas_a2q._ranges.products import Product, product_ranges
 from brevitas_a2q._trace import (
@@ -132,15 +132,21 @@ def _traced(
     refused: dict[str, UncoveredError] = {}
     trace = Trace(model, doubts=doubts)
     arriving.clear()
+    left = MORE_WEIGHTS  # as the reader of files has, so that a file's layers are the model's
 
     def record(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        nonlocal left
         try:
             check_product(name, original)
             value = bounded(name, layer, x, trace)
             assert value.codes is not None
             whole = IntegerLayer.of(name, layer, _tensor(value.codes.scale, x), weight, bias)
             _check_codes(name, value, plain_tensor(x))
-            seen = _where_covered(dot_product_layer(whole, value), layer, value)
+            of_all_taps = dot_product_layer(whole, value)
+            seen = _where_covered(of_all_taps, layer, value)
+            if seen is not of_all_taps and seen.weights.size > left:
+                seen = of_all_taps  # which is never too few
+            left -= seen.weights.size if seen is not of_all_taps else 0
             _keep(found, seen)
             arriving.setdefault(name, []).append(value)
         except UncoveredError as error:

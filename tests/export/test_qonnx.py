@@ -328,3 +328,23 @@ def test_they_do_so_of_fused_activations_alone(image, tmp_path, exporter: str) -
         getattr(brevitas.export, exporter)(model, args=image, export_path=str(tmp_path / "x"))
     assert torch.equal(model(image), expected)
     export_qonnx(model, image, tmp_path / "ours.onnx")
+
+
+def test_where_images_are_smaller_than_kernels_the_file_and_the_model_keep_to_one_limit(tmp_path, monkeypatch):
+    """Sums without the taps that only padding meets need weights laid out anew; beyond a limit all taps are summed."""
+    options = {"bias": False, "weight_quant": Int8ProjectedA2QWeightPerChannelFloat, "weight_accumulator_bit_width": 14}
+    model = torch.nn.Sequential(
+        qnn.QuantIdentity(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(2, 3, 5, padding=2, **options),
+        qnn.QuantReLU(bit_width=4, return_quant_tensor=True),
+        qnn.QuantConv2d(3, 3, 5, padding=2, **options),
+    )
+    image = torch.randn(1, 2, 2, 2)
+    model(image)
+    model.eval()
+    for limit, noted in ((1 << 24, 2), (700, 1), (0, 0)):
+        monkeypatch.setattr("brevitas_a2q._ir.layers.MORE_WEIGHTS", limit)
+        monkeypatch.setattr("brevitas_a2q.verify._torch_model.MORE_WEIGHTS", limit)
+        report = export_qonnx(model, image, tmp_path / f"{limit}.onnx")
+        assert sum(bool(layer.notes) for layer in report.certificate.layers) == noted
+        assert report.certificate.layers[0].weights_sha256 == certify(model, image).layers[0].weights_sha256
