@@ -41,7 +41,8 @@ def rows_at_once(graph: Graph, unit: Mvau | Vvau) -> IntArray:
 
 def input_values(graph: Graph, unit: Mvau | Vvau) -> IntRange:
     """The range of a layer's inputs: their type's if the accumulator holds its sums, else what analysis leaves."""
-    known = unit.arriving or (unit.input_type.range,)
+    wire = unit.input_type.range
+    known = [IntRange(max(v.lo, wire.lo), min(v.hi, wire.hi)) for v in unit.arriving] or [wire]
     rows = rows_at_once(graph, unit)
     return next((values for values in known if _held(unit, rows, values)), known[-1])
 

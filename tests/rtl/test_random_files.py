@@ -23,6 +23,7 @@ FOUND = {
     "a convolution has as many groups as channels, and few cycles to spare": 815,
     "a pool has windows of one pixel": 1980,
     "a window skips most of its image": 2873,
+    "the wires in front of a layer hold less than its input's type": 3651,
     "the input has five axes and its channels on the last": 3067,
 }
 
