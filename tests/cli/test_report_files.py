@@ -24,6 +24,8 @@ COMMANDS = (
     ("certify", str(TFC)),
 )
 
+OLD_PAGE = "<!doctype html>\n<title>of an earlier run</title>\n"
+
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_the_page_shows_the_numbers_of_the_json(capsys: Output, tmp_path: Path, words: tuple[str, ...]) -> None:
@@ -86,10 +88,10 @@ def test_bad_paths(
 def test_one_file_that_cannot_be_written_leaves_the_others_as_they_were(
     capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "page.html").write_text("old")
+    (tmp_path / "page.html").write_text(OLD_PAGE)
     monkeypatch.chdir(tmp_path)
     words = ["fold", str(TFC.resolve()), "--target-fps", "50000", "--html", "page.html"]
     assert main([*words, "--out", "none/folding.json"]) == 2
     assert "cannot be written" in capsys.readouterr().err
-    assert (tmp_path / "page.html").read_text() == "old"
+    assert (tmp_path / "page.html").read_text() == OLD_PAGE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
