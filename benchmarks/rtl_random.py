@@ -4,7 +4,7 @@
 
 The files are those of ``adversary.py files``. What can be built of them gets a random part, rate and accumulator
 policy, some also random gaps and stalls and the witness of every layer. A case is one line of ``OUT/cases.jsonl``, and
-a run goes on where the last one stopped. The page sums up what was built, and what of it was as estimated.
+a run goes on where the last one stopped. ``rtl_random.json`` has what was built or refused, the page sums it up.
 """
 
 from __future__ import annotations
@@ -56,15 +56,20 @@ def built(seed: int, folder: Path) -> dict[str, Any]:
     try:
         graph = read_graph(path)
     except A2QError as error:
-        return {"outcome": "no accelerator", "why": str(error)}
+        return {"outcome": "no accelerator", "why": _said(error, folder)}
     kinds = sorted({unit.kind for unit in graph.units})
     if "Island" in kinds or len(graph.units) < _LEAST_UNITS:
         return {"outcome": "no accelerator", "why": "real values between units, or one unit or two"}
     try:
         report = _built(path, folder, fps, options)
     except A2QError as error:
-        return {"outcome": "refused", "why": str(error), "kinds": kinds}
+        return {"outcome": "refused", "why": _said(error, folder), "kinds": kinds}
     return {"outcome": "built", "kinds": kinds, **report}
+
+
+def _said(error: Exception, folder: Path) -> str:
+    """An error without the folder of this run."""
+    return str(error).replace(f"{folder}/", "")
 
 
 def _built(path: Path, folder: Path, fps: float, options: dict[str, Any]) -> dict[str, Any]:
@@ -168,12 +173,15 @@ def main() -> None:
                 try:
                     case = built(seed, Path(folder))
                 except Exception as error:  # what this is here to find
-                    case = {"outcome": "CRASH", "why": repr(error)}
+                    case = {"outcome": "CRASH", "why": _said(error, Path(folder))}
             cases.append({"seed": seed, **case})
             file.write(json.dumps(cases[-1]) + "\n")
             file.flush()
             if case["outcome"] == "CRASH" or not case.get("holds", True):
                 print(f"seed {seed}: {case}", file=sys.stderr)
+    cases.sort(key=lambda case: int(case["seed"]))
+    found = {"files": len(cases), "cases": [case for case in cases if case["outcome"] != "no accelerator"]}
+    (options.out / "rtl_random.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
     (options.out / "rtl_random.md").write_text(page(cases, options.seed))
 
 

@@ -84,14 +84,14 @@ def prove(
     assert isinstance(unit, Mvau | Vvau)
     values, phases = input_values(accelerator.netlist.graph, unit), rows_at_once(accelerator.netlist.graph, unit)
     least, most = (terms.sum(axis=2) for terms in sums_of(phases, values))
-    spread = most - least
     if channels is None:
-        channels = [int(spread.max(axis=0).argmax())]
+        channels = [int((most - least).max(axis=0).argmax())]
     found = []
     for channel in channels:
         if not 0 <= channel < len(unit.weights):
             raise RtlError(f"found channel {channel}", where=layer, expected=f"0 to {len(unit.weights) - 1}")
-        met = replace(unit, weights=phases[int(spread[:, channel].argmax())])
+        widest = np.maximum(-least - 1, most)[:, channel].argmax()
+        met = replace(unit, weights=phases[int(widest)])
         found.append(_channel(accelerator, met, channel, bits or unit.accumulator_type.bit_width, values))
         if progress is not None:
             progress(f"channel {channel}")

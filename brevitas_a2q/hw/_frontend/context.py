@@ -14,8 +14,7 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
 from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.tensor import Tensor
-from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw._frontend.stream import Broken, Stream
+from brevitas_a2q.hw._frontend.stream import Broken, Stream, check_bipolar
 from brevitas_a2q.hw._ir import Input, Unit
 
 __all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of", "read_image"]
@@ -85,10 +84,7 @@ class Context:
     def input_stream(self, tensor: Tensor) -> Stream:
         """The accelerator's input, whose channels come last if a matrix product reads it as it is."""
         stream = Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
-        lowest, highest = (int(end.min()) for end in stream.codes.type_range())
-        if stream.codes.dtype.name == "BIPOLAR" and (lowest, highest) != (-1, 1):
-            found = f"found integers {lowest} and {highest} of one bit"
-            raise OnnxFileError(found, where=f"tensor {tensor.name}", expected="-1 and 1, no zero-point")
+        check_bipolar(stream.codes, f"tensor {tensor.name}")
         self.image = Input.of(stream.pixels, stream.channels, stream.codes.integer_type, stream.channel_axis)
         return stream
 

@@ -126,11 +126,7 @@ def _comparisons(context: Context, quantizer: Node, found: _Found) -> Any:
     rank, axis, channels = len(source.start.shape), source.channel_axis, source.channels
     column = points.reshape(-1, *(1,) * (rank - 1))
     spread = np.broadcast_to(column, tuple(channels if d == axis else n for d, n in enumerate(column.shape)))
-    scale = source.codes.scale  # which may have axes that the tensor has no more
-    if scale.size not in (1, channels):
-        return None
-    scale = scale.reshape(tuple(scale.size if d == axis else 1 for d in range(rank)))
-    values = {source.start.name: np.asarray(spread * scale, np.float32)}
+    values = {source.start.name: np.asarray(spread * source.codes.scale, np.float32)}
     for node in found.nodes:
         values[node.output] = computed(context.network, node, values)[0]
     codes = quantizer.attributes["quantizer"].integers(values[quantizer.inputs[0]])

@@ -10,7 +10,7 @@ from brevitas_a2q._ir.network import Node
 from brevitas_a2q._ir.tensor import Codes, Tensor
 from brevitas_a2q.errors import OnnxFileError
 
-__all__ = ["REAL_SUMS", "Broken", "Stream"]
+__all__ = ["REAL_SUMS", "Broken", "Stream", "check_bipolar"]
 
 REAL_SUMS = ("Add", "Sub")  # of two streams: islands where a norm reads them, else a quantizer is missing
 
@@ -65,3 +65,15 @@ class Broken:
     error: OnnxFileError
     node: Node
     island: bool = False
+
+
+def check_bipolar(codes: Codes, where: str) -> None:
+    """Raise where one bit stands for other integers than -1 and 1, as behind a zero-point.
+
+    Raises:
+        OnnxFileError: With the integers found.
+    """
+    ends = tuple(int(end.min()) for end in codes.type_range())
+    if codes.dtype.name == "BIPOLAR" and ends != (-1, 1):
+        found = f"found integers {ends[0]} and {ends[1]} of one bit"
+        raise OnnxFileError(found, where=where, expected="-1 and 1, no zero-point")
