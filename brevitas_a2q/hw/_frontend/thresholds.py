@@ -22,7 +22,7 @@ from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.quantizer import MultiThreshold, Quantizer
 from brevitas_a2q._ir.tensor import Codes
 from brevitas_a2q.errors import OnnxFileError
-from brevitas_a2q.hw._frontend.stream import Stream, check_bipolar
+from brevitas_a2q.hw._frontend.stream import Stream
 
 __all__ = ["Thresholds", "axis_behind", "chain_direction", "chain_function", "ends_of", "thresholds_of"]
 
