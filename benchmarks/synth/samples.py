@@ -150,6 +150,14 @@ def _few_thresholds(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     return ir.Thresholding(**_common(len(sums), read, kind), thresholds=table), ir.Folding(pe)
 
 
+def _two_thresholds(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    """Two thresholds a channel, which are compared at once."""
+    pe, read = draw(2, 4), IntType.of(draw(8, 10, 12, 16, 24), signed=True)
+    sums = draw.rng.normal(scale=(1 << (read.bit_width - 3)) / 3, size=(pe * draw(1, 2, 3, 4, 8, 8, 16, 32), 256))
+    table = np.clip(_thresholds(draw, sums, 2, False), read.range.lo, read.range.hi)
+    return ir.Thresholding(**_common(len(sums), read, IntType("UINT2")), thresholds=table), ir.Folding(pe)
+
+
 def _product(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     pe, factors = draw(1, 2, 4), (draw.bits(2, 4, 8), IntType.of(draw(4, 8), **SIGNED))
     unit = ir.MulStreams(**{**_common(2 * pe, factors[0]), "inputs": ("a", "b")}, factors=factors)
@@ -317,6 +325,7 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "few thresholds": (_few_thresholds, 14),
     "product": (_product, 12),
     "selected": (_selected, 3),
+    "two thresholds": (_two_thresholds, 32),
 }
 
 

@@ -31,7 +31,7 @@ MODULES_USED_BY = {
     "multiply_streams": ("multiply",),
     "channelwise": ("counter", "multiply"),
     "dot_product": ("counter", "multiply", "dsp_products", "adder_tree"),
-    "thresholds": ("search", "counter"),
+    "thresholds": ("search", "compare", "counter"),
     **dict.fromkeys(("replay", "pad", "pixel_pad", "down_sampler", "window", "window_parallel"), ("counter",)),
     **dict.fromkeys(("fifo", "max_pool", "pool", "global_pool", "line_reader", "label_select"), ("counter",)),
 }

@@ -19,7 +19,7 @@ from brevitas_a2q._ir.quantizer import Quantizer
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.bounds import IntRange
 from brevitas_a2q.errors import A2QError, OnnxFileError
-from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, threshold_bill
 from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._frontend import build_graph
 from brevitas_a2q.hw._frontend.evaluation import computed
@@ -35,7 +35,7 @@ def test_signs_with_more_zero_points_than_scales() -> None:
 
 def test_a_quantizer_of_one_code_compares_nothing() -> None:
     table = SearchTable(np.zeros((4, 0), np.int64), IntRange(0, 15))
-    bill = search_bill(table, 4, 2, find_part("xczu7ev-ffvc1156-2-e"), "auto")
+    bill = threshold_bill(table, 4, 2, find_part("xczu7ev-ffvc1156-2-e"), "auto")
     assert (bill.circuits, bill.memories) == ([], [])
 
 

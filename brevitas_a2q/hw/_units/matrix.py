@@ -20,7 +20,7 @@ from brevitas_a2q.bounds import IntRange, required_bit_width
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
 from brevitas_a2q.hw._cost.synthesis.dot_product import dot_product_features, dsp_blocks
-from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, threshold_bill
 from brevitas_a2q.hw._cost.synthesis.unrolled import csd_digits, unrolled_features
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._memory import MemoryCost, place_memory, rom_luts
@@ -192,7 +192,7 @@ class MatrixUnit(Unit):
         bill.circuit("matrix control", {"control.sums": synapses > 1, "control.each": 1})
         table = self.table
         if table is not None:
-            bill.extend(search_bill(table, self.channels, pe, part, folding.ram_style_thresholds))
+            bill.extend(threshold_bill(table, self.channels, pe, part, folding.ram_style_thresholds))
             bill.counters(table.words(self.channels, pe))
             bill.circuit("stream", {"control.each": 1})
         return bill

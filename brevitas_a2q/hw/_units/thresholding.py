@@ -10,7 +10,7 @@ from typing import ClassVar
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q.hw._cost.synthesis.bill import Bill
-from brevitas_a2q.hw._cost.synthesis.search import SearchTable, search_bill
+from brevitas_a2q.hw._cost.synthesis.search import SearchTable, threshold_bill
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._units.base import Memory, Unit, covering
 from brevitas_a2q.hw._units.finn import threshold_node
@@ -46,7 +46,7 @@ class Thresholding(Unit):
         return [threshold_node(self, self.thresholds, self.activation_bias, self.input_type.name, vectors)]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
-        bill = search_bill(self.table, self.channels, folding.pe, part, folding.ram_style_thresholds)
+        bill = threshold_bill(self.table, self.channels, folding.pe, part, folding.ram_style_thresholds)
         bill.counters(self.table.words(self.channels, folding.pe))
         bill.circuit("stream", {"control.each": 1})
         return bill

@@ -1,4 +1,4 @@
-"""Thresholds as the memories of a binary search."""
+"""Thresholds as the memories of a binary search, or of what compares them at once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ class Activation:
 
 
 def activation(table: SearchTable, channels: int, pe: int, style: MemoryStyle, context: Context) -> Activation:
-    """The searches of ``pe`` lanes."""
+    """The thresholds of ``pe`` lanes."""
     words = table.words(channels, pe)
     block = context.in_blocks(words << (table.bits - 1), table.width, style)
+    parallel = table.parallel(block=bool(block))
     parameters: dict[str, Value] = {"T": table.width, "X": table.compared, "B": table.bits, "FILE": "t"}
+    parameters["PARALLEL"] = table.steps if parallel else 0
+    stages = [table.rows(pe)] if parallel else table.memories(pe)
     memories = {
-        f"t_{lane:04d}_{stage:02d}.mem": Memory(contents.reshape(-1, 1), table.width)
-        for stage, lanes in enumerate(table.memories(pe))
+        f"t_{lane:04d}_{stage:02d}.mem": Memory(contents, table.width)
+        for stage, lanes in enumerate(stages)
         for lane, contents in enumerate(lanes)
     }
     return Activation(parameters, memories, words, block, table.latency(block=bool(block)))

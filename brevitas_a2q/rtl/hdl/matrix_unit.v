@@ -9,7 +9,7 @@ module matrix_unit #(parameter SF = 9, parameter NF = 1, parameter GROUPS = 1, p
                      parameter DEPTHWISE = 0, parameter REPLAY = 0, parameter WEIGHTS = "", parameter BLOCK = 0,
                      parameter BUFFER_BLOCK = 0, parameter DSP = 0, parameter SWAP = 0, parameter LEVELS = 3, parameter CHECK = 0,
                      parameter B = 4, parameter T = 12, parameter X = P, parameter TF = NF * GROUPS, parameter BIAS = 0, parameter OUT = 4, parameter FILE = "t",
-                     parameter THRESHOLD_BLOCK = 0) (
+                     parameter THRESHOLD_BLOCK = 0, parameter PARALLEL = 0) (
     input wire clk, input wire rst,
     input wire [(DEPTHWISE ? PE : 1)*SIMD*A-1:0] in_data, input wire in_valid, output wire in_ready,
     output wire [PE*OUT-1:0] out_data, output wire out_valid, input wire out_ready, output wire overflow);
@@ -30,7 +30,7 @@ module matrix_unit #(parameter SF = 9, parameter NF = 1, parameter GROUPS = 1, p
                 .out_data(sums), .out_valid(sum_valid), .out_ready(sum_ready), .overflow(overflow));
   generate if (B > 0) begin : activation
     thresholds #(.CF(TF), .PE(PE), .A(P), .KIND(1), .T(T), .X(X), .B(B), .BIAS(BIAS), .OUT(OUT), .FILE(FILE),
-                 .BLOCK(THRESHOLD_BLOCK))
+                 .BLOCK(THRESHOLD_BLOCK), .PARALLEL(PARALLEL))
         codes (.clk(clk), .rst(rst), .in_data(sums), .in_valid(sum_valid), .in_ready(sum_ready),
                .out_data(out_data), .out_valid(out_valid), .out_ready(out_ready));
   end else begin : sums_only
