@@ -321,7 +321,7 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "down sampler": (_down_sampler, 4),
     "labels": (_labels, 12),
     "channelwise": (_channelwise, 24),
-    "constants": (_constants, 12),
+    "constants": (_constants, 40),
     "few thresholds": (_few_thresholds, 14),
     "product": (_product, 12),
     "selected": (_selected, 3),

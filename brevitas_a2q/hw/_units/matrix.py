@@ -88,8 +88,10 @@ class MatrixUnit(Unit):
 
     def latency(self, folding: Folding) -> int:
         """Of multiplication, the registers of the adder tree, accumulation and thresholds."""
-        terms = self.products if self.constant(folding) else folding.simd
-        sums = 3 + ceil((terms - 1).bit_length() / _LEVELS_PER_REGISTER)
+        if self.constant(folding):  # a register in front of the adders, one behind them
+            sums = 2 + (self._most_digits - 1).bit_length() // _LEVELS_PER_REGISTER
+        else:
+            sums = 3 + ceil((folding.simd - 1).bit_length() / _LEVELS_PER_REGISTER)
         if self.table is None:
             return sums
         return sums + self.table.latency(block=folding.ram_style_thresholds in ("block", "ultra"))
@@ -248,7 +250,17 @@ class MatrixUnit(Unit):
         bill.circuit("dot product", features, folding.pe)
 
     @cached_property
+    def _digits(self) -> IntArray:
+        """Canonical signed digits of each channel, counted once per unit: a search asks for the same unit often."""
+        found: IntArray = csd_digits(self.weights).sum(axis=1, dtype=np.int64)
+        return found
+
+    @cached_property
+    def _most_digits(self) -> int:
+        """Of any channel, which is the one whose tree of adders is the deepest; at least one."""
+        return max(1, int(self._digits.max(initial=1)))
+
+    @cached_property
     def _unrolled(self) -> dict[str, float]:
-        """Digits are counted once per unit: a search asks for the same unit many times."""
-        digits = csd_digits(self.weights).sum(axis=1, dtype=np.int64)
-        return unrolled_features(self.input_type.bit_width, digits)
+        """What the trees of adders are made of."""
+        return unrolled_features(self.input_type.bit_width, self._digits)

@@ -1,8 +1,9 @@
 """A layer of constant weights as Verilog: no memory, no multiplier, one tree of adders for each output channel.
 
 A weight is as many shifted copies of its input as it has canonical signed digits. The copies of a channel are added two
-at a time, those of the lowest shift first, so that low bits pass by; every adder is as wide as the exact range of its
-sum. A register stands behind every so many levels of adders, and delays bring all to the same cycle.
+at a time in a balanced tree, in which nothing waits for a sum that took longer; on each level those of the lowest shift
+come first, so that low bits pass by. Every adder is as wide as the exact range of its sum. A register stands behind
+every so many levels of adders, and delays bring all to the same cycle.
 """
 
 from __future__ import annotations
@@ -113,13 +114,16 @@ class _Text:
     def tree(self, terms: list[_Sum]) -> _Sum:
         """The sum of all terms."""
         order = count()
-        heap = [(t.shift, t.width, next(order), t) for t in terms]
+
+        def entry(term: _Sum) -> tuple[int, int, int, int, int, _Sum]:
+            return term.registers, term.levels, term.shift, term.width, next(order), term
+
+        heap = [entry(term) for term in terms]
         heapq.heapify(heap)
         while len(heap) > 1:
-            low, high = heapq.heappop(heap)[3], heapq.heappop(heap)[3]
-            made = self.added(low, high)
-            heapq.heappush(heap, (made.shift, made.width, next(order), made))
-        return heap[0][3]
+            pair = sorted((heapq.heappop(heap)[-1], heapq.heappop(heap)[-1]), key=lambda term: term.shift)
+            heapq.heappush(heap, entry(self.added(*pair)))
+        return heap[0][-1]
 
 
 @dataclass(frozen=True)
