@@ -87,7 +87,8 @@ def _built(path: Path, folder: Path, fps: float, options: dict[str, Any]) -> dic
                 raise
     for images in (_IMAGES, _SETTLED):
         out = folder / f"{path.stem}-{images}"
-        report = hw.build(path, out, folding=foldings, simulate=images, simulator="icarus", **options).to_json()
+        made = hw.build(path, out, folding=foldings, simulate=images, simulator="icarus", **options)
+        report = made.to_json()
         if report["interval_cycles"] == report["estimated_interval_cycles"]:
             break
     fifos = [unit for unit in report["units"] if unit["op"] == "Fifo"]
@@ -98,9 +99,20 @@ def _built(path: Path, folder: Path, fps: float, options: dict[str, Any]) -> dic
         "compared": report["executor"]["integers"],
         "interval": [report["interval_cycles"], report["estimated_interval_cycles"]],
         "latency": [report["latency_cycles"], report["estimated_latency_cycles"]],
+        "pipelines": _pipelines(made),
         "fifos": [sum(unit["built_depth"] for unit in fifos), sum(unit["fill"] for unit in fifos)],
         "stalled": report["stalled"] is not None,
         "witnesses": len(report["witness"]),
+    }
+
+
+def _pipelines(made: Any) -> dict[str, list[int]]:
+    """Cycles that every unit is deep: as it was built, and as the schedule takes it to be."""
+    net, foldings = made.accelerator.netlist, made.accelerator.context.foldings
+    return {
+        unit.name: [net.circuits[unit.name].depth_cycles, unit.latency(foldings[unit.name])]
+        for unit in net.graph.units
+        if unit.name in foldings
     }
 
 
@@ -112,6 +124,7 @@ def page(cases: list[dict[str, Any]], first: int) -> str:
     equal = sum(case["interval"][0] == case["interval"][1] for case in found)
     off = [abs(estimate - rtl) for rtl, estimate in (case["latency"] for case in found)]
     near = sum(abs(estimate - rtl) <= max(2, 0.05 * rtl) for rtl, estimate in (case["latency"] for case in found))
+    deep = sum(all(a == b for a, b in case["pipelines"].values()) for case in found)
     differing = [case["seed"] for case in found if case["differ"]]
     whys = Counter(_reason(case["why"]) for case in cases if case["outcome"] == "refused")
     return "\n".join(
@@ -133,7 +146,7 @@ def page(cases: list[dict[str, Any]], first: int) -> str:
             + (f" ({', '.join(map(str, differing))})." if differing else "."),
             f"- The interval is the estimated one in {equal:,} of {len(found):,}.",
             f"- The latency is within 5 % or two cycles in {near:,}; the largest difference is {max(off, default=0)} "
-            "cycles.",
+            f"cycles. Every unit's pipeline is as deep as the estimate takes it to be in {deep:,}.",
             "",
             "| kind of unit | networks |",
             "|---|---|",

@@ -132,11 +132,11 @@ def _table(report: BuildReport) -> Table:
     table = Table(title=marked(f"{report.estimate.network} in {report.folder}"))
     for heading in ("unit", "modules"):
         table.add_column(heading)
-    for heading in ("PE", "SIMD", "P", "depth", "fill", "LUT est.", "LUT", "FF", "BRAM18", "DSP"):
+    for heading in ("PE", "SIMD", "P", "cycles deep", "depth", "fill", "LUT est.", "LUT", "FF", "BRAM18", "DSP"):
         table.add_column(heading, justify="right")
     for row in report.units():
         counts = row["synthesis"] or {}
-        cells = [row[k] for k in ("pe", "simd", "accumulator_bit_width", "built_depth", "fill")]
+        cells = [row[k] for k in ("pe", "simd", "accumulator_bit_width", "pipeline_cycles", "built_depth", "fill")]
         cells += [row["estimate"]["lut"], *(counts.get(k) for k in ("lut", "ff", "bram18", "dsp"))]
         modules = " ".join(dict.fromkeys(row["modules"]))
         table.add_row(marked(row["name"]), marked(modules), *("" if c is None else f"{c:,}" for c in cells))
@@ -144,7 +144,9 @@ def _table(report: BuildReport) -> Table:
 
 
 def _summary(report: BuildReport) -> list[str]:
-    lines, run, estimate = [], report.simulation, report.estimate
+    run, estimate = report.simulation, report.estimate
+    levels = report.accelerator.context.tree_levels
+    lines = [f"adder trees: a register behind every {levels} levels of adders, for {estimate.clock_mhz:g} MHz"]
     for shown in (run, report.stalled):
         if shown is None:
             continue

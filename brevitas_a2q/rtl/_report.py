@@ -62,6 +62,7 @@ class BuildReport:
             "part": estimate.part.name,
             "clock_mhz": estimate.clock_mhz,
             "accumulator": estimate.accumulator,
+            "adder_levels": self.accelerator.context.tree_levels,  # between two registers
             "units": self.units(),
             "simulation": run.to_json() if run else None,
             "stalled": self.stalled.to_json() if self.stalled else None,
@@ -94,6 +95,7 @@ class BuildReport:
                     "simd": row.simd,
                     "accumulator_bit_width": row.accumulator_bit_width,
                     "stream_width": stream.port.width if stream else None,
+                    "pipeline_cycles": netlist.circuits[row.name].depth_cycles if stream else None,
                     "depth": row.depth,
                     "built_depth": depths[row.name][0] if row.name in depths else None,
                     "built_width": depths[row.name][1] if row.name in depths else None,

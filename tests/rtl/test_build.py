@@ -44,7 +44,14 @@ def test_the_command_reports_what_interface_promises(
         assert layer["overflows"] == layer["mismatches"] == 0
         assert layer["overflows_below"] > 0
     assert found == json.loads((out / "report.json").read_text())
-    assert "<svg" in (out / "index.html").read_text()
+    assert found["adder_levels"] == 4
+    pipelines = {unit["name"]: unit["pipeline_cycles"] for unit in found["units"]}
+    assert all(
+        isinstance(cycles, int) for name, cycles in pipelines.items() if "/fifo" not in name and "/dwc" not in name
+    )
+    page = (out / "index.html").read_text()
+    assert "<svg" in page
+    assert "every 4 levels of adders" in page
     assert "create_clock" in (out / "vivado" / "accelerator.xdc").read_text()
     before = (out / "sim" / "result.json").stat().st_mtime_ns
     again = hw.build(network, out, simulate=2, simulator=simulator.name, gap=200, stall=200, part="xczu7ev",

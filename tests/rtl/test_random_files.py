@@ -52,6 +52,8 @@ def test_what_was_found(seed: int, tmp_path: Path) -> None:
     assert rtl == estimate
     rtl, estimate = case["latency"]
     assert estimate == pytest.approx(rtl, rel=0.05, abs=4)
+    for unit, (deep, expected) in case["pipelines"].items():
+        assert deep == expected, unit
 
 
 @pytest.mark.filterwarnings("ignore")
