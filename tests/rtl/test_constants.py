@@ -57,4 +57,5 @@ def test_no_term_waits_for_a_longer_sum(levels: int) -> None:
     weights = np.array([[7, -3, 100, 1, 0, -128, 85, 43]])
     digits = sum(len(digits_of(int(weight))) for weight in weights[0])
     made = constant_layer(weights, IntType("INT4"), 20, levels, None)
+    assert all(word in made.text for word in ("Ports:", "Latency:", "Resources:"))
     assert made.registers == (digits - 1).bit_length() // levels

@@ -182,7 +182,9 @@ def _module(port: _Port, lines: list[str], flags: list[str]) -> list[str]:
     differs, registers = " | ".join(f"({flag})" for flag in flags) or "1'b0", port.registers
     head = [
         "// A layer of constant weights: adders only. Rate: one vector a cycle.",
+        "// Ports: one stream in and one out (data, valid, ready); `overflow` is read in simulation only.",
         f"// Latency: {registers + 2} cycles, and those of the thresholds.",
+        "// Resources: a LUT a bit of every adder but the low bits that pass by it; registers between levels.",
         "`default_nettype none",
         'module constant #(parameter CHECK = 0, parameter OUT = 1, parameter FILE = "t") (',
         "    input wire clk, input wire rst,",

@@ -1,5 +1,7 @@
 // Sum of two streams, PE elements of A bits a word; `in_data` holds the second stream in the high bits.
+// Ports: two streams in, whose data are side by side, and one out (data, valid, ready each).
 // Rate: one word of each a cycle. Latency: one cycle.
+// Resources: PE adders of one bit more than the wider value, an output register, two LUTs that join the streams.
 `default_nettype none
 module add #(parameter PE = 1, parameter A = 4, parameter SIGNED = 0, parameter OUT = 5) (
     input wire clk, input wire rst,

@@ -1,5 +1,6 @@
 // Sum of N signed numbers of WI bits modulo 2^P: every level is one bit wider until P. A register behind every LEVELS
 // levels and behind the last; their number is ceil(clog2(N) / LEVELS), which is the latency in cycles.
+// Ports: all terms in, their sum out; registers wait for `en`.
 // Resources: a LUT a bit of every adder.
 `default_nettype none
 module adder_tree #(parameter N = 4, parameter WI = 8, parameter P = 10, parameter LEVELS = 3, parameter AT = 1) (

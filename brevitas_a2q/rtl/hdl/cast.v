@@ -1,5 +1,6 @@
 // N elements of A bits as elements of OUT bits: KIND 0 unsigned, 1 signed, 2 bipolar (a bit b becomes 2b - 1).
-// Wires only.
+// Ports: data in and out; valid and ready pass beside it.
+// Rate: one word a cycle. Latency: none. Resources: none, wires only.
 `default_nettype none
 module cast #(parameter N = 1, parameter A = 4, parameter KIND = 0, parameter OUT = 5) (
     input wire [N*A-1:0] in_data, output wire [N*OUT-1:0] out_data);

@@ -2,7 +2,9 @@
 // times it (1), or whether they are at most (2) or at least (3) it.
 //   Parameters: CF words of PE parameters from the file FILE. ROWS: products have a row for each bit of the parameter (1)
 //   or of the value (2), see multiply.v; 0: of a constant, left to synthesis.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word a cycle. Latency: two cycles.
+// Resources: PE adders, multipliers (multiply.v) or comparators, and CF words of PE * W bits of parameters in LUTs.
 `default_nettype none
 module channelwise #(parameter CF = 4, parameter PE = 1, parameter A = 8, parameter W = 4, parameter OUT = 9,
                      parameter FUNCTION = 0, parameter FILE = "", parameter ROWS = 0) (

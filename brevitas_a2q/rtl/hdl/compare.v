@@ -1,6 +1,7 @@
 // How many of a channel's rising thresholds lie below x: all N are compared at once, then counted.
 //   Word c of the file {FILE}_{INDEX, 4 digits}_00.mem has the thresholds of channel c less one, the lowest in the lowest T
 //   bits: x > t - 1 replaces x >= t, and the values themselves decide the width T.
+// Ports: a value and its channel in, the code out; all registers wait for `en`.
 // Rate: one x a cycle. Latency: one cycle.
 // Resources: N comparators of P bits, a count of N bits, CF words of N * T bits.
 `default_nettype none

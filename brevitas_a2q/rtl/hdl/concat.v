@@ -1,5 +1,7 @@
 // The channels of N streams behind each other, a whole pixel of W bits in all; the first stream in the low bits.
+// Ports: N streams in, whose data are side by side, and one out (data, valid, ready each).
 // Rate: one word of each a cycle. Latency: one cycle.
+// Resources: a register of W bits, and LUTs that join the streams.
 `default_nettype none
 module concat #(parameter W = 8, parameter N = 2) (
     input wire clk, input wire rst,

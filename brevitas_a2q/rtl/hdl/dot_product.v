@@ -7,7 +7,9 @@
 //   (dsp_products.v); 0: products in LUTs. SWAP: there, with a row for each bit of the weight instead of the
 //   activation. CHECK: `overflow` is high while an accumulator differs from the exact sum (for simulation and proof;
 //   costs a second accumulator).
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits; `overflow` is read in simulation only.
 // Rate: one word in a cycle. Latency from a sum's last word: 3 cycles and the registers of the adder tree.
+// Resources: PE * SIMD multipliers (multiply.v, or DSP blocks), PE adder trees and accumulators of P bits, the weights.
 `default_nettype none
 module dot_product #(parameter SF = 9, parameter NF = 1, parameter PE = 1, parameter SIMD = 1, parameter W = 4,
                      parameter WKIND = 1, parameter A = 4, parameter AKIND = 0, parameter P = 12,

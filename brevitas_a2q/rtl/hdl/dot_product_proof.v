@@ -1,5 +1,6 @@
 // What is proved of a dot product of one row (PE = NF = 1): after every addition the accumulator is the exact sum. Only
 // for formal proofs. The files low.mem and high.mem hold, for each number of words, the interval of their exact sum.
+// Ports: the signals of dot_product.v that it watches. Latency and resources: none, it is no part of the hardware.
 `default_nettype none
 module dot_product_proof #(parameter SF = 9, parameter S = 3, parameter P = 12, parameter E = 20) (
     input wire clk, input wire rst, input wire en, input wire [S-1:0] valid,

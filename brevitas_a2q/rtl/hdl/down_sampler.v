@@ -1,5 +1,7 @@
 // Every SH-th row's every SW-th pixel of an image of H x W pixels of CF words of B bits.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle.
+// Resources: counters over rows, columns and words of a pixel, about six LUTs, an output register.
 `default_nettype none
 module down_sampler #(parameter H = 8, parameter W = 8, parameter SH = 2, parameter SW = 2, parameter CF = 1,
                       parameter B = 4) (

@@ -2,6 +2,7 @@
 //   The weights stand W + A bits apart in one factor: the pre-adder takes their sign bits (which weigh -2^(W-1)) from the
 //   other bits. A constant behind the multiplier adds 2^(W+A-1) to every product but the highest, so that no product is
 //   negative and none borrows from the one above; its sign bit is inverted on the way out, which takes it off again.
+// Ports: weights and their activation in, the products out; the register waits for `en`.
 // Latency: one cycle. Resources: one DSP48 where (LANES-1)*(W+A) + W + 1 is at most the pre-adder's width (27 bits, 25 of
 // a DSP48E1) and A at most 17, or 18 if SIGNED.
 `default_nettype none

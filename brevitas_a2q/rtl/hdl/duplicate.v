@@ -1,5 +1,7 @@
 // N copies of a stream of W bits; every reader takes its own at its own time, the next word comes when all have.
+// Ports: one stream in and N out, whose data are the same (data, valid, ready each).
 // Rate: one word a cycle. Latency: none (combinational).
+// Resources: two LUTs a copy, a flip-flop for each that has gone.
 `default_nettype none
 module duplicate #(parameter W = 8, parameter N = 2) (
     input wire clk, input wire rst,

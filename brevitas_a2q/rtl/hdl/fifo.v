@@ -1,6 +1,8 @@
 // First-in first-out buffer of D words of W bits. A word that goes in comes out one cycle later at the earliest.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in and one out a cycle. Two words are registers. More are a memory: LUTs, read as a word leaves, or with
 // BLOCK = 1 block RAM with a register behind it, which is one of the D words (latency two cycles).
+// Resources: D words of W bits: registers and a multiplexer for two words, LUTs or block RAM and counters for more.
 `default_nettype none
 module fifo #(parameter W = 8, parameter D = 2, parameter BLOCK = 0) (
     input wire clk, input wire rst,

@@ -1,5 +1,7 @@
 // Sum over all PIXELS of CF words of PE channels of A bits; the sums leave with the last pixel.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle.
+// Resources: PE adders as wide as the sum, CF words of PE sums in LUTs, counters over words and pixels.
 `default_nettype none
 module global_pool #(parameter PIXELS = 64, parameter CF = 1, parameter PE = 1, parameter A = 4, parameter SIGNED = 0,
                      parameter OUT = 10) (

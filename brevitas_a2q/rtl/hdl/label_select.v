@@ -1,5 +1,7 @@
 // Indices of the K highest of N labels of A bits, PE labels a word; the highest first, equal ones in their order.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle, K words out an image. Latency: one cycle behind the last label.
+// Resources: PE * K comparators of A bits, which insert into a list of K labels and indices in registers.
 `default_nettype none
 module label_select #(parameter N = 10, parameter PE = 1, parameter A = 12, parameter SIGNED = 1, parameter K = 1,
                       parameter OUT = 4) (

@@ -1,6 +1,8 @@
 // Every row of W words SY times, every word SX times: nearest-neighbour upsampling (SHUFFLE = 0), or depth to space (1),
 // where the copies differ: copy (dy, dx) of a word of C*SY*SX elements of B bits holds elements (c*SY + dy)*SX + dx.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle. Latency: one cycle.
+// Resources: a row of W words in LUTs (none with SY = 1), counters over words and copies, an output register.
 `default_nettype none
 module line_reader #(parameter W = 8, parameter SY = 2, parameter SX = 2, parameter C = 1, parameter B = 8,
                      parameter SHUFFLE = 0, parameter BLOCK = 0) (

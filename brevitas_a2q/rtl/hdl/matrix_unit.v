@@ -2,7 +2,9 @@
 //   REPLAY: vectors of SF words are sent NF times, GROUPS of them a pixel having rows of their own; otherwise every word
 //   is used once. B = 0: no thresholds, the sums of P bits leave. TF: 1 where all
 //   channels have the same thresholds. Other parameters: dot_product.v, thresholds.v.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits; `overflow` is read in simulation only.
 // Rate: SF * NF cycles a vector. Latency behind its last word: the sum's (dot_product.v), 2 of the replay, the thresholds'.
+// Resources: those of replay.v, dot_product.v and thresholds.v, and the control between them.
 `default_nettype none
 module matrix_unit #(parameter SF = 9, parameter NF = 1, parameter GROUPS = 1, parameter PE = 1, parameter SIMD = 1,
                      parameter W = 4, parameter WKIND = 1, parameter A = 4, parameter AKIND = 0, parameter P = 12,

@@ -1,5 +1,7 @@
 // Max pool with stride equal to the kernel; a word holds all C channels of B bits. H and W are multiples of the kernel.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle behind the last pixel of a window.
+// Resources: a comparator and a choice of B bits a channel for columns and for rows, the row's maxima in LUTs.
 `default_nettype none
 module max_pool #(parameter H = 8, parameter W = 8, parameter KH = 2, parameter KW = 2, parameter C = 4,
                   parameter B = 4, parameter SIGNED = 0) (

@@ -1,6 +1,7 @@
 // Low N bits of a product of a signed weight and an activation, in LUTs: a row of W + 1 bits for each bit of the
-// activation, each on a carry chain of its own. Combinational.
-// Resources: about the sum over rows j of min(W + 1, N - j) LUTs.
+// activation, each on a carry chain of its own.
+// Ports: both factors in, the product out.
+// Latency: none (combinational). Resources: about the sum over rows j of min(W + 1, N - j) LUTs.
 `default_nettype none
 module multiply #(parameter W = 4, parameter A = 4, parameter SIGNED = 0, parameter N = W + A) (
     input wire signed [W-1:0] w, input wire [A-1:0] x, output wire [N-1:0] q);

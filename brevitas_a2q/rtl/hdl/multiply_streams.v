@@ -1,6 +1,8 @@
 // Products of two streams, PE elements a word: A bits in the first, B in the second, which holds the high bits of `in_data`.
 //   SWAP: with a row for each bit of the first (multiply.v) instead of the second.
+// Ports: two streams in, whose data are side by side, and one out (data, valid, ready each).
 // Rate: one word of each a cycle. Latency: one cycle.
+// Resources: PE multipliers (multiply.v), an output register, LUTs that join the streams.
 `default_nettype none
 module multiply_streams #(parameter PE = 1, parameter A = 4, parameter ASIGNED = 0, parameter B = 4, parameter BSIGNED = 0,
                           parameter OUT = 8, parameter SWAP = 0) (

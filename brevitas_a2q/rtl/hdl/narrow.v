@@ -1,4 +1,5 @@
 // Splits a word into N words of W bits, the low bits first.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle. Latency: one cycle. Resources: N*W registers and the multiplexers in front of them.
 `default_nettype none
 module narrow #(parameter W = 4, parameter N = 2) (

@@ -1,5 +1,7 @@
 // Zeros around an image of H x W pixels of CF words of B bits: T rows above, BO below, L columns left, R right.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle. Latency: one cycle.
+// Resources: counters over rows, columns and words of a pixel; zeros are the reset of the output register.
 `default_nettype none
 module pad #(parameter H = 8, parameter W = 8, parameter T = 1, parameter L = 1, parameter BO = 1, parameter R = 1,
              parameter CF = 1, parameter B = 8) (

@@ -1,5 +1,7 @@
 // SH-1 rows and SW-1 columns of zeros between the pixels of an image of H x W pixels of CF words of B bits.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle. Latency: one cycle.
+// Resources: counters over the image and the zeros between its pixels; zeros are the reset of the output register.
 `default_nettype none
 module pixel_pad #(parameter H = 8, parameter W = 8, parameter SH = 2, parameter SW = 2, parameter CF = 1,
                    parameter B = 8) (

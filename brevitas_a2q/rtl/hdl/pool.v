@@ -1,5 +1,7 @@
 // Maximum (MAXIMUM = 1) or sum of K words, PE channels of A bits each: the pool behind a depthwise sliding window.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle behind the last of the K words.
+// Resources: PE adders, or a comparator and a choice, of the result's bits; PE results in registers.
 `default_nettype none
 module pool #(parameter K = 4, parameter PE = 1, parameter A = 4, parameter SIGNED = 0, parameter OUT = 6,
               parameter MAXIMUM = 0) (

@@ -1,5 +1,7 @@
 // Sends every vector of SF words NF times. The buffer holds two vectors: the next one arrives while this one is sent.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle. Latency: two cycles.
+// Resources: 2 * SF words in LUTs or block RAM, two counters.
 `default_nettype none
 module replay #(parameter SF = 4, parameter NF = 2, parameter B = 8, parameter BLOCK = 0) (
     input wire clk, input wire rst,

@@ -1,6 +1,7 @@
 // How many of a channel's rising thresholds are at or below x: a binary search, one comparison a stage.
 //   Stage s asks the threshold of (channel, bits found so far) in the file {FILE}_{INDEX, 4 digits}_{s, 2 digits}.mem; they
 //   are stored less one, so that x > t - 1 replaces x >= t and the values themselves decide the width T.
+// Ports: a value and its channel in, the code out; all registers wait for `en`.
 // Rate: one x a cycle. Latency: B cycles, 2B with BLOCK (thresholds in block RAM, for which a stage reads first).
 // Resources: a comparator of P bits and 2^s * CF words of T bits in stage s.
 `default_nettype none

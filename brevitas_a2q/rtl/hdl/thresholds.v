@@ -2,7 +2,9 @@
 //   KIND: 0 unsigned, 1 signed values of A bits. B: bits that count the thresholds; see search.v for T, FILE and BLOCK.
 //   X: bits that are compared; wider values are clipped to them first. PARALLEL: thresholds of a channel if all are compared
 //   at once (compare.v), 0 if they are searched (search.v).
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word a cycle. Latency: B cycles, 2B with BLOCK, 1 with PARALLEL.
+// Resources: PE of search.v or compare.v, and a clip of X bits each where values are wider.
 `default_nettype none
 module thresholds #(parameter CF = 16, parameter PE = 1, parameter A = 10, parameter KIND = 1, parameter T = 10,
                     parameter X = A, parameter B = 4, parameter BIAS = 0, parameter OUT = 4, parameter FILE = "t", parameter BLOCK = 0,

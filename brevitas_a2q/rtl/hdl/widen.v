@@ -1,4 +1,5 @@
 // Joins N words of W bits to one, the first in the low bits.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle behind the last of the N words. Resources: N*W registers.
 `default_nettype none
 module widen #(parameter W = 4, parameter N = 2) (

@@ -1,8 +1,10 @@
 // Sliding window over an image of H x W pixels, each G groups of CI words of B bits, through a circular buffer of D
 // words. A window is written group by group, in each by kernel row, kernel column and word: G = 1 for a convolution,
 // CI = 1 for a depthwise one, G groups for a grouped one.
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word out a cycle while the pixels it needs are there. D must hold a window from its first to its last word.
 // Latency: two cycles behind the last word that a window needs.
+// Resources: D words in LUTs or block RAM, counters over the window and the image, adders of their addresses.
 `default_nettype none
 module window #(parameter H = 10, parameter W = 10, parameter G = 1, parameter CI = 2, parameter KH = 3,
                 parameter KW = 3, parameter OH = 8, parameter OW = 8, parameter SH = 1, parameter SW = 1,

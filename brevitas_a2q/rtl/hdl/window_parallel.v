@@ -1,6 +1,8 @@
 // Sliding window that writes all KH x KW taps at once, kernel rows outside, the first in the low bits: line buffers, and
 // registers that hold the window. CF words of B bits a pixel; each word has its window (depthwise where CF > 1).
+// Ports: one stream in and one out (data, valid, ready), the first element in the low bits.
 // Rate: one word in a cycle. Latency: one cycle behind the last word that a window needs.
+// Resources: KH - 1 rows in LUTs or block RAM, KH * KW words in registers, counters over rows and columns.
 `default_nettype none
 module window_parallel #(parameter H = 10, parameter W = 10, parameter CF = 1, parameter KH = 3, parameter KW = 3,
                          parameter OH = 8, parameter OW = 8, parameter SH = 1, parameter SW = 1, parameter DH = 1,
