@@ -31,7 +31,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @design_options
 @click.option("--target-fps", type=float, help="Frames per second to fold for; without it, the least resources.")
 @click.option("--folding", type=_FILE, help="Folding file, instead of a search.")
-@click.option("--simulate", metavar="N", type=click.IntRange(0), default=0, help="Simulate N random images.")
+@click.option(
+    "--simulate",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Simulate N random images, repeated to three if fewer.",
+)
 @click.option("--inputs", metavar="X.npz", type=_FILE, help="Simulate these images.")
 @click.option(
     "--simulator", type=click.Choice(["verilator", "icarus", "cxxrtl"]), help="By default the fastest installed."

@@ -66,7 +66,8 @@ def build(
         target_fps: Frames per second to fold for; None for the least resources at any speed.
         clock_mhz: Clock in MHz; decides how adder trees are pipelined.
         folding: Folding file, or folding of each unit by name; found by a search by default.
-        simulate: How many random images to simulate; ignored where ``inputs`` are given.
+        simulate: How many random images to simulate, repeated to three if fewer (an interval needs them); ignored where
+            ``inputs`` are given.
         synthesize: Whether every distinct unit is synthesised with Yosys.
         accumulator: Policy of the accumulators' widths, see :mod:`brevitas_a2q.hw._policies`.
         inputs: Images to simulate, of the file's input shape but for their number.
