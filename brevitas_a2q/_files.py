@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from brevitas_a2q.errors import ExportError
 
-__all__ = ["atomic_target", "exclusive", "refuse_others_files", "remove_leftovers", "write_atomically"]
+__all__ = ["atomic_target", "disk_is_full", "exclusive", "refuse_others_files", "remove_leftovers", "write_atomically"]
 
 
 @contextmanager
@@ -54,6 +56,23 @@ def _not_written(path: str | Path, error: OSError | ValueError) -> ExportError:
         where=f"file {path}",
         expected="a path in a folder that exists and can be written",
     )
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is that a disk or its owner's share of it is full.
+
+    Example:
+        >>> import errno
+        >>> disk_is_full(OSError(errno.ENOSPC, "")), disk_is_full(OSError(errno.EACCES, ""))
+        (True, False)
+    """
+    full = {errno.ENOSPC, errno.EDQUOT}
+    while error is not None:
+        told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors keeps the number in its text only
+        if (isinstance(error, OSError) and error.errno in full) or (told is not None and int(told[1]) in full):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -20,13 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep._queue import Queue
 from brevitas_a2q.sweep._storage import open_storage
-from brevitas_a2q.sweep._worker import Stop, Work, stop_on_terminate, work
+from brevitas_a2q.sweep._worker import NoSpaceError, Stop, Work, no_space, stop_on_terminate, work
 
 __all__ = ["run_sweep"]
 
 _DONE: Final = 0
 _FRESH: Final = 75  # a worker that asks to be replaced
 _REFUSED: Final = 2
+_NO_SPACE: Final = 73
 _SECONDS_TO_STOP: Final = 60
 _MOST_EARLY_DEATHS: Final = 5  # of a worker that has not lived for ...
 _EARLY_SECONDS: Final = 10
@@ -103,12 +104,14 @@ class _Pool:
         """Start workers, in place of dead ones too; whether any is at work or will be.
 
         Raises:
-            SweepError: Workers die again and again as soon as they start.
+            SweepError: Workers die again and again as soon as they start, or the disk is full.
         """
         now = time.monotonic()
         for place, (process, started) in list(self._processes.items()):
             if process.exitcode is not None:
                 del self._processes[place]
+                if process.exitcode == _NO_SPACE:
+                    raise no_space(self._works[place].out)
                 if process.exitcode != _DONE:
                     early = process.exitcode != _FRESH and now - started < _EARLY_SECONDS
                     self._early_deaths += early
@@ -144,6 +147,8 @@ def _main(given: Work, deadline: float | None, threads: int) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         done = work(given, stop, in_fresh_process=True)
+    except NoSpaceError:
+        raise SystemExit(_NO_SPACE) from None
     except SweepError as error:
         os.write(2, f"brevitas-a2q: worker {os.getpid()}: {error}\n".encode())
         raise SystemExit(_REFUSED) from None

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from brevitas_a2q._files import write_atomically
+from brevitas_a2q._files import disk_is_full, write_atomically
 from brevitas_a2q._interrupts import again_soon, arrived, is_under_way, quiet_where_dropped
-from brevitas_a2q.errors import A2QError
+from brevitas_a2q.errors import A2QError, SweepError
 from brevitas_a2q.sweep._lease import Beat, Patience, Watch, place_of, run_folder, run_lock
 from brevitas_a2q.sweep._objectives import values_of
 from brevitas_a2q.sweep._queue import Claim, Queue
@@ -22,7 +22,7 @@ from brevitas_a2q.sweep._space import Space
 from brevitas_a2q.sweep._storage import open_storage
 from brevitas_a2q.sweep._summary import Summary
 
-__all__ = ["Job", "OnEpoch", "Stop", "Stopped", "Work", "stop_on_terminate", "work"]
+__all__ = ["Job", "NoSpaceError", "OnEpoch", "Stop", "Stopped", "Work", "no_space", "stop_on_terminate", "work"]
 
 OnEpoch = Callable[[int, float], None]
 _MOST_OF_AN_ERROR = 500  # characters kept in the storage; the rest is in the run's folder
@@ -30,6 +30,10 @@ _MOST_OF_AN_ERROR = 500  # characters kept in the storage; the rest is in the ru
 
 class Stopped(BaseException):
     """A run is left where it is, to be gone on with later. No Exception, so that nothing takes it for an error."""
+
+
+class NoSpaceError(SweepError):
+    """The disk is full, which is no failure of the run that met it: the sweep ends and can be gone on with."""
 
 
 class Job(Protocol):
@@ -127,6 +131,7 @@ def work(given: Work, stop: Stop, in_fresh_process: bool = False) -> bool:
 
     Raises:
         SweepError: The storage cannot be used, or its study is another sweep's.
+        NoSpaceError: The disk is full.
     """
     given.out.mkdir(parents=True, exist_ok=True)
     with open_storage(given.storage) as storage:
@@ -164,11 +169,16 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
             objectives = values_of(given.space.objectives, summary, in_grid=not given.space.search)
         except Stopped:
             queue.release(claim)
-        except A2QError as error:
-            queue.fail(claim, _line(error))
-        except Exception as error:  # whatever a run raises is that run's failure and not the sweep's
+        except Exception as error:  # whatever else a run raises is that run's failure and not the sweep's
+            if disk_is_full(error):
+                with contextlib.suppress(Exception):  # the storage may be on the same disk: its lease ends by itself
+                    queue.release(claim)
+                raise no_space(given.out) from error
             if is_under_way(Stopped, error):  # some library was stopped where it could not be
                 queue.release(claim)
+                return True
+            if isinstance(error, A2QError):
+                queue.fail(claim, _line(error))
                 return True
             write_atomically(folder / "error.txt", traceback.format_exc())
             queue.fail(claim, f"{type(error).__name__}: {_line(error)}")
@@ -176,6 +186,15 @@ def _do(given: Work, queue: Queue, claim: Claim, stop: Stop) -> bool:
         else:
             queue.finish(claim, summary, objectives)
     return True
+
+
+def no_space(out: Path) -> NoSpaceError:
+    """The error of a sweep whose disk is full."""
+    return NoSpaceError(
+        "found no space left on its disk",
+        where=f"folder {out}",
+        remedy="make room there; the same command then goes on from the last checkpoints",
+    )
 
 
 def _on_epoch(beat: Beat, stop: Stop) -> OnEpoch:

@@ -14,12 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 from chaos import VALUES
-from toy import ToyConfig
+from toy import FullDiskError, ToyConfig, ToyJob
 
+from brevitas_a2q.sweep._pool import run_sweep
 from brevitas_a2q.sweep._queue import Queue
 from brevitas_a2q.sweep._space import Space
 from brevitas_a2q.sweep._storage import open_storage
 from brevitas_a2q.sweep._study import DIED, END, RELEASED
+from brevitas_a2q.sweep._worker import NoSpaceError, Work
 
 HERE = Path(__file__).parent
 CELLS = 8
@@ -105,6 +107,17 @@ def test_a_pool_replaces_its_dead_and_whatever_is_killed_can_be_started_again(ad
     pool.communicate()
     # Whether a kill hits a run or the time between two is chance; the signal hits one that cannot be done.
     assert check(address, tmp_path)[RELEASED] >= 1
+
+
+def test_a_full_disk_ends_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))  # of the workers, which are given a job of toy.py
+    address, job = f"sqlite:///{tmp_path / 'sweep.db'}", ToyJob(0.05, failing=tuple(range(100)), crash=FullDiskError)
+    given = Work(Space.from_dict(VALUES, ToyConfig), address, tmp_path, job)
+    with pytest.raises(NoSpaceError, match=str(tmp_path)):
+        run_sweep([given, given])
+    with open_storage(address) as storage:
+        queue = Queue(storage, Space.from_dict(VALUES, ToyConfig))
+        assert {trial.user_attrs.get(END) for trial in queue.trials()} <= {RELEASED, None}
 
 
 def test_two_folders_that_do_not_see_each_other_share_one_storage(address: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
-from toy import ToyConfig, ToyJob, outcome
+from toy import FullDiskError, ToyConfig, ToyJob, outcome
 
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep import _lease
@@ -24,7 +24,7 @@ from brevitas_a2q.sweep._status import status_of
 from brevitas_a2q.sweep._storage import open_storage
 from brevitas_a2q.sweep._study import DIED, END, SURPLUS
 from brevitas_a2q.sweep._summary import Summary
-from brevitas_a2q.sweep._worker import Stop, Stopped, Work, work
+from brevitas_a2q.sweep._worker import NoSpaceError, Stop, Stopped, Work, work
 
 GRID = {"name": "grid", "grid": {"seed": [0, 1], "P": [9, 10, 11]}}
 QUICK = Patience(beat_seconds=0.05, grace_seconds=0.4, poll_seconds=0.02)
@@ -195,6 +195,16 @@ def test_unforeseen_errors_are_the_runs_own(queue: Opener, address: str, tmp_pat
     ends = [trial.user_attrs.get(END) for trial in queue({"grid": {"seed": [0, 1]}}).trials()]
     assert ends == ["RuntimeError: the loss is NaN", None]
     assert "Traceback" in next(tmp_path.glob("runs/*/error.txt")).read_text()
+
+
+@every_storage
+def test_a_full_disk_is_no_runs_failure(queue: Opener, address: str, tmp_path: Path) -> None:
+    values = {"grid": {"seed": [0, 1]}}
+    space = Space.from_dict(values, ToyConfig)
+    with pytest.raises(NoSpaceError, match=r"no space left .*; make room there; the same command then goes on"):
+        work(Work(space, address, tmp_path, ToyJob(failing=(0,), crash=FullDiskError), QUICK), Stop())
+    assert [run.state for run in status_of(queue(values).study).runs] == ["interrupted", "waiting"]
+    assert work(Work(space, address, tmp_path, ToyJob(), QUICK), Stop())
 
 
 class AfterEpochs(Stop):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -55,6 +56,11 @@ class ToyConfig:
     def to_dict(self) -> dict[str, Any]:
         values: dict[str, Any] = plain(self)
         return values
+
+
+class FullDiskError(OSError):
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.ENOSPC, text)
 
 
 @dataclass(frozen=True)
