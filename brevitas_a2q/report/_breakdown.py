@@ -23,6 +23,7 @@ _FAMILY_OF: Final = {
     "adders": "adders",
     "accumulator": "accumulator",
     "comparators": "thresholds",
+    "clipping": "thresholds",
     "count": "thresholds",
     "pipeline": "thresholds",
     "threshold memory": "thresholds",
