@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 PUBLISHED, RESULTS = HERE / "published", HERE / "results"
 PART, CLOCK_MHZ = "xczu28dr", 100.0
 _LARGE = 1 << 16  # numbers in an image
-VERSION: Final = "plus"
+VERSION: Final = "dev"  # whose graphs and RTL finn-plus has
 ADDED = ("LabelSelect_hls_0", "ChannelwiseOp_hls_0", "Reshape_rtl_0")  # by FINN's build
 CALIBRATED = ("tfc-w1a1", "cnv-w1a1")  # these say what the shell takes
 

@@ -29,7 +29,7 @@ from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.network import named
 from brevitas_a2q.hw._folding_result import fold_graph, folding_json
 from brevitas_a2q.hw._frontend import read_graph
-from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._ir import Folding, Graph, Vvau
 from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnName", "Handoff", "write_handoff"]
@@ -43,22 +43,47 @@ import sys
 
 import finn.builder.build_dataflow as build
 import finn.builder.build_dataflow_config as cfg
-
+{step}
 WHOLE = "--bitfile" in sys.argv
 OUTPUTS = cfg.DataflowOutputType
 CHECKS = cfg.VerificationStepType
 
 config = cfg.DataflowBuildConfig(
     output_dir="build",
-    steps=None if WHOLE else cfg.estimate_only_dataflow_steps,
+    steps={steps},
     generate_outputs=[OUTPUTS.ESTIMATE_REPORTS]
     + ([OUTPUTS.STITCHED_IP, OUTPUTS.BITFILE, OUTPUTS.PYNQ_DRIVER, OUTPUTS.DEPLOYMENT_PACKAGE] if WHOLE else []),
     verify_steps=[CHECKS.QONNX_TO_FINN_PYTHON, CHECKS.TIDY_UP_PYTHON, CHECKS.STREAMLINED_PYTHON],
-    shell_flow_type=cfg.ShellFlowType.{shell} if WHOLE else None,
+    shell_flow_type=cfg.ShellFlowType.{shell},
 {settings}
 )
 sys.exit(build.build_dataflow_cfg("model.onnx", config))
 '''
+
+# Boards that every FINN knows, by our names (``finn/util/basic.py``); others are given as their parts.
+_BOARDS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("Ultra96", "Ultra96-V2", "Pynq-Z1", "Pynq-Z2", "ZCU102", "ZCU104", "ZCU111")},
+    **{name: name for name in ("RFSoC2x2", "RFSoC4x2", "U50", "U200", "U250", "U280", "U55C")},
+    "KV260": "KV260_SOM",
+}
+
+# FINN main's own steps leave depthwise convolutions to the processor, in the middle of the accelerator.
+_DEPTHWISE: Final = '''from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
+
+
+def step_depthwise(model, config):
+    """Depthwise convolutions, which this FINN's own steps do not convert."""
+    if config.standalone_thresholds:
+        model = model.transform(to_hw.InferThresholdingLayer())
+    return model.transform(to_hw.InferVectorVectorActivation())
+
+
+def with_depthwise(steps):
+    """The steps with that one in front of the conversion."""
+    return [one for step in steps for one in ([step_depthwise] if step == "step_convert_to_hw" else []) + [step]]
+
+'''
+_STEPS: Final = "cfg.default_build_dataflow_steps if WHOLE else cfg.estimate_only_dataflow_steps"
 
 _README: Final = """# {name} for FINN {version}
 
@@ -155,7 +180,7 @@ def write_handoff(
         "folding.json": _json(entries),
         "specialize_layers.json": _json(_preferences(graph, found.foldings, options)),
         "estimate.json": _json(found.to_json()),
-        **_build_file(finn_version, part, clock_mhz, options),
+        **_build_file(finn_version, part, clock_mhz, options, any(isinstance(unit, Vvau) for unit in graph.units)),
     }
     contents["README.md"] = _readme(found, finn_version, name)
     given, expected, model = _verification(Path(path))
@@ -196,11 +221,14 @@ def _preferences(graph: Graph, foldings: Mapping[str, Folding], options: BuildOp
     return {"Defaults": {}, **{name: {"preferred_impl_style": style} for name, style in styles.items()}}
 
 
-def _build_file(version: FinnName, part: str, clock_mhz: float, options: BuildOptions) -> dict[str, str | bytes]:
-    on_board = {name.lower(): name for name in boards()}.get(part.lower())
+def _build_file(
+    version: FinnName, part: str, clock_mhz: float, options: BuildOptions, depthwise: bool
+) -> dict[str, str | bytes]:
+    board = {name.lower(): name for name in boards()}.get(part.lower(), "")
+    on_board = _BOARDS.get(board, "")
     settings: dict[str, Any] = {
         "synth_clk_period_ns": 1e3 / clock_mhz,
-        **({"board": on_board} if on_board else {"fpga_part": part}),
+        **({"board": on_board} if on_board else {"fpga_part": boards().get(board, part)}),
         "folding_config_file": "folding.json",
         "specialize_layers_config_file": "specialize_layers.json",
         "standalone_thresholds": options.standalone_thresholds,
@@ -214,9 +242,11 @@ def _build_file(version: FinnName, part: str, clock_mhz: float, options: BuildOp
         settings |= {"output_dir": "build", "generate_outputs": ["estimate_reports", "stitched_ip"]}
         settings |= {"verify_steps": ["finn_onnx_python", "initial_python", "streamlined_python"]}
         return {"build.yaml": yaml.safe_dump(settings, sort_keys=False)}
-    shell = "VITIS_ALVEO" if (on_board or "").startswith("U") and (on_board or "")[1:3].isdigit() else "VIVADO_ZYNQ"
+    shell = "VITIS_ALVEO" if on_board.startswith("U") and on_board[1:3].isdigit() else "VIVADO_ZYNQ"
     text = "\n".join(f"    {name}={value!r}," for name, value in settings.items())
-    return {"build.py": _SCRIPT.format(shell=shell, settings=text)}
+    extra = version == "main" and depthwise
+    steps = f"with_depthwise({_STEPS})" if extra else _STEPS
+    return {"build.py": _SCRIPT.format(shell=shell, settings=text, steps=steps, step=_DEPTHWISE if extra else "")}
 
 
 def _readme(found: Estimate, version: FinnName, build: str) -> str:

@@ -19,6 +19,7 @@ from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._finn.data_types import data_type
+from brevitas_a2q.hw._finn.ends import INPUT, OUTPUT, with_ends
 from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.matrix import finn_data_type_bound
 from brevitas_a2q.hw._finn.minimize import (
@@ -74,9 +75,14 @@ class FinnEstimate:
 
     @property
     def costs(self) -> dict[str, UnitCost]:
-        """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower."""
+        """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower.
+
+        What dev has at the ends of the network is no unit of the graph.
+        """
         found: dict[str, UnitCost] = {}
         for layer, node in zip(self.layers, self.nodes, strict=True):
+            if layer.source in (INPUT, OUTPUT):
+                continue
             before = found.get(layer.source, UnitCost(Resources(), 0))
             term = CostTerm(node.op_type, node.lut, "FINN parity")
             found[layer.source] = UnitCost(
@@ -89,7 +95,8 @@ class FinnEstimate:
         """Folding of each unit of the graph, by name; of a unit of two nodes, its first node's."""
         found: dict[str, Folding] = {}
         for layer in self.layers:
-            found.setdefault(layer.source, _folding(layer))
+            if layer.source not in (INPUT, OUTPUT):
+                found.setdefault(layer.source, _folding(layer))
         return found
 
 
@@ -113,6 +120,9 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
         unit.check(foldings[unit.name])
     done = []
     for layer in layers:
+        if layer.source in (INPUT, OUTPUT):
+            done.append(layer)
+            continue
         folding = foldings[layer.source]
         given: dict[str, int | str] = {
             "PE": folding.pe,
@@ -149,15 +159,18 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
             layer = _narrowed_matrix(layer, unit, policy, layer.name not in read, version)
         elif layer.thresholds is not None:
             found = _unclipped(layer.thresholds, graph[layer.source])
+            if version == "dev":  # which clips them to the type that its sums have by now
+                kind = layer.unit(version).input_type()
+                found = np.clip(found, kind.lo, kind.hi + 1)
             layer = replace(layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version))
         done[layer.name] = layer
     return tuple(done.values())
 
 
 def _unclipped(thresholds: IntArray, unit: Unit) -> IntArray:
-    """Thresholds with the ends that FINN types: where they are apart, it does not clip them to what sums reach."""
+    """The ends of thresholds that FINN types: where they are apart, it does not clip them to what sums reach."""
     reach = unit.threshold_reach if isinstance(unit, Mvau | Vvau | Thresholding) else None
-    return thresholds if reach is None else np.append(thresholds, reach)
+    return thresholds if reach is None else np.array(reach)
 
 
 def _narrowed_matrix(layer: FinnLayer, unit: Mvau | Vvau, policy: str, is_last: bool, version: Version) -> FinnLayer:
@@ -242,6 +255,7 @@ def finn_estimate(
     """
     options = options or FinnOptions()
     layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
+    layers = with_ends(layers, graph) if version == "dev" else layers
     in_luts = {
         name for name, folding in (foldings or {}).items() if folding.compute == "lut"
     }  # RTL has DSP blocks only

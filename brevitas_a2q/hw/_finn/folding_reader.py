@@ -61,6 +61,7 @@ def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main
     entries = load_folding(path)
     specialized(graph, part, version)  # says which unit FINN does not have
     layers = finn_nodes(entries, graph, part, version)
+    entries = _of_units(entries, layers)
     defaults = [(name, *_default(path, name, setting)) for name, setting in entries.pop("Defaults", {}).items()]
     known = {layer.name for layer in layers}
     found = [
@@ -85,8 +86,7 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
     """
     entries = load_folding(path)
     layers = finn_nodes(entries, graph, part, version)
-    if _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1:
-        entries = without_input_quantizer(entries)
+    entries = _of_units(entries, layers)
     unit_of = {layer.name: layer for layer in layers} | {
         u.name: FinnLayer("", "", {}, (), source=u.name) for u in graph.units
     }
@@ -170,6 +170,12 @@ def _listed_fifos(
                 found[before, sources[name]] = depths[0], depths[1]
             before, depths, behind = sources[name], [0, 0], 0
     return found
+
+
+def _of_units(entries: dict[str, Any], layers: tuple[FinnLayer, ...]) -> dict[str, Any]:
+    """The entries without that of the input's quantizer, which is no unit of ours."""
+    one_more = _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1
+    return without_input_quantizer(entries) if one_more else entries
 
 
 def _thresholdings(names: Iterable[str]) -> int:

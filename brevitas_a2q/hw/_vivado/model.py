@@ -157,7 +157,7 @@ def vivado_model(unrolled: bool = False, version: Version = "main") -> CostModel
 
     Args:
         unrolled: Whether a search may choose units of constant weights.
-        version: FINN branch whose RTL is built; finn-plus has that of dev.
+        version: FINN branch whose RTL is built; finn-plus has dev's.
     """
     priced, costed = partial(_price, version=version), partial(_cost, version=version)
     return CostModel("vivado", costed, priced, _cycles, far_fifos=True, unrolled=unrolled)
