@@ -5,8 +5,8 @@ imports and estimates do not need is stubbed.
 
     PYTHON_OF_FINN benchmarks/finn_reports.py CHECKOUT main|dev FOLDER
 
-reads ``FOLDER/cases.json`` and writes ``FOLDER/BRANCH.jsonl``. On main depthwise convolutions take a step more, which a
-hand-over's build file has too.
+reads ``FOLDER/cases.json`` and writes ``FOLDER/BRANCH.jsonl``. Depthwise convolutions (main) and images without windows
+take a step more, which a hand-over's build file has too.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ def _depthwise(model: Any, cfg: Any) -> Any:
     return model.transform(to_hw.InferVectorVectorActivation())
 
 
+def _images(model: Any) -> Any:
+    """Images that no window reads, whose pools and flattening FINN's own steps do not convert."""
+    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
+    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
+    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes
+
+    if hasattr(to_hw, "InferStreamingMaxPool"):
+        model = model.transform(to_hw.InferStreamingMaxPool())
+    for transformation in (RemoveCNVtoFCFlatten(), AbsorbConsecutiveTransposes()):
+        model = model.transform(transformation)
+    return model
+
+
 def report(path: Path, standalone: bool, fps: int, branch: str) -> list[dict[str, Any]]:
     """FINN's nodes with what it says of them."""
     import finn.builder.build_dataflow_config as config
@@ -99,6 +112,8 @@ def report(path: Path, standalone: bool, fps: int, branch: str) -> list[dict[str
         if name == "convert_to_hw" and branch == "main":
             model = _depthwise(model, cfg)
         model = getattr(steps, f"step_{name}")(model, cfg)
+        if name == "convert_to_hw" and not model.get_nodes_by_op_type("ConvolutionInputGenerator"):
+            model = _images(model)
     resources = model.analysis(lambda m: res_estimation(m, PART))
     cycles = model.analysis(exp_cycles_per_layer)
     nodes = []

@@ -51,7 +51,7 @@ def test_the_folder_passes_its_own_check(version: str, tmp_path: Path) -> None:
     write_handoff(TFC, tmp_path / "out", finn_version=version, part="Pynq-Z2", target_fps=2000, build=build)  # type: ignore[arg-type]
     graph = read_graph(TFC, standalone_thresholds=True)
     folding = tmp_path / "out/folding.json"
-    first = [name for name in json.loads(folding.read_text()) if name != "Defaults"][0]
+    first = next(name for name in json.loads(folding.read_text()) if name != "Defaults")
     assert first.startswith("MVAU" if version == "main" else "Thresholding_rtl_0")
     assert check_folding(folding, graph, find_part("Pynq-Z2"), version) == ()  # type: ignore[arg-type]
     words = ["check-finn", str(TFC), "--folding", str(folding), "--finn-version", version, "--standalone-thresholds"]
@@ -71,7 +71,9 @@ def test_boards_have_finns_names(part: str, setting: str, tmp_path: Path) -> Non
     write_handoff(TFC, tmp_path / "out", part=part, target_fps=2000)
     text = (tmp_path / "out/build.py").read_text()
     assert setting in text
-    assert "shell_flow_type=cfg.ShellFlowType.VIVADO_ZYNQ,\n" in text  # by which main looks up the board, even to estimate
+    assert (
+        "shell_flow_type=cfg.ShellFlowType.VIVADO_ZYNQ,\n" in text
+    )  # by which main looks up the board, even to estimate
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_depthwise_convolutions_are_a_step_more_on_main(name: str, version: str,
     write_handoff(file, tmp_path / "out", finn_version=version, part="ZCU104", target_fps=100)  # type: ignore[arg-type]
     text = (tmp_path / "out/build.py").read_text()
     compile(text, "build.py", "exec")
-    assert ("steps=with_depthwise(" in text) == ("InferVectorVectorActivation" in text) == more
+    assert ("STEPS.insert" in text) == ("InferVectorVectorActivation" in text) == more
 
 
 def test_the_expected_output_is_the_networks(tmp_path: Path) -> None:
