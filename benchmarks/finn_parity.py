@@ -7,8 +7,8 @@
 
 The networks are Brevitas' own: dense, convolutional and depthwise, weights of 2 to 8 bits per tensor or per channel,
 activations of 2 to 6 bits, batch norms of either sign that put thresholds far out of reach. A report is equal if all
-nodes have the same kind, names of types, folding, LUTs, block RAMs, UltraRAMs, DSP blocks and cycles. Some networks
-FINN's default steps do not turn into one accelerator; they are counted apart.
+nodes have the same kind, names of types, folding, LUTs, block RAMs, UltraRAMs, DSP blocks and cycles. Networks that
+FINN's steps do not turn into one accelerator are counted apart.
 """
 
 from __future__ import annotations

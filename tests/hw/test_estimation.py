@@ -18,6 +18,7 @@ from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.flow import FinnOptions
 from brevitas_a2q.hw._finn.folding_file import finn_folding
 from brevitas_a2q.hw._finn.folding_reader import finn_nodes, interleaved, read_foldings
 from brevitas_a2q.hw._folding_result import fold_graph
@@ -251,3 +252,21 @@ def test_finn_model_is_finns_report(version: str) -> None:
         expected = Resources(int(res["LUT"]), int(res["BRAM_18K"]), int(res["URAM"]), int(res["DSP"]))
         assert ours[layer["name"]] == (expected, layer["cycles"], layer["attrs"].get("PE")), layer["name"]
     assert len(ours) == len(report["layers"])
+
+
+def test_finn_folds_thresholds_that_stand_apart_by_their_own_entry(tmp_path: Path) -> None:
+    """In FINN's own models too; the quantizer of the input, dev's, writes the words that its reader takes."""
+    from brevitas_a2q.hw._frontend import read_graph
+
+    graph = read_graph(ORACLE / "models/tfc_w4a4.onnx", standalone_thresholds=True)
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps({"MVAU_rtl_0": {"PE": 8, "SIMD": 4}, "Thresholding_rtl_0": {"PE": 2}}))
+    foldings = read_foldings(file, graph, PART)
+    options = FinnOptions(standalone_thresholds=True)
+    for model, first in (("finn-main", []), ("finn-dev", [("Thresholding_rtl_0", 4)])):
+        rows = estimate_graph(graph, PART, model=model, foldings=foldings, finn_options=options).rows  # type: ignore[arg-type]
+        shown = [(row.name, row.pe) for row in rows]
+        assert shown[: len(first)] == first
+        assert shown[len(first) : len(first) + 2] == [("MVAU_rtl_0", 8), (f"Thresholding_rtl_{len(first)}", 2)]
+    by_path = estimate(ORACLE / "models/tfc_w4a4.onnx", PART, model="finn-dev", foldings=foldings, finn_options=options)
+    assert [(row.name, row.pe) for row in by_path.rows] == shown

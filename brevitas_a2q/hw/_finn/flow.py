@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Final
 
 import numpy as np
@@ -121,7 +122,7 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
     done = []
     for layer in layers:
         if layer.source in (INPUT, OUTPUT):
-            done.append(layer)
+            done.append(_as_wide_as_its_reader(layer, graph, foldings))
             continue
         folding = foldings[layer.source]
         given: dict[str, int | str] = {
@@ -134,6 +135,15 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
             given |= {"resType": folding.compute if folding.compute != "unrolled" else "auto"}
         done.append(layer.with_attributes(**{k: v for k, v in given.items() if k in layer.attributes}))
     return tuple(done)
+
+
+def _as_wide_as_its_reader(layer: FinnLayer, graph: Graph, foldings: Mapping[str, Folding]) -> FinnLayer:
+    """The quantizer of the input writes the words that the network reads, as in the file of a hand-over."""
+    reader = next((unit for unit in graph.units if "" in unit.inputs), None)
+    if layer.source != INPUT or reader is None:
+        return layer
+    elements = reader.input_elements(foldings[reader.name], reader.inputs.index(""))
+    return layer.with_attributes(PE=gcd(elements, layer.attributes["NumChannels"]))
 
 
 def _styled(layers: Sequence[FinnLayer], options: FinnOptions) -> tuple[FinnLayer, ...]:
