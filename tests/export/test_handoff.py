@@ -88,6 +88,18 @@ def test_depthwise_convolutions_are_a_step_more_on_main(name: str, version: str,
     assert ("STEPS.insert" in text) == ("InferVectorVectorActivation" in text) == more
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "more"), [("3040", "main", True), ("3040", "dev", False), ("3046", "main", False)]
+)
+def test_images_without_windows_are_a_step_more(name: str, version: str, more: bool, tmp_path: Path) -> None:
+    """A 1x1 convolution and a max pool, which dev makes a window of; and a network with a window of 3x3."""
+    file = Path(__file__).parents[1] / f"data/finn/random/{name}.onnx"
+    write_handoff(file, tmp_path / "out", finn_version=version, part="ZCU104", target_fps=100)  # type: ignore[arg-type]
+    text = (tmp_path / "out/build.py").read_text()
+    compile(text, "build.py", "exec")
+    assert ("STEPS.insert" in text) == ("RemoveCNVtoFCFlatten" in text) == more
+
+
 def test_the_expected_output_is_the_networks(tmp_path: Path) -> None:
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
