@@ -54,7 +54,7 @@ def estimated(folder: Path) -> dict[str, dict[str, float]]:
     model = ModelWrapper("model.onnx")
     for name in STEPS:
         model = getattr(steps, f"step_{name}")(model, cfg)
-    return dict(model.analysis(lambda m: res_estimation(m, cfg.fpga_part)))
+    return dict(model.analysis(lambda m: res_estimation(m, cfg._resolve_fpga_part())))
 
 
 def table(found: dict[str, dict[str, float]], ours: dict[str, Any] | None) -> str:

@@ -89,7 +89,7 @@ def command(
     finns = model != "synthesis"
     if prefer_hls or ram_style or ram_style_thresholds or (finns and standalone_thresholds):
         options = FinnOptions(standalone_thresholds, prefer_hls, ram_style or "auto", ram_style_thresholds or "auto")
-    graph = read_graph(network, standalone_thresholds=standalone_thresholds and not finns)
+    graph = read_graph(network, standalone_thresholds=standalone_thresholds)
     graph = lowered(graph, "dev" if model == "finn-dev" else "main" if finns else build.finn_version)
     foldings = read_foldings(folding_file, graph, chosen, build.finn_version) if folding_file else None
     estimates = {

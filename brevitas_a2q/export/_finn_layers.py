@@ -1,4 +1,4 @@
-"""What FINN's streamlining and its conversion to hardware layers expect of the graph: rules FINN-10 to FINN-19.
+"""What FINN's streamlining and its conversion to hardware layers expect of the graph: rules FINN-10 to FINN-22.
 
 Read from FINN's ``main`` branch: ``transformation/streamline/reorder.py``,
 ``transformation/fpgadataflow/convert_to_hw_layers.py``, ``builder/build_dataflow_steps.py``; and from qonnx's
@@ -171,6 +171,30 @@ def layers_have_weights(network: Network) -> Iterator[Finding]:
                 yield _finding("FINN-21", node, "weights that are all 0", "leave the layer out, or train it wider")
 
 
+def images_pass_a_window(network: Network) -> Iterator[Finding]:
+    """FINN-22: an image that is pooled or flattened behind convolutions has been through a window somewhere.
+
+    Without one (``Im2Col``) the build's default steps leave max pools and ``Flatten`` with its transposition to the
+    processor (``step_convert_to_hw``), in the middle of the accelerator, which then cannot be cut out.
+    """
+    convolutions = [node for node in network.nodes if node.op in ("Conv", "ConvTranspose")]
+    if not convolutions or any(_has_window(node) for node in convolutions):
+        return
+    remedy = "build it by a hand-over, whose build file has the step, or use a convolution of a larger kernel"
+    for node in network.nodes:
+        shape = network.tensors[node.inputs[0]].shape if node.inputs else ()
+        flattens = node.op == "Reshape" and len(shape) == 4 and max(shape[2:]) > 1
+        if flattens and len(network.tensors[node.output].shape) == 2:
+            yield _finding("FINN-22", node, f"an image of {shape[2:]} that no window has read", remedy)
+        elif node.op == "MaxPool":
+            yield _finding("FINN-22", node, "a pool in a network without windows", remedy)
+
+
+def _has_window(node: Node) -> bool:
+    attributes = node.attributes
+    return max(*attributes["kernel_shape"], *attributes["strides"]) > 1 or any(attributes.get("pads", ()))
+
+
 LAYER_RULES: Final[tuple[Rule, ...]] = (
     batch_is_one,
     operators_are_known,
@@ -183,6 +207,7 @@ LAYER_RULES: Final[tuple[Rule, ...]] = (
     residual_branches_agree,
     concatenated_scales_agree,
     layers_have_weights,
+    images_pass_a_window,
 )
 
 

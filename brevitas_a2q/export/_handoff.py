@@ -29,7 +29,7 @@ from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.network import named
 from brevitas_a2q.hw._folding_result import fold_graph, folding_json
 from brevitas_a2q.hw._frontend import read_graph
-from brevitas_a2q.hw._ir import Folding, Graph
+from brevitas_a2q.hw._ir import Folding, Graph, SlidingWindow, Vvau
 from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnName", "Handoff", "write_handoff"]
@@ -43,21 +43,52 @@ import sys
 
 import finn.builder.build_dataflow as build
 import finn.builder.build_dataflow_config as cfg
-
+{own}
 WHOLE = "--bitfile" in sys.argv
-OUTPUTS = cfg.DataflowOutputType
+STEPS = list(cfg.default_build_dataflow_steps if WHOLE else cfg.estimate_only_dataflow_steps)
+{inserted}OUTPUTS = cfg.DataflowOutputType
 CHECKS = cfg.VerificationStepType
 
 config = cfg.DataflowBuildConfig(
     output_dir="build",
-    steps=None if WHOLE else cfg.estimate_only_dataflow_steps,
+    steps=STEPS,
     generate_outputs=[OUTPUTS.ESTIMATE_REPORTS]
     + ([OUTPUTS.STITCHED_IP, OUTPUTS.BITFILE, OUTPUTS.PYNQ_DRIVER, OUTPUTS.DEPLOYMENT_PACKAGE] if WHOLE else []),
     verify_steps=[CHECKS.QONNX_TO_FINN_PYTHON, CHECKS.TIDY_UP_PYTHON, CHECKS.STREAMLINED_PYTHON],
-    shell_flow_type=cfg.ShellFlowType.{shell} if WHOLE else None,
+    shell_flow_type=cfg.ShellFlowType.{shell},
 {settings}
 )
 sys.exit(build.build_dataflow_cfg("model.onnx", config))
+'''
+
+# Boards that every FINN knows, by our names (``finn/util/basic.py``); others are given as their parts.
+_BOARDS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("Ultra96", "Ultra96-V2", "Pynq-Z1", "Pynq-Z2", "ZCU102", "ZCU104", "ZCU111")},
+    **{name: name for name in ("RFSoC2x2", "RFSoC4x2", "U50", "U200", "U250", "U280", "U55C")},
+    "KV260": "KV260_SOM",
+}
+
+# What FINN's own steps leave to the processor, in the middle of the accelerator.
+_DEPTHWISE: Final = '''def step_depthwise(model, config):
+    """Depthwise convolutions, which this FINN's own steps do not convert."""
+    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
+
+    if config.standalone_thresholds:
+        model = model.transform(to_hw.InferThresholdingLayer())
+    return model.transform(to_hw.InferVectorVectorActivation())
+'''
+_IMAGES: Final = '''def step_images(model, config):
+    """Images that no window reads: FINN's own steps convert neither their pools nor what flattens them."""
+    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
+    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
+    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes
+    from qonnx.transformation.general import GiveUniqueNodeNames
+
+    if hasattr(to_hw, "InferStreamingMaxPool"):
+        model = model.transform(to_hw.InferStreamingMaxPool())
+    for transformation in (RemoveCNVtoFCFlatten(), AbsorbConsecutiveTransposes(), GiveUniqueNodeNames()):
+        model = model.transform(transformation)
+    return model
 '''
 
 _README: Final = """# {name} for FINN {version}
@@ -83,9 +114,11 @@ estimates first and compare the node names in `build/report/estimate_layer_resou
 _START: Final[Mapping[str, str]] = {
     "main": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream.",
     "dev": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream."
-    " This FINN keeps the quantizer of the input as a node (`Thresholding_rtl_0`), which the estimate leaves out.",
-    "plus": "With finn-plus 1.6: `finn build build.yaml model.onnx`. It keeps the quantizer of the input as a node"
-    " (`Thresholding_rtl_0`), which the estimate leaves out.",
+    " This FINN keeps the quantizer of the input (`Thresholding_rtl_0`) and the factor of the outputs"
+    " (`ElementwiseMul_hls_0`) as nodes, which the estimate leaves out.",
+    "plus": "With finn-plus 1.6: `finn build build.yaml model.onnx`. It keeps the quantizer of the input"
+    " (`Thresholding_rtl_0`) and the factor of the outputs (`ElementwiseMul_hls_0`) as nodes, which the estimate"
+    " leaves out.",
 }
 
 
@@ -155,7 +188,7 @@ def write_handoff(
         "folding.json": _json(entries),
         "specialize_layers.json": _json(_preferences(graph, found.foldings, options)),
         "estimate.json": _json(found.to_json()),
-        **_build_file(finn_version, part, clock_mhz, options),
+        **_build_file(finn_version, part, clock_mhz, options, graph),
     }
     contents["README.md"] = _readme(found, finn_version, name)
     given, expected, model = _verification(Path(path))
@@ -196,11 +229,14 @@ def _preferences(graph: Graph, foldings: Mapping[str, Folding], options: BuildOp
     return {"Defaults": {}, **{name: {"preferred_impl_style": style} for name, style in styles.items()}}
 
 
-def _build_file(version: FinnName, part: str, clock_mhz: float, options: BuildOptions) -> dict[str, str | bytes]:
-    on_board = {name.lower(): name for name in boards()}.get(part.lower())
+def _build_file(
+    version: FinnName, part: str, clock_mhz: float, options: BuildOptions, graph: Graph
+) -> dict[str, str | bytes]:
+    board = {name.lower(): name for name in boards()}.get(part.lower(), "")
+    on_board = _BOARDS.get(board, "")
     settings: dict[str, Any] = {
         "synth_clk_period_ns": 1e3 / clock_mhz,
-        **({"board": on_board} if on_board else {"fpga_part": part}),
+        **({"board": on_board} if on_board else {"fpga_part": boards().get(board, part)}),
         "folding_config_file": "folding.json",
         "specialize_layers_config_file": "specialize_layers.json",
         "standalone_thresholds": options.standalone_thresholds,
@@ -214,9 +250,17 @@ def _build_file(version: FinnName, part: str, clock_mhz: float, options: BuildOp
         settings |= {"output_dir": "build", "generate_outputs": ["estimate_reports", "stitched_ip"]}
         settings |= {"verify_steps": ["finn_onnx_python", "initial_python", "streamlined_python"]}
         return {"build.yaml": yaml.safe_dump(settings, sort_keys=False)}
-    shell = "VITIS_ALVEO" if (on_board or "").startswith("U") and (on_board or "")[1:3].isdigit() else "VIVADO_ZYNQ"
+    shell = "VITIS_ALVEO" if on_board.startswith("U") and on_board[1:3].isdigit() else "VIVADO_ZYNQ"
     text = "\n".join(f"    {name}={value!r}," for name, value in settings.items())
-    return {"build.py": _SCRIPT.format(shell=shell, settings=text)}
+    own, inserted = [], ""
+    if version == "main" and any(isinstance(unit, Vvau) for unit in graph.units):
+        own.append(_DEPTHWISE)
+        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw"), step_depthwise)\n'
+    if graph.input.pixels > 1 and not any(isinstance(unit, SlidingWindow) for unit in graph.units):
+        own.append(_IMAGES)
+        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw") + 1, step_images)\n'
+    functions = "".join(f"\n\n{function}" for function in own) + "\n" * bool(own)
+    return {"build.py": _SCRIPT.format(shell=shell, settings=text, own=functions, inserted=inserted)}
 
 
 def _readme(found: Estimate, version: FinnName, build: str) -> str:

@@ -29,5 +29,5 @@ class BuildOptions:
         if self.target == "finn":
             from brevitas_a2q.hw._vivado.model import vivado_model
 
-            return vivado_model(unrolled=self.units == "all")
+            return vivado_model(self.units == "all", self.finn_version)
         return synthesis_model(unrolled=self.units == "all")

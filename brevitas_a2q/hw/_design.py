@@ -10,9 +10,9 @@ from brevitas_a2q.hw._choices import groups
 from brevitas_a2q.hw._cost.model import CostModel
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
-from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, SlidingWindow, Unit
+from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, Pool, SlidingWindow, Unit
 from brevitas_a2q.hw._perf import Performance, performance
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, fifo_between, fifo_depth
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, far_fifo, fifo_between, fifo_depth
 
 __all__ = ["Design", "Row", "build_design", "check_foldings"]
 
@@ -71,6 +71,8 @@ def check_foldings(graph: Graph, foldings: Mapping[str, Folding]) -> None:
             window, reader = (foldings[unit.name] for unit in pair)
             _expect(pair[0], "SIMD", window.simd, reader.pe, f"the PE of {pair[1].name}, its depthwise reader")
             parallel = int(reader.simd > 1)
+            if isinstance(pair[1], Pool) and window.simd == pair[1].channels:
+                continue  # taps of all channels one after another, however many of them are in a word
             _expect(pair[0], "parallel_window", int(window.parallel_window), parallel, f"as {pair[1].name}'s SIMD asks")
 
 
@@ -108,6 +110,11 @@ def build_design(graph: Graph, foldings: Mapping[str, Folding], part: Part, mode
         if written != read:
             gearbox = converter(f"{label}/dwc", edge.producer, written * bits, read * bits)
             found.append(_between(gearbox, cost(gearbox, Folding(), part)))
+            if model.far_fifos:
+                other_depths = foldings[edge.consumer].far_fifo_depths
+                far = other_depths[edge.port] if other_depths else LEAST_FIFO_DEPTH
+                other = far_fifo(units[edge.producer], units[edge.consumer], label, (written, read), bits, far)
+                found.append(_between(other, cost(other, Folding(), part), far))
         buffer = fifo_between(units[edge.producer], units[edge.consumer], label, (written, read), bits, depth)
         found.append(_between(buffer, cost(buffer, Folding(), part), depth))
     for unit in graph.units:

@@ -170,7 +170,7 @@ def estimate(
     from brevitas_a2q.hw._frontend import read_graph  # imports onnx
 
     chosen, build = find_part(part), build or BuildOptions()
-    apart = build.standalone_thresholds and model == "synthesis"
+    apart = build.standalone_thresholds or (finn_options is not None and finn_options.standalone_thresholds)
     graph = read_graph(path, standalone_thresholds=apart)
     return estimate_graph(graph, chosen, target_fps, clock_mhz, model, accumulator, foldings, finn_options, build)
 

@@ -22,7 +22,15 @@ from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._ir import Folding, Graph, Unit
 from brevitas_a2q.hw._lut_equivalent import LutEquivalent
 from brevitas_a2q.hw._perf import stream_fills
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, converter, edges, fifo_between, fifo_depth, held_elements
+from brevitas_a2q.hw._streams import (
+    LEAST_FIFO_DEPTH,
+    converter,
+    edges,
+    far_fifo,
+    fifo_between,
+    fifo_depth,
+    held_elements,
+)
 from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FoldingPlan", "FoldingProblem", "Link", "plan_of", "rounded_down"]
@@ -139,6 +147,9 @@ class FoldingProblem:
             used = cost(buffer, Folding(), part).resources
             if written != read:
                 used += cost(converter("", "", written * bits, read * bits), Folding(), part).resources
+                if self.model.far_fifos:
+                    other = far_fifo(writer, reader, "", (written, read), bits, LEAST_FIFO_DEPTH)
+                    used += cost(other, Folding(), part).resources
             self._streams[key] = (used.lut, used.bram18, used.uram, used.dsp)
         return self._streams[key]
 

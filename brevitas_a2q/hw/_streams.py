@@ -22,6 +22,7 @@ __all__ = [
     "converter",
     "delay",
     "edges",
+    "far_fifo",
     "fifo",
     "fifo_between",
     "fifo_depth",
@@ -143,6 +144,12 @@ def fifo_between(writer: Unit, reader: Unit, label: str, ends: tuple[int, int], 
     held = held_elements(writer, reader, *ends)
     words = max(LEAST_FIFO_DEPTH, -(-depth * min(ends) // held))
     return fifo(f"{label}/fifo", writer.name, held * bits, words)
+
+
+def far_fifo(writer: Unit, reader: Unit, label: str, ends: tuple[int, int], bits: int, depth: int) -> Fifo:
+    """The FIFO on the other side of their width converter, ``depth`` of its words deep: FINN has one on each side."""
+    other = sum(ends) - held_elements(writer, reader, *ends)
+    return fifo(f"{label}/far fifo", writer.name, other * bits, depth)
 
 
 def converter(name: str, reads: str, written: int, read: int) -> DataWidthConverter:

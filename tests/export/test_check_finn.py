@@ -118,6 +118,7 @@ CASES = {
     "FINN-16": lambda: [identity(), nn.MaxPool2d(3, 2), conv(4, 4, 1)],
     "FINN-17": lambda: [identity(), nn.AvgPool2d(2), identity(), conv(4, 4, 1)],
     "FINN-19": lambda: [Concatenated()],
+    "FINN-22": lambda: [identity(), conv(4, 4, 1), identity(), nn.Flatten(), qnn.QuantLinear(144, 4, bias=False)],
 }
 
 
@@ -128,6 +129,21 @@ def test_rule_finds_what_it_is_for(tmp_path, rule):
     findings = findings_of(model, torch.randn(1, 4, 6, 6), tmp_path)
     assert rule in {finding.rule for finding in findings}
     assert all(finding.mend and finding.node for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        (lambda: [identity(), conv(4, 4, 1), identity(), nn.MaxPool2d(2), conv(4, 4, 1)], ["FINN-22"]),
+        (lambda: [identity(), conv(4, 4, 3), identity(), nn.MaxPool2d(2), conv(4, 4, 1)], []),
+        (lambda: [identity(), conv(4, 4, 1), identity(), conv(4, 4, 6), identity(), nn.Flatten()], []),
+        (lambda: [identity(), nn.Flatten(), qnn.QuantLinear(144, 4, bias=False)], []),
+    ],
+)
+def test_images_without_windows(layers, found, tmp_path):
+    """FINN main left the pool, and the flattened image, of the first network to the processor, and failed."""
+    findings = findings_of(nn.Sequential(*layers()), torch.randn(1, 4, 6, 6), tmp_path)
+    assert [finding.rule for finding in findings] == found
 
 
 def test_residual_scales(tmp_path):

@@ -12,13 +12,15 @@ from oracle_data import ORACLE
 
 from brevitas_a2q.errors import A2QError, FoldingError
 from brevitas_a2q.hw import estimate
+from brevitas_a2q.hw._build_options import BuildOptions
 from brevitas_a2q.hw._compare import difference, read_estimate
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._finn.flow import FinnOptions
 from brevitas_a2q.hw._finn.folding_file import finn_folding
-from brevitas_a2q.hw._finn.folding_reader import finn_nodes, read_foldings
+from brevitas_a2q.hw._finn.folding_reader import finn_nodes, interleaved, read_foldings
 from brevitas_a2q.hw._folding_result import fold_graph
 
 PART = find_part("ZCU104")
@@ -125,6 +127,53 @@ def test_final_hw_config(tmp_path: Path) -> None:
     assert foldings[reader.name].fifo_depths == (77,)
 
 
+def test_fifos_on_both_sides_of_a_converter(tmp_path: Path) -> None:
+    """Listed between the units, or one for each stream of a chain behind all nodes: their depths are the streams'."""
+    graph = small_cnn()
+    names = [layer.name for layer in finn_nodes({}, graph, PART)]
+    conv = [name.startswith("MVAU") for name in names].index(
+        True, 3
+    )  # the second one; the window before it has 8 channels
+    nodes = [*names[:conv], "StreamingDataWidthConverter_0", *names[conv:]]
+    file = tmp_path / "folding.json"
+    entries: dict[str, object] = {name: {} for name in nodes}
+    entries |= {f"StreamingFIFO_rtl_{i}": {"depth": 10 + i} for i in range(len(nodes) + 1)}
+    entries[names[conv - 1]] = {"SIMD": 8}  # which the matrix unit reads one by one
+    file.write_text(json.dumps({"Defaults": {}, **entries}))
+    together = read_foldings(file, graph, PART)
+    file.write_text(json.dumps({"Defaults": {}, **interleaved(entries)}))
+    assert read_foldings(file, graph, PART) == together
+    reader = {layer.name: layer.source for layer in finn_nodes({}, graph, PART)}[names[conv]]
+    front, behind = 10 + conv, 11 + conv
+    assert together[reader].fifo_depths == (
+        8 * front,
+    )  # which stands before the converter, where windows come in bursts
+    assert together[reader].far_fifo_depths == (behind,)
+    rows = estimate_graph(graph, PART, foldings=together, build=BuildOptions(target="finn")).rows
+    depths = {row.name: row.depth for row in rows}
+    assert (depths[f"{reader}/fifo"], depths[f"{reader}/far fifo"]) == (8 * front, behind)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "style"),
+    [(0, "auto"), (1, "block"), (9, "auto"), (64, "auto"), (65, "distributed"), (1 << 30, "distributed")],
+)
+def test_depth_trigger_says_where_thresholds_are(trigger: int, style: str, tmp_path: Path) -> None:
+    """Memories of 8, 16, 32 and 64 words (8 channels, 15 thresholds): in block RAM from ``trigger`` words on."""
+    graph = small_cnn()
+    file = tmp_path / "folding.json"
+    node = "Thresholding_rtl_0"
+    names = [layer.name for layer in finn_nodes({node: {}}, graph, PART)]
+    assert node in names
+    file.write_text(json.dumps({node: {"depth_trigger_bram": trigger}}))
+    (first, *_) = [u for u in graph.units if getattr(u, "thresholds", None) is not None]
+    assert first.channels == 8
+    assert read_foldings(file, graph, PART)[first.name].ram_style_thresholds == style
+    file.write_text(json.dumps({node: {"depth_trigger_bram": "all"}}))
+    with pytest.raises(FoldingError, match="found depth_trigger_bram = 'all'"):
+        read_foldings(file, graph, PART)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -203,3 +252,21 @@ def test_finn_model_is_finns_report(version: str) -> None:
         expected = Resources(int(res["LUT"]), int(res["BRAM_18K"]), int(res["URAM"]), int(res["DSP"]))
         assert ours[layer["name"]] == (expected, layer["cycles"], layer["attrs"].get("PE")), layer["name"]
     assert len(ours) == len(report["layers"])
+
+
+def test_finn_folds_thresholds_that_stand_apart_by_their_own_entry(tmp_path: Path) -> None:
+    """In FINN's own models too; the quantizer of the input, dev's, writes the words that its reader takes."""
+    from brevitas_a2q.hw._frontend import read_graph
+
+    graph = read_graph(ORACLE / "models/tfc_w4a4.onnx", standalone_thresholds=True)
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps({"MVAU_rtl_0": {"PE": 8, "SIMD": 4}, "Thresholding_rtl_0": {"PE": 2}}))
+    foldings = read_foldings(file, graph, PART)
+    options = FinnOptions(standalone_thresholds=True)
+    for model, first in (("finn-main", []), ("finn-dev", [("Thresholding_rtl_0", 4)])):
+        rows = estimate_graph(graph, PART, model=model, foldings=foldings, finn_options=options).rows  # type: ignore[arg-type]
+        shown = [(row.name, row.pe) for row in rows]
+        assert shown[: len(first)] == first
+        assert shown[len(first) : len(first) + 2] == [("MVAU_rtl_0", 8), (f"Thresholding_rtl_{len(first)}", 2)]
+    by_path = estimate(ORACLE / "models/tfc_w4a4.onnx", PART, model="finn-dev", foldings=foldings, finn_options=options)
+    assert [(row.name, row.pe) for row in by_path.rows] == shown

@@ -60,6 +60,15 @@ def test_words_are_those_of_the_reference(name: str, seed: int, simulator: Simul
     assert found.words > 50
 
 
+def test_a_parallel_window_in_front_of_a_pool_of_all_channels(simulator: Simulator, tmp_path: Path) -> None:
+    """A converter parts its word into taps, the order in which the pool reads them (FINN's files have such)."""
+    graph = joined()
+    foldings = folded(graph, 0)
+    foldings["taps"] = replace(foldings["taps"], simd=4, parallel_window=True)
+    foldings["sums"] = replace(foldings["sums"], pe=4)
+    assert simulated(graph, tmp_path, simulator, foldings).words > 50
+
+
 def test_memories_in_blocks_hold_the_same(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

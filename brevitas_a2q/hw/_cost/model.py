@@ -21,6 +21,7 @@ class CostModel:
     cost: Callable[[Unit, Folding, Part], UnitCost]
     price: Callable[[Unit, Folding, Part], tuple[float, int, int, int]]  # LUT before rounding, BRAM18, URAM, DSP
     cycles: Callable[[Unit, Folding], int]
+    far_fifos: bool = False  # whether both sides of a width converter have a FIFO, as in FINN's designs
     unrolled: bool = False  # whether a search may choose units of constant weights, which FINN does not have
 
     def remembering(self) -> CostModel:
@@ -57,4 +58,4 @@ def synthesis_model(unrolled: bool = False) -> CostModel:
     Args:
         unrolled: Whether a search may choose units of constant weights.
     """
-    return CostModel("synthesis", cost, price, lambda unit, folding: unit.cycles(folding), unrolled)
+    return CostModel("synthesis", cost, price, lambda unit, folding: unit.cycles(folding), unrolled=unrolled)

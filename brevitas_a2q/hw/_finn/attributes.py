@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brevitas_a2q.errors import ConfigError, FoldingError
-from brevitas_a2q.hw._finn.data_types import DataType, data_type
+from brevitas_a2q.hw._finn.data_types import REAL, DataType, data_type
 
 __all__ = ["Attributes"]
 
@@ -71,9 +71,10 @@ class Attributes:
             raise self._wrong(name, value, "one of " + ", ".join(choices))
         return str(value)
 
-    def data_type(self, name: str, default: str | None = None) -> DataType:
-        """A qonnx data type."""
-        return data_type(str(_text(self._get(name, default, "a data type"))))
+    def data_type(self, name: str, default: str | None = None, *, real: bool = False) -> DataType:
+        """A qonnx data type; of integers, or of real numbers too (``real``)."""
+        found = str(_text(self._get(name, default, "a data type")))
+        return REAL if real and found == REAL.name else data_type(found)
 
     def parallelism(self, name: str, limit: int, default: int | None = None) -> int:
         """PE or SIMD, which must divide ``limit``."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.errors import ConfigError
 
-__all__ = ["DataType", "data_type", "smallest_possible", "whole_bytes"]
+__all__ = ["REAL", "DataType", "data_type", "smallest_possible", "whole_bytes"]
 
 _WIDEST = 64  # FINN has no candidate above it
 
@@ -33,6 +33,9 @@ class DataType(NamedTuple):
     def holds(self, value: int) -> bool:
         """Whether qonnx lets a tensor of this type contain the value: BIPOLAR has no zero."""
         return self.lo <= value <= self.hi and not (self.name == "BIPOLAR" and value == 0)
+
+
+REAL = DataType("FLOAT32", 32, (1 << 104) - (1 << 128), (1 << 128) - (1 << 104))
 
 
 @lru_cache(maxsize=256)

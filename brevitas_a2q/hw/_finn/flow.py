@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from brevitas_a2q.errors import FoldingError
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._finn.data_types import data_type
+from brevitas_a2q.hw._finn.ends import INPUT, OUTPUT, with_ends
 from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.matrix import finn_data_type_bound
 from brevitas_a2q.hw._finn.minimize import (
@@ -74,9 +76,14 @@ class FinnEstimate:
 
     @property
     def costs(self) -> dict[str, UnitCost]:
-        """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower."""
+        """Cost of each unit of the graph, by name; a unit of two nodes takes the cycles of the slower.
+
+        What dev has at the ends of the network is no unit of the graph.
+        """
         found: dict[str, UnitCost] = {}
         for layer, node in zip(self.layers, self.nodes, strict=True):
+            if layer.source in (INPUT, OUTPUT):
+                continue
             before = found.get(layer.source, UnitCost(Resources(), 0))
             term = CostTerm(node.op_type, node.lut, "FINN parity")
             found[layer.source] = UnitCost(
@@ -89,7 +96,8 @@ class FinnEstimate:
         """Folding of each unit of the graph, by name; of a unit of two nodes, its first node's."""
         found: dict[str, Folding] = {}
         for layer in self.layers:
-            found.setdefault(layer.source, _folding(layer))
+            if layer.source not in (INPUT, OUTPUT):
+                found.setdefault(layer.source, _folding(layer))
         return found
 
 
@@ -113,6 +121,9 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
         unit.check(foldings[unit.name])
     done = []
     for layer in layers:
+        if layer.source in (INPUT, OUTPUT):
+            done.append(_as_wide_as_its_reader(layer, graph, foldings))
+            continue
         folding = foldings[layer.source]
         given: dict[str, int | str] = {
             "PE": folding.pe,
@@ -124,6 +135,15 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
             given |= {"resType": folding.compute if folding.compute != "unrolled" else "auto"}
         done.append(layer.with_attributes(**{k: v for k, v in given.items() if k in layer.attributes}))
     return tuple(done)
+
+
+def _as_wide_as_its_reader(layer: FinnLayer, graph: Graph, foldings: Mapping[str, Folding]) -> FinnLayer:
+    """The quantizer of the input writes the words that the network reads, as in the file of a hand-over."""
+    reader = next((unit for unit in graph.units if "" in unit.inputs), None)
+    if layer.source != INPUT or reader is None:
+        return layer
+    elements = reader.input_elements(foldings[reader.name], reader.inputs.index(""))
+    return layer.with_attributes(PE=gcd(elements, layer.attributes["NumChannels"]))
 
 
 def _styled(layers: Sequence[FinnLayer], options: FinnOptions) -> tuple[FinnLayer, ...]:
@@ -149,15 +169,18 @@ def _narrowed(layers: Sequence[FinnLayer], graph: Graph, policy: str, version: V
             layer = _narrowed_matrix(layer, unit, policy, layer.name not in read, version)
         elif layer.thresholds is not None:
             found = _unclipped(layer.thresholds, graph[layer.source])
+            if version == "dev":  # which clips them to the type that its sums have by now
+                kind = layer.unit(version).input_type()
+                found = np.clip(found, kind.lo, kind.hi + 1)
             layer = replace(layer, attributes=minimize_thresholds(layer.op_type, layer.attributes, found, version))
         done[layer.name] = layer
     return tuple(done.values())
 
 
 def _unclipped(thresholds: IntArray, unit: Unit) -> IntArray:
-    """Thresholds with the ends that FINN types: where they are apart, it does not clip them to what sums reach."""
+    """The ends of thresholds that FINN types: where they are apart, it does not clip them to what sums reach."""
     reach = unit.threshold_reach if isinstance(unit, Mvau | Vvau | Thresholding) else None
-    return thresholds if reach is None else np.append(thresholds, reach)
+    return thresholds if reach is None else np.array(reach)
 
 
 def _narrowed_matrix(layer: FinnLayer, unit: Mvau | Vvau, policy: str, is_last: bool, version: Version) -> FinnLayer:
@@ -242,6 +265,7 @@ def finn_estimate(
     """
     options = options or FinnOptions()
     layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
+    layers = with_ends(layers, graph) if version == "dev" else layers
     in_luts = {
         name for name, folding in (foldings or {}).items() if folding.compute == "lut"
     }  # RTL has DSP blocks only

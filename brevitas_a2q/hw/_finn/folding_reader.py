@@ -22,14 +22,14 @@ from brevitas_a2q.errors import ConfigError, FoldingError
 from brevitas_a2q.hw._design import check_foldings
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._finn.flow import FinnOptions, finn_estimate, specialized
-from brevitas_a2q.hw._finn.folding_file import ALWAYS, NEVER, without_input_quantizer
+from brevitas_a2q.hw._finn.folding_file import without_input_quantizer
 from brevitas_a2q.hw._finn.network import FinnLayer
 from brevitas_a2q.hw._finn.rules import Finding, findings_of
 from brevitas_a2q.hw._finn.unit import Version
 from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, MaxPool, Thresholding
-from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, edges
+from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, Edge, edges, held_elements
 
-__all__ = ["check_folding", "finn_nodes", "load_folding", "read_foldings"]
+__all__ = ["check_folding", "finn_nodes", "interleaved", "load_folding", "read_foldings"]
 
 _STYLES: Final = ("auto", "distributed", "block", "ultra")
 _MULTIPLIERS: Final = ("auto", "lut", "dsp", "unrolled")
@@ -61,6 +61,7 @@ def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main
     entries = load_folding(path)
     specialized(graph, part, version)  # says which unit FINN does not have
     layers = finn_nodes(entries, graph, part, version)
+    entries = _of_units(entries, layers)
     defaults = [(name, *_default(path, name, setting)) for name, setting in entries.pop("Defaults", {}).items()]
     known = {layer.name for layer in layers}
     found = [
@@ -85,8 +86,7 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
     """
     entries = load_folding(path)
     layers = finn_nodes(entries, graph, part, version)
-    if _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1:
-        entries = without_input_quantizer(entries)
+    entries = _of_units(entries, layers)
     unit_of = {layer.name: layer for layer in layers} | {
         u.name: FinnLayer("", "", {}, (), source=u.name) for u in graph.units
     }
@@ -112,7 +112,7 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
         found = {what: _depths(f"{path}, {name}", what, attributes[what]) for what in _DEPTHS if what in attributes}
         depths[layer.source] = {**depths.get(layer.source, {}), **_outermost(layer, graph, found)}
     sources = {name: layer.source for name, layer in unit_of.items()}
-    foldings = _with_depths(graph, foldings, depths, _listed_fifos(path, entries, sources))
+    foldings = _with_depths(graph, foldings, depths, _listed_fifos(path, interleaved(entries), sources))
     check_foldings(graph, foldings)
     return foldings
 
@@ -132,18 +132,50 @@ def _check_names(where: str, attributes: Mapping[str, Any], known: Iterable[str]
             raise FoldingError(f"found attribute {name!r}", where=where, expected="one of FINN's", remedy=remedy)
 
 
-def _listed_fifos(path: Path, entries: Mapping[str, Any], sources: Mapping[str, str]) -> dict[tuple[str, str], int]:
-    """Depth of each FIFO that is a node of its own, by the units before and behind it in the file."""
-    found: dict[tuple[str, str], int] = {}
-    before, depth = "", 0
+def interleaved(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries with FIFOs where they stand, of a file that lists one for every stream of a chain behind all nodes.
+
+    Example:
+        >>> list(interleaved({"MVAU_rtl_0": {}, "StreamingFIFO_rtl_0": {}, "StreamingFIFO_rtl_1": {}}))
+        ['StreamingFIFO_rtl_0', 'MVAU_rtl_0', 'StreamingFIFO_rtl_1']
+    """
+    fifos = [name for name in entries if name.startswith(_FIFO)]
+    others = [name for name in entries if not name.startswith(_FIFO)]
+    nodes = [name for name in others if name != "Defaults"]
+    if list(entries) != others + fifos or len(fifos) != len(nodes) + 1:
+        return dict(entries)
+    order = [*others[: len(others) - len(nodes)]]
+    order += [name for pair in zip(fifos[:-1], nodes, strict=True) for name in pair] + fifos[-1:]
+    return {name: entries[name] for name in order}
+
+
+def _listed_fifos(
+    path: Path, entries: Mapping[str, Any], sources: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Depths of FIFOs that are nodes of their own, by the units before and behind them in the file.
+
+    Two depths: of the FIFO in front of a width converter, or the only one, and of the one behind.
+    """
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    before, depths = "", [0, 0]
+    behind = 0
     for name, attributes in entries.items():
         if name.startswith(_FIFO):
-            depth = max(depth, _positive(f"{path}, {name}", "depth", attributes.get("depth", LEAST_FIFO_DEPTH)))
+            depth = _positive(f"{path}, {name}", "depth", attributes.get("depth", LEAST_FIFO_DEPTH))
+            depths[behind] = max(depths[behind], depth)
+        elif name.startswith(_CONVERTER):
+            behind = 1
         elif not name.startswith(_BETWEEN_UNITS):
-            if depth:
-                found[before, sources[name]] = depth
-            before, depth = sources[name], 0
+            if any(depths):
+                found[before, sources[name]] = depths[0], depths[1]
+            before, depths, behind = sources[name], [0, 0], 0
     return found
+
+
+def _of_units(entries: dict[str, Any], layers: tuple[FinnLayer, ...]) -> dict[str, Any]:
+    """The entries without that of the input's quantizer, which is no unit of ours."""
+    one_more = _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1
+    return without_input_quantizer(entries) if one_more else entries
 
 
 def _thresholdings(names: Iterable[str]) -> int:
@@ -231,10 +263,8 @@ def _changed(path: Path, layer: FinnLayer, graph: Graph, folding: Folding, attri
         elif attribute in ("ram_style", "ram_style_thresholds"):
             _one_of(where, attribute, value, _STYLES)
             changes |= dict.fromkeys(_styles_of(unit, attribute, of_thresholds), value)
-        elif attribute == "depth_trigger_bram" and value in (ALWAYS, NEVER):
-            changes |= dict.fromkeys(
-                _styles_of(unit, "ram_style", of_thresholds), "block" if value == ALWAYS else "distributed"
-            )
+        elif attribute == "depth_trigger_bram":
+            _natural(where, attribute, value)
         elif attribute == "resType":
             given = _one_of(where, attribute, value, _MULTIPLIERS)
             changes["compute"] = changes.get("compute", given) if given == "auto" else given
@@ -242,9 +272,23 @@ def _changed(path: Path, layer: FinnLayer, graph: Graph, folding: Folding, attri
             changes["parallel_window"] = bool(_one_of(where, attribute, value, (0, 1)))
         elif attribute == "runtime_writeable_weights":
             changes["writable_weights"] = bool(_one_of(where, attribute, value, (0, 1)))
+    if of_thresholds and (trigger := attributes.get("depth_trigger_bram", 0)):
+        style = _triggered(unit, changes.get("pe", folding.pe), trigger)
+        changes |= dict.fromkeys(_styles_of(unit, "ram_style", of_thresholds), style)
     if of_thresholds and isinstance(unit, MatrixUnit):
         changes.pop("pe", None)  # the PE of a unit that FINN makes two nodes of is its matrix node's
     return replace(folding, **changes)
+
+
+def _triggered(unit: Any, pe: int, trigger: int) -> str:
+    """Where the memories of a Thresholding_rtl are that go into block RAM from ``trigger`` words on.
+
+    One of each output bit, twice as deep as the one before it. Styles are of all of them: where some are above and some
+    below, it is left to Vivado. Source: FINN ``thresholding.sv`` (RAM_STYLE).
+    """
+    first = max(1, unit.channels // pe)
+    last = first << max(0, int(unit.thresholds.shape[1]).bit_length() - 1)
+    return "distributed" if last < trigger else "block" if first >= trigger else "auto"
 
 
 def _styles_of(unit: Any, attribute: str, of_thresholds: bool) -> tuple[str, ...]:
@@ -268,29 +312,56 @@ def _with_depths(
     graph: Graph,
     foldings: Mapping[str, Folding],
     depths: Mapping[str, Mapping[str, list[int]]],
-    listed: Mapping[tuple[str, str], int],
+    listed: Mapping[tuple[str, str], tuple[int, int]],
 ) -> dict[str, Folding]:
     """Each stream's FIFO as deep as the file says at its deeper end; what no end says is left to the schedule."""
     done = dict(foldings)
     taken: dict[str, int] = {}
     chosen: dict[str, list[int | None]] = {}
+    far: dict[str, list[int | None]] = {}
     for edge in edges(graph):
         into = depths.get(edge.consumer, {}).get("inFIFODepths", [])
         out = depths.get(edge.producer, {}).get("outFIFODepths", [])
         copy = taken.get(edge.producer, 0)
         taken[edge.producer] = copy + 1
         ends = [*into[edge.port : edge.port + 1], *out[copy : copy + 1]]
-        ends += [listed[edge.producer, edge.consumer]] if (edge.producer, edge.consumer) in listed else []
-        chosen.setdefault(edge.consumer, []).append(max(ends) if ends else None)
+        near, other = _either_side(graph, foldings, edge, listed.get((edge.producer, edge.consumer), (0, 0)))
+        chosen.setdefault(edge.consumer, []).append(near or max(ends, default=None))
+        far.setdefault(edge.consumer, []).append(other)
     for name, values in chosen.items():
         if any(value is not None for value in values):
             done[name] = replace(done[name], fifo_depths=tuple(v or LEAST_FIFO_DEPTH for v in values))
+        if any(value is not None for value in far[name]):
+            done[name] = replace(done[name], far_fifo_depths=tuple(v or LEAST_FIFO_DEPTH for v in far[name]))
     return done
+
+
+def _either_side(
+    graph: Graph, foldings: Mapping[str, Folding], edge: Edge, listed: tuple[int, int]
+) -> tuple[int | None, int | None]:
+    """Depth of the FIFO that both targets have, in words of the narrower side, and of FINN's other one."""
+    front, behind = listed
+    if not edge.producer or not (front and behind):
+        return max(listed) or None, None
+    writer, reader = graph[edge.producer], graph[edge.consumer]
+    written = writer.output_elements(foldings[edge.producer])
+    read = reader.input_elements(foldings[edge.consumer], edge.port)
+    narrow, wide = (front, behind) if written < read else (behind, front)
+    least, most = sorted((written, read))
+    if held_elements(writer, reader, written, read) == least:
+        return narrow, wide
+    return -(-wide * most // least), narrow
 
 
 def _positive(where: str, attribute: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise FoldingError(f"found {attribute} = {value!r}", where=where, expected="an integer of at least 1")
+    return value
+
+
+def _natural(where: str, attribute: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise FoldingError(f"found {attribute} = {value!r}", where=where, expected="an integer of at least 0")
     return value
 
 

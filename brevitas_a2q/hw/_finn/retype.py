@@ -32,6 +32,8 @@ def retyped(layer: FinnLayer, producers: Sequence[DataType]) -> FinnLayer:
     if kind == "Pool":
         is_max = layer.attributes["Function"] == "MaxPool"
         return layer.with_attributes(InputDataType=first, **({"OutputDataType": first} if is_max else {}))
+    if kind == "ElementwiseMul":
+        return layer.with_attributes(lhs_dtype=first)
     if kind == "ElementwiseAdd":
         second = producers[1]
         return layer.with_attributes(lhs_dtype=first, rhs_dtype=second.name, out_dtype=_sum(producers[0], second))

@@ -93,8 +93,8 @@ class ElementwiseBinary(FinnUnit):
         self.output_shape = node.integers("out_shape")
         self.shapes = (node.integers("lhs_shape"), node.integers("rhs_shape"))
         self.output_elements = node.parallelism("PE", self.output_shape[-1], 1)
-        self.inputs = (node.data_type("lhs_dtype"), node.data_type("rhs_dtype"))
-        self.output_type = node.data_type("out_dtype")
+        self.inputs = (node.data_type("lhs_dtype", real=True), node.data_type("rhs_dtype", real=True))
+        self.output_type = node.data_type("out_dtype", real=True)
         self.broadcast = (self.shapes[0][-1] == 1) != (self.shapes[1][-1] == 1)
 
     def input_type(self, index: int = 0) -> DataType:

@@ -41,7 +41,7 @@ class _PerChannel(FinnUnit):
         super().__init__(node)
         self.channels = node.integer("NumChannels", minimum=1)
         self.pe = node.parallelism("PE", self.channels)
-        self.inputs = node.data_type("inputDataType")
+        self.inputs = node.data_type("inputDataType", real=True)
         self.output_type = node.data_type("outputDataType")
         self.output_elements = self.pe
         self.output_shape = (*node.integers("numInputVectors", (1,)), self.channels)
@@ -82,7 +82,7 @@ class _Thresholds(_PerChannel):
     def __init__(self, node: Attributes) -> None:
         super().__init__(node)
         self.steps = node.integer("numSteps", minimum=1)
-        self.weights = node.data_type("weightDataType")
+        self.weights = node.data_type("weightDataType", real=True)
 
     @property
     def _stream_width(self) -> int:

@@ -65,7 +65,12 @@ def _input_quantizer(context: Context, node: Node) -> Stream:
             remedy="share the quantizer, or pass the output of the first one on",
         )
     context.input_quantizer = node
-    return context.input_stream(context.network.tensors[node.output])
+    output = context.network.tensors[node.output]
+    stream = context.input_stream(output)
+    if output.codes is not None and context.image is not None:
+        lowest, highest = (int(end.min()) for end in output.codes.type_range())
+        context.image = replace(context.image, steps=highest - lowest)
+    return stream
 
 
 def _same_quantizer(one: Node, other: Node) -> bool:

@@ -41,7 +41,7 @@ class Thresholds:
     bias: int
     mirrored: npt.NDArray[np.bool_]  # shape: (channels,)
     flat: npt.NDArray[np.bool_]  # shape: (channels,); whether the output is the same for every input
-    reach: tuple[int, int] = (0, 0)  # lowest and highest threshold if sums had 32 bits, of channels that are not flat
+    reach: tuple[int, int] | None = None  # lowest and highest threshold if sums had 32 bits; None if none is there
 
 
 def chain_function(network: Network, stream: Stream, nodes: tuple[Node, ...]) -> Callable[[IntArray], Any]:
@@ -159,13 +159,21 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     flat = ends[0] == ends[1]
-    reach = (0, 0)
-    if len(targets) and not flat.all():
-        outer = targets[[0, -1]][:, None]
-        widest = np.full(len(sign), _WIDE - 1)
-        far = _bisect(lambda v: codes(v * sign) >= outer, -widest - 1, widest, 2)[:, ~flat]
-        reach = (int(far.min()), int(far.max()))
+    reach = _reach(codes, targets, len(sign))
     return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, flat, reach)
+
+
+def _reach(codes: Callable[[IntArray], IntArray], targets: IntArray, channels: int) -> tuple[int, int] | None:
+    """Lowest first and highest last threshold of any channel whose output depends on sums of 32 bits."""
+    if not len(targets):
+        return None
+    widest = np.full(channels, _WIDE - 1)
+    low, high = codes(np.stack([-widest, widest]))
+    sign = np.where(low > high, -1, 1)  # of channels, too, whose own sums all give one output
+    outer = targets[[0, -1]][:, None]
+    first, last = _bisect(lambda v: codes(v * sign) >= outer, -widest, widest, 2)
+    varies = (first > -widest) & (last <= widest)
+    return (int(first[varies].min()), int(last[varies].max())) if varies.any() else None
 
 
 def _per_channel(node: Node, stream: Stream) -> Any:

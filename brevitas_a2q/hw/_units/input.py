@@ -23,6 +23,7 @@ class Input(Unit):
     name: str = ""
     inputs: tuple[str, ...] = ()
     channel_axis: int = 1  # of the tensor in the file
+    steps: int = 0  # thresholds of the quantizer that makes these integers of a real image; 0: integers arrive
 
     @classmethod
     def of(cls, pixels: int, channels: int, dtype: IntType, channel_axis: int = 1) -> Input:

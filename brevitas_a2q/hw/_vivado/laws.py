@@ -17,6 +17,7 @@ from brevitas_a2q.hw._cost.synthesis.core import core_lut
 from brevitas_a2q.hw._cost.synthesis.dsp import dsp_core_features
 from brevitas_a2q.hw._cost.synthesis.fits import lut
 from brevitas_a2q.hw._memory import bram18_count, lutram_luts, rom_luts
+from brevitas_a2q.hw._vivado.dsp_registers import core_registers, lanes
 from brevitas_a2q.hw._vivado.parameters import Parameters
 
 __all__ = ["KNOWN", "LAWS", "Blocks", "Features", "Law", "kind_of"]
@@ -69,6 +70,7 @@ _LUT_THRESHOLD_BITS: Final = 1024
 _LUT_BUFFER_BITS: Final = 2048  # of a vector that an RTL unit keeps for its next pass; more are in block RAM
 _LUT_WEIGHT_BITS: Final = 1 << 14  # that newer parts have in LUTs where FINN leaves it to Vivado
 _LUT_WEIGHT_WORDS: Final = 3  # the same of 7-series parts
+_PACKED: Final = 0.5  # LUTs of a bit of shift registers of up to 16 words
 _LUT_RAM_WORDS: Final = 64  # of one bit in a LUT that is memory of one port
 _WIDE: Final = 150  # bits of a word that is parted, above which Vivado does not pack two multiplexers into a LUT
 _FEW_WORDS: Final = 3  # nor where one is parted into so few
@@ -137,6 +139,22 @@ def _seven(p: Parameters) -> bool:
     return p.word("family", "7-series") == "7-series"
 
 
+def _newer(p: Parameters) -> bool:
+    """Whether the unit's RTL parts are those of FINN dev and finn-plus (``rtl=dev``), not of FINN main."""
+    return p.word("rtl", "main") == "dev"
+
+
+def _weight_stream(p: Parameters, width: int, in_luts: bool) -> tuple[float, int]:
+    """LUTs and flip-flops of the weights' way from their memory to the unit (``memstream.sv``).
+
+    That of FINN main has a register behind the memory, which block RAM has inside. That of dev has two there, eight
+    words in shift registers, and one behind them; Vivado puts two bits of so few words into a LUT.
+    """
+    if _newer(p):
+        return _PACKED * width, width * (3 if in_luts else 1)
+    return 0.0, width if in_luts else 0
+
+
 def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     """Core, the vector in registers behind a multiplexer, comparators, weights and thresholds in memories.
 
@@ -154,6 +172,7 @@ def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     depth = 1 << _bits(words) if _seven(p) else words
     blocks = 0 if streamed or in_luts else bram18_count(depth, width)
     written = p.op.startswith("StreamingFCLayer")
+    buffered = 0 if streamed or written else _weight_stream(p, width, in_luts)[1]
     thresholds_in_blocks = neuron * accumulator > _LUT_THRESHOLD_BITS
     features = {
         "core": 0.0 if dsp else core_lut(weight, activation, simd, pe, accumulator),
@@ -166,6 +185,7 @@ def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
         "each": 1,
     }
     registers = {
+        KNOWN: buffered,
         "vector": held,
         "weights": width,
         "inputs": simd * activation,
@@ -178,7 +198,10 @@ def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
 
 
 def _rtl_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
-    """DSP blocks with their sums outside; older RTL (MVU_rtl) has its products in LUTs."""
+    """DSP blocks with their sums outside; older RTL (MVU_rtl) has its products in LUTs.
+
+    Sums leave through two registers in FINN main, through shift registers and one in dev.
+    """
     synapse, neuron, accumulator, _, pe, simd = _matrix(p)
     weight, activation = p("W"), p("A")
     words, width = synapse * neuron, pe * simd * weight
@@ -195,16 +218,22 @@ def _rtl_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
             "each": 1,
         }
         return "luts", features, {"results": pe * accumulator, "weights": width, "each": 1}, (blocks, 0)
-    lanes = 4 if max(weight, activation) <= 4 else 2
-    dsp = simd * -(-pe // lanes)
-    core = lut("dsp core", dsp_core_features(weight, activation, simd, pe, accumulator))
+    newer = _newer(p)
+    dsp = simd * -(-pe // lanes(weight, activation, newer))
+    core = dict(dsp_core_features(weight, activation, simd, pe, accumulator))
+    if newer:
+        core["adder tree.saved"] = 0.0  # registers between the levels
     kept = simd * activation if neuron > 1 else 0
     in_blocks = synapse * kept > _LUT_BUFFER_BITS
     blocks += bram18_count(synapse, kept) if in_blocks else 0
     known = memory + (lutram_luts(synapse, kept) if kept and not in_blocks else 0)
     selected = width * _log(-(-words // 16384)) if not in_luts else 0.0  # blocks of one bit behind each other
-    features = {"core": core, KNOWN: known, "selected": selected, "each": 1}
-    registers = {"results": pe * accumulator, "weights": width, "core": core, "each": 1}
+    queued = _PACKED * pe * accumulator if newer else 0.0
+    streams, held = (0.0, 0) if streamed else _weight_stream(p, width, in_luts)
+    features = {"core": lut("dsp core", core), KNOWN: known + queued + streams, "selected": selected, "each": 1}
+    sums = core_registers(weight, activation, simd, pe, accumulator, pipelined=newer)
+    outputs = pe * accumulator * (1 if newer else 2)
+    registers = {KNOWN: sums + outputs + kept + held, "addresses": _bits(words), "vector": _bits(synapse), "each": 1}
     return "blocks", features, registers, (blocks, dsp)
 
 
@@ -266,19 +295,25 @@ def _thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     """One comparator and one memory per output bit and PE; two bits are compared in a LUT.
 
     The value enters through a multiplexer that thresholds are written by. Where all channels are searched at once, or
-    too few of them one after another for a memory, all thresholds are constants behind multiplexers.
+    too few of them one after another for a memory, all thresholds are constants behind multiplexers. ``ram`` says where
+    memories go (``depth_trigger_bram``). Every stage has two registers, which hold the value, the bits found so far and
+    the number of the channel, the latter once for all PEs, and one behind its memory that block RAM has inside.
     """
-    pe, bits, steps = p("PE"), p("T", p("A")), p("steps", 1)
+    pe, bits, steps, style = p("PE"), p("T", p("A")), p("steps", 1), p.word("ram", "auto")
     fold, stages = max(1, p("C") // pe), max(1, steps.bit_length())
     shapes = [(fold << stage, bits) for stage in range(stages)]
-    in_blocks = [s for s in shapes if s[0] >= _BLOCK_SEARCH_WORDS and stages > 1 and fold > 1]
+    least = {"distributed": 1 << 63, "block": 0}.get(style, _BLOCK_SEARCH_WORDS)
+    in_blocks = [s for s in shapes if s[0] >= least and stages > 1 and fold > 1]
     in_luts = [s for s in shapes if s not in in_blocks]
     constants = pe * steps * bits if fold == 1 and stages > 1 else 0
     compared = pe * sum(-(-bits // 2) for _ in range(stages))
     memory = 0 if constants or steps == 1 else pe * sum(rom_luts(*shape) for shape in in_luts)
     features = {"constants": constants, KNOWN: compared + memory, "entered": pe * bits, "each": 1}
-    registers = {"stages": pe * stages * bits, "codes": pe * stages * stages, "each": 1}
-    return "", features, registers, (pe * sum(bram18_count(*s) for s in in_blocks), 0)
+    codes = stages * (stages - 1) // 2 if in_blocks else stages * stages
+    read = sum(bits for words, _ in in_luts if words > fold)
+    each = min(bits, p("A", bits)) * (2 * stages - 1) + codes + stages + read
+    shared = 2 * (stages - 1) * _bits(fold) + 2 * stages
+    return "", features, {KNOWN: pe * each + shared, "each": 1}, (pe * sum(bram18_count(*s) for s in in_blocks), 0)
 
 
 def _hls_thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:

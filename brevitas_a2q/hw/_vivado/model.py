@@ -6,6 +6,7 @@ terms.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from brevitas_a2q._ir.datatypes import IntType
@@ -15,6 +16,7 @@ from brevitas_a2q.hw._cost.model import price as circuit_price
 from brevitas_a2q.hw._cost.result import CostTerm, Resources, UnitCost
 from brevitas_a2q.hw._devices.part import Part
 from brevitas_a2q.hw._finn.minimize import minimize_weights
+from brevitas_a2q.hw._finn.unit import Version
 from brevitas_a2q.hw._ir import (
     DataWidthConverter,
     Fifo,
@@ -37,12 +39,14 @@ _TERM: Final = "as Vivado maps it"
 _DEEPEST_SHIFT_REGISTERS: Final = 256  # words; FINN's max_qsrl_depth
 
 
-def published_unit(unit: Unit, folding: Folding, part: Part) -> tuple[str, dict[str, Any]] | None:
+def published_unit(
+    unit: Unit, folding: Folding, part: Part, version: Version = "main"
+) -> tuple[str, dict[str, Any]] | None:
     """FINN's op type and parameters of a unit, by the names of :func:`vivado_unit`; None for kinds without a law."""
     bits = unit.input_type.bit_width
     match unit:
         case MatrixUnit():
-            return _matrix(unit, folding, part)
+            return _matrix(unit, folding, part, version)
         case SlidingWindow():
             return "ConvolutionInputGenerator_rtl", _window(unit, folding)
         case Padding():
@@ -51,9 +55,11 @@ def published_unit(unit: Unit, folding: Folding, part: Part) -> tuple[str, dict[
             return "FMPadding_rtl", {**pads, **size}
         case Thresholding():
             steps = int(unit.thresholds.shape[1])
-            return "Thresholding_rtl", {"C": unit.channels, "PE": folding.pe, "A": bits, "T": bits, "steps": steps}
+            sizes = {"C": unit.channels, "PE": folding.pe, "A": bits, "T": bits, "steps": steps}
+            return "Thresholding_rtl", {**sizes, "ram": folding.ram_style_thresholds}
         case MaxPool():
-            return "StreamingMaxPool_hls", {"W": unit.input_dim[1], "C": unit.channels, "PE": 1, "A": bits}
+            channels = unit.channels  # all of them in a word
+            return "StreamingMaxPool_hls", {"W": unit.input_dim[1], "C": channels, "PE": channels, "A": bits}
         case Pool():
             return "Pool_hls", {"PE": folding.pe, "A": bits, "acc": unit.accumulator_bit_width}
         case LabelSelect():
@@ -77,7 +83,7 @@ def _window(unit: SlidingWindow, folding: Folding) -> dict[str, Any]:
     return {**dict(zip(names, sizes, strict=True)), **channels, **style}
 
 
-def _matrix(unit: MatrixUnit, folding: Folding, part: Part) -> tuple[str, dict[str, Any]] | None:
+def _matrix(unit: MatrixUnit, folding: Folding, part: Part, version: Version) -> tuple[str, dict[str, Any]] | None:
     if folding.compute == "unrolled":
         return None
     rtl = folding.compute == "dsp" and unit.rtl_multipliers(part)
@@ -93,6 +99,7 @@ def _matrix(unit: MatrixUnit, folding: Folding, part: Part) -> tuple[str, dict[s
         "B": 0 if unit.thresholds is None else (int(unit.thresholds.shape[1])).bit_length(),
         "ram": folding.ram_style,
         "res": "dsp" if folding.compute == "dsp" else "lut",
+        "rtl": "main" if version == "main" else "dev",
     }
     return ("MVAU_rtl" if rtl else "MVAU_hls"), parameters
 
@@ -109,8 +116,8 @@ def _weight_bits(unit: MatrixUnit) -> int:
     return max(IntType.parse(found).bit_width, 2 if unit.weight_type.name == kind else 1)
 
 
-def _cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
-    found = published_unit(unit, folding, part)
+def _cost(unit: Unit, folding: Folding, part: Part, version: Version) -> UnitCost:
+    found = published_unit(unit, folding, part, version)
     if found is None:
         return circuit_cost(unit, folding, part)
     counted = vivado_unit(*found, part)
@@ -127,10 +134,10 @@ def _cost(unit: Unit, folding: Folding, part: Part) -> UnitCost:
     return UnitCost(used, _cycles(unit, folding), terms, counted.ff)
 
 
-def _price(unit: Unit, folding: Folding, part: Part) -> tuple[float, int, int, int]:
-    if published_unit(unit, folding, part) is None:
+def _price(unit: Unit, folding: Folding, part: Part, version: Version) -> tuple[float, int, int, int]:
+    if published_unit(unit, folding, part, version) is None:
         return circuit_price(unit, folding, part)
-    used = _cost(unit, folding, part).resources
+    used = _cost(unit, folding, part, version).resources
     return used.lut, used.bram18, used.uram, used.dsp
 
 
@@ -145,10 +152,12 @@ def _cycles(unit: Unit, folding: Folding) -> int:
     return unit.cycles(folding)
 
 
-def vivado_model(unrolled: bool = False) -> CostModel:
+def vivado_model(unrolled: bool = False, version: Version = "main") -> CostModel:
     """FINN's units at the count that Vivado gives.
 
     Args:
         unrolled: Whether a search may choose units of constant weights.
+        version: FINN branch whose RTL is built; finn-plus has dev's.
     """
-    return CostModel("vivado", _cost, _price, _cycles, unrolled)
+    priced, costed = partial(_price, version=version), partial(_cost, version=version)
+    return CostModel("vivado", costed, priced, _cycles, far_fifos=True, unrolled=unrolled)

@@ -4,7 +4,8 @@
 ``B=0``: sums leave the unit), ``AS`` (signed inputs), ``H``, ``W``, ``OH``, ``OW``, ``KH``, ``KW``, ``SH``, ``SW``,
 ``DH``, ``DW``, ``C`` (images, windows, strides, dilations, channels), ``T``, ``L``, ``BO``, ``R`` (padding), ``IN``,
 ``OUT`` (bits of words), ``W``, ``D`` (bits and words of a FIFO), ``T``, ``steps`` (bits and number of thresholds),
-``L``, ``K`` (labels).
+``L``, ``K`` (labels), ``ram`` (where weights, windows or thresholds are: ``auto``, ``distributed``, ``block``), ``rtl``
+(of which FINN a unit's RTL parts are: ``main``, or ``dev``, which finn-plus has too).
 """
 
 from __future__ import annotations

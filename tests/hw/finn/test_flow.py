@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from brevitas_a2q._ir.datatypes import IntType
 from brevitas_a2q.hw import _ir as ir
 from brevitas_a2q.hw._cost.result import Resources
 from brevitas_a2q.hw._finn.flow import FinnEstimate, FinnOptions, finn_estimate
+from brevitas_a2q.hw._finn.lowering import lowered
 from brevitas_a2q.hw._frontend import read_graph
 
 Row = dict[str, Any]
@@ -148,3 +150,42 @@ def test_costs_and_foldings_come_back_by_unit() -> None:
     assert [term.name for term in found.costs["fc1"].terms] == ["MVAU_rtl", "Thresholding_rtl"]
     again = finn_estimate(tfc(), "xczu7ev-ffvc1156-2-e", None, CLOCK_MHZ, foldings=found.foldings, options=options)
     assert [node.dsp for node in again.nodes] == [node.dsp for node in found.nodes]
+
+
+RANDOM = Path(__file__).parents[2] / "data/finn/random"
+
+
+def random_reports() -> list[Row]:
+    """FINN's own reports of random networks (``benchmarks/finn_parity.py``)."""
+    return [json.loads(line) for line in (RANDOM / "reports.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("report", random_reports(), ids=lambda r: f"{r['branch']}-{r['file']}-{r['standalone']}")
+def test_reports_of_random_networks(report: Row) -> None:
+    """Thresholds far out of reach, of channels whose sums meet none of them, too; dev's nodes at both ends."""
+    version = report["branch"]
+    graph = lowered(read_graph(RANDOM / report["file"]), version)
+    options = FinnOptions(standalone_thresholds=bool(report["standalone"]))
+    found = finn_estimate(graph, "xczu7ev-ffvc1156-2-e", report["fps"], CLOCK_MHZ, version, "exact", options=options)
+    assert [layer.name for layer in found.layers] == [row["name"] for row in report["nodes"]]
+    for layer, node, row in zip(found.layers, found.nodes, report["nodes"], strict=True):
+        known = {name: value for name, value in row["attributes"].items() if name in layer.attributes}
+        assert {name: layer.attributes[name] for name in known} == known, layer.name
+        assert node.resources == resources(row["resources"]), layer.name
+        assert node.cycles == row["cycles"], layer.name
+
+
+def test_ends_of_dev_are_no_units_of_the_graph() -> None:
+    graph = read_graph(RANDOM / "3030.onnx")
+    assert graph.input.steps == 2**graph.input.output_type.bit_width - 1
+    found = finn_estimate(graph, "xczu7ev-ffvc1156-2-e", 1000, CLOCK_MHZ, "dev")
+    assert [layer.op_type for layer in (found.layers[0], found.layers[-1])] == [
+        "Thresholding_rtl",
+        "ElementwiseMul_hls",
+    ]
+    assert list(found.costs) == list(found.foldings) == [unit.name for unit in graph.units]
+    again = finn_estimate(graph, "xczu7ev-ffvc1156-2-e", None, CLOCK_MHZ, "dev", foldings=found.foldings)
+    assert [node.resources for node in again.nodes[1:]] == [node.resources for node in found.nodes[1:]]
+    assert (
+        finn_estimate(tfc(), "xczu7ev-ffvc1156-2-e", 1000, CLOCK_MHZ, "dev").layers[0].op_type == "MVAU_hls"
+    )  # integers

@@ -6,9 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from networks import UINT4, small_cnn
 
 from brevitas_a2q import hw
 from brevitas_a2q.errors import ConfigError, PartError
+from brevitas_a2q.hw._build_options import BuildOptions
+from brevitas_a2q.hw._devices import find_part
+from brevitas_a2q.hw._estimation import estimate_graph
+from brevitas_a2q.hw._ir import Folding, MaxPool
+from brevitas_a2q.hw._vivado.dsp_registers import core_registers
+from brevitas_a2q.hw._vivado.model import published_unit
 from brevitas_a2q.hw._vivado.unit import coefficients, vivado_unit
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -105,7 +112,64 @@ def test_small_memories_left_to_vivado_are_in_luts_on_newer_parts() -> None:
     assert vivado_unit("MVAU_hls", shallow, "xc7z020").bram18 > 0
 
 
+@pytest.mark.parametrize(
+    ("op", "parameters", "ff"),  # counts that Vivado reported
+    [
+        ("MVAU_rtl", "MW=192 MH=64 PE=16 SIMD=8 W=4 A=4 AS=0 P=14 B=0 ram=block", 1613),
+        ("MVAU_rtl", "MW=192 MH=64 PE=32 SIMD=4 W=8 A=8 AS=0 P=22 B=0 ram=block", 3359),
+        ("MVAU_rtl", "MW=192 MH=64 PE=1 SIMD=12 W=4 A=4 AS=0 P=13 B=0 ram=block", 158),
+        ("Thresholding_rtl", "C=64 PE=1 A=22 T=22 B=8 steps=255", 487),
+        ("Thresholding_rtl", "C=784 PE=112 A=8 AS=0 T=9 B=1 steps=1", 1131),
+    ],
+)
+def test_published_flip_flops(op: str, parameters: str, ff: int) -> None:
+    assert vivado_unit(op, parameters, "xczu7ev").ff == pytest.approx(ff, rel=0.05)
+
+
+def test_rtl_of_dev_has_registers_in_its_adders_and_words_of_weights_in_shift_registers() -> None:
+    unit = "MW=96 MH=32 PE=4 SIMD=96 W=4 A=4 P=13 B=0 ram=block"
+    main, dev = (vivado_unit("MVAU_rtl", f"{unit} rtl={rtl}", "xczu28dr") for rtl in ("main", "dev"))
+    tree = core_registers(4, 4, 96, 4, 13, pipelined=True) - core_registers(4, 4, 96, 4, 13, pipelined=False)
+    assert dev.ff - main.ff == tree + 4 * 96 * 4 - 4 * 13  # words of weights more, words of sums less
+    assert dev.lut - main.lut >= 4 * 96 * 4 // 2
+    assert dev.dsp == main.dsp
+
+
+def test_registers_of_one_and_two_products() -> None:
+    one, two = (core_registers(8, 8, simd, 2, 20, pipelined=True) for simd in (1, 2))
+    assert (
+        one == 6 + 2 + (19 + 20) + 2 * 20
+    )  # predicted carries and their sum, lanes of 19 and 20 bits, sums of two PEs
+    assert two - one == 6 + 1 + 1  # carries of one more product, of a sum one bit wider, which the lower lane's is too
+
+
+def test_thresholds_are_where_the_folding_says() -> None:
+    unit = "C=512 PE=1 A=18 T=18 steps=15"
+    luts, left, blocks = (vivado_unit("Thresholding_rtl", f"{unit} ram={s}") for s in ("distributed", "auto", "block"))
+    assert (luts.bram18, left.bram18, blocks.bram18) == (0, 8, 8)
+    assert luts.lut - left.lut == 18 * (120 + 9)  # groups of 64 words, and multiplexers of 2, 4, 8 and 16 groups of 256
+
+
+def test_finn_has_a_fifo_on_each_side_of_a_converter() -> None:
+    graph = small_cnn()
+    rows = estimate_graph(graph, find_part("Pynq-Z2"), 300, build=BuildOptions(target="finn")).rows
+    converters = [row for row in rows if row.op == "DataWidthConverter"]
+    assert converters
+    assert len([row for row in rows if row.name.endswith("far fifo")]) == len(converters)
+    rows = estimate_graph(graph, find_part("Pynq-Z2"), 300).rows
+    assert not [row for row in rows if row.name.endswith("far fifo")]
+
+
+def test_pools_of_lines_are_as_wide_as_their_word() -> None:
+    common = {"name": "pool", "inputs": ("",), "pixels": 8, "channels": 32, "input_type": UINT4, "output_type": UINT4}
+    pool = MaxPool(**common, input_dim=(16, 1), kernel=(2, 1))
+    assert published_unit(pool, Folding(), find_part("ZCU104"))[1]["PE"] == 32  # type: ignore[index]
+
+
 def test_published_builds_reach_their_goal() -> None:
     found = json.loads((BENCHMARKS / "results" / "published_builds.json").read_text())
     assert found["median_error"] <= 0.15
     assert found["largest_error"] < 0.5
+    for build in found["builds"]:
+        if build["dsp"]:
+            assert build["ff"] + found["shell"]["ff"] == pytest.approx(build["vivado"]["FF"], rel=0.15)
