@@ -8,7 +8,9 @@ are windows and pools, its RTL, and its files' depths of FIFOs. No coefficient w
 in the designs was looked for where they were missed: registers between the adders of RTL matrix units, shift registers
 of weight streams, thresholds kept out of block RAM by ``depth_trigger_bram``, FIFOs on both sides of width converters.
 
-    python benchmarks/published_builds.py        # results/published_builds.json and .md
+    python benchmarks/published_builds.py MODELS    # results/published_builds.json and .md
+
+MODELS is the folder ``models`` of finn-plus (github.com/eki-project/finn-plus) at the builds' commit, d638cd0.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import click
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.hw import BuildOptions, vivado_unit
@@ -142,12 +146,12 @@ def exported(build: Build, folder: Path) -> Path:
     return path
 
 
-def measured(build: Build, published: dict[str, Any], folder: Path) -> dict[str, Any]:
+def measured(build: Build, published: dict[str, Any], models: Path, folder: Path) -> dict[str, Any]:
     """Our totals and FINN's beside Vivado's."""
     from brevitas_a2q.hw._devices import find_part
 
     graph = lowered(read_graph(exported(build, folder), standalone_thresholds=build.standalone), VERSION)
-    (published_folding,) = (PUBLISHED / "folding").glob(f"{build.folding}_folding_config*.json")
+    (published_folding,) = models.glob(f"{build.folding}_folding_config*.json")
     entries = interleaved(json.loads(published_folding.read_text()))
     if build.quantizer:
         entries.pop("Thresholding_rtl_0")
@@ -220,12 +224,14 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     return text, {"shell": shell, "median_error": median, "largest_error": max(errors), "builds": rows}
 
 
-def main() -> None:
+@click.command()
+@click.argument("models", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def main(models: Path) -> None:
     """Rebuild, estimate, compare."""
     warnings.simplefilter("ignore")  # of Brevitas and torch, about themselves
     published = {entry["build"]: entry for entry in json.loads((PUBLISHED / "builds.json").read_text())}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [measured(build, published[build.number], Path(folder)) for build in BUILDS]
+        rows = [measured(build, published[build.number], models, Path(folder)) for build in BUILDS]
     text, found = report(rows)
     write_atomically(RESULTS / "published_builds.md", text)
     write_atomically(RESULTS / "published_builds.json", json.dumps(found, indent=1) + "\n")
