@@ -12,7 +12,7 @@ from torch import nn
 __all__ = ["YES", "obstacle"]
 
 YES: Final = "yes"
-# What makes a value whose quantizer hardware computes: thresholds absorb a ReLU, and need nothing else behind sums.
+# What hardware computes between layers: thresholds absorb a ReLU and a normalisation by constants.
 _ABSORBED: Final = (
     *("ReLU", "ReLU6", "relu", "relu_", "input", "add", "iadd", "add_", "cat"),
     *("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
@@ -26,8 +26,8 @@ def obstacle(layer: Any, origins: tuple[str, ...] | None) -> str:
 
     Args:
         layer: With weights.
-        origins: Operations whose results are quantized for it; None where that is not known, empty where the model's
-            code is no graph.
+        origins: Operations between it and the layers before; None where that is not known, empty where the model's code
+            is no graph.
     """
     if isinstance(layer, nn.Linear):
         found = None
