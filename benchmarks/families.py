@@ -2,6 +2,7 @@
 
     python benchmarks/families.py run                  # a process for each family; goes on where it stopped
     python benchmarks/families.py run --only resnet    # families whose name holds this, made again
+    python benchmarks/families.py run --only Swin      # a family's full name: it alone
     python benchmarks/families.py render               # the table in docs/families.md
 
 The smallest network of each family, with random weights, for images as small as it takes. A step that fails is a
@@ -147,8 +148,9 @@ def measure(name: str) -> None:
 
 def run(only: str) -> None:
     known = _read()
-    for name in _ORDER:
-        if (only.lower() not in name.lower()) or (name in known and not only):
+    asked = [only] if only in FAMILIES else [name for name in _ORDER if only.lower() in name.lower()]
+    for name in asked:
+        if name in known and not only:
             continue
         command = [sys.executable, "-W", "ignore", __file__, "measure", "--only", name]
         started, died = time.perf_counter(), None
