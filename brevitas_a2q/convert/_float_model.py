@@ -21,6 +21,7 @@ from torch.fx import Node
 from brevitas_a2q._config import A2QConfig, LayerSettings
 from brevitas_a2q.convert._attention import QuantAttention
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand, never_called
+from brevitas_a2q.convert._hardware import overlaps
 from brevitas_a2q.convert._order import first_and_last
 from brevitas_a2q.convert._relus import clipped_relus
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
@@ -108,18 +109,22 @@ class _Inputs:
         read, asked = self._read.get(name, []), self._asked(name)
         signed = not read or any(not value.unsigned for value in read)
         by_layer = len(read) != 1 or self.width_of(read[0]) != asked
-        return InputType(asked, signed, by_layer, self._between(read))
+        return InputType(asked, signed, by_layer, self._between(name))
 
-    def _between(self, values: Sequence[Value]) -> tuple[str, ...]:
-        """What computes values, back to the layers before: types of modules, names of functions and methods."""
+    def _between(self, name: str) -> tuple[str, ...]:
+        """What a layer reads, back to the layers before: types of modules, names of functions and methods."""
+        if self._flow is None:
+            return ()
         kinds, seen = list[str](), set[Node]()
-        waiting = [origin for value in values for origin in reversed(value.origins)]
-        while self._flow is not None and waiting:
+        waiting = [source for node in self._flow.layers if node.target == name for source in node.all_input_nodes]
+        while waiting:
             node = waiting.pop()
             if node in seen or node not in self._flow.tensors:
                 continue
             seen.add(node)
-            if node not in self._flow.moves and node not in self._clipped:
+            if overlaps(node, self._modules):
+                kinds.append(f"overlapping {_kind(node, self._modules)}")
+            elif node not in self._flow.moves and node not in self._clipped:
                 kinds.append(_kind(node, self._modules))
             if node not in self._flow.layers:
                 waiting += reversed(node.all_input_nodes)

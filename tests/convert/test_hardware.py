@@ -22,7 +22,11 @@ def _network(middle: nn.Module, activation: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), middle, activation, nn.Conv2d(4, 4, 3)).eval()
 
 
+OVERLAPPING = nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
 CASES = {
+    "pool": (nn.Conv2d(4, 4, 3), nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), ["yes"] * 3),
+    "overlapping pool": (nn.Conv2d(4, 4, 3), OVERLAPPING, ["yes", "yes", "no unit for overlapping MaxPool2d"]),
+    "average": (nn.ReLU(), nn.AvgPool2d(2), ["yes", "no unit for AvgPool2d"]),
     "plain": (nn.Conv2d(4, 4, 3), nn.ReLU(), ["yes"] * 3),
     "clipped": (nn.Conv2d(4, 4, 3), nn.ReLU6(), ["yes"] * 3),
     "depthwise": (nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), ["yes"] * 3),
@@ -46,7 +50,7 @@ def test_the_column_agrees_with_check_finn(
     assert [row.hardware for row in report.rows] == expected
     export_qonnx(model, x[:1], tmp_path / "network.onnx")
     rules = {finding.rule for finding in check_finn(tmp_path / "network.onnx")}
-    assert bool(rules & {"FINN-11", "FINN-14"}) == (set(expected) != {"yes"})
+    assert bool(rules & {"FINN-11", "FINN-14", "FINN-16", "FINN-17"}) == (set(expected) != {"yes"})
 
 
 def test_what_is_no_graph_says_so() -> None:
