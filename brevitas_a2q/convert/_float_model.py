@@ -23,7 +23,7 @@ from brevitas_a2q.convert._attention import QuantAttention
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand, never_called
 from brevitas_a2q.convert._hardware import overlaps
 from brevitas_a2q.convert._order import first_and_last
-from brevitas_a2q.convert._relus import clipped_relus
+from brevitas_a2q.convert._relus import clipped_relus, is_relu
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
 from brevitas_a2q.convert._tracing import trace
 from brevitas_a2q.convert._values import Dataflow, Value, dataflow
@@ -86,8 +86,10 @@ class _Inputs:
     ) -> None:
         self._config, self._exempt, self._flow = config, exempt, flow
         self._modules, self._clipped = modules, clipped
+        values = flow.values if flow is not None else ()
+        self._signed = {origin for value in values if not value.unsigned for origin in value.origins}
         self._read: dict[str, list[Value]] = {}
-        for value in flow.values if flow is not None else ():
+        for value in values:
             for name in value.layers:
                 self._read.setdefault(name, []).append(value)
 
@@ -124,6 +126,8 @@ class _Inputs:
             seen.add(node)
             if overlaps(node, self._modules):
                 kinds.append(f"overlapping {_kind(node, self._modules)}")
+            elif node in self._signed and is_relu(node, self._modules):  # which shares the scale of signed values
+                kinds.append(f"signed {_kind(node, self._modules)}")
             elif node not in self._flow.moves and node not in self._clipped:
                 kinds.append(_kind(node, self._modules))
             if node not in self._flow.layers:

@@ -117,3 +117,22 @@ def test_a_norm_between_two_quantizers_and_an_attention_are_named() -> None:
     assert rows["down"] == "no unit for LayerNorm"
     assert rows["attention.in_proj"] == rows["attention.out_proj"] == "no unit for attention"
     assert "MultiheadAttention" in rows["out"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_relu_that_is_joined_with_signed_values_is_named(tmp_path: Path) -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.relu(self.first(x))
+            return self.last(torch.cat([self.second(x), x], 1))
+
+    torch.manual_seed(0)
+    model, x = Joined().eval(), torch.rand(4, 2, 6, 6)
+    rows = {row.name: row.hardware for row in constrain_(model, CONFIG, x).rows}
+    assert rows == {"first": "yes", "second": "no unit for signed relu", "last": "no unit for signed relu"}
+    export_qonnx(model, x[:1], tmp_path / "network.onnx")
+    assert {finding.rule for finding in check_finn(tmp_path / "network.onnx")} == {"FINN-01"}

@@ -335,6 +335,10 @@ def per_pixel(b: Any) -> None:
     b.quant(b.node("Mul", layer(b, b.quant("x")), b.constant(np.ones((1, 3, 4, 4), np.float32) + np.eye(4, dtype="f"))))
 
 
+def edges(b: Any) -> None:
+    layer(b, b.node("Pad", b.quant("x"), b.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="edge"))
+
+
 def signed_padding(b: Any) -> None:
     x = b.quant(layer(b, b.quant("x"), -ONES), 1.0, 4, 1)
     x = b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -353,6 +357,7 @@ def pool_of_what_falls(b: Any) -> None:
         (sums_too_wide_to_align, "62 bits"),
         (unquantized_sum, "real values"),
         (no_unit, "no place in an accelerator"),
+        (edges, "(padding with other than zeros)"),
         (second_quantizer, "second time"),
         (per_pixel, "per channel"),
         (signed_padding, "can be negative"),
