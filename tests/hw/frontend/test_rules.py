@@ -54,6 +54,15 @@ def test_thresholds_are_fused_or_on_their_own(builder: Build) -> None:
     assert kinds(path, standalone_thresholds=True) == [Mvau, Thresholding]
 
 
+def test_a_pool_reads_its_image_channels_first_whatever_comes_behind(builder: Build) -> None:
+    """A mean of the image that keeps no axes of it, right behind the input, and then a product of matrices."""
+    b = builder((1, 3, 4, 4))
+    mean = b.node("ReduceMean", b.quant("x"), axes=[2, 3], keepdims=0)
+    b.node("MatMul", b.quant(mean), b.weights(np.ones((3, 2))))
+    image = read_graph(b.save()).input
+    assert (image.channels, image.pixels) == (3, 16)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_thresholds_equal_the_function_for_every_integer(builder: Build, seed: int) -> None:
     """Counted thresholds against the float32 chain itself, over the whole range of sums."""
