@@ -7,7 +7,7 @@ the same: ReLU6, hard tanh and clamp from zero, as modules, functions or methods
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.fx import Graph, Node
 
-from brevitas_a2q.convert._values import VALUE_QUANTIZERS, Dataflow
+from brevitas_a2q.convert._values import VALUE_QUANTIZERS, Dataflow, name_of
 
 __all__ = ["clipped_relus", "is_relu", "note_clipped_relus_", "quantize_relus_"]
 
 _CLIPPED: Final = "clipped_relus"
+_CLIPS: Final = "value_clips"  # the submodule that a converted model has those in that were functions
 _RELUS: Final = (nn.ReLU, F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
 _CLAMPS: Final = (torch.clamp, torch.clamp_, torch.clip, torch.clip_, "clamp", "clamp_", "clip", "clip_")
 
@@ -75,29 +76,38 @@ def _arguments(node: Node, **defaults: Any) -> tuple[Any, ...]:
     return tuple(given.get(name, default) for name, default in defaults.items())
 
 
-def note_clipped_relus_(quantizers: nn.ModuleDict, found: Mapping[Node, float]) -> None:
-    """Remember them by name, with the model's quantizers; what is no module becomes one there.
+def note_clipped_relus_(model: nn.Module, flow: Dataflow, found: Mapping[Node, float]) -> None:
+    """Remember them by name, with the model's quantizers; what is no module becomes one.
 
     Args:
-        quantizers: Of the model's values.
+        model: With its quantizers; changed in place.
+        flow: Of its graph.
         found: Of :func:`clipped_relus`; nodes that call no module are changed to call one.
     """
+    clips, notes = nn.ModuleDict(), list[tuple[str, str, float]]()
+    values = {origin: name_of(value) for value in flow.values for origin in value.origins}
     for node, limit in found.items():
         if node.op != "call_module":
-            name = f"{node.name}_clip"
-            quantizers[name] = nn.Hardtanh(0.0, limit)
-            node.op, node.target, node.args, node.kwargs = (
-                "call_module",
-                f"{VALUE_QUANTIZERS}.{name}",
-                node.args[:1],
-                {},
-            )
-    setattr(quantizers, _CLIPPED, tuple(dict.fromkeys(str(node.target) for node in found)))
+            clips[node.name] = nn.Hardtanh(0.0, limit)
+            node.op, node.target = "call_module", f"{_CLIPS}.{node.name}"
+            node.args, node.kwargs = node.args[:1], {}
+        notes.append((str(node.target), values[node], limit))
+    if clips:
+        setattr(model, _CLIPS, clips.train(model.training))
+    setattr(model.get_submodule(VALUE_QUANTIZERS), _CLIPPED, tuple(notes))
 
 
-def quantize_relus_(model: nn.Module) -> None:
-    """Put an ordinary ReLU in the place of those, once scales are set."""
-    for name in getattr(getattr(model, VALUE_QUANTIZERS, None), _CLIPPED, ()):
+def quantize_relus_(model: nn.Module, clips: Callable[[str, float], bool] = lambda value, limit: True) -> None:
+    """Put an ordinary ReLU in the place of those, once scales are set.
+
+    Args:
+        model: With its quantizers; changed in place.
+        clips: Whether a value's quantizer, by name, lets nothing through that is above a limit. Where one does not, the
+            clipped ReLU stays.
+    """
+    notes = getattr(getattr(model, VALUE_QUANTIZERS, None), _CLIPPED, ())
+    needed = {name for name, value, limit in notes if not clips(value, limit)}
+    for name in {name for name, _, _ in notes} - needed:
         parent, _, last = name.rpartition(".")
         before = model.get_submodule(name)
         setattr(model.get_submodule(parent), last, nn.ReLU(inplace=False).train(before.training))

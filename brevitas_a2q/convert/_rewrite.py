@@ -72,7 +72,7 @@ def insert_quantizers_(
         if str(layer.target) in again:
             with graph.inserting_before(layer):
                 layer.replace_input_with(layer.all_input_nodes[0], graph.call_function(F.relu, layer.args[:1]))
-    note_clipped_relus_(modules, clipped)
+    note_clipped_relus_(model, flow, clipped)
     modules.train(model.training)
     for total in flow.sums:
         total.op, total.target = "call_function", operator.add
