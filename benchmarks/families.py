@@ -2,6 +2,7 @@
 
     python benchmarks/families.py run                  # a process for each family; goes on where it stopped
     python benchmarks/families.py run --only resnet    # families whose name holds this, made again
+    python benchmarks/families.py run --only Swin      # a family's full name: it alone
     python benchmarks/families.py render               # the table in docs/families.md
 
 The smallest network of each family, with random weights, for images as small as it takes. A step that fails is a
@@ -147,8 +148,9 @@ def measure(name: str) -> None:
 
 def run(only: str) -> None:
     known = _read()
-    for name in _ORDER:
-        if (only.lower() not in name.lower()) or (name in known and not only):
+    asked = [only] if only in FAMILIES else [name for name in _ORDER if only.lower() in name.lower()]
+    for name in asked:
+        if name in known and not only:
             continue
         command = [sys.executable, "-W", "ignore", __file__, "measure", "--only", name]
         started, died = time.perf_counter(), None
@@ -183,16 +185,11 @@ def render() -> None:
         missing = next((place for place, step in enumerate(shown) if step not in row), None)
         if "died" in row and missing is not None:
             cells[2 + missing] = " ".join(row["died"].replace("|", "/").split())[-140:]
-        seconds = " + ".join(_seconds(row[step]) for step in shown if step in row and _asked(row, step))
+        seconds = " + ".join(f"{row[step]['cpu_seconds']:.0f}" for step in shown if step in row and _asked(row, step))
         rows.append(f"| {' | '.join(cells)} | {seconds} |")
     before, _, rest = PAGE.read_text().partition(MARK)
     after = rest.partition(END)[2]
     PAGE.write_text(before + MARK + "\n\n" + "\n".join(rows) + "\n\n" + END + after)
-
-
-def _seconds(found: dict[str, Any]) -> str:
-    """Of one processor; rows that are older only know how long a step took beside other work."""
-    return f"{found['cpu_seconds']:.0f}" if "cpu_seconds" in found else f"({found['seconds']:.0f})"
 
 
 def _asked(row: dict[str, Any], step: str) -> bool:
@@ -209,8 +206,7 @@ def _cell(row: dict[str, Any], step: str) -> str:
     if step == "constrain":
         return f"{found['constrained']} of {found['layers']}"
     if step == "certify":
-        count = found.get("parts_uncovered") or "6 or more"  # of which rows that are older keep the first six
-        uncovered = f", {count} parts not covered" if found["uncovered"] else ""
+        uncovered = f", {found['parts_uncovered']} parts not covered" if found["uncovered"] else ""
         return f"{'holds' if found['holds'] else 'DOES NOT HOLD'}, {found['targets']} targets{uncovered}"
     if step == "export":
         return f"{found['codes']:,} integers"

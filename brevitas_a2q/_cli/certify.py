@@ -15,7 +15,6 @@ from brevitas_a2q._terminal import visible
 from brevitas_a2q.errors import CertificateError
 
 if TYPE_CHECKING:
-    from brevitas_a2q._ir.network import Assumption
     from brevitas_a2q.verify._certificate import Certificate
 
 __all__ = ["command"]
@@ -79,7 +78,7 @@ def command(
     else:
         show(certificate_table(certificate), CERTIFICATE_KEEP)
         for assumption in certificate.assumptions:
-            say(f"{_standing(assumption)}: {assumption.text}")
+            say(str(assumption))
         say(_verdict(certificate))
         for sentence in broken:
             say(f"{against}: {sentence}")
@@ -93,12 +92,6 @@ def _report(certificate: Certificate, name: str) -> Report:
 
     figure = certificate_figure(certificate, name)
     return figure, lambda picture: certificate_page(certificate, _verdict(certificate), name, picture)
-
-
-def _standing(assumption: Assumption) -> str:
-    if not assumption.used:
-        return "claim"
-    return "assumed" if assumption.accepted else "ASSUMED BY THE FILE ALONE"
 
 
 def _verdict(certificate: Certificate) -> str:

@@ -171,9 +171,9 @@ def _share(used: int, have: int) -> str:
 
 def summary(estimate: Estimate) -> list[str]:
     """Speed, fit, and what the reader should know, one sentence each."""
-    share = estimate.utilization[estimate.tightest]
+    share, latency = estimate.utilization[estimate.tightest], estimate.latency_us
     lines = [
-        f"{estimate.fps:,.1f} frames per second; one image takes {estimate.latency_us:,.1f} us; "
+        f"{estimate.fps:,.1f} frames per second; one image takes {latency:,.{1 if latency >= 1 else 3}f} us; "
         f"{estimate.bottleneck} is the slowest",
         f"{'fits' if estimate.fits else 'DOES NOT FIT'} {estimate.part.name}: the tightest resource is "
         f"{estimate.tightest.upper()}, {share:.1%} of it used",

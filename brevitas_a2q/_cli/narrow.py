@@ -195,8 +195,7 @@ def _answer(report: PostTrainingReport, tolerance: float) -> str:
     single = f"; with one P for all layers {min(t.mean_bit_width for t in one):.0f} bits" if one else ""
     if not narrow:
         return "no layer is constrained: the first and the last are not, unless --all-layers says so"
-    mean = sum(narrow) / len(narrow)
-    return (
-        f"{report.score:.2f} % (float {report.float_score:.2f} %, {tolerance:g} points may be lost) at {min(narrow)} "
-        f"to {max(narrow)} bits, {mean:.1f} on average{single}"
-    )
+    least, most, mean = min(narrow), max(narrow), sum(narrow) / len(narrow)
+    widths = f"{least} bits" if least == most else f"{least} to {most} bits, {mean:.1f} on average"
+    score = f"{report.score:.2f} % (float {report.float_score:.2f} %, {tolerance:g} points may be lost)"
+    return f"{score} at {widths}{single}"

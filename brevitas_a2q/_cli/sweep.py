@@ -165,7 +165,7 @@ def pick_command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Lead from a sweep to one network: its QONNX file, its certificate, and what it came to.
+    """Lead from a sweep to one network: its parameters, QONNX file and certificate, and what it came to.
 
     Of the finished runs within the limits, those within --tolerance of the best metric are looked at, and the one of
     least mean P is taken, then of fewest LUTs.

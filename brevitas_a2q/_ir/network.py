@@ -65,6 +65,11 @@ class Assumption:
     accepted: bool
     used: bool = True
 
+    def __str__(self) -> str:
+        """The text, behind a word for how it stands."""
+        standing = "assumed" if self.accepted else "ASSUMED BY THE FILE ALONE"
+        return f"{standing if self.used else 'noted'}: {self.text}"
+
 
 @dataclass(frozen=True, eq=False)
 class Network:

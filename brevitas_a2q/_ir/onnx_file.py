@@ -230,7 +230,11 @@ def constant_array(tensor: Any, where: str, folder: Path | None = None) -> npt.N
         folder: Where external data may lie; None: nowhere.
     """
     if tensor.data_type not in _TYPES:
-        raise OnnxFileError(f"found element type {tensor.data_type}", where=where, expected="float or integer values")
+        names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+        kind = names.get(tensor.data_type, tensor.data_type)
+        raise OnnxFileError(
+            f"found element type {kind}", where=where, expected="values of 16 to 64 bits, or INT8, UINT8"
+        )
     dtype, field = _TYPES[tensor.data_type]
     shape = tuple(int(size) for size in tensor.dims)
     if len(shape) > MAX_RANK or any(size < 0 for size in shape):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from brevitas.nn import QuantMultiheadAttention
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
@@ -18,6 +19,7 @@ from brevitas_a2q.convert._by_hand import HandMultiplied
 from brevitas_a2q.convert._examples import examples, run_once
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS, InputType, quantize_float_model_
 from brevitas_a2q.convert._hardware import obstacle
+from brevitas_a2q.convert._order import first_and_last
 from brevitas_a2q.convert._relus import quantize_relus_
 from brevitas_a2q.convert._report import ConversionReport, ConversionRow
 from brevitas_a2q.errors import ConfigError, ModelError
@@ -106,8 +108,8 @@ def constrained_(
     inputs: Mapping[str, InputType] = {}
     every, first = examples(example_inputs)
     if weight_layers(model):
-        inputs, unknown = _arriving(model, first)
-        skipped = _extend_brevitas_model_(model, config, unknown)
+        inputs, unknown, calls = _arriving(model, first)
+        skipped = _extend_brevitas_model_(model, config, unknown, calls)
     else:
         skipped, inputs = _convert_float_model_(model, config, first, by_hand)
         if every is not None:
@@ -159,10 +161,6 @@ def _check_rules(config: A2QConfig, names: list[str]) -> None:
             )
 
 
-def _exempt(config: A2QConfig, names: list[str]) -> frozenset[str]:
-    return frozenset((names[0], names[-1])) if config.skip_first_and_last else frozenset()
-
-
 def _reason_by_config(config: A2QConfig, name: str, exempt: frozenset[str]) -> str | None:
     settings = config.for_layer(name)
     skip = settings.skip
@@ -182,20 +180,22 @@ def _convert_float_model_(
         elif type(module) in FLOAT_LAYERS:
             names.append(name)
     _check_rules(config, names)
-    exempt = _exempt(config, names)
     run = None if example is None else run_once(model, example)
-    quantized = quantize_float_model_(model, config, exempt, by_hand, run)
-    reasons = {name: _reason_by_config(config, name, exempt) for name in names}
+    quantized = quantize_float_model_(model, config, names, by_hand, run)
+    reasons = {name: _reason_by_config(config, name, quantized.exempt) for name in names}
     left = dict.fromkeys(quantized.never_called, _BY_HAND)
     return left | {name: reason for name, reason in reasons.items() if reason is not None}, quantized.inputs
 
 
-def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, unknown: Mapping[str, str]) -> dict[str, str]:
+def _extend_brevitas_model_(
+    model: nn.Module, config: A2QConfig, unknown: Mapping[str, str], calls: Sequence[str]
+) -> dict[str, str]:
     """Returns: Reasons of the layers that were left as they are, by name; ``unknown``: of those without integers."""
     layers = weight_layers(model)
     names = [name for name, _ in layers]
     _check_rules(config, names)
-    exempt, skipped = _exempt(config, names), dict[str, str]()
+    exempt = first_and_last(names, calls) if config.skip_first_and_last else frozenset[str]()
+    skipped = dict[str, str]()
     for name, layer in layers:
         settings = config.for_layer(name)
         reason = _reason_by_config(config, name, exempt)
@@ -215,17 +215,18 @@ def _extend_brevitas_model_(model: nn.Module, config: A2QConfig, unknown: Mappin
     return skipped
 
 
-def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputType], dict[str, str]]:
-    """Types of the integers that reach layers, and of other layers why none do, both by name.
+def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputType], dict[str, str], list[str]]:
+    """Types of the integers that reach layers, and of other layers why none do, by name; and layers as they are called.
 
     Found by a trace of the operations before them, so that a plain tensor behind a quantizer is as good as any.
     """
-    types, reasons = dict[str, InputType](), dict[str, str]()
+    types, reasons, calls = dict[str, InputType](), dict[str, str](), list[str]()
     if example_inputs is None:
-        return types, reasons
+        return types, reasons, calls
     trace = Trace(model)
 
     def look(name: str, layer: Any, original: Any, x: Any, weight: Any, bias: Any) -> Any:
+        calls.append(name)
         try:
             codes = bounded(name, layer, x, trace).codes
             assert codes is not None
@@ -238,14 +239,18 @@ def _arriving(model: nn.Module, example_inputs: Any) -> tuple[dict[str, InputTyp
     given = arguments(model, example_inputs)
     with evaluating(model), trace.running(*given):
         model(*given)
-    return types, reasons
+    return types, reasons, calls
 
 
 def _rows(model: nn.Module, skipped: dict[str, str], inputs: Mapping[str, InputType]) -> list[ConversionRow]:
     rows = []
     quantized = weight_layers(model)
+    attentions = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, QuantMultiheadAttention))
     for name, layer in quantized:
-        rows.append(_row(name, layer, skipped.get(name), inputs.get(name)))
+        given = inputs.get(name)
+        origins = None if given is None else given.origins
+        between = ("attention",) if name.startswith(attentions) else origins
+        rows.append(_row(name, layer, skipped.get(name), given, between))
     covered = {id(layer) for _, layer in quantized}
     for name, module in model.named_modules():
         unquantized = isinstance(module, (*FLOAT_LAYERS, nn.RNNBase)) and not hasattr(module, "weight_quant")
@@ -262,7 +267,9 @@ def _float_row(name: str, module: Any) -> ConversionRow:
     return ConversionRow(name, kind, None, None, None, None, None, size, None, reason, f"no unit for {kind}")
 
 
-def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> ConversionRow:
+def _row(
+    name: str, layer: Any, reason: str | None, given: InputType | None, between: tuple[str, ...] | None
+) -> ConversionRow:
     proxy = layer.weight_quant
     shape = tuple(layer.weight.shape)
     act: Any = getattr(layer, "input_quant", None)
@@ -289,7 +296,7 @@ def _row(name: str, layer: Any, reason: str | None, given: InputType | None) -> 
         dot_product_size=WeightLayout.of(layer).dot_product_size(shape),
         budget=budget,
         skipped_because=reason,
-        hardware=obstacle(layer, None if given is None else given.origins),
+        hardware=obstacle(layer, between),
     )
 
 

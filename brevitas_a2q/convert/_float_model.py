@@ -9,7 +9,7 @@ between layers stay real numbers. Names of layers stay what they were either way
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,12 @@ from torch.fx import Node
 from brevitas_a2q._config import A2QConfig, LayerSettings
 from brevitas_a2q.convert._attention import QuantAttention
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand, never_called
-from brevitas_a2q.convert._relus import note_clipped_relus_
+from brevitas_a2q.convert._hardware import overlaps
+from brevitas_a2q.convert._order import first_and_last
+from brevitas_a2q.convert._relus import clipped_relus, is_relu
 from brevitas_a2q.convert._rewrite import insert_quantizers_, install_forward_
 from brevitas_a2q.convert._tracing import trace
-from brevitas_a2q.convert._values import Value, dataflow
+from brevitas_a2q.convert._values import Dataflow, Value, dataflow
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant import _quantizers as quantizers
 
@@ -48,7 +50,7 @@ _READY = {
 
 @dataclass(frozen=True)
 class InputType:
-    """What reaches a layer: N, its sign, whether the layer quantizes it itself, and which operations make it."""
+    """What reaches a layer: N, its sign, whether the layer quantizes it itself, and what is before it, up to layers."""
 
     bit_width: int
     signed: bool
@@ -58,9 +60,16 @@ class InputType:
 
 @dataclass(frozen=True)
 class Quantized:
-    """What reaches each layer, and which never run since the model multiplies by their weights itself, by name."""
+    """What was found of layers, by name.
+
+    Attributes:
+        inputs: What reaches each.
+        exempt: The first and the last, where they are to be left alone.
+        never_called: Those that never run, since the model multiplies by their weights itself.
+    """
 
     inputs: Mapping[str, InputType]
+    exempt: frozenset[str]
     never_called: frozenset[str] = frozenset()
 
 
@@ -68,11 +77,17 @@ class _Inputs:
     """The type of every value and of every layer's input."""
 
     def __init__(
-        self, config: A2QConfig, exempt: frozenset[str], values: Sequence[Value], modules: Mapping[str, nn.Module]
+        self,
+        config: A2QConfig,
+        exempt: frozenset[str],
+        flow: Dataflow | None,
+        modules: Mapping[str, nn.Module],
+        clipped: Collection[Node],
     ) -> None:
-        self._config, self._exempt = config, exempt
-        # What makes each value: the type of a module, or the name of a function or method.
-        self._kinds = {origin: _kind(origin, modules) for value in values for origin in value.origins}
+        self._config, self._exempt, self._flow = config, exempt, flow
+        self._modules, self._clipped = modules, clipped
+        values = flow.values if flow is not None else ()
+        self._signed = {origin for value in values if not value.unsigned for origin in value.origins}
         self._read: dict[str, list[Value]] = {}
         for value in values:
             for name in value.layers:
@@ -96,8 +111,28 @@ class _Inputs:
         read, asked = self._read.get(name, []), self._asked(name)
         signed = not read or any(not value.unsigned for value in read)
         by_layer = len(read) != 1 or self.width_of(read[0]) != asked
-        origins = tuple(self._kinds[origin] for value in read for origin in value.origins)
-        return InputType(asked, signed, by_layer, origins)
+        return InputType(asked, signed, by_layer, self._between(name))
+
+    def _between(self, name: str) -> tuple[str, ...]:
+        """What a layer reads, back to the layers before: types of modules, names of functions and methods."""
+        if self._flow is None:
+            return ()
+        kinds, seen = list[str](), set[Node]()
+        waiting = [source for node in self._flow.layers if node.target == name for source in node.all_input_nodes]
+        while waiting:
+            node = waiting.pop()
+            if node in seen or node not in self._flow.tensors:
+                continue
+            seen.add(node)
+            if overlaps(node, self._modules):
+                kinds.append(f"overlapping {_kind(node, self._modules)}")
+            elif node in self._signed and is_relu(node, self._modules):  # which shares the scale of signed values
+                kinds.append(f"signed {_kind(node, self._modules)}")
+            elif node not in self._flow.moves and node not in self._clipped:
+                kinds.append(_kind(node, self._modules))
+            if node not in self._flow.layers:
+                waiting += reversed(node.all_input_nodes)
+        return tuple(dict.fromkeys(kinds))
 
 
 def _kind(node: Node, modules: Mapping[str, nn.Module]) -> str:
@@ -115,7 +150,7 @@ def _act_quantizer(bits: int, signed: bool) -> Any:
 def quantize_float_model_(
     model: nn.Module,
     config: A2QConfig,
-    exempt: frozenset[str],
+    names: Sequence[str],
     by_hand: HandMultiplied = (),
     run: Callable[[], Any] | None = None,
 ) -> Quantized:
@@ -124,7 +159,7 @@ def quantize_float_model_(
     Args:
         model: Changed in place.
         config: What to do.
-        exempt: Names of the first and last layer.
+        names: Of its layers with weights, as they are defined.
         by_hand: Layers by whose weights the model's code multiplies; found out where there are none.
         run: Runs the model on an example, where there is one.
     """
@@ -141,16 +176,20 @@ def quantize_float_model_(
         idle = never_called(model, graph, run, kinds)
     else:
         by_hand = by_hand or multiplied_by_hand(model, graph, run, kinds)
-    flow = None if graph is None else dataflow(graph, dict(model.named_modules()), kinds)
-    inputs = _Inputs(config, exempt, () if flow is None else flow.values, dict(model.named_modules()))
+    calls = [str(node.target) for node in (graph.nodes if graph else ()) if node.op == "call_module"]
+    exempt = first_and_last(names, calls) if config.skip_first_and_last else frozenset[str]()
+    modules = dict(model.named_modules())
+    flow = None if graph is None else dataflow(graph, modules, kinds)
+    clipped = {} if graph is None or flow is None else clipped_relus(graph, modules, flow)
+    inputs = _Inputs(config, exempt, flow, modules, clipped)
     types = {name: inputs.of(name) for name, module in model.named_modules() if type(module) in FLOAT_LAYERS}
     _quantize_layers_(model, config, inputs)
     if graph is not None and flow is not None:
         acts = [_act_quantizer(inputs.width_of(value), not value.unsigned) for value in flow.values]
-        insert_quantizers_(model, graph, flow, acts)
-        note_clipped_relus_(model, graph, flow.values)
+        again = {name for name, found in types.items() if found.by_layer and not found.signed}
+        insert_quantizers_(model, graph, flow, acts, clipped, again)
     install_forward_(model, graph, by_hand)
-    return Quantized(types, idle)
+    return Quantized(types, exempt, idle)
 
 
 def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> None:

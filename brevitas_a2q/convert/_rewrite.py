@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+import torch.nn.functional as F
 from brevitas.nn import QuantIdentity
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
@@ -15,22 +16,36 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_aggregate, map_arg
 
 from brevitas_a2q.convert._by_hand import HandMultiplied, LayersByHand
-from brevitas_a2q.convert._values import Dataflow, Value
+from brevitas_a2q.convert._relus import is_relu, note_clipped_relus_
+from brevitas_a2q.convert._values import VALUE_QUANTIZERS, Dataflow, name_of
 
-__all__ = ["VALUE_QUANTIZERS", "insert_quantizers_", "install_forward_", "name_of"]
-
-VALUE_QUANTIZERS: Final = "value_quantizers"
+__all__ = ["insert_quantizers_", "install_forward_"]
 
 
-def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quantizers: Sequence[Any]) -> None:
+def insert_quantizers_(
+    model: nn.Module,
+    graph: Graph,
+    flow: Dataflow,
+    act_quantizers: Sequence[Any],
+    clipped: Mapping[Node, float],
+    again: Collection[str],
+) -> None:
     """Put a quantizer behind every place where a value is made, and before operands of sums that need one more.
+
+    FINN takes an unsigned quantizer behind a ReLU alone. What is never negative passes through one unchanged, so there
+    is one wherever it is not made by one.
 
     Args:
         model: Gets the quantizers as a submodule :data:`VALUE_QUANTIZERS`, in place.
         graph: Of the model; changed to call them.
         flow: Its values.
         act_quantizers: One for each value.
+        clipped: Nodes that will be a ReLU, with their upper limits.
+        again: Names of layers that quantize once more what is never negative.
     """
+    called = dict(model.named_modules())
+    unsigned = [origin for value in flow.values if value.unsigned for origin in value.origins]
+    bare = {origin for origin in unsigned if origin not in clipped and not is_relu(origin, called)}
     modules = nn.ModuleDict()
     setattr(model, VALUE_QUANTIZERS, modules)
     quantized = set[Node]()
@@ -38,26 +53,30 @@ def insert_quantizers_(model: nn.Module, graph: Graph, flow: Dataflow, act_quant
         modules[name_of(value)] = QuantIdentity(act_quant=act_quant, return_quant_tensor=True)
         for origin in value.origins:
             readers = [user for user in origin.users if user not in flow.real]
-            with graph.inserting_after(origin):
-                made = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (origin,))
+            source = origin
+            if origin in bare:
+                with graph.inserting_after(origin):
+                    source = graph.call_function(F.relu, (origin,))
+            with graph.inserting_after(source):
+                made = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (source,))
             quantized.add(made)
             for reader in readers:
                 reader.replace_input_with(origin, made)
     for value in flow.values:
         for total, index in value.sums:
             with graph.inserting_before(total):
-                again = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (total.args[index],))
-            quantized.add(again)
-            total.update_arg(index, again)
+                once_more = graph.call_module(f"{VALUE_QUANTIZERS}.{name_of(value)}", (total.args[index],))
+            quantized.add(once_more)
+            total.update_arg(index, once_more)
+    for layer in flow.layers:
+        if str(layer.target) in again:
+            with graph.inserting_before(layer):
+                layer.replace_input_with(layer.all_input_nodes[0], graph.call_function(F.relu, layer.args[:1]))
+    note_clipped_relus_(model, flow, clipped)
     modules.train(model.training)
     for total in flow.sums:
         total.op, total.target = "call_function", operator.add
     _unpack_elsewhere(graph, flow, quantized)
-
-
-def name_of(value: Value) -> str:
-    """Name of a value's quantizer among :data:`VALUE_QUANTIZERS`."""
-    return value.origins[0].name
 
 
 def _unpack_elsewhere(graph: Graph, flow: Dataflow, quantized: set[Node]) -> None:

@@ -29,7 +29,9 @@ from torch.fx import Graph, Node
 from brevitas_a2q.convert._real_sums import real_sums
 from brevitas_a2q.convert._signedness import never_negative
 
-__all__ = ["Dataflow", "Value", "dataflow"]
+__all__ = ["VALUE_QUANTIZERS", "Dataflow", "Value", "dataflow", "name_of"]
+
+VALUE_QUANTIZERS: Final = "value_quantizers"  # the submodule that a converted model has them in
 
 _MOVING_MODULES: Final = (
     nn.Identity,
@@ -102,6 +104,7 @@ class Dataflow:
         sums: Nodes that add two values of one scale.
         moves: Nodes that move elements, or choose among them.
         real: Nodes that sum, or move to such a sum, what is to stay real; they read a value past its quantizer.
+        tensors: Nodes that are tensors made from the model's input; others are parameters, or sizes.
     """
 
     values: tuple[Value, ...]
@@ -109,6 +112,7 @@ class Dataflow:
     sums: frozenset[Node]
     moves: frozenset[Node]
     real: frozenset[Node]
+    tensors: frozenset[Node]
 
 
 def dataflow(graph: Graph, modules: dict[str, nn.Module], layer_types: tuple[type[nn.Module], ...]) -> Dataflow:
@@ -126,7 +130,13 @@ def dataflow(graph: Graph, modules: dict[str, nn.Module], layer_types: tuple[typ
         sums=frozenset(filter(analysis.is_sum, graph.nodes)),
         moves=frozenset(filter(analysis.moves, graph.nodes)),
         real=analysis.real,
+        tensors=analysis.tensors,
     )
+
+
+def name_of(value: Value) -> str:
+    """Name of a value's quantizer among :data:`VALUE_QUANTIZERS`."""
+    return value.origins[0].name
 
 
 class _Analysis:
@@ -153,7 +163,7 @@ class _Analysis:
             if node in self.tensors and not self.moves(node):
                 value = values.setdefault(self._root(node), Value([], unsigned=True))
                 value.origins.append(node)
-                # FINN takes an unsigned quantizer behind a ReLU only, and an average is none.
+                # An average of integers is one again where its quantizer is signed, as FINN's pools have it.
                 value.unsigned &= node in self.unsigned and self._key(node) not in _AVERAGES
         for node in self.nodes:
             self._note_readers(node, values)

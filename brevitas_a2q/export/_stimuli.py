@@ -17,7 +17,8 @@ def stimuli(args: Args, calls: Mapping[str, Sequence[QuantizerCall]], seed: int 
     """The example inputs, random ones and extremes, each with the shapes of ``args``.
 
     Values are spread over what the input's quantizer can represent, and a little beyond. "Boundaries" lie exactly
-    half-way between two codes, where rounding to even decides.
+    half-way between two codes, where rounding to even decides. An input that no quantizer reads goes beyond its example
+    by a factor of 2 only: a float layer's sums of huge numbers cancel to what the order of additions decides.
 
     Args:
         args: Example inputs; what is not a float tensor is passed on as it is.
@@ -43,6 +44,7 @@ def _like(arg: object, kind: str, call: QuantizerCall | None, generator: torch.G
     if not isinstance(arg, Tensor) or not arg.is_floating_point():
         return arg
     step, low, high = _grid(arg, call)
+    far = 2 if call is None else 1e6
     uniform = torch.rand(arg.shape, generator=generator, dtype=torch.float32)
     index = torch.arange(arg.numel()).reshape(arg.shape)
     values = {
@@ -51,7 +53,7 @@ def _like(arg: object, kind: str, call: QuantizerCall | None, generator: torch.G
         "lowest": torch.full(arg.shape, step * low),
         "highest": torch.full(arg.shape, step * high),
         "alternating": torch.where(index % 2 == 0, step * low, step * high),
-        "beyond": torch.where(uniform < 0.5, -1.0, 1.0) * 1e6 * step * max(abs(low), abs(high), 1),
+        "beyond": torch.where(uniform < 0.5, -1.0, 1.0) * far * step * max(abs(low), abs(high), 1),
     }[kind]
     return values.to(arg.dtype).to(arg.device)
 

@@ -51,6 +51,10 @@ class ActivationType:
         """What one input may be."""
         return IntRange(self.lo, self.hi).with_zero()
 
+    def clips_at(self, limit: float) -> bool:
+        """Whether every number from a limit on has the highest code."""
+        return self.kind != "given" and not self.exponents and limit / self.scale >= self.hi - 0.49
+
     def quantize(self, x: Tensor) -> Tensor:
         """``x`` rounded to its codes, in real units."""
         if self.kind == "given":  # by a quantizer of the model

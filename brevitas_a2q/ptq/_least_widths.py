@@ -115,6 +115,8 @@ class _Search:
             middle = float(np.log2(np.mean([gain[name] * error for name, error in errors.items()]) + 1e-12))
             low, high = middle - _OCTAVES, middle + _OCTAVES
             for step in range(_STEPS):
+                if best.mean_bit_width <= NARROWEST:
+                    break
                 level = 2.0 ** ((low + high) / 2)
                 allowed = {name: min(_MOST_ERROR, level / gain[name]) for name in gain}
                 widths = width_of(task.prepared, task.config, None)

@@ -146,7 +146,7 @@ def install_(network: Network, spec: ModelSpec) -> nn.Module:
         weight_quantizer_(layer, name, settings, shared_scale=spec.shared_scale, power_of_two=spec.power_of_two)
         if hasattr(layer, "bias_quant"):
             layer.bias_quant.disable_quant = False
-    quantize_relus_(network.model)
+    quantize_relus_(network.model, lambda name, limit: name in spec.values and spec.values[name].clips_at(limit))
     network.model.eval()
     return network.model
 

@@ -18,9 +18,8 @@ from brevitas_a2q.convert._brevitas_model import weight_layers
 from brevitas_a2q.convert._by_hand import HandMultiplied, multiplied_by_hand
 from brevitas_a2q.convert._constrain import check_is_python, constrained_
 from brevitas_a2q.convert._float_model import FLOAT_LAYERS
-from brevitas_a2q.convert._rewrite import VALUE_QUANTIZERS, name_of
 from brevitas_a2q.convert._tracing import trace
-from brevitas_a2q.convert._values import dataflow
+from brevitas_a2q.convert._values import VALUE_QUANTIZERS, dataflow, name_of
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.ptq._lockstep import Call
 from brevitas_a2q.quant._bias import bias_is_budgeted

@@ -11,10 +11,17 @@ from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q.errors import SweepError
 from brevitas_a2q.sweep._status import RunStatus
 from brevitas_a2q.sweep._summary import Summary
+from brevitas_a2q.train._folder import CHECKPOINTS
 
 __all__ = ["FILES", "copy_files", "pick"]
 
-FILES: Final = {"file": "network.onnx", "certificate": "certificate.json", "result": "result.json"}
+FILES: Final = {
+    "file": "network.onnx",
+    "certificate": "certificate.json",
+    "result": "result.json",
+    "configuration": "config.json",
+    "network": CHECKPOINTS,
+}
 _MARK: Final = ".sweep-pick"
 
 
@@ -77,7 +84,7 @@ def _within(found: Summary, width: float | None, lut: float | None) -> bool:
 
 
 def copy_files(folder: Path, to: Path | None) -> dict[str, Path]:
-    """Where a run's files are, or their copies.
+    """Where a run's files are, or their copies, of which :func:`~brevitas_a2q.train.trained_network` makes the network.
 
     Args:
         folder: Of the run.
@@ -87,7 +94,7 @@ def copy_files(folder: Path, to: Path | None) -> dict[str, Path]:
         SweepError: The run's folder is not here.
         ExportError: The folder to copy to has such files of something else.
     """
-    found = {what: folder / name for what, name in FILES.items() if (folder / name).is_file()}
+    found = {what: folder / name for what, name in FILES.items() if (folder / name).exists()}
     if "result" not in found:
         raise SweepError(
             "holds no finished run", where=f"folder {folder}", remedy="run this where the sweep's runs are"
@@ -98,5 +105,9 @@ def copy_files(folder: Path, to: Path | None) -> dict[str, Path]:
     to.mkdir(parents=True, exist_ok=True)
     write_atomically(to / _MARK, "A folder that brevitas-a2q sweep pick copies to.\n")
     for what, path in found.items():
-        shutil.copyfile(path, to / FILES[what])
+        if path.is_dir():
+            shutil.rmtree(to / FILES[what], ignore_errors=True)
+            shutil.copytree(path, to / FILES[what])
+        else:
+            shutil.copyfile(path, to / FILES[what])
     return {what: to / FILES[what] for what in found}

@@ -4,6 +4,7 @@ from ._callbacks import trainer_callback as trainer_callback
 from ._config import RunConfig as RunConfig
 from ._loop import fit as fit
 from ._recipes import Recipe as Recipe
+from ._restore import trained_network as trained_network
 from ._run import run as run
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "fit",
     "lightning_callback",
     "run",
+    "trained_network",
     "trainer_callback",
 ]

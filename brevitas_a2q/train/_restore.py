@@ -64,15 +64,19 @@ class TrainedNetwork:
         return example
 
 
-def trained_network(folder: Path) -> TrainedNetwork:
+def trained_network(folder: str | Path) -> TrainedNetwork:
     """Read a network from the newest checkpoint of a run; its data are not needed.
 
     Args:
-        folder: What ``brevitas-a2q train --out`` was given.
+        folder: What ``brevitas-a2q train --out`` was given, or ``sweep pick --to``.
+
+    Returns:
+        The network, ready to run, as ``model``; with its configuration and an ``example()`` of its inputs.
 
     Raises:
         DataError: No run's folder, a damaged one, or one in which no quantized network has been trained yet.
     """
+    folder = Path(folder)
     config = read_config(folder)
     checkpoint = latest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None or checkpoint.phase != "quantized":

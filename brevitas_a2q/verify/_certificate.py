@@ -51,13 +51,16 @@ class Certificate:
         return sum(layer.accumulator_bit_width is not None for layer in self.layers)
 
     def __str__(self) -> str:
-        """One line per layer, and whether all hold."""
+        """One line per layer, what is not covered and what is assumed, and whether all hold."""
         lines = [
             f"{layer.name}: K = {layer.inputs}, sums in [{layer.lower}, {layer.upper}], needs "
             f"{layer.required_bit_width} bits of {layer.accumulator_bit_width or 'an accumulator without a target'}"
             for layer in self.layers
         ]
-        return "\n".join([*lines, "holds" if self.holds else "does not hold"])
+        for line in self.uncovered:
+            name, _, reason = line.partition(": ")
+            lines.append(f"{name}: not covered: {reason}")
+        return "\n".join([*lines, *map(str, self.assumptions), "holds" if self.holds else "does not hold"])
 
     def to_json(self) -> dict[str, Any]:
         """The certificate as one JSON object; ``docs/certificate.md`` describes it."""

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 import brevitas_a2q.train._config  # noqa: F401  # so that what Brevitas logs on import is not taken for our messages
+from brevitas_a2q import certify
 from brevitas_a2q._cli.main import main
+from brevitas_a2q.train import trained_network
 
 Output = pytest.CaptureFixture[str]
 SPACE = """
@@ -61,6 +63,12 @@ def test_a_sweep_from_a_file_to_its_report(tmp_path: Path, capsys: Output, monke
     assert "digits-cnn" in Path("r.svg").read_text()
     assert main(words[:4]) == 0
     assert "digits-cnn on digits" in capsys.readouterr().out
+
+    assert main(["sweep", "pick", "--out", str(out), "--to", "best", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"]["network"] == "best/checkpoints"
+    trained = trained_network("best")
+    here, written = certify(trained.model, trained.example()), certify("best/network.onnx")
+    assert [layer.weights_sha256 for layer in here.layers] == [layer.weights_sha256 for layer in written.layers]
 
 
 @pytest.mark.parametrize(

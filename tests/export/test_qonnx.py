@@ -295,6 +295,18 @@ def test_sums_that_cancel_are_no_difference(tmp_path: Path) -> None:
     assert export_qonnx(model.eval(), images, tmp_path / "conv.onnx").certificate.holds
 
 
+def test_a_float_layer_that_reads_the_raw_image_cancels_nothing_away(tmp_path: Path) -> None:
+    """Brevitas' MobileNetV1 begins so. Images of a million times the usual size would leave sums of residue alone."""
+    torch.manual_seed(0)
+    first = qnn.QuantConv2d(3, 16, 3, stride=2, padding=1, bias=False, weight_bit_width=8)
+    last = qnn.QuantConv2d(16, 2, 1, bias=False, weight_bit_width=4)
+    model = torch.nn.Sequential(first, torch.nn.BatchNorm2d(16), qnn.QuantReLU(bit_width=4), last)
+    images = torch.rand(1, 3, 128, 128)
+    model(images)
+    trip = export_qonnx(model.eval(), images, tmp_path / "network.onnx").round_trip
+    assert "beyond" in trip.inputs
+
+
 @pytest.mark.filterwarnings("ignore:ONNX opset version set to")
 @pytest.mark.parametrize("exporter", ["export_qonnx", "export_onnx_qcdq", "export_torch_qcdq"])
 def test_exporters_of_brevitas_say_what_to_call(small_net, image, tmp_path, exporter: str) -> None:

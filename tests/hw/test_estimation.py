@@ -185,6 +185,7 @@ def test_depth_trigger_says_where_thresholds_are(trigger: int, style: str, tmp_p
         ('{"conv2": {"ram_style": "disk"}}', "found ram_style = 'disk'"),
         ('{"conv2": 3}', "a mapping of attributes"),
         ('{"Defaults": {"PE": 3}}', "found 3; expected .value, .op types.."),
+        ('{"Defaults": {"PEE": [1, ["all"]]}}', "Defaults: found attribute 'PEE'.*did you mean 'PE'"),
         ('{"defaults": {}}', "found node 'defaults'; expected one such as Defaults"),
         ('{"conv2": {"Simd": 9}}', "found attribute 'Simd'; expected one of FINN's; did you mean 'SIMD'"),
         ('{"conv2": {"inFifoDepth": [9]}}', "did you mean 'inFIFODepths'"),

@@ -137,6 +137,12 @@ def test_constants_that_are_not_finite(builder: Build) -> None:
     refused(b.save(), "initializer bad", "NaN")
 
 
+def test_minifloats_are_refused_by_name(builder: Build) -> None:
+    b = small(builder)
+    b.constants.append(helper.make_tensor("eight", TensorProto.FLOAT8E4M3FN, (2,), [1.0, 2.0]))
+    refused(b.save(), "initializer eight", "FLOAT8E4M3FN")
+
+
 def test_cycles(builder: Build) -> None:
     b = small(builder)
     b.nodes[0].input[0] = "t3"

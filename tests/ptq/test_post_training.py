@@ -222,6 +222,30 @@ def test_a_brevitas_model_keeps_its_activations() -> None:
         assert (model(x) - before).square().mean() < 0.1 * before.var()
 
 
+@pytest.mark.parametrize("function", [False, True])
+def test_a_relu6_stays_where_codes_reach_beyond_six(function: bool) -> None:
+    """Scales that are powers of two do not stop at 6: with an ordinary ReLU the model would give something else."""
+
+    class Clipped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, padding=1), nn.Linear(16, 5)
+            self.clip = nn.functional.relu6 if function else nn.ReLU6()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.clip(self.first(x) * 8)
+            return self.last((self.second(x).relu() + x).mean((2, 3)))
+
+    torch.manual_seed(0)
+    model, x = Clipped().eval(), torch.rand(64, 3, 12, 12)
+    with torch.no_grad():
+        wanted = model(x)
+    quantize_post_training_(model, x, PostTrainingConfig(power_of_two=True, **QUICK), accumulator_bit_width=14)
+    with torch.no_grad():
+        assert (model(x) - wanted).norm() / wanted.norm() < 0.05
+    assert any(isinstance(module, nn.Hardtanh) for module in model.modules())
+
+
 def test_least_widths() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(

@@ -39,6 +39,7 @@ def test_pages_are_complete(words: list[str], tmp_path: Path, capsys: pytest.Cap
     assert all(table.startswith("<caption>") or "How this page" not in table for table in tables)
     assert "<th>" not in page
     assert "@media print" in page
+    assert not re.search(r"font-size: \.\d+rem", page)  # of the root's size, which paper does not have
     assert "prefers-color-scheme: dark" in page
     command = re.search(r"<code>(brevitas-a2q [^<]*)</code>", page)
     assert command is not None

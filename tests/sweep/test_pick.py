@@ -15,18 +15,25 @@ def run(tmp_path: Path) -> Path:
     """Folder of a finished run."""
     folder = tmp_path / "run"
     folder.mkdir()
-    for name in FILES.values():
-        (folder / name).write_text(f"{name} of the run")
+    for what, name in FILES.items():
+        if what != "network":
+            (folder / name).write_text(f"{name} of the run")
+    checkpoint = folder / FILES["network"] / "quantized-00001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text("of the run")
     return folder
 
 
 def test_files_are_copied_and_replaced_by_those_of_another_pick(run: Path, tmp_path: Path) -> None:
     assert copy_files(run, None) == {what: run / name for what, name in FILES.items()}
+    checkpoint = run / FILES["network"] / "quantized-00001"
     for text in ("first", "second"):
         (run / FILES["file"]).write_text(text)
+        checkpoint = checkpoint.rename(checkpoint.with_name(text))
         found = copy_files(run, tmp_path / "best")
         assert found["file"].read_text() == text
         assert set(found) == set(FILES)
+        assert [path.name for path in found["network"].iterdir()] == [text]
 
 
 def test_files_of_something_else_stay(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brevitas_a2q._ir.dot_product import DotProductLayer
+from brevitas_a2q._ir.network import Assumption
 from brevitas_a2q.bounds import accumulator_range, data_type_bound, required_bit_width, weight_bound
 from brevitas_a2q.errors import CertificateError, ModelError
 from brevitas_a2q.verify._certificate import Certificate, certify_layers
@@ -175,3 +176,15 @@ def test_a_certificate_from_json_has_the_worst_witness_only() -> None:
     assert read.layers[0].witness(end="lower").tolist() == [0, 15]
     with pytest.raises(CertificateError, match="layer fc: found no witness of channel 0"):
         read.layers[0].witness(0)
+
+
+def test_its_text_names_what_it_is_silent_about_and_what_it_rests_on() -> None:
+    """Who prints a certificate must not read that all is held where a layer is not covered."""
+    rests = [Assumption("its inputs are UINT8", accepted=False), Assumption("scales", accepted=True, used=False)]
+    text = str(certify_layers([layer_of([[7, 7]])], ["first: float input (of the network)"], rests))
+    assert text.splitlines()[1:] == [
+        "first: not covered: float input (of the network)",
+        "ASSUMED BY THE FILE ALONE: its inputs are UINT8",
+        "noted: scales",
+        "holds",
+    ]

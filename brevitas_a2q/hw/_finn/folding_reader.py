@@ -62,7 +62,7 @@ def check_folding(path: Path, graph: Graph, part: Part, version: Version = "main
     specialized(graph, part, version)  # says which unit FINN does not have
     layers = finn_nodes(entries, graph, part, version)
     entries = _of_units(entries, layers)
-    defaults = [(name, *_default(path, name, setting)) for name, setting in entries.pop("Defaults", {}).items()]
+    defaults = [(name, *_default(path, name, setting)) for name, setting in _defaults(path, entries, layers).items()]
     known = {layer.name for layer in layers}
     found = [
         Finding("FOLD-11", name, "", "no such node", "use FINN's names after step_specialize_layers")
@@ -91,7 +91,7 @@ def read_foldings(path: Path, graph: Graph, part: Part, version: Version = "main
         u.name: FinnLayer("", "", {}, (), source=u.name) for u in graph.units
     }
     foldings = _starting(graph, part)
-    for attribute, setting in entries.pop("Defaults", {}).items():
+    for attribute, setting in _defaults(path, entries, layers).items():
         value, kinds = _default(path, attribute, setting)
         for layer in layers:
             if "all" in kinds or layer.op_type in kinds:
@@ -240,6 +240,13 @@ def load_folding(path: Path) -> dict[str, Any]:
     if not isinstance(entries, dict) or not isinstance(entries.get("Defaults", {}), dict):
         raise FoldingError("found no mapping", where=str(path), expected="node names with their attributes")
     return entries
+
+
+def _defaults(path: Path, entries: dict[str, Any], layers: Iterable[FinnLayer]) -> dict[str, Any]:
+    """The file's values for all nodes of some op types, taken out of it; each names an attribute that a node has."""
+    defaults: dict[str, Any] = entries.pop("Defaults", {})
+    _check_names(f"{path}, Defaults", defaults, {name for layer in layers for name in layer.attributes})
+    return defaults
 
 
 def _default(path: Path, attribute: str, setting: Any) -> tuple[Any, list[str]]:

@@ -129,9 +129,10 @@ def _handler(node: Node, context: Context) -> Handler:
         return sums.elementwise
     handler = _HANDLERS.get(node.op)
     if handler is None:
+        reason = node.attributes.get("reason")  # such as which form of an operator that has a place in another
         raise node.error(
-            "has no place in an accelerator",
-            expected=f"one of {', '.join(sorted({*_HANDLERS, *ELEMENTWISE}))}",
+            "has no place in an accelerator" + (f" ({reason})" if reason else ""),
+            expected=f"one of {', '.join(sorted({*_HANDLERS, *ELEMENTWISE} - {node.file_op}))}",
             remedy="quantize and export the network without it",
         )
     return handler

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from brevitas_a2q.hw._frontend.stream import Broken, Stream, check_bipolar
 from brevitas_a2q.hw._ir import Input, Unit
 
 __all__ = ["ChannelRanges", "Context", "channel_axis_of", "image_of", "read_image"]
+
+# What takes the channels of its input to be on axis 1, besides products.
+_OF_IMAGES: Final = ("AveragePool", "DepthToSpace", "GlobalAveragePool", "MaxPool", "Pad", "Upsample")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Context:
         seen, queue = {tensor}, deque([tensor])
         while queue:
             for node in self.network.consumers(queue.popleft()):
-                if node.op in (*DOT_PRODUCTS, "Reshape", "Transpose", "BatchNormalization"):
+                if node.op in (*DOT_PRODUCTS, *_OF_IMAGES, "Reshape", "Transpose", "BatchNormalization"):
                     return node.op
                 queue.extend(name for name in node.outputs if name not in seen)
                 seen.update(node.outputs)

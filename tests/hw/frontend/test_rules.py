@@ -54,6 +54,15 @@ def test_thresholds_are_fused_or_on_their_own(builder: Build) -> None:
     assert kinds(path, standalone_thresholds=True) == [Mvau, Thresholding]
 
 
+def test_a_pool_reads_its_image_channels_first_whatever_comes_behind(builder: Build) -> None:
+    """A mean of the image that keeps no axes of it, right behind the input, and then a product of matrices."""
+    b = builder((1, 3, 4, 4))
+    mean = b.node("ReduceMean", b.quant("x"), axes=[2, 3], keepdims=0)
+    b.node("MatMul", b.quant(mean), b.weights(np.ones((3, 2))))
+    image = read_graph(b.save()).input
+    assert (image.channels, image.pixels) == (3, 16)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_thresholds_equal_the_function_for_every_integer(builder: Build, seed: int) -> None:
     """Counted thresholds against the float32 chain itself, over the whole range of sums."""
@@ -335,6 +344,10 @@ def per_pixel(b: Any) -> None:
     b.quant(b.node("Mul", layer(b, b.quant("x")), b.constant(np.ones((1, 3, 4, 4), np.float32) + np.eye(4, dtype="f"))))
 
 
+def edges(b: Any) -> None:
+    layer(b, b.node("Pad", b.quant("x"), b.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="edge"))
+
+
 def signed_padding(b: Any) -> None:
     x = b.quant(layer(b, b.quant("x"), -ONES), 1.0, 4, 1)
     x = b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -353,6 +366,7 @@ def pool_of_what_falls(b: Any) -> None:
         (sums_too_wide_to_align, "62 bits"),
         (unquantized_sum, "real values"),
         (no_unit, "no place in an accelerator"),
+        (edges, "(padding with other than zeros)"),
         (second_quantizer, "second time"),
         (per_pixel, "per channel"),
         (signed_padding, "can be negative"),
