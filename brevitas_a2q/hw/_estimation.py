@@ -116,6 +116,7 @@ class Estimate:
             "target": self.target,
             "accumulator": self.accumulator,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
 
@@ -215,8 +216,19 @@ def estimate_of(design: Design, applied: AppliedPolicy, part: Part, clock_mhz: f
         latency_cycles=design.performance.latency_cycles,
         bottleneck=design.performance.bottleneck,
         warnings=(*applied.warnings, *(str(finding) for finding in refused)),
-        notes=applied.graph.notes,
+        notes=(*applied.graph.notes, *_of_constants(design)),
         target=build.target,
+    )
+
+
+def _of_constants(design: Design) -> tuple[str, ...]:
+    """What a reader should know of layers whose weights are constants."""
+    names = [row.name for row in design.rows if row.multipliers == "unrolled"]
+    if not names:
+        return ()
+    return (
+        f"{', '.join(names)}: every channel has adders of its own. Compilers that share sums between channels (adder "
+        "graphs: alkaid, da4ml) take fewer LUTs where weights are dense, and hardly fewer where most are zero",
     )
 
 

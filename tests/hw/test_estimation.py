@@ -22,6 +22,7 @@ from brevitas_a2q.hw._finn.flow import FinnOptions
 from brevitas_a2q.hw._finn.folding_file import finn_folding
 from brevitas_a2q.hw._finn.folding_reader import finn_nodes, interleaved, read_foldings
 from brevitas_a2q.hw._folding_result import fold_graph
+from brevitas_a2q.hw._ir import Folding
 
 PART = find_part("ZCU104")
 
@@ -53,6 +54,16 @@ def test_estimates_are_frozen() -> None:
     found = estimate_graph(small_cnn(), PART, 1000)
     with pytest.raises(FrozenInstanceError):
         found.max_cycles = 1  # type: ignore[misc]
+
+
+def test_constant_weights_are_noted_with_what_shared_sums_would_save() -> None:
+    graph, unit = small_cnn(), small_cnn()["conv1"]
+    folded = estimate_graph(graph, PART, 10_000)
+    assert not any("adder graphs" in note for note in folded.to_json()["notes"])
+    unrolled = {**folded.foldings, "conv1": Folding(unit.pe_limit, unit.simd_limit, "unrolled")}
+    (note,) = estimate_graph(graph, PART, None, foldings=unrolled).to_json()["notes"]
+    assert note.startswith("conv1: every channel has adders of its own")
+    assert "adder graphs" in note
 
 
 def test_fit_and_tightest_resource() -> None:
