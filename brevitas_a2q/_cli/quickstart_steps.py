@@ -143,17 +143,17 @@ def _say_certificate(certificate: Mapping[str, Any], steps: Steps) -> None:
 def _estimate(network: Path, unconstrained: Path, target: Target, steps: Steps) -> dict[str, dict[str, Any]]:
     """The trained network under each policy; the exact range is that of the network that was trained without a bound.
 
-    Of the trained one's own weights it is the trained width again, and would say that training buys nothing.
+    Of the trained one's own weights it is the trained width again, and would say that training buys nothing. All are
+    folded as the trained one is best folded: folded each for itself, one may trade block RAM for LUTs where another
+    does not, and LUTs alone could not be compared.
     """
+    aim: dict[str, Any] = {"part": target.part, "clock_mhz": target.clock_mhz}
+    best = hw.estimate(network, **aim, target_fps=target.target_fps, accumulator="trained")
+    foldings = {unit: replace(folding, fifo_depths=None) for unit, folding in best.foldings.items()}
     estimates = {}
     for policy in POLICIES:
-        estimate = hw.estimate(
-            unconstrained if policy == "exact" else network,
-            part=target.part,
-            target_fps=target.target_fps,
-            clock_mhz=target.clock_mhz,
-            accumulator=policy,
-        )
+        file = unconstrained if policy == "exact" else network
+        estimate = hw.estimate(file, **aim, target_fps=None, accumulator=policy, foldings=foldings)
         estimates[policy] = estimate.to_json()
         total = estimates[policy]["total"]
         steps.say(
