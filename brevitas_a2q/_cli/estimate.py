@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def command(
     """
     from brevitas_a2q.hw._estimation import estimate_graph
     from brevitas_a2q.hw._finn.flow import FinnOptions
-    from brevitas_a2q.hw._finn.folding_reader import read_foldings
+    from brevitas_a2q.hw._finn.folding_reader import has_input_quantizer, read_foldings
     from brevitas_a2q.hw._finn.lowering import lowered
     from brevitas_a2q.hw._frontend import read_graph
     from brevitas_a2q.hw._target import Target
@@ -92,6 +93,12 @@ def command(
     graph = read_graph(network, standalone_thresholds=standalone_thresholds)
     graph = lowered(graph, "dev" if model == "finn-dev" else "main" if finns else build.finn_version)
     foldings = read_foldings(folding_file, graph, chosen, build.finn_version) if folding_file else None
+    if (
+        folding_file
+        and model == "finn-dev"
+        and not has_input_quantizer(folding_file, graph, chosen, build.finn_version)
+    ):
+        options = replace(options or FinnOptions(), input_quantizer=False)
     estimates = {
         policy: estimate_graph(graph, chosen, target_fps, clock_mhz, model, policy, foldings, options, build)
         for policy in policies

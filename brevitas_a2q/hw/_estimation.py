@@ -265,6 +265,9 @@ def _as_finn_does(
         )
         for layer, node in zip(found.layers, found.nodes, strict=True)
     )
+    counted = ["as in FINN's report, width converters and FIFOs are not counted"]
+    if options is not None and not options.input_quantizer:
+        counted.append("the folding file has no quantizer of the input, which FINN dev builds: it is not counted")
     return Estimate(
         network=graph.name,
         part=part,
@@ -276,5 +279,5 @@ def _as_finn_does(
         latency_cycles=found.performance.critical_path_cycles,
         bottleneck=found.performance.max_cycles_node_name,
         warnings=apply_policy(graph, accumulator).warnings,
-        notes=(*graph.notes, "as in FINN's report, width converters and FIFOs are not counted"),
+        notes=(*graph.notes, *counted),
     )

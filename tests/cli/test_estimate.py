@@ -161,3 +161,17 @@ def test_start_up_and_no_torch() -> None:
 def test_many_foldings_go_to_no_one_file(capsys: Output, tmp_path: Path) -> None:
     assert main(["fold", str(TFC), "--part", "xc7z020clg400-1", "--pareto", "--out", str(tmp_path / "f.json")]) == 2
     assert "--target-fps F --out FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("quantizer", [False, True])
+def test_the_input_quantizer_of_finn_dev_is_counted_where_the_folding_file_has_it(
+    capsys: Output, tmp_path: Path, quantizer: bool
+) -> None:
+    file = tmp_path / "folding.json"
+    entries = {"MVAU_hls_0": {"PE": 8, "SIMD": 4}} | ({"Thresholding_rtl_0": {"PE": 1}} if quantizer else {})
+    file.write_text(json.dumps(entries))
+    words = ["estimate", str(ORACLE / "models/tfc_w4a4.onnx"), "--part", "ZCU104", "--model", "finn-dev", "--json"]
+    assert main([*words, "--folding", str(file)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["layers"][0]["op"] == "Thresholding_rtl") == quantizer
+    assert any("no quantizer of the input" in note for note in found["notes"]) != quantizer

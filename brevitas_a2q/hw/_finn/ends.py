@@ -21,16 +21,17 @@ INPUT: Final = ":input"  # what these layers stand for, instead of a unit of the
 OUTPUT: Final = ":output"
 
 
-def with_ends(layers: Sequence[FinnLayer], graph: Graph) -> tuple[FinnLayer, ...]:
+def with_ends(layers: Sequence[FinnLayer], graph: Graph, input_quantizer: bool = True) -> tuple[FinnLayer, ...]:
     """The layers with those that dev has in front of and behind them.
 
     Args:
         layers: The network in topological order, with general op types.
         graph: Where it comes from: it knows whether its input is real. Sums that leave it are taken for real ones.
+        input_quantizer: Whether the quantizer of a real input is one of them.
     """
     done: list[FinnLayer] = []
     image = graph.input
-    if image is not None and image.steps:
+    if input_quantizer and image is not None and image.steps:
         done.append(FinnLayer(INPUT, "Thresholding", _quantizer(graph), ("",), source=INPUT))
         layers = [replace(x, inputs=tuple(name or INPUT for name in x.inputs)) for x in layers]
     read = {name for layer in layers for name in layer.inputs}

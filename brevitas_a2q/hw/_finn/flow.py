@@ -52,6 +52,7 @@ class FinnOptions:
     prefer_hls: bool = False
     ram_style: MemoryStyle = "auto"  # of MVAU and VVAU weights
     ram_style_thresholds: MemoryStyle = "auto"  # inside an MVAU
+    input_quantizer: bool = True  # whether dev's quantizer of a real input is in the design
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +266,7 @@ def finn_estimate(
     """
     options = options or FinnOptions()
     layers = finn_layers(graph, version, standalone_thresholds=options.standalone_thresholds)
-    layers = with_ends(layers, graph) if version == "dev" else layers
+    layers = with_ends(layers, graph, options.input_quantizer) if version == "dev" else layers
     in_luts = {
         name for name, folding in (foldings or {}).items() if folding.compute == "lut"
     }  # RTL has DSP blocks only

@@ -29,7 +29,7 @@ from brevitas_a2q.hw._finn.unit import Version
 from brevitas_a2q.hw._ir import Folding, Graph, MatrixUnit, MaxPool, Thresholding
 from brevitas_a2q.hw._streams import LEAST_FIFO_DEPTH, Edge, edges, held_elements
 
-__all__ = ["check_folding", "finn_nodes", "interleaved", "load_folding", "read_foldings"]
+__all__ = ["check_folding", "finn_nodes", "has_input_quantizer", "interleaved", "load_folding", "read_foldings"]
 
 _STYLES: Final = ("auto", "distributed", "block", "ultra")
 _MULTIPLIERS: Final = ("auto", "lut", "dsp", "unrolled")
@@ -176,6 +176,12 @@ def _of_units(entries: dict[str, Any], layers: tuple[FinnLayer, ...]) -> dict[st
     """The entries without that of the input's quantizer, which is no unit of ours."""
     one_more = _thresholdings(entries) == _thresholdings(layer.name for layer in layers) + 1
     return without_input_quantizer(entries) if one_more else entries
+
+
+def has_input_quantizer(path: Path, graph: Graph, part: Part, version: Version = "main") -> bool:
+    """Whether a folding file has an entry for the quantizer of the input, as dev's files have for a real one."""
+    entries = load_folding(path)
+    return _of_units(entries, finn_nodes(entries, graph, part, version)) is not entries
 
 
 def _thresholdings(names: Iterable[str]) -> int:
