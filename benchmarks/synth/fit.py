@@ -33,6 +33,7 @@ from brevitas_a2q.hw._devices import find_part
 HERE = Path(__file__).resolve().parent
 COEFFICIENTS = HERE.parents[1] / "brevitas_a2q" / "hw" / "_cost" / "synthesis" / "coefficients.json"
 PART = "xczu7ev"
+LATE = ("comparison",)  # fitted when all others are: many rows of a rare circuit, which must not move what all share
 LEAST = 4  # LUTs below which an error counts as one of so many
 Array = npt.NDArray[np.float64]
 Key = tuple[str, str]  # circuit, feature
@@ -119,9 +120,14 @@ def solve(rows: Sequence[Row], keys: Sequence[Key]) -> Array:
     total = np.array([row.lut for row in rows], np.float64)
     rest = total - matrix @ fixed - np.array([row.exact for row in rows])
     weight = 1 / np.maximum(total, LEAST)
-    free = fixed == 0
     found = np.zeros(len(keys))
-    found[free], _ = nnls((matrix * sign * weight[:, None])[:, free], rest * weight)
+    late_rows = np.array([any(circuit in LATE for circuit, _, _ in row.circuits) for row in rows])
+    late_keys = np.array([circuit in LATE for circuit, _ in keys])
+    for of_rows, of_keys in ((~late_rows, ~late_keys), (late_rows, late_keys)):
+        free = (fixed == 0) & of_keys
+        left = (rest - matrix @ (sign * found)) * weight
+        if of_rows.any() and free.any():
+            found[free], _ = nnls((matrix * sign * weight[:, None])[np.ix_(of_rows, free)], left[of_rows])
     rounded: Array = np.round(fixed + sign * found, 4)
     return rounded
 

@@ -159,7 +159,8 @@ def thresholds_of(network: Network, stream: Stream, quantizer_node: Node, output
     targets = np.array([1]) if bipolar else lowest + 1 + np.arange(steps)
     table = _bisect(lambda v: codes(v * sign) >= targets[:, None], lo, hi, len(targets))
     flat = ends[0] == ends[1]
-    reach = _reach(codes, targets, len(sign))
+    with np.errstate(over="ignore", invalid="ignore"):  # sums of 32 bits may leave single precision: beyond all levels
+        reach = _reach(codes, targets, len(sign))
     return Thresholds(np.ascontiguousarray(table.T), 0 if bipolar else lowest, mirrored, flat, reach)
 
 

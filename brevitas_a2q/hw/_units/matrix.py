@@ -185,13 +185,13 @@ class MatrixUnit(Unit):
         synapses, neurons = self.products // folding.simd, self.outputs // folding.pe
         if self.constant(folding):
             bill.circuit("constant layer", self._unrolled)
-            pe, synapses, neurons = self.channels, 1, 1
+            pe = self.channels
         else:
             pe = folding.pe
             self._array(bill, folding, part)
             bill.memory("weight memory", self._stored_weights(folding, part))
-        bill.counters(synapses, synapses * neurons if neurons > 1 else 1)
-        bill.circuit("matrix control", {"control.sums": synapses > 1, "control.each": 1})
+            bill.counters(synapses, synapses * neurons if neurons > 1 else 1)
+            bill.circuit("matrix control", {"control.each": 1})
         table = self.table
         if table is not None:
             bill.extend(threshold_bill(table, self.channels, pe, part, folding.ram_style_thresholds))
