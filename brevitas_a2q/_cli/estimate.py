@@ -93,12 +93,9 @@ def command(
     graph = read_graph(network, standalone_thresholds=standalone_thresholds)
     graph = lowered(graph, "dev" if model == "finn-dev" else "main" if finns else build.finn_version)
     foldings = read_foldings(folding_file, graph, chosen, build.finn_version) if folding_file else None
-    if (
-        folding_file
-        and model == "finn-dev"
-        and not has_input_quantizer(folding_file, graph, chosen, build.finn_version)
-    ):
-        options = replace(options or FinnOptions(), input_quantizer=False)
+    if folding_file and model == "finn-dev":
+        counted = has_input_quantizer(folding_file, graph, chosen, build.finn_version)
+        options = replace(options or FinnOptions(), input_quantizer=counted)
     estimates = {
         policy: estimate_graph(graph, chosen, target_fps, clock_mhz, model, policy, foldings, options, build)
         for policy in policies

@@ -23,6 +23,4 @@ class Folding:
     parallel_window: bool = False
     writable_weights: bool = False  # FINN's runtime_writeable_weights
     fifo_depths: tuple[int, ...] | None = None  # words of each input's FIFO; None: as many as the schedule needs
-    far_fifo_depths: tuple[int, ...] | None = (
-        None  # of the FIFOs on the other side of width converters; None: FINN's least
-    )
+    far_fifo_depths: tuple[int, ...] | None = None  # of FIFOs on converters' other side; None: FINN's least
