@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q._ranges.rows import transpose_phases
 
-__all__ = ["WeightLayout"]
+__all__ = ["WeightLayout", "unsliced"]
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,19 @@ class WeightLayout:
     def dot_product_size(self, shape: tuple[int, ...]) -> int:
         """K: products per output of a weight of this shape."""
         return math.prod(shape) // max(1, self.channels(shape))
+
+
+def unsliced(weight: Tensor) -> Tensor:
+    """The parameter that ``weight`` is a slice of, if that slice is all of it.
+
+    Brevitas hands weights over as ``parameter[:]``. On the way back that makes a tensor of zeros, writes the gradient
+    into it, and, where the parameter is channels-last and the zeros are not, copies it once more.
+    """
+    node: Any = weight.grad_fn
+    if node is None or node.name() != "SliceBackward0":
+        return weight
+    source = getattr(node.next_functions[0][0], "variable", None)
+    if source is None or (source.shape, source.stride()) != (weight.shape, weight.stride()):
+        return weight
+    parameter: Tensor = source
+    return parameter

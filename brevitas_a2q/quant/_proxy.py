@@ -20,7 +20,7 @@ from brevitas_a2q.quant._compilation import budget_of_tensors, input_ends, makes
 from brevitas_a2q.quant._declared import declared_codes, declared_range
 from brevitas_a2q.quant._functional import Budget, budget_from_range
 from brevitas_a2q.quant._held import Quantized, constant_when_traced, quantized
-from brevitas_a2q.quant._layout import WeightLayout
+from brevitas_a2q.quant._layout import WeightLayout, unsliced
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
 from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
 from brevitas_a2q.quant._reinit import adopt
@@ -243,6 +243,7 @@ class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
 
     @constant_when_traced
     def _quantized(self, x: Tensor) -> Quantized:
+        x = x if is_dynamo_compiling() else unsliced(x)
         if self.tensor_quant.scale_is_due and not is_dynamo_compiling():
             search_scale_(self, x)
         scale, budget = self.scale_and_budget(x)
