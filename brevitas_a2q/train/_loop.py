@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from brevitas_a2q._brevitas import _BatchNorm
 from brevitas_a2q.data._arrays import ImageData, batches
+from brevitas_a2q.data._augment import as_float
 from brevitas_a2q.data._tasks import TASKS, Loss
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._penalty import a2q_penalty
@@ -177,11 +178,12 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> f
 
     Args:
         model: Classifier; put in evaluation mode.
-        x: Images, shape (count, channels, height, width).
+        x: Images, float or uint8, shape (count, channels, height, width).
         y: Labels, shape (count,).
         batch_size: Images per forward pass.
     """
-    return mean_score(model, batches(x, y, batch_size, None), TASKS["classification"].scores)
+    found = ((as_float(images), labels) for images, labels in batches(x, y, batch_size, None))
+    return mean_score(model, found, TASKS["classification"].scores)
 
 
 def fit(
@@ -212,7 +214,7 @@ def fit(
     recipe = recipe or Recipe()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():  # quantizers that initialise from data or input widths do so before the optimizer is made
-        model.train()(data.x_train[: recipe.batch_size])
+        model.train()(data.examples(recipe.batch_size))
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, recipe, math.ceil(data.len_train / recipe.batch_size))
     task = TASKS["classification"]

@@ -13,7 +13,7 @@ from brevitas_a2q.errors import ModelError
 from brevitas_a2q.models import QuantSpec, build_model
 from brevitas_a2q.quant._penalty import a2q_penalty
 from brevitas_a2q.train import Recipe, calibrate, fit
-from brevitas_a2q.train._loop import EpochRecord
+from brevitas_a2q.train._loop import EpochRecord, accuracy
 from brevitas_a2q.train._seeds import seed_everything
 
 
@@ -55,3 +55,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(data: ImageData) -> None:
     broken = dataclasses.replace(data, x_train=torch.full_like(data.x_train, torch.nan))
     with pytest.raises(ModelError, match="found a loss of nan in epoch 1"):
         fit(build_model("digits-cnn"), broken, Recipe(epochs=2))
+
+
+def test_images_of_bytes_train_as_floats_do(data: ImageData) -> None:
+    few = {name: getattr(data, name)[:128] for name in ("x_train", "y_train", "x_test", "y_test")}
+    as_bytes = {name: (few[name] * 255).round().to(torch.uint8) for name in ("x_train", "x_test")}
+    floats = {name: images / 255 for name, images in as_bytes.items()}
+    found = []
+    for images in (as_bytes, floats):
+        seed_everything(0)
+        model = build_model("digits-cnn")
+        given = dataclasses.replace(data, **{**few, **images})
+        history = fit(model, given, Recipe(epochs=1))
+        assert accuracy(model, given.x_test, given.y_test) == history.last
+        found.append([parameter.detach().clone() for parameter in model.parameters()])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
