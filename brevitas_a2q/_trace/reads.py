@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.leaves import leaves
 
 __all__ = ["DirectReads", "depends_on_values", "place"]
 
@@ -76,7 +76,7 @@ class DirectReads(TorchFunctionMode):
                 self._seen(args[0], name in _SHARED or name in _CHANGING)
         elif name in _FACTORIES:
             for nested in (value for value in (*args, *given.values()) if isinstance(value, (list, tuple))):
-                for leaf in _pytree.tree_leaves(nested):
+                for leaf in leaves(nested):
                     if isinstance(leaf, Tensor):
                         self._seen(leaf, False)
         return func(*args, **given)

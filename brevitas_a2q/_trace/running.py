@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from brevitas_a2q._trace.calls import Call, as_written
-from brevitas_a2q._trace.modules import evaluating
+from brevitas_a2q._trace.modules import evaluating, parts_of
 from brevitas_a2q._trace.standing import Standing
 from brevitas_a2q._trace.state import NOTHING, Doubts, own_tensors
 from brevitas_a2q._trace.tracing import Trace
@@ -70,7 +70,8 @@ def repeated(model: nn.Module, traced: Callable[[Doubts], tuple[Trace, T]]) -> t
 def _unchanged(model: nn.Module) -> Iterator[None]:
     """Random numbers and the buffers of modules other than quantizers are as before afterwards."""
     devices = {tensor.device.index for tensor in model.parameters() if tensor.is_cuda}
-    buffers = [(buffer, buffer.clone()) for name, buffer in model.named_buffers() if "_quant." not in f"{name}."]
+    held = [(f"{name}.{key}.", b) for name, part in parts_of(model) for key, b in part._buffers.items()]
+    buffers = [(b, b.clone()) for name, b in held if b is not None and "_quant." not in name]
     with torch.random.fork_rng(devices=sorted(d for d in devices if d is not None)):
         try:
             yield

@@ -21,6 +21,7 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Value
 from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
 from brevitas_a2q._trace.layer_sums import sums_of_layer
+from brevitas_a2q._trace.leaves import leaves, mapped
 from brevitas_a2q._trace.memory import Known, Memory, address, plain_tensor, shape_of
 from brevitas_a2q._trace.modules import clamps_its_own, intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
@@ -147,13 +148,13 @@ class Trace(TorchDispatchMode):
         self._own = frozenset(address(tensor) for name, tensor in own.items() if name not in self.doubts.tensors)
 
     def _declare(self, tensors: Any) -> None:
-        for leaf in _pytree.tree_leaves(tensors):
+        for leaf in leaves(tensors):
             if isinstance(leaf, Tensor):
                 self._memory.declare(leaf)
 
     def _made(self, tensors: Any) -> None:
         """What quantizers and layers made of parameters: constants, unless these will change."""
-        for leaf in _pytree.tree_leaves(tensors) if self.learning else ():
+        for leaf in leaves(tensors) if self.learning else ():
             if isinstance(leaf, Tensor) and leaf not in self._memory:
                 self._unbounded(leaf, "made of parameters", frozenset())
         self._declare(tensors)
@@ -294,7 +295,7 @@ class Trace(TorchDispatchMode):
             return func(*args, **kwargs)
         if shows_other_memory(func):
             return self._memory.shown(func(*args, **kwargs))
-        tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if not isinstance(func, torch._ops.OpOverload):
             return self._of_functions(func, args, kwargs, tensors)
         name = func._schema.name.removeprefix("aten::")
@@ -313,21 +314,20 @@ class Trace(TorchDispatchMode):
             as_value: Callable[[Any], Any] = _unknown
         else:
             as_value = self._as_value
-        given, named = _pytree.tree_map(as_value, reading(func, args, kwargs))
+        given, named = mapped(as_value, reading(func, args, kwargs))
         factors = next((k.factors for k in known if k.factors is not None), None)
         self.products += products_of(self._names[-1][0] if self._names else "", name, given, factors)
         factors = factors_of(name, given) or factors
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
         sources = frozenset({"input"} if draws else ()).union(*(k.sources for k in known))
-        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or writes
+        results = [leaf for leaf in leaves(result) if isinstance(leaf, Tensor)] or writes
         after = self._results(func, name, (args, kwargs), (given, named), results)
         for tensor, value in zip(results, after, strict=True):
             note = self._memory.write if any(tensor is write for write in writes) else self._memory.set
             note(tensor, Known(value, sources, factors, moves))
-        for tensor in writes:
-            if not any(tensor is each for each in results):
-                self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
+        for tensor in (each for each in writes if not any(each is result for result in results)):
+            self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
         return result
 
     def _of_functions(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
@@ -335,7 +335,7 @@ class Trace(TorchDispatchMode):
         if any(self._memory.get(tensor) is not None for tensor in tensors):
             self._branch()
         result = func(*args, **kwargs)
-        for leaf in _pytree.tree_leaves(result):
+        for leaf in leaves(result):
             self._unbounded(leaf, f"{func.__name__} of functions", frozenset({"input"}))
         return result
 
@@ -358,7 +358,7 @@ class Trace(TorchDispatchMode):
         name = name if name.endswith("__") else name.rstrip("_")
         args, kwargs = given
         after = apply_rule(name, args, kwargs, [shape_of(result) for result in results])
-        operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
+        operands, alpha = leaves(args), float(kwargs.get("alpha", 1))
         return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
     def _as_value(self, leaf: Any) -> Any:

@@ -47,7 +47,8 @@ def attack(seed: int, rounds: int = 3, width: int = 32, models: int = 1) -> list
         it = Changed(net, (certified, *shape[1:]))
         with warnings.catch_warnings(record=True) as it.said:
             warnings.simplefilter("always")
-            while len(lines) < models and not it.ended():
+            while len(lines) < models:
+                it.restore()
                 lines.append(_blank(seed, len(lines), it))
                 if len(lines) == 1:
                     _attempt(lambda: train(it, rng, trained, _STEPS), it, lines[-1])
