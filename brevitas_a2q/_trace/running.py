@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import torch
 from torch import nn
 
+from brevitas_a2q._brevitas import kept_output_sizes
 from brevitas_a2q._trace.calls import Call, as_written
 from brevitas_a2q._trace.modules import evaluating, parts_of
 from brevitas_a2q._trace.standing import Standing
@@ -68,11 +69,13 @@ def repeated(model: nn.Module, traced: Callable[[Doubts], tuple[Trace, T]]) -> t
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Random numbers and the buffers of modules other than quantizers are as before afterwards."""
+    """Random numbers, sizes asked for, and the buffers of modules other than quantizers are as before afterwards."""
+    parts = list(parts_of(model))
     devices = {tensor.device.index for tensor in model.parameters() if tensor.is_cuda}
-    held = [(f"{name}.{key}.", b) for name, part in parts_of(model) for key, b in part._buffers.items()]
+    held = [(f"{name}.{key}.", b) for name, part in parts for key, b in part._buffers.items()]
     buffers = [(b, b.clone()) for name, b in held if b is not None and "_quant." not in name]
-    with torch.random.fork_rng(devices=sorted(d for d in devices if d is not None)):
+    sizes = kept_output_sizes(part for _, part in parts)
+    with sizes, torch.random.fork_rng(devices=sorted(d for d in devices if d is not None)):
         try:
             yield
         finally:
