@@ -10,7 +10,7 @@ from torch import Tensor
 
 from brevitas_a2q._brevitas import _pytree
 
-__all__ = ["leaves", "mapped"]
+__all__ = ["leaves", "mapped", "tensors_in"]
 
 _LEAVES: Final = (Tensor, int, float, complex, str, type(None), torch.dtype, torch.device)
 
@@ -25,6 +25,11 @@ def leaves(tree: Any) -> list[Any]:
     found: list[Any] = []
     _gather(tree, found, ())
     return found
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """Leaves that are tensors."""
+    return [leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _gather(tree: Any, found: list[Any], around: tuple[Any, ...]) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 from brevitas_a2q._brevitas import kept_output_sizes
 from brevitas_a2q._trace.calls import Call, as_written
 from brevitas_a2q._trace.modules import evaluating, parts_of
+from brevitas_a2q._trace.questions import run_both_ways
 from brevitas_a2q._trace.standing import Standing
 from brevitas_a2q._trace.state import NOTHING, Doubts, own_tensors
 from brevitas_a2q._trace.tracing import Trace
@@ -43,7 +44,7 @@ def learn_ranges(call: Call) -> Trace:
     def traced(doubts: Doubts) -> tuple[Trace, None]:
         trace = Trace(call.module, learning=True, doubts=doubts, standing=standing)
         with as_written(), _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
-            call.module(*call.args, **call.kwargs)
+            run_both_ways(trace.asked, call.module, call.args, call.kwargs)
         return trace, None
 
     trace = repeated(call.module, traced)[0]

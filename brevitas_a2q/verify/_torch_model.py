@@ -22,6 +22,7 @@ from brevitas_a2q._trace import (
     plain_tensor,
     quantized_layers,
     repeated,
+    run_both_ways,
     uncompiled,
     upright,
 )
@@ -155,7 +156,7 @@ def _traced(
 
     trace.calls = record
     with trace.running(*given):
-        model(*given)
+        run_both_ways(trace.asked, model, given, {})
     return trace, (found, refused)
 
 
