@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.adversary.lines import read_lines
 
-_MODELS = 6  # that are made of one network at most, each certified and attacked
+_MODELS = 12  # that are made of one network at most, each certified and attacked
 
 
 def _settled(kind: str) -> None:

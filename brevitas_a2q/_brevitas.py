@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "is_exporting", "silent_onnx_log"]
+__all__ = ["BORROWED", "dispatch_is_plain", "forget_hook", "is_exporting", "kept_output_sizes", "silent_onnx_log"]
 
 # Module -> names. They are imported on first use: the graph tools and the exporters are slow to load.
 BORROWED: Final[dict[str, tuple[str, ...]]] = {
@@ -117,6 +117,20 @@ def silent_onnx_log() -> Iterator[None]:
         yield
     finally:
         torch._C._jit_set_onnx_log_enabled = switch
+
+
+@contextlib.contextmanager
+def kept_output_sizes(modules: Iterable[Any]) -> Iterator[None]:
+    """Leave transposed convolutions the size that they are asked for, when they run again before they have used it.
+
+    Brevitas keeps it as an attribute between two methods, and forgets it in the second one.
+    """
+    asked = [(module, size) for module in modules if (size := vars(module).get("_output_size")) is not None]
+    try:
+        yield
+    finally:
+        for module, size in asked:
+            module._output_size = size
 
 
 def forget_hook(layer: nn.Module, hook: Any) -> None:

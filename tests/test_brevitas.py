@@ -53,6 +53,7 @@ RELU: Any = qnn.QuantReLU(return_quant_tensor=True)
         (LAYER, "output_quant"),
         (LAYER, "_forward_hooks"),
         (TRANSPOSED, "compute_output_padding"),
+        (TRANSPOSED, "_output_size"),
         (RELU, "act_quant.fused_activation_quant_proxy"),
         (RELU, "act_quant.is_quant_enabled"),
         (torch.zeros(1), "_version"),

@@ -11,6 +11,7 @@ from brevitas_a2q._trace.memory import upright
 from brevitas_a2q._trace.modules import evaluating, is_brevitas_product, quantized_layers
 from brevitas_a2q._trace.outside import Product
 from brevitas_a2q._trace.quantizers import doubts_of
+from brevitas_a2q._trace.questions import run_both_ways
 from brevitas_a2q._trace.running import is_sharded, learn_ranges, repeated
 from brevitas_a2q._trace.single import value_of_call
 from brevitas_a2q._trace.standing import Standing
@@ -35,6 +36,7 @@ __all__ = [
     "plain_tensor",
     "quantized_layers",
     "repeated",
+    "run_both_ways",
     "uncompiled",
     "upright",
     "value_of_call",

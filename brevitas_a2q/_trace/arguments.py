@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.leaves import tensors_in
 
 __all__ = ["has_numbers", "is_random", "is_uninitialised", "reading", "shows_other_memory", "written"]
 
@@ -51,7 +51,7 @@ def written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     for position, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+            found += tensors_in(value)
     return found
 
 

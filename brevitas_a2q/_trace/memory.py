@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from brevitas_a2q._ranges import Codes, Value, table
 
-__all__ = ["Known", "Memory", "address", "collapsed", "plain_tensor", "shape_of", "upright"]
+__all__ = ["Known", "Memory", "address", "collapsed", "plain_tensor", "shape_of", "unscaled", "upright"]
 
 _NOWHERE: Final = -1
 _SHARED: Final = "memory that something else shares"
@@ -38,6 +38,11 @@ def collapsed(value: Value, shape: tuple[int, ...]) -> Value:
     else:
         codes = None
     return Value.of(shape, codes, np.asarray(value.lo.min()), np.asarray(value.hi.max()), value.origin)
+
+
+def unscaled(leaf: Any) -> Any:
+    """What is known of a tensor whose scale is another for each input; of other things themselves."""
+    return Value.unknown(shape_of(leaf), "a scale that moves") if isinstance(leaf, Tensor) else leaf
 
 
 def upright(value: Value) -> Value:

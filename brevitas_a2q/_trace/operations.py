@@ -6,6 +6,7 @@ it computes, or one for each of several results. An operation without a rule mak
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final
@@ -359,36 +360,35 @@ RULES: Final[dict[str, Rule]] = {
 
 
 def apply_rule(name: str, args: Sequence[Any], kwargs: dict[str, Any], shapes: Sequence[Sequence[int]]) -> list[Value]:
-    """Values of an operation's results.
+    """One value for each result of an operation; unknown where no rule states it.
 
     Args:
         name: Of the ATen operation, without the underscore of its in-place form.
         args: Its arguments, tensors as values.
         kwargs: Likewise.
         shapes: Of its results.
-
-    Returns:
-        One value for each result; unknown where no rule states it.
     """
     if name.startswith("_foreach_"):
         return _for_each(name.removeprefix("_foreach_"), args, kwargs, shapes)
     rule, given = RULES.get(name), dict(kwargs)
-    unknown = [Value.unknown(tuple(shape), f"{name.strip('_')}") for shape in shapes]
     if rule is None:
-        return unknown
+        return _unstated(name, shapes)
     if rule in _TOLD_SHAPE:
         given["out"] = tuple(shapes[0]) if shapes else ()
     try:
         result = rule(*args, **given)
     except (RangeError, TypeError, ValueError, IndexError):
-        return unknown
+        return _unstated(name, shapes)
     found = result if isinstance(result, list) else [result]
     # Results beyond the first of one value are indices and the like.
-    found = [*found[: len(unknown)], *unknown[len(found) :]]
     return [
-        value if value is not None and value.shape == other.shape else other
-        for value, other in zip(found, unknown, strict=True)
+        value if value is not None and value.shape == tuple(shape) else _unstated(name, [shape])[0]
+        for value, shape in itertools.zip_longest(found[: len(shapes)], shapes)
     ]
+
+
+def _unstated(name: str, shapes: Sequence[Sequence[int]]) -> list[Value]:
+    return [Value.unknown(tuple(shape), name.strip("_")) for shape in shapes]
 
 
 def _for_each(name: str, args: Sequence[Any], kwargs: dict[str, Any], shapes: Sequence[Sequence[int]]) -> list[Value]:

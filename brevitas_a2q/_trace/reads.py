@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from brevitas_a2q._brevitas import _pytree
+from brevitas_a2q._trace.leaves import tensors_in
+from brevitas_a2q._trace.questions import answers_by_gradients, is_users
 
 __all__ = ["DirectReads", "depends_on_values", "place"]
 
@@ -62,6 +63,13 @@ class DirectReads(TorchFunctionMode):
     def __init__(self, seen: Callable[[Tensor, bool], None], copied: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
         self._seen, self._copied = seen, copied
+        self.asked: dict[str, None] = {}  # places that ask whether gradients are on, in order
+
+    def ask(self) -> None:
+        """Note that the code of a model asks whether gradients are on."""
+        where = place()
+        if where is not None:
+            self.asked[where] = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, given = getattr(func, "__name__", ""), kwargs or {}
@@ -76,7 +84,8 @@ class DirectReads(TorchFunctionMode):
                 self._seen(args[0], name in _SHARED or name in _CHANGING)
         elif name in _FACTORIES:
             for nested in (value for value in (*args, *given.values()) if isinstance(value, (list, tuple))):
-                for leaf in _pytree.tree_leaves(nested):
-                    if isinstance(leaf, Tensor):
-                        self._seen(leaf, False)
+                for leaf in tensors_in(nested):
+                    self._seen(leaf, False)
+        elif name == "__get__" and answers_by_gradients(func) and is_users(2):
+            self.ask()
         return func(*args, **given)

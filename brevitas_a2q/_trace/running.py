@@ -14,8 +14,10 @@ from typing import Final, TypeVar
 import torch
 from torch import nn
 
+from brevitas_a2q._brevitas import kept_output_sizes
 from brevitas_a2q._trace.calls import Call, as_written
-from brevitas_a2q._trace.modules import evaluating
+from brevitas_a2q._trace.modules import evaluating, parts_of
+from brevitas_a2q._trace.questions import run_both_ways
 from brevitas_a2q._trace.standing import Standing
 from brevitas_a2q._trace.state import NOTHING, Doubts, own_tensors
 from brevitas_a2q._trace.tracing import Trace
@@ -42,7 +44,7 @@ def learn_ranges(call: Call) -> Trace:
     def traced(doubts: Doubts) -> tuple[Trace, None]:
         trace = Trace(call.module, learning=True, doubts=doubts, standing=standing)
         with as_written(), _unchanged(call.module), evaluating(call.module), trace.running(call.args, call.kwargs):
-            call.module(*call.args, **call.kwargs)
+            run_both_ways(trace.asked, call.module, call.args, call.kwargs)
         return trace, None
 
     trace = repeated(call.module, traced)[0]
@@ -68,10 +70,13 @@ def repeated(model: nn.Module, traced: Callable[[Doubts], tuple[Trace, T]]) -> t
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Random numbers and the buffers of modules other than quantizers are as before afterwards."""
+    """Random numbers, sizes asked for, and the buffers of modules other than quantizers are as before afterwards."""
+    parts = list(parts_of(model))
     devices = {tensor.device.index for tensor in model.parameters() if tensor.is_cuda}
-    buffers = [(buffer, buffer.clone()) for name, buffer in model.named_buffers() if "_quant." not in f"{name}."]
-    with torch.random.fork_rng(devices=sorted(d for d in devices if d is not None)):
+    held = [(f"{name}.{key}.", b) for name, part in parts for key, b in part._buffers.items()]
+    buffers = [(b, b.clone()) for name, b in held if b is not None and "_quant." not in name]
+    sizes = kept_output_sizes(part for _, part in parts)
+    with sizes, torch.random.fork_rng(devices=sorted(d for d in devices if d is not None)):
         try:
             yield
         finally:

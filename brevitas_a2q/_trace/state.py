@@ -10,8 +10,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from brevitas_a2q._brevitas import _pytree
 from brevitas_a2q._trace.held import class_numbers, held_numbers, random_numbers
+from brevitas_a2q._trace.leaves import leaves
 from brevitas_a2q._trace.memory import Memory, address
 from brevitas_a2q._trace.modules import parts_of
 
@@ -32,7 +32,7 @@ def own_tensors(model: nn.Module) -> dict[str, Tensor]:
             if tensor is not None:
                 found[before + key] = tensor
         for key, value in _attributes(module):
-            for place, leaf in enumerate([value] if isinstance(value, Tensor) else _pytree.tree_leaves(value)):
+            for place, leaf in enumerate([value] if isinstance(value, Tensor) else leaves(value)):
                 if isinstance(leaf, Tensor):
                     found[f"{before}{key}[{place}]"] = leaf
     return found

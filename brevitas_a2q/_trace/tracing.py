@@ -21,7 +21,8 @@ from brevitas_a2q._brevitas import (
 from brevitas_a2q._ranges import MAX_ANNOTATION, Value
 from brevitas_a2q._trace.arguments import has_numbers, is_random, is_uninitialised, reading, shows_other_memory, written
 from brevitas_a2q._trace.layer_sums import sums_of_layer
-from brevitas_a2q._trace.memory import Known, Memory, address, plain_tensor, shape_of
+from brevitas_a2q._trace.leaves import leaves, mapped, tensors_in
+from brevitas_a2q._trace.memory import Known, Memory, address, plain_tensor, shape_of, unscaled
 from brevitas_a2q._trace.modules import clamps_its_own, intercepted, is_brevitas_product, parts_of
 from brevitas_a2q._trace.operations import apply_rule
 from brevitas_a2q._trace.outside import Product, factors_of, products_of
@@ -36,6 +37,7 @@ from brevitas_a2q._trace.quantizers import (
     quantized,
     scale_follows_input,
 )
+from brevitas_a2q._trace.questions import questions
 from brevitas_a2q._trace.reads import DirectReads, depends_on_values, place
 from brevitas_a2q._trace.state import NOTHING, Doubts, State, own_tensors
 
@@ -101,6 +103,7 @@ class Trace(TorchDispatchMode):
         self._given: list[tuple[Tensor, int]] = []  # to the quantizer or layer that runs, and how often written before
         self._depth = 0  # of quantizers and layers, whose own operations are not looked at
         self._reads = DirectReads(self._read, self._memory.copied)
+        self.asked = self._reads.asked  # places that ask whether gradients are on
         self._pause = Pause(self._reads, self)
         self._names: list[tuple[str, nn.Module]] = []
         self._own: frozenset[int] = frozenset()  # addresses of tensors that the model holds
@@ -125,7 +128,7 @@ class Trace(TorchDispatchMode):
         handles = [handle for part in parts_of(self.model, _SILENT) for handle in self._watch(*part)]
         token = _ACTIVE.set(self)
         try:
-            with intercepted(self.model, self._layer), self._reads, self:
+            with intercepted(self.model, self._layer), questions(self._reads.ask), self._reads, self:
                 yield self
         finally:
             _ACTIVE.reset(token)
@@ -133,8 +136,9 @@ class Trace(TorchDispatchMode):
                 handle.remove()
         self.counters = dict.fromkeys(before.other_numbers(self.model, _SILENT))
         self.changed = before.changed(self.model, self._memory)
-        used = bool(self.branches), self._numbers_matter
-        self.doubts |= before.doubts(self.changed, self._memory, self.counters, *used)
+        self.doubts |= before.doubts(
+            self.changed, self._memory, self.counters, bool(self.branches), self._numbers_matter
+        )
 
     def _take_over(self, own: dict[str, Tensor]) -> None:
         """Know the tensors that the model holds: as constants, unless they change."""
@@ -147,15 +151,14 @@ class Trace(TorchDispatchMode):
         self._own = frozenset(address(tensor) for name, tensor in own.items() if name not in self.doubts.tensors)
 
     def _declare(self, tensors: Any) -> None:
-        for leaf in _pytree.tree_leaves(tensors):
-            if isinstance(leaf, Tensor):
-                self._memory.declare(leaf)
+        for tensor in tensors_in(tensors):
+            self._memory.declare(tensor)
 
     def _made(self, tensors: Any) -> None:
         """What quantizers and layers made of parameters: constants, unless these will change."""
-        for leaf in _pytree.tree_leaves(tensors) if self.learning else ():
-            if isinstance(leaf, Tensor) and leaf not in self._memory:
-                self._unbounded(leaf, "made of parameters", frozenset())
+        for tensor in tensors_in(tensors) if self.learning else ():
+            if tensor not in self._memory:
+                self._unbounded(tensor, "made of parameters", frozenset())
         self._declare(tensors)
 
     def of(self, value: Any) -> Known | None:
@@ -294,7 +297,7 @@ class Trace(TorchDispatchMode):
             return func(*args, **kwargs)
         if shows_other_memory(func):
             return self._memory.shown(func(*args, **kwargs))
-        tensors = [leaf for leaf in _pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = tensors_in((args, kwargs))
         if not isinstance(func, torch._ops.OpOverload):
             return self._of_functions(func, args, kwargs, tensors)
         name = func._schema.name.removeprefix("aten::")
@@ -310,24 +313,23 @@ class Trace(TorchDispatchMode):
         moves = any(k.moves for k in known)
         if moves and (name not in MOVEMENTS or len(tensors) > 1):
             moves, known = False, [Known(Value.unknown(k.value.shape, "a scale that moves"), k.sources) for k in known]
-            as_value: Callable[[Any], Any] = _unknown
+            as_value: Callable[[Any], Any] = unscaled
         else:
             as_value = self._as_value
-        given, named = _pytree.tree_map(as_value, reading(func, args, kwargs))
+        given, named = mapped(as_value, reading(func, args, kwargs))
         factors = next((k.factors for k in known if k.factors is not None), None)
         self.products += products_of(self._names[-1][0] if self._names else "", name, given, factors)
         factors = factors_of(name, given) or factors
         result = func(*args, **kwargs)
         # Random numbers are as good as inputs: what reads them does something else the next time.
         sources = frozenset({"input"} if draws else ()).union(*(k.sources for k in known))
-        results = [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor)] or writes
+        results = tensors_in(result) or writes
         after = self._results(func, name, (args, kwargs), (given, named), results)
         for tensor, value in zip(results, after, strict=True):
             note = self._memory.write if any(tensor is write for write in writes) else self._memory.set
             note(tensor, Known(value, sources, factors, moves))
-        for tensor in writes:
-            if not any(tensor is each for each in results):
-                self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
+        for tensor in (each for each in writes if not any(each is result for result in results)):
+            self._memory.write(tensor, Known(Value.unknown(shape_of(tensor), name), sources))
         return result
 
     def _of_functions(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
@@ -335,7 +337,7 @@ class Trace(TorchDispatchMode):
         if any(self._memory.get(tensor) is not None for tensor in tensors):
             self._branch()
         result = func(*args, **kwargs)
-        for leaf in _pytree.tree_leaves(result):
+        for leaf in leaves(result):
             self._unbounded(leaf, f"{func.__name__} of functions", frozenset({"input"}))
         return result
 
@@ -358,7 +360,7 @@ class Trace(TorchDispatchMode):
         name = name if name.endswith("__") else name.rstrip("_")
         args, kwargs = given
         after = apply_rule(name, args, kwargs, [shape_of(result) for result in results])
-        operands, alpha = _pytree.tree_leaves(args), float(kwargs.get("alpha", 1))
+        operands, alpha = leaves(args), float(kwargs.get("alpha", 1))
         return [in_type(v, name, r.dtype, operands, alpha) for v, r in zip(after, results, strict=True)]
 
     def _as_value(self, leaf: Any) -> Any:
@@ -394,7 +396,3 @@ class Trace(TorchDispatchMode):
         if shared:
             unknown = Value.unknown(shape_of(tensor), "memory that is shared with Python")
             self._memory.write(tensor, Known(unknown, known.sources))
-
-
-def _unknown(leaf: Any) -> Any:
-    return Value.unknown(shape_of(leaf), "a scale that moves") if isinstance(leaf, Tensor) else leaf

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import brevitas.nn as qnn
-from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerChannelFloat,
+    Int8WeightPerTensorFloat,
+    Uint8ActPerTensorFloat,
+)
 from torch import nn
 from torch.fx import Node
 
@@ -195,25 +200,25 @@ def quantize_float_model_(
 def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> None:
     """Replace every layer by its Brevitas counterpart of the same name."""
 
-    def settings(name: str) -> dict[str, Any]:
+    def settings(module: nn.Module, name: str) -> dict[str, Any]:
         found = inputs.of(name)
-        weight = _weight_quantizer(config.for_layer(name), config, inputs.is_exempt(name))
+        weight = _weight_quantizer(module, config.for_layer(name), config, inputs.is_exempt(name))
         if found.by_layer:
             return {"input": _act_quantizer(found.bit_width, found.signed), "weight": weight}
         return {"input": None, "weight": weight.let(input_bit_width=found.bit_width, input_signed=found.signed)}
 
     # Brevitas calls functions named <lambda> with the layer and its name.
     layer_kwargs = {
-        "input_quant": lambda module, name: settings(name)["input"],
-        "weight_quant": lambda module, name: settings(name)["weight"],
+        "input_quant": lambda module, name: settings(module, name)["input"],
+        "weight_quant": lambda module, name: settings(module, name)["weight"],
         "bias_quant": None,
         "return_quant_tensor": False,
     }
     attention_kwargs = {
-        "in_proj_input_quant": lambda module, name: settings(f"{name}.in_proj")["input"],
-        "in_proj_weight_quant": lambda module, name: settings(f"{name}.in_proj")["weight"],
-        "out_proj_input_quant": lambda module, name: settings(f"{name}.out_proj")["input"],
-        "out_proj_weight_quant": lambda module, name: settings(f"{name}.out_proj")["weight"],
+        "in_proj_input_quant": lambda module, name: settings(module, f"{name}.in_proj")["input"],
+        "in_proj_weight_quant": lambda module, name: settings(module, f"{name}.in_proj")["weight"],
+        "out_proj_input_quant": lambda module, name: settings(module, f"{name}.out_proj")["input"],
+        "out_proj_weight_quant": lambda module, name: settings(module, f"{name}.out_proj")["weight"],
         "in_proj_bias_quant": None,
         "out_proj_bias_quant": None,
         "attn_output_weights_quant": Uint8ActPerTensorFloat.let(bit_width=config.activation_bit_width),
@@ -230,12 +235,15 @@ def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> N
     layerwise_quantize(model, layers)
 
 
-def _weight_quantizer(layer: LayerSettings, config: A2QConfig, first_or_last: bool) -> Any:
+def _weight_quantizer(module: nn.Module, layer: LayerSettings, config: A2QConfig, first_or_last: bool) -> Any:
+    transposed_in_groups = getattr(module, "transposed", False) and module.groups != 1
+    # Its weight has no axis of output channels, and Brevitas' own scales per channel do not fit it.
+    plain = Int8WeightPerTensorFloat if transposed_in_groups else Int8WeightPerChannelFloat
     if first_or_last:
-        return Int8WeightPerChannelFloat.let(bit_width=config.boundary_bit_width)
+        return plain.let(bit_width=config.boundary_bit_width)
     bits = layer.weight_bit_width or 8
     if layer.skip:
-        return Int8WeightPerChannelFloat.let(bit_width=bits)
+        return plain.let(bit_width=bits)
     return _READY[layer.method].let(
         bit_width=bits, accumulator_bit_width=layer.accumulator_bit_width, accumulator_tile=layer.tile
     )

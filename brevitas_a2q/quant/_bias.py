@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -149,7 +150,8 @@ def fit_scale(layer: Any, scale: Tensor, input_scale: Tensor, accumulator_bit_wi
     limit = min(room_for_bias(accumulator_bit_width), int(types[1].max) // 4)
     size, start = layer.bias.detach().double().abs().nan_to_num(), scale.detach().double()
     smallest = start.new_tensor(types[0].tiny * types[0].eps)  # that is not zero
-    most = torch.log2(types[0].max / 2 / start).floor().clamp_min(0.0)  # steps that it can take
+    # Steps that it can take; of the quotient there might be no double.
+    most = (math.log2(types[0].max) - 1 - start.log2()).floor().clamp_min(0.0)
     steps, raised = torch.zeros_like(start), scale
     for _ in range(_RAISES):
         over = integer_bias(layer, raised, input_scale).abs() > limit

@@ -10,7 +10,8 @@ from brevitas import is_dynamo_compiling
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-import brevitas_a2q.quant._pickling  # noqa: F401  so that layers can be pickled
+import brevitas_a2q.quant._pickling
+import brevitas_a2q.quant._transposed  # noqa: F401  so that layers can be pickled, and traced by TorchScript
 from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook, is_exporting
 from brevitas_a2q.bounds import IntRange, two_sided_budget
 from brevitas_a2q.errors import ExportError, ModelError

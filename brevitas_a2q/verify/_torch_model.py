@@ -22,6 +22,7 @@ from brevitas_a2q._trace import (
     plain_tensor,
     quantized_layers,
     repeated,
+    run_both_ways,
     uncompiled,
     upright,
 )
@@ -65,8 +66,10 @@ def read_model(model: nn.Module, example_inputs: Any) -> tuple[tuple[DotProductL
         )
     given = arguments(model, example_inputs)
     with evaluating(model), as_written():
-        if any(follows_inputs(layer) for _, layer in quantized_layers(model)):
-            model(*given)  # layers learn what reaches them now, and say where their weights change by it
+        if any(follows_inputs(layer) or "weight" not in layer._parameters for _, layer in quantized_layers(model)):
+            # Layers learn what reaches them now, and say where their weights change by it; hooks that make weights of
+            # other parameters (as pruning does) make them of what these are by now.
+            model(*given)
         trace, (found, refused) = _settled(model, given)
     refused |= _of_changing_weights(model, trace.changed)
     layers = tuple(layer for name, layer in found.items() if name.partition(" (call ")[0] not in refused)
@@ -155,7 +158,7 @@ def _traced(
 
     trace.calls = record
     with trace.running(*given):
-        model(*given)
+        run_both_ways(trace.asked, model, given, {})
     return trace, (found, refused)
 
 

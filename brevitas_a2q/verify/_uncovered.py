@@ -44,6 +44,7 @@ def uncovered_parts(
             spoken_of.add(name)
     found += dict.fromkeys(line for product in trace.products for line in _of_product(product, model, spoken_of))
     found += [f"{place}: reads values of the input, which may lead another one elsewhere" for place in trace.branches]
+    found += [f"{place}: asks whether gradients are on, and does not run with them" for place in trace.asked]
     found += [
         f"{name}: the model changes it while it runs, and computes with it" for name in sorted(trace.doubts.tensors)
     ]

@@ -253,3 +253,16 @@ def test_an_operation_that_no_file_can_hold_is_named(tmp_path: Path, capfd: pyte
         export_qonnx(model, x[:1], tmp_path / "model.onnx")
     assert capfd.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d])
+@pytest.mark.parametrize("groups", [2, 4])
+def test_transposed_convolutions_in_groups_may_be_the_first_and_the_last(kind: Any, groups: int) -> None:
+    model = nn.Sequential(
+        kind(4, 4, 3, groups=groups), nn.ReLU(), kind(4, 4, 3), nn.ReLU(), kind(4, 8, 3, groups=groups)
+    )
+    x = torch.rand(2, 4, *(3,) * (model[0].weight.dim() - 2))
+    constrain_(model, W8A8, x)
+    calibrate(model, x)
+    certificate = certify(model, x)
+    assert (certificate.holds, certificate.targets, certificate.uncovered) == (True, 1, ())

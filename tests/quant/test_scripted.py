@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from typing import Any
 
 import brevitas.nn as qnn
 import pytest
@@ -64,3 +65,22 @@ def test_models_can_be_traced_and_saved(name: str, tile: int | None) -> None:
     file.seek(0)
     other = torch.rand(1, 4, 6, 6)
     assert torch.equal(torch.jit.load(file)(other), model(other))
+
+
+KINDS = [(qnn.QuantConvTranspose1d, 1), (qnn.QuantConvTranspose2d, 2), (qnn.QuantConvTranspose3d, 3)]
+
+
+@pytest.mark.parametrize(("kind", "axes"), KINDS)
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning"
+)
+def test_transposed_convolutions_can_be_traced(kind: Any, axes: int, groups: int) -> None:
+    quantizer = quantizers.Int8ProjectedA2QWeightPerChannelFloat
+    layer = kind(4, 4, 3, 2, groups=groups, bias=False, weight_quant=quantizer, weight_accumulator_bit_width=12)
+    model = nn.Sequential(qnn.QuantReLU(bit_width=4, return_quant_tensor=True), layer)
+    x = torch.rand(1, 4, *(5,) * axes)
+    model(x)
+    model.eval()
+    assert torch.equal(torch.jit.trace(model, x, check_trace=False)(x), model(x))
+    assert layer.channelwise_separable is False

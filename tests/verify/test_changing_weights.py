@@ -10,6 +10,7 @@ import pytest
 import torch
 from brevitas.quant import SignedBinaryWeightPerTensorConst
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from brevitas_a2q import certify
 from brevitas_a2q.errors import ModelError
@@ -73,3 +74,17 @@ def test_quantizers_are_called_by_keyword_too() -> None:
 
     found = certify(Named().eval(), torch.zeros(1, 2, 4, 4)).layers["layer"].input_range
     assert (found.lower, found.upper) == (-8, 7)
+
+
+def test_pruned_weights_are_those_of_the_last_step() -> None:
+    """Pruning makes them in each run, so that those of the run before are not the ones that were trained last."""
+    model = Changing()
+    prune.l1_unstructured(model.layer, "weight", amount=0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    x = torch.randn(2, 2, 5, 5)
+    model(x).square().sum().backward()
+    optimizer.step()
+    found = certify(model.eval(), x)
+    assert found.uncovered == ()
+    model(x)
+    assert certify(model, x) == found

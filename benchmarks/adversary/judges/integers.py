@@ -27,17 +27,14 @@ def partial_sums(
         a: Attributes.
 
     Returns:
-        Two arrays of shape (inputs, channels), in float64 below 2^53, so exact.
+        Two arrays of shape (inputs, channels), in float64 below 2^52, so exact.
     """
-    integers = np.round(x.astype(np.float64) / step)
-    plus, minus = np.maximum(integers, 0), np.maximum(-integers, 0)
-    up, down = np.maximum(weights, 0).astype(np.float64), np.maximum(-weights, 0).astype(np.float64)
-    high, low = _apply(op, plus, up, a), _apply(op, plus, down, a)
-    if minus.any():
-        high, low = high + _apply(op, minus, down, a), low + _apply(op, minus, up, a)
-    channels = high.ndim - 1 if op == "MatMul" else 1
-    axes = tuple(d for d in range(1, high.ndim) if d != channels)
-    return -low.max(axis=axes), high.max(axis=axes)
+    integers, weights = np.round(x.astype(np.float64) / step), weights.astype(np.float64)
+    total = _apply(op, integers, weights, a)
+    of_magnitudes = _apply(op, np.abs(integers), np.abs(weights), a)  # of positive products and negative ones, apart
+    channels = total.ndim - 1 if op == "MatMul" else 1
+    axes = tuple(d for d in range(1, total.ndim) if d != channels)
+    return (total - of_magnitudes).min(axis=axes) / 2, (total + of_magnitudes).max(axis=axes) / 2
 
 
 def _apply(op: str, x: np.ndarray, w: np.ndarray, a: dict[str, Any]) -> np.ndarray:

@@ -47,7 +47,8 @@ def attack(seed: int, rounds: int = 3, width: int = 32, models: int = 1) -> list
         it = Changed(net, (certified, *shape[1:]))
         with warnings.catch_warnings(record=True) as it.said:
             warnings.simplefilter("always")
-            while len(lines) < models and not it.ended():
+            while len(lines) < models:
+                it.restore()
                 lines.append(_blank(seed, len(lines), it))
                 if len(lines) == 1:
                     _attempt(lambda: train(it, rng, trained, _STEPS), it, lines[-1])
@@ -186,7 +187,8 @@ def _compared(
         faults = [why for call in calls if (why := _why(call, exact))]
         broken += [f"{name}: covered, and its inputs are no integers ({why})" for why in faults]
     found = [sums for call in calls if (sums := _sums(layer, call)) is not None]
-    if not found:
+    # Parametrizations may make weights that are no numbers, as of a norm that is zero, of which no quantizer makes any.
+    if not found or not (claims or bool(torch.isfinite(layer.weight).all())):
         yield from (np.full(inputs, -np.inf), np.full(inputs, -np.inf))
         return
     lows, highs = (np.concatenate([each[end] for each in found]) for end in (0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from benchmarks.adversary.models.generate import RandomNet, random_net, random_operations, random_quantizer
+from benchmarks.adversary.models.generate import RandomNet, put, random_net, random_operations, random_quantizer
 
 __all__ = ["CHANGES", "Changed", "changed", "train"]
 
@@ -28,10 +29,13 @@ class Changed:
     said: Sequence[Any] = ()  # warnings
     names: list[str] = field(default_factory=list)  # of what has happened to it
     extreme: np.ndarray | None = None  # inputs that drove its sums to their ends, as it was before
+    passing: list[Callable[[], Any]] = field(default_factory=list)  # take back what is not to stay
 
-    def ended(self) -> bool:
-        """Whether no further change is made: it computes in half precision, or hooks of the user's do as they like."""
-        return not {"half precision", "autocast", "hooked"}.isdisjoint(self.names)
+    def restore(self) -> None:
+        """Take back half precision and hooks of the user's, after which no layer might be covered any more."""
+        while self.passing:
+            self.passing.pop()()
+        self.names = [name for name in self.names if name not in _PASSING]
 
     def promises(self) -> bool:
         """Whether its quantizers promise anything: not where a warning takes it back."""
@@ -122,14 +126,15 @@ def _hook(it: Changed, rng: np.random.Generator, seed: int) -> None:
     block = it.net.blocks[int(rng.integers(0, len(it.net.blocks)))]
     kind = rng.integers(0, 4)
     if kind == 0:
-        block.layer.register_forward_pre_hook(lambda _, given: (given[0] + given[0], *given[1:]))
+        hook = block.layer.register_forward_pre_hook(lambda _, given: (given[0] + given[0], *given[1:]))
     elif kind == 1:
-        block.part.register_forward_hook(lambda _, __, y: y + y)
+        hook = block.part.register_forward_hook(lambda _, __, y: y + y)
     elif kind == 2:
         kept: list[Any] = []
-        block.act.register_forward_hook(lambda _, __, y: kept.append(y))
+        hook = block.act.register_forward_hook(lambda _, __, y: kept.append(y))
     else:
-        block.act.act_quant.register_forward_hook(lambda _, __, y: y.set(value=y.value * 3.0))
+        hook = block.act.act_quant.register_forward_hook(lambda _, __, y: y.set(value=y.value * 3.0))
+    it.passing.append(hook.remove)
 
 
 def _resize(it: Changed, rng: np.random.Generator, seed: int) -> None:
@@ -138,11 +143,12 @@ def _resize(it: Changed, rng: np.random.Generator, seed: int) -> None:
 
 
 def _halve(it: Changed, rng: np.random.Generator, seed: int) -> None:
-    it.dtype = torch.float16 if rng.random() < 0.5 else torch.bfloat16
-    it.net.to(it.dtype)
+    it.passing.append(functools.partial(_convert, it, it.dtype))
+    _convert(it, torch.float16 if rng.random() < 0.5 else torch.bfloat16)
 
 
 def _autocast(it: Changed, rng: np.random.Generator, seed: int) -> None:
+    it.passing.append(lambda: setattr(it, "autocast", False))
     it.autocast = True
 
 
@@ -153,7 +159,7 @@ def _train_on(it: Changed, rng: np.random.Generator, seed: int) -> None:
 
 def _operations(it: Changed, rng: np.random.Generator, seed: int) -> None:
     for block in it.net.blocks:
-        block.do(random_operations(rng, block.quantized))
+        put(block, random_operations(rng, block.quantized))
 
 
 def _prune(it: Changed, rng: np.random.Generator, seed: int) -> None:
@@ -191,8 +197,12 @@ def _parametrize(it: Changed, rng: np.random.Generator, seed: int) -> None:
 
 
 def _double(it: Changed, rng: np.random.Generator, seed: int) -> None:
-    it.dtype = torch.float64
-    it.net.double()
+    _convert(it, torch.float64)
+
+
+def _convert(it: Changed, dtype: torch.dtype) -> None:
+    it.dtype = dtype
+    it.net.to(dtype)
 
 
 CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] = {
@@ -214,6 +224,7 @@ CHANGES: Final[dict[str, Callable[[Changed, np.random.Generator, int], None]]] =
     "half precision": _halve,
     "autocast": _autocast,
 }
+_PASSING: Final = ("half precision", "autocast", "hooked")
 
 
 def train(it: Changed, rng: np.random.Generator, inputs: int, steps: int) -> None:

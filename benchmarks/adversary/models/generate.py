@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from benchmarks.adversary.models.operations import KEPT, LOST, OPERATIONS, PARTS, RARE, plain, steps
 from brevitas_a2q.quant import _quantizers as quantizers
 
-__all__ = ["Block", "RandomNet", "random_net", "random_operations", "random_quantizer"]
+__all__ = ["Block", "RandomNet", "put", "random_net", "random_operations", "random_quantizer"]
 
 
 def random_operations(rng: np.random.Generator, quantized: bool) -> list[str]:
@@ -31,6 +31,11 @@ def random_operations(rng: np.random.Generator, quantized: bool) -> list[str]:
         return [str(rng.choice([*LOST, *RARE]))]
     ordinary = [name for name in OPERATIONS if name not in LOST and name not in RARE]
     return [str(name) for name in rng.choice(list(KEPT) if quantized else ordinary, int(rng.integers(0, 3)))]
+
+
+def put(block: Block, names: list[str]) -> None:
+    """Put operations between quantizer and layer; no method, as a trace looks at all that methods name."""
+    block.names, block.operations = names, [OPERATIONS[name] for name in names]
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Block(nn.Module):
         self.act = random_quantizer(rng)
         self.layer, self.outputs = (shared.layer, shared.outputs) if shared else _layer(rng, channels)
         self.quantized = self.layer.bias is not None
-        self.do(random_operations(rng, self.quantized))
+        put(self, random_operations(rng, self.quantized))
         self.part: nn.Module = nn.Identity()
         self.part_name = ""
         if not self.quantized and rng.random() < 0.04:
@@ -73,10 +78,6 @@ class Block(nn.Module):
         self.record = Record()
         self.layer.weight_quant.register_forward_hook(lambda module, args, made: self.record.weights.append(made))
         self.layer.bias_quant.register_forward_hook(lambda module, args, made: self.record.biases.append(made))
-
-    def do(self, names: list[str]) -> None:
-        """Put operations between quantizer and layer."""
-        self.names, self.operations = names, [OPERATIONS[name] for name in names]
 
     @property
     def kinds(self) -> list[str]:

@@ -60,6 +60,8 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "ArgMax": sums.label_select,
 }
 
+_MOST_UNITS: Final = 4096  # which no device holds, and which take a minute to fold
+
 
 def read_graph(
     path: str | Path, *, standalone_thresholds: bool = False, input_range: tuple[float, float] | None = None
@@ -95,6 +97,13 @@ def build_graph(network: Network, *, name: str = "network", standalone_threshold
     if not context.units or image is None:
         raise OnnxFileError("holds nothing for an accelerator", where=network.file, expected="quantized layers")
     units = with_zeros(with_forks(tuple(context.units.values()), image))
+    if len(units) > _MOST_UNITS:
+        raise OnnxFileError(
+            f"takes {len(units)} units",
+            where=network.file,
+            expected=f"at most {_MOST_UNITS}",
+            remedy="split the network",
+        )
     return Graph(name, units, tuple(notes), tuple(context.warnings), image)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from oracle_data import ORACLE
 
+from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend import read_graph
 from brevitas_a2q.hw._ir import (
     AddStreams,
@@ -121,3 +123,13 @@ def test_accumulators_are_never_wider_than_finn_minimises_them(model: str) -> No
         assert unit.analysed_range is not None
         assert unit.accumulator_range[0] <= unit.analysed_range[0] <= unit.analysed_range[1]
         assert unit.analysed_range[1] <= unit.accumulator_range[1]
+
+
+def test_more_units_than_any_device_holds_are_refused_at_once(builder: Callable[..., Any]) -> None:
+    b = builder(shape=(1, 4, 4, 4))
+    x = b.quant("x")
+    for _ in range(4097):
+        x = b.quant(x)
+    b.node("Conv", x, b.weights([[[[1]]] * 4]))
+    with pytest.raises(OnnxFileError, match=r"takes 409\d units; expected at most 4096"):
+        read_graph(b.save())
