@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from brevitas_a2q._trace import Call, learn_ranges
-from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy, watch_output
+from brevitas_a2q.quant._output_width import watch_output
+from brevitas_a2q.quant._proxy import AccumulatorAwareWeightQuantProxy
 
 __all__ = ["accumulator_layers", "fixed_input_ranges", "learn_input_ranges"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import brevitas_a2q.quant._pickling
 import brevitas_a2q.quant._transposed  # noqa: F401  so that layers can be pickled, and traced by TorchScript
-from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, forget_hook, is_exporting
+from brevitas_a2q._brevitas import ScalingPerOutputType, WeightQuantProxyFromInjector, is_exporting
 from brevitas_a2q.bounds import IntRange, two_sided_budget
 from brevitas_a2q.errors import ExportError, ModelError
 from brevitas_a2q.quant._arrivals import Arrivals, Basis
@@ -23,31 +23,13 @@ from brevitas_a2q.quant._functional import Budget, budget_from_range
 from brevitas_a2q.quant._held import Quantized, constant_when_traced, quantized
 from brevitas_a2q.quant._layout import WeightLayout, unsliced
 from brevitas_a2q.quant._limits import FAR, constant_budget, summable
+from brevitas_a2q.quant._output_width import watch_output
 from brevitas_a2q.quant._refusals import refuse_gptq, refuse_layers_without_one_accumulator
 from brevitas_a2q.quant._reinit import adopt
 from brevitas_a2q.quant._scale_search import search_scale_
 from brevitas_a2q.quant._zero_points import check_datapath, guards_raw_codes, multiplied
 
-__all__ = ["AccumulatorAwareWeightQuantProxy", "watch_output"]
-
-
-def _narrow_output(layer: Any, args: Any, output: Any) -> Any:
-    """Forward hook: an output that comes from the accumulator is no wider than it (upstream's width ignores P)."""
-    proxy = layer.weight_quant
-    if not isinstance(output, IntQuantTensor) or not isinstance(proxy, AccumulatorAwareWeightQuantProxy):
-        return output
-    if not proxy.is_quant_enabled or layer.output_quant.is_quant_enabled or not proxy.bounds_whole_sum:
-        return output
-    width = torch.full_like(output.bit_width, proxy.accumulator_bit_width)
-    # Upstream's width of a transposed convolution is too small (it adds kernel sides instead of multiplying them).
-    return output.set(bit_width=width if proxy.layout.transposed else torch.minimum(width, output.bit_width))
-
-
-def watch_output(layer: nn.Module, enabled: bool) -> None:
-    """Whether the bit width of the layer's quantized output is held against its accumulator's."""
-    forget_hook(layer, _narrow_output)
-    if enabled:
-        layer.register_forward_hook(_narrow_output)
+__all__ = ["AccumulatorAwareWeightQuantProxy"]
 
 
 class AccumulatorAwareWeightQuantProxy(WeightQuantProxyFromInjector):
