@@ -17,10 +17,12 @@ import json
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from brevitas_a2q.data import ImageData, load_data
 from brevitas_a2q.models import QuantSpec, build_model
@@ -77,17 +79,28 @@ STARTS: dict[str, tuple[Any, StartConfig]] = {
 }
 
 
+@cache
+def trained(name: str, path: Path | None, seed: int) -> tuple[nn.Module, float]:
+    """The float network and its accuracy."""
+    network, data = NETWORKS[name], images(name, path)
+    seed_everything(seed)
+    floating = build_model(network.model, **network.options)
+    return floating, fit(floating, data, network.floating, seed=seed).last
+
+
+def images(name: str, path: Path | None) -> ImageData:
+    data = load_data(NETWORKS[name].data, path)
+    assert isinstance(data, ImageData)
+    return data
+
+
 def run(name: str, path: Path | None, seed: int, done: set[tuple[Any, ...]]) -> None:
     network = NETWORKS[name]
     cells = [(*w, start) for w in network.widths for start in STARTS if (name, seed, *w, start) not in done]
     if not cells:
         return
-    data = load_data(network.data, path)
-    assert isinstance(data, ImageData)
-    of_float = seed if network.own_float_network else 0
-    seed_everything(of_float)
-    floating = build_model(network.model, **network.options)
-    reference = fit(floating, data, network.floating, seed=of_float).last
+    data = images(name, path)
+    floating, reference = trained(name, path, seed if network.own_float_network else 0)
     for weight_bits, input_bits, width, start in cells:
         method, how = STARTS[start]
         spec = QuantSpec(method, weight_bits, input_bits, width)
