@@ -170,9 +170,7 @@ def _key(instance: Instance, family: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _batches(
-    by_key: Mapping[str, list[Instance]], folder: Path, family: str
-) -> list[list[tuple[str, Instance]]]:
+def _batches(by_key: Mapping[str, list[Instance]], folder: Path, family: str) -> list[list[tuple[str, Instance]]]:
     """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
 
     All of one process have the same passes. The largest circuits come first, so that no processor waits for one of them
