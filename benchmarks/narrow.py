@@ -187,6 +187,7 @@ def measured(regime: Regime, cache: Path) -> list[dict[str, Any]]:
         for entry, instances in circuits.values():
             entry["lut"] = sum(counts[i.row].lut for i in instances)
             entry["ff"] = sum(counts[i.row].ff for i in instances)
+            entry["bram18"] = sum(counts[i.row].bram18 for i in instances)
     return rows
 
 

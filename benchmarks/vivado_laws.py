@@ -28,8 +28,9 @@ from brevitas_a2q.hw._vivado.parameters import Parameters
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE.parent / "brevitas_a2q/hw/_vivado/coefficients.json"
 ROUNDS = 6
+SWEEP, UNITS_OF_A_DESIGN = "mvu-2022", 6  # single units, no design
 # Where few rows say it, the control of an HLS unit is drawn to what most of them take: one row's worth of evidence.
-CONTROL = {"max pool: image": 200.0, "max pool: line": 90.0, "label select": 40.0, "hls matrix unit": 200.0}
+CONTROL = {"max pool: image": 200.0, "max pool: line": 90.0, "hls matrix unit": 200.0}
 
 
 FAMILIES = {"xczu": "UltraScale+"}  # by how a part's name begins; the others are 7-series
@@ -49,6 +50,7 @@ class Sample:
     lut: float
     ff: float | None
     bram18: tuple[int, int] | None  # found, said
+    count: int = 1  # units of the build that are equal in everything
 
 
 def samples() -> list[Sample]:
@@ -77,7 +79,8 @@ def _add(
     ff = float(row["ff"]) if row.get("ff") else None
     blocks = (int(float(row["bram18"])), bram18) if row.get("bram18") else None
     key = (build, op, text, row["lut"])
-    found[key] = Sample(name, repository, build, luts, registers, float(row["lut"]), ff, blocks)
+    count = found[key].count + 1 if key in found else 1
+    found[key] = Sample(name, repository, build, luts, registers, float(row["lut"]), ff, blocks, count)
 
 
 def fit(features: list[dict[str, float]], values: list[float], control: float | None = None) -> dict[str, float]:
@@ -101,23 +104,44 @@ def predict(found: dict[str, float], features: dict[str, float]) -> float:
     return sum(found.get(name, 0.0) * amount for name, amount in features.items())
 
 
-def unseen(rows: list[Sample], what: str) -> tuple[list[float], str]:
-    """Relative errors of rows whose repository (or build) was left out."""
+def predicted_unseen(rows: list[Sample], what: str) -> tuple[list[tuple[Sample, float]], str]:
+    """Rows with what is said of them by coefficients of other repositories (or builds, or rows), and which it was."""
     level = "repository" if len({r.repository for r in rows}) > 1 else "build"
     groups = defaultdict(list)
     for row in rows:
         groups[getattr(row, level)].append(row)
     if len(groups) < 2:
         level, groups = "row", {str(i): [row] for i, row in enumerate(rows)}
-    errors = []
+    found = []
     for name, held in groups.items():
         rest = [row for other, group in groups.items() if other != name for row in group]
         if not rest:
             continue
         prior = CONTROL.get(rows[0].kind) if what == "lut" else None
-        found = fit([getattr(r, f"{what}_features") for r in rest], [getattr(r, what) for r in rest], prior)
-        errors += [predict(found, getattr(r, f"{what}_features")) / max(1, getattr(r, what)) - 1 for r in held]
-    return errors, level
+        law = fit([getattr(r, f"{what}_features") for r in rest], [getattr(r, what) for r in rest], prior)
+        found += [(r, predict(law, getattr(r, f"{what}_features"))) for r in held]
+    return found, level
+
+
+def unseen(rows: list[Sample], what: str) -> tuple[list[float], str]:
+    """Relative errors of rows whose repository (or build) was left out."""
+    found, level = predicted_unseen(rows, what)
+    return [said / max(1, getattr(row, what)) - 1 for row, said in found], level
+
+
+def designs(by_kind: dict[str, list[Sample]]) -> list[str]:
+    """Lines of a table: the sum over a build's units, each said by coefficients that did not see it."""
+    total, said, units = defaultdict(float), defaultdict(float), defaultdict(int)
+    for rows in by_kind.values():
+        for row, lut in predicted_unseen(rows, "lut")[0]:
+            build = f"{row.repository} | {row.build.split('/')[0]}"
+            total[build] += row.count * row.lut
+            said[build] += row.count * lut
+            units[build] += row.count
+    whole = sorted(build for build in total if units[build] >= UNITS_OF_A_DESIGN and SWEEP not in build)
+    lines = [f"| {b} | {units[b]} | {total[b]:,.0f} | {said[b] / total[b] - 1:+.1%} |" for b in whole]
+    off = [abs(said[build] / total[build] - 1) for build in whole]
+    return [*lines, "", f"Median error of a sum: {np.median(off):.1%}; largest {max(off):.1%}."]
 
 
 def main() -> None:
@@ -153,7 +177,9 @@ def main() -> None:
     head = __doc__.split("\n\n")[2].replace("\n", " ")
     table = "| unit | rows | repositories | left out | LUT, median | LUT, p90 | FF, median | BRAM18, Vivado / said |\n"
     table += "|---|---|---|---|---|---|---|---|\n" + "\n".join(lines)
-    text = f"# FINN's units as Vivado maps them\n\n{head}\n\n{table}\n"
+    text = f"# FINN's units as Vivado maps them\n\n{head}\n\n{table}\n\n## Sums over designs\n\n"
+    text += "| repository | build | units | LUT, Vivado | said |\n|---|---|---|---|---|\n"
+    text += "\n".join(designs(by_kind)) + "\n"
     write_atomically(HERE / "results/vivado_laws.md", text)
 
 

@@ -65,6 +65,34 @@ def _thresholds(draw: _Draw, sums: Any, steps: int, shared: bool) -> Any:
     return np.sort(np.quantile(rows, np.linspace(low, high, steps), axis=1).T.astype(np.int64), axis=1)
 
 
+def _deep_matrix(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    """Units of low rates: long vectors that are kept, deep memories, and accumulators of 32 bits among others."""
+    bits, products, outputs = draw(2, 4, 4, 8), draw(96, 288, 432, 576), draw(8, 16, 32)
+    weight, read = IntType.of(bits, signed=True), IntType.of(bits, signed=False)
+    weights = _weights(draw, weight, (outputs, products))
+    low = int(np.minimum(weights, 0).sum(axis=1).min()) * read.range.hi
+    high = int(np.maximum(weights, 0).sum(axis=1).max()) * read.range.hi
+    accumulator = IntType.of(draw(max(low.bit_length(), high.bit_length()) + 1, 32), signed=True)
+    thresholds, written = None, accumulator
+    if draw.rng.random() < 0.5:
+        steps = draw(3, 7, 15)
+        inputs = draw.rng.integers(0, read.range.hi + 1, (products, 256))
+        thresholds, written = (
+            _thresholds(draw, weights @ inputs, steps, False),
+            IntType.of(steps.bit_length(), signed=False),
+        )
+    unit = ir.Mvau(
+        **_common(outputs, read, written),
+        weight_type=weight,
+        weights=weights,
+        accumulator_type=accumulator,
+        accumulator_range=(low, high),
+        trained_accumulator_bit_width=None,
+        thresholds=thresholds,
+    )
+    return unit, ir.Folding(draw(1, 2, 4), draw(1, 2, 4, 8), "lut", "block", draw("distributed", "block"))
+
+
 def _matrix(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     binary = draw.rng.random() < 0.12
     weight = IntType("BIPOLAR") if binary else IntType.of(draw(2, 3, 4, 4, 6, 8), signed=True)
@@ -138,6 +166,15 @@ def _thresholding(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     table = np.clip(_thresholds(draw, sums, steps, draw.rng.random() < 0.2), read.range.lo, read.range.hi)
     unit = ir.Thresholding(**_common(channels, read, IntType.of(steps.bit_length(), signed=False)), thresholds=table)
     return unit, ir.Folding(pe, 1, "auto", "auto", draw("distributed", "distributed", "block"))
+
+
+def _wide_values(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
+    """Thresholds of sums in accumulators that are far wider than the thresholds."""
+    channels, pe, steps = draw(8, 16, 32, 64), draw(1, 2, 4), draw(1, 3, 7, 15, 15)
+    sums = draw.rng.normal(scale=1 << draw(5, 7, 9, 11), size=(channels, 256))
+    kind = IntType.of(steps.bit_length(), signed=False)
+    common = _common(channels, IntType.of(draw(20, 24, 32, 32), signed=True), kind)
+    return ir.Thresholding(**common, thresholds=_thresholds(draw, sums, steps, False)), ir.Folding(pe)
 
 
 def _few_thresholds(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
@@ -326,6 +363,8 @@ _KINDS: dict[str, tuple[Callable[[_Draw], tuple[ir.Unit, ir.Folding]], int]] = {
     "product": (_product, 12),
     "selected": (_selected, 3),
     "two thresholds": (_two_thresholds, 32),
+    "wide values": (_wide_values, 20),
+    "deep matrix": (_deep_matrix, 20),
 }
 
 

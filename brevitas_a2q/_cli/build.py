@@ -194,4 +194,5 @@ def _summary(report: BuildReport) -> list[str]:
     if report.placed is not None:
         used = ", ".join(f"{count:,} {kind}" for kind, count in report.placed.used.items())
         lines.append(f"placed and routed on {report.placed.device}: {report.placed.max_mhz:g} MHz ({used})")
+        lines.append("slowest path: from {} to {}".format(*report.placed.slowest_path))
     return lines

@@ -21,17 +21,22 @@ from brevitas_a2q.hw._units.folding import MemoryStyle
 __all__ = [
     "MemoryCost",
     "bram18_count",
+    "bram18_luts",
     "lutram_luts",
     "part_share",
     "place_memories",
     "place_memory",
     "rom_luts",
+    "single_port_luts",
     "uram_count",
 ]
 
 # Aspect ratios of one block: (words, bits). The widest is tried last, ties keep the first.
 _BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 _BRAM18_BITS = 18 * 1024
+_LUTRAM_BLOCKS = ((32, 14), (64, 7))  # words and bits of eight LUTs
+_LEAST_BITS = 3  # added to a block's bits in what it counts as, found by synthesis
+_PAIRED_ENABLES = 16  # groups of so few address bits that two of their write enables share a LUT
 _URAM_SHAPE = (4096, 72)
 _FEW_WORDS = 12
 _LUT_ROM_WORDS = 64  # one LUT6 is a 64x1 read-only memory
@@ -72,20 +77,47 @@ def rom_luts(words: int, bits: int) -> int:
 def lutram_luts(words: int, bits: int) -> int:
     """LUTs of a writable simple dual-port memory.
 
-    Up to 32 words a block of eight LUTs stores 14 bits (RAM32M16), up to 64 words 7 bits (RAM64M8): one of the eight
-    LUTs serves the write port. Deeper memories repeat the 64-word block and select among them in LUTs. Source: UG574
-    UltraScale CLB, distributed RAM; synthesis (``wmem:lutram_rw`` of the reference grid), within 2 % above 64 words.
+    A block of eight LUTs stores 32 words of 14 bits (RAM32M16) or 64 words of 7 (RAM64M8); one of the eight serves the
+    write port. Deeper memories are groups of such blocks, with LUTs that select among them and that say which is
+    written. Of the two kinds the cheaper is taken, as Yosys prices them. Source: UG574 UltraScale CLB, distributed RAM;
+    synthesis.
 
     Example:
-        >>> lutram_luts(32, 64), lutram_luts(64, 64)
-        (40, 80)
+        >>> lutram_luts(32, 64), lutram_luts(64, 64), lutram_luts(144, 32), lutram_luts(200, 16)
+        (40, 80, 171, 114)
     """
     if words <= 1:
         return 0
-    if words <= 32:
-        return 8 * -(-bits // 14)
-    groups = -(-words // 64)
-    return 8 * -(-bits // 7) * groups + math.ceil(bits * _multiplexer_luts(groups))
+    _, groups, wide = min(
+        (_lutram_price(bits, wide, -(-words // deep)), -(-words // deep), wide) for deep, wide in _LUTRAM_BLOCKS
+    )
+    enables = 0.0 if groups == 1 else groups / 2 if groups <= _PAIRED_ENABLES else groups
+    return math.ceil(8 * groups * -(-bits // wide) + bits * _multiplexer_luts(groups) + enables)
+
+
+def _lutram_price(bits: int, wide: int, groups: int) -> float:
+    """What ``memory_libmap`` makes of it: a block of few bits counts as less than one, and a choice as a quarter."""
+    whole, rest = divmod(bits, wide)
+    partial = (rest + _LEAST_BITS) / (wide + _LEAST_BITS) if rest else 0.0
+    return 8 * groups * (whole + partial) + bits * (groups - 1) / 4
+
+
+def single_port_luts(words: int, bits: int) -> int:
+    """LUTs of a memory that is read where it is written.
+
+    A block of eight LUTs stores 32 words of 16 bits, a LUT 64 words of a bit. Source: UG574; synthesis, exact up to 128
+    words.
+
+    Example:
+        >>> single_port_luts(32, 20), single_port_luts(64, 20), single_port_luts(111, 12)
+        (16, 20, 24)
+    """
+    if words <= 1:
+        return 0
+    if words <= _LUT_ROM_WORDS // 2:
+        return 8 * -(-bits // 16)
+    deep = 1 << (-(-words // _LUT_ROM_WORDS) - 1).bit_length() if words <= EXACT_WORDS else -(-words // _LUT_ROM_WORDS)
+    return math.ceil(bits * (deep + _multiplexer_luts(-(-words // EXACT_WORDS))))
 
 
 def _multiplexer_luts(inputs: int) -> float:
@@ -104,9 +136,28 @@ def bram18_count(words: int, bits: int) -> int:
         >>> bram18_count(512, 36), bram18_count(513, 36), bram18_count(2048, 36), bram18_count(1, 8)
         (1, 2, 4, 0)
     """
+    groups, beside = _bram18_shape(words, bits)
+    return groups * beside
+
+
+def bram18_luts(words: int, bits: int) -> int:
+    """LUTs that select among blocks behind each other.
+
+    Source: synthesis, exact where it takes as many blocks.
+
+    Example:
+        >>> bram18_luts(1024, 32), bram18_luts(1152, 32), bram18_luts(2048, 32), bram18_luts(5000, 16)
+        (0, 32, 0, 24)
+    """
+    return math.ceil(bits * _multiplexer_luts(_bram18_shape(words, bits)[0]))
+
+
+def _bram18_shape(words: int, bits: int) -> tuple[int, int]:
+    """Blocks behind each other and beside each other; of as many, those of which fewer stand behind each other."""
     if words <= 1:
-        return 0
-    return min(-(-words // depth) * -(-bits // width) for depth, width in _BRAM18_SHAPES)
+        return 0, 0
+    shapes = ((-(-words // depth), -(-bits // width)) for depth, width in _BRAM18_SHAPES)
+    return min(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
 
 
 def uram_count(words: int, bits: int) -> int:
@@ -122,14 +173,16 @@ def uram_count(words: int, bits: int) -> int:
 
 
 @lru_cache(maxsize=8192)
-def place_memory(words: int, bits: int, style: MemoryStyle, part: Part, *, writable: bool = False) -> MemoryCost:
+def place_memory(
+    words: int, bits: int, style: MemoryStyle, part: Part, *, writable: bool = False, single_port: bool = False
+) -> MemoryCost:
     """Place one memory.
 
     Args:
         words: Depth. A depth of 1 (or 0) is a constant or a register: no memory at all. bits: Width of one word.
         style: Where it shall go; ``auto`` takes the least share of the part's resources. part: What the FPGA has.
         writable: Whether hardware writes it (a buffer) or its contents are fixed at configuration (weights,
-        thresholds).
+        thresholds). single_port: Whether it is read where it is written.
 
     Raises:
         PartError: If UltraRAM is asked for on a part that has none.
@@ -149,7 +202,7 @@ def place_memory(words: int, bits: int, style: MemoryStyle, part: Part, *, writa
             expected="a part with UltraRAM",
             remedy="choose ram_style block, or auto",
         )
-    candidates = [c for c in _candidates(words, bits, writable) if style in ("auto", c.style)]
+    candidates = [c for c in _candidates(words, bits, writable, single_port) if style in ("auto", c.style)]
     return min(candidates, key=lambda c: part_share(c.resources, part))
 
 
@@ -163,14 +216,15 @@ def place_memories(
     return total
 
 
-def _candidates(words: int, bits: int, writable: bool) -> tuple[MemoryCost, ...]:
+def _candidates(words: int, bits: int, writable: bool, single_port: bool) -> tuple[MemoryCost, ...]:
     stored = words * bits
-    luts = (lutram_luts if writable else rom_luts)(words, bits)
+    count = rom_luts if not writable else single_port_luts if single_port else lutram_luts
+    luts = count(words, bits)
     exact_words = _LUT_ROM_WORDS if writable else EXACT_WORDS
     blocks, ultra = bram18_count(words, bits), uram_count(words, bits)
     return (
         MemoryCost("distributed", Resources(lut=luts), min(1.0, stored / (luts * 64)), words <= exact_words),
-        MemoryCost("block", Resources(bram18=blocks), stored / (blocks * _BRAM18_BITS)),
+        MemoryCost("block", Resources(lut=bram18_luts(words, bits), bram18=blocks), stored / (blocks * _BRAM18_BITS)),
         MemoryCost("ultra", Resources(uram=ultra), stored / (ultra * _URAM_SHAPE[0] * _URAM_SHAPE[1])),
     )
 

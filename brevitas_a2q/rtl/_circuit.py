@@ -53,9 +53,12 @@ class Context:
     part: Part
     tree_levels: int = 3  # adders between two registers
 
-    def in_blocks(self, words: int, bits: int, style: MemoryStyle, *, writable: bool = False) -> int:
+    def in_blocks(
+        self, words: int, bits: int, style: MemoryStyle, *, writable: bool = False, single_port: bool = False
+    ) -> int:
         """Whether a memory goes to block RAM (1) or LUTs (0), by the same rule that the estimate prices it with."""
-        return int(place_memory(words, bits, style, self.part, writable=writable).style != "distributed")
+        placed = place_memory(words, bits, style, self.part, writable=writable, single_port=single_port)
+        return int(placed.style != "distributed")
 
     def readers(self, unit: Unit) -> list[Unit]:
         """Units that read this one."""

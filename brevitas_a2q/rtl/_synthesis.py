@@ -34,8 +34,9 @@ _BATCH = 8  # small circuits of one process: more share its start, but every pas
 _LARGE = 16384  # numbers in the memories of a circuit that has a process of its own
 _LETTERS = 16  # of a module of its own that count as a number
 _BLACK = "--blackboxed-module dsp_products"  # one block, which is what Vivado makes of it (and Yosys for 7-series)
+_LOCAL = " ".join(f"-unset {name}" for name in ("F", "TOP", "M", "T", "i"))  # what read_slang gives beside parameters
 _DSP_BLOCKS = {"xc7": "DSP48E1", "xcup": "DSP48E2"}
-_OWN = ("add_to_alu.v", "rom_luts.v")
+_OWN = ("add_to_alu.v", "dsp_ports.v", "rom_luts.v")
 _FAMILIES = {"7-series": "xc7", "UltraScale+": "xcup"}
 
 
@@ -136,7 +137,7 @@ def synthesise_instances(
     count = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
         try:
-            for result in pool.map(one, _batches(by_key, folder)):
+            for result in pool.map(one, _batches(by_key, folder, family)):
                 found |= result
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -169,10 +170,11 @@ def _key(instance: Instance, family: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tuple[str, Instance]]]:
+def _batches(by_key: Mapping[str, list[Instance]], folder: Path, family: str) -> list[list[tuple[str, Instance]]]:
     """What is to be synthesised in one process each: most of a small circuit's time is Yosys' start.
 
-    The largest circuits come first, so that no processor waits for one of them at the end.
+    All of one process have the same passes. The largest circuits come first, so that no processor waits for one of them
+    at the end.
     """
     size = {
         key: sum(memory.values.size for memory in i[0].memories.values()) + len(i[0].source or "") // _LETTERS
@@ -180,14 +182,14 @@ def _batches(by_key: Mapping[str, list[Instance]], folder: Path) -> list[list[tu
     }
     order = sorted(by_key, key=lambda key: -size[key])
     batches: list[list[tuple[str, Instance]]] = []
-    small: list[tuple[str, Instance]] = []
+    small: dict[tuple[str, ...], list[tuple[str, Instance]]] = {}
     for key in order:
         entry = (key, by_key[key][0])
         if _known(folder, key) or size[key] > _LARGE:
             batches.append([entry])
         else:
-            small.append(entry)
-    return batches + [small[i : i + _BATCH] for i in range(0, len(small), _BATCH)]
+            small.setdefault(tuple(_flow(entry[1], family)), []).append(entry)
+    return batches + [same[i : i + _BATCH] for same in small.values() for i in range(0, len(same), _BATCH)]
 
 
 def _batch(memories: Path, batch: list[tuple[str, Instance]], folder: Path, family: str) -> dict[str, Counts | str]:
@@ -223,7 +225,10 @@ def _flow(instance: Instance, family: str) -> list[str]:
     """The passes behind elaboration."""
     dsp = "" if instance.parameters.get("DSP") else " -nodsp"
     flow = f"synth_xilinx -family {family} -noiopad -noclkbuf{dsp} -run"
+    # Without its ports Yosys takes what a block writes for undriven, and drops the adders behind it.
+    ports = [f"read_verilog -lib dsp_ports.v; setparam {_LOCAL} t:dsp_products"] if _black(instance, family) else []
     return [
+        *ports,
         f"{flow} prepare:coarse",
         "read_verilog -lib rom_luts.v; memory_collect",
         MAP_ROMS,

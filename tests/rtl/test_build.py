@@ -150,6 +150,24 @@ def test_a_missing_router_is_named_with_what_brings_it(monkeypatch: pytest.Monke
         _place_route.need_router()
 
 
+def test_the_slowest_path_between_registers_is_named(tmp_path: Path) -> None:
+    def path(ends: tuple[str, str], delays: list[float], clocks: tuple[str, str]) -> dict[str, object]:
+        cells = [ends[0], *["between"] * (len(delays) - 1), ends[1]]
+        steps = [
+            {"delay": delay, "from": {"cell": a}, "to": {"cell": b}}
+            for delay, a, b in zip(delays, cells, cells[1:], strict=False)
+        ]
+        return {"from": clocks[0], "to": clocks[1], "path": steps}
+
+    clock = ("posedge aclk", "posedge aclk")
+    paths = [path(("a", "b"), [1.0, 2.5], clock), path(("c", "d"), [3.0], clock)]
+    paths.append(path(("pin", "e"), [9.0], ("<async>", "posedge aclk")))
+    document = {"fmax": {"aclk": {"achieved": 285.71}}, "critical_paths": paths, "utilization": {"FF": {"used": 3}}}
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    placed = _place_route._read(tmp_path / "report.json", 1.0)
+    assert (placed.max_mhz, placed.slowest_path, placed.used) == (285.7, ("a", "b"), {"FF": 3})
+
+
 @pytest.mark.parametrize("module", sorted(path.name for path in (files("brevitas_a2q.rtl") / "hdl").iterdir()))
 def test_every_module_says_its_ports_latency_and_resources(module: str) -> None:
     text = (files("brevitas_a2q.rtl") / "hdl" / module).read_text()

@@ -161,13 +161,18 @@ def test_accelerators_with_blocks_write_the_same_words(graph, seed: int, simulat
     assert simulated(made, tmp_path, simulator, foldings).words > 50
 
 
-def test_synthesis_counts_as_many_blocks_as_the_estimate(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("part", "block"), [("xczu7ev", "DSP48E2"), ("xc7z020", "DSP48E1")])
+def test_synthesis_counts_what_the_estimate_says(part: str, block: str, tmp_path: Path) -> None:
     pytest.importorskip("pyosys")
     b = Builder(8, (4, 4), IntType("UINT4")).mvau("three", 7, 8)  # rows in threes, and one alone
     graph = b.mvau("seven", 5, 7).graph("products")
     foldings = {"three": Folding(7, 4, "dsp"), "seven": Folding(5, 7, "dsp")}
-    found = synthesise(accelerator_of(graph, tmp_path, foldings)).total.dsp
+    found = synthesise(accelerator_of(graph, tmp_path, foldings, part))
+    expected = estimated(graph, foldings, part)
     types = [(unit.weight_type, unit.input_type) for unit in graph.units if isinstance(unit, MatrixUnit)]
-    lanes = [dsp_products(*pair, "DSP48E2", shared=True) for pair in types]
+    lanes = [dsp_products(*pair, block, shared=True) for pair in types]
     assert lanes[0] == 3
-    assert found == estimated(graph, foldings).total.dsp == 4 * -(-7 // lanes[0]) + 7 * -(-5 // lanes[1])
+    assert found.total.dsp == expected.total.dsp == 4 * -(-7 // lanes[0]) + 7 * -(-5 // lanes[1])
+    for row in expected.rows:
+        if row.name in foldings:  # with the adders behind the blocks
+            assert found.rows[row.name].lut == pytest.approx(row.resources.lut, rel=0.25), row.name

@@ -29,12 +29,14 @@ def random_images(graph: Graph, count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(values.lo, values.hi + 1, (count, h, w, unit.channels))
 
 
-def estimated(graph: Graph, foldings: dict[str, Folding] | None) -> hw.Estimate:
-    return estimate_graph(graph, find_part("xczu7ev"), None, 200.0, foldings=foldings)
+def estimated(graph: Graph, foldings: dict[str, Folding] | None, part: str = "xczu7ev") -> hw.Estimate:
+    return estimate_graph(graph, find_part(part), None, 200.0, foldings=foldings)
 
 
-def accelerator_of(graph: Graph, folder: Path, foldings: dict[str, Folding] | None = None) -> Accelerator:
-    return write_accelerator(*generate(graph, estimated(graph, foldings)), folder)
+def accelerator_of(
+    graph: Graph, folder: Path, foldings: dict[str, Folding] | None = None, part: str = "xczu7ev"
+) -> Accelerator:
+    return write_accelerator(*generate(graph, estimated(graph, foldings, part)), folder)
 
 
 def simulated(graph: Graph, folder: Path, simulator: Simulator, foldings: dict[str, Folding] | None) -> Simulation:

@@ -187,7 +187,6 @@ class SlidingWindow(Unit):
             "addresses.count": count,
             "addresses.steps": levels * place,
             "addresses.counts": levels * count,
-            "addresses.groups": -(-words // 64) - 1 if placed.style == "distributed" else 0,
             "control.each": 1,
         }
         bill.circuit("sliding window", features)
@@ -216,5 +215,6 @@ class SlidingWindow(Unit):
         delays = kh * (kw - 1) * width * -(-apart // 32) if apart > _SHORTEST_DELAY else 0
         bill.circuit("parallel window", {**features, "delays.luts": delays})
         if line > 0 and kh > 1:
-            bill.memory("line buffers", place_memory(line, width, folding.ram_style, part, writable=True), kh - 1)
+            placed = place_memory(line, width, folding.ram_style, part, writable=True, single_port=True)
+            bill.memory("line buffers", placed, kh - 1)
         return bill

@@ -71,6 +71,8 @@ _LUT_BUFFER_BITS: Final = 2048  # of a vector that an RTL unit keeps for its nex
 _LUT_WEIGHT_BITS: Final = 1 << 14  # that newer parts have in LUTs where FINN leaves it to Vivado
 _LUT_WEIGHT_WORDS: Final = 3  # the same of 7-series parts
 _PACKED: Final = 0.5  # LUTs of a bit of shift registers of up to 16 words
+_LUT_INPUTS: Final = 6
+_SHIFT_WORDS: Final = 32  # of one bit in a LUT that is a shift register
 _LUT_RAM_WORDS: Final = 64  # of one bit in a LUT that is memory of one port
 _WIDE: Final = 150  # bits of a word that is parted, above which Vivado does not pack two multiplexers into a LUT
 _FEW_WORDS: Final = 3  # nor where one is parted into so few
@@ -85,17 +87,20 @@ def _bits(limit: int) -> int:
 
 
 def _fifo(p: Parameters) -> tuple[str, Features, Features, Blocks]:
-    """Two words are registers; shift registers of 32 words a LUT and bit; from 257 words on (vivado) block RAM."""
+    """Two words are registers; shift registers of 32 words a LUT and bit; from 257 words on (vivado) block RAM.
+
+    Slices join two, four or eight shift registers; another number of them takes LUTs, one for two bits.
+    """
     width, depth = p("W"), p("D")
     if depth <= 2:
         return "registers", {"bits": width, "each": 1}, {"bits": 2 * width, "each": 1}, (0, 0)
     if p.word("impl", "rtl") == "vivado" or depth > 256:
         features = {"depth": _log(depth), "bits": width, "each": 1}
         return "memory", features, features, (bram18_count(depth, width), 0)
-    shifted = -(-depth // 32) * width
-    return "shift registers", {"shifted": shifted, "bits": width, "depth": _log(depth)}, {
-        "bits": width, "depth": _log(depth)
-    }, (0, 0)  # fmt: skip
+    chained = -(-depth // _SHIFT_WORDS)
+    joined = _PACKED * width if chained & (chained - 1) else 0.0
+    features = {"shifted": chained * width, "bits": width, "depth": _bits(depth), KNOWN: joined}
+    return "shift registers", features, {"bits": width, "depth": _log(depth)}, (0, 0)
 
 
 def _converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
@@ -115,9 +120,16 @@ def _converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
 
 
 def _hls_converter(p: Parameters) -> tuple[str, Features, Features, Blocks]:
+    """Two words in front and two behind (the slices of HLS' streams, each a multiplexer a bit), the word that is held.
+
+    A word that is parted has a multiplexer more: it is shifted, or the next one comes. One that is gathered is only
+    shifted, and the slice in front, of narrow words, is lost in its control.
+    """
     into, out = p("IN"), p("OUT")
-    features: Features = {"held": lcm(into, out), "each": 1}
-    return ("parting" if into > out else "gathering"), features, features, (0, 0)
+    held = lcm(into, out)
+    if into > out:
+        return "parting", {KNOWN: 2 * held + out, "each": 1}, {KNOWN: 4 * held + 2 * out, "each": 1}, (0, 0)
+    return "gathering", {KNOWN: held, "each": 1}, {KNOWN: 4 * held + 2 * into, "each": 1}, (0, 0)
 
 
 def _matrix(p: Parameters) -> tuple[int, int, int, int, int, int]:
@@ -180,8 +192,7 @@ def _hls_matrix(p: Parameters) -> tuple[str, Features, Features, Blocks]:
         "vector": held,
         "results": pe * accumulator,
         "comparators": pe * steps * accumulator if steps else 0,
-        "written memory": lutram_luts(words, width) if in_luts and written else 0,
-        KNOWN: rom_luts(words, width) if in_luts and not written else 0,
+        KNOWN: (lutram_luts if written else rom_luts)(words, width) if in_luts else 0,
         "each": 1,
     }
     registers = {
@@ -250,9 +261,10 @@ def _max_pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:
 
 def _padding(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     height, width = p("H") + p("T", 0) + p("BO", 0), p("W", 1) + p("L", 0) + p("R", 0)
-    counters = sum(_bits(n) for n in (height, width, p("C") // p("SIMD")))
-    features = {"counters": counters, "word": p("SIMD") * p("A"), "each": 1}
-    return "", features, features, (0, 0)
+    counters = [_bits(n) for n in (height, width, p("C") // p("SIMD"))]
+    word, wide = p("SIMD") * p("A"), sum(bits > _LUT_INPUTS for bits in counters)
+    features = {"counters": sum(counters), "compared": wide, KNOWN: _PACKED * word, "each": 1}
+    return "", features, {"counters": sum(counters), "word": word, "each": 1}, (0, 0)
 
 
 def _window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
@@ -263,7 +275,7 @@ def _window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     if p("pw", 0) or kh * kw == 1:
         line = (width - ((kw - 1) * p("DW", 1) + 1)) * fold
         lines = (kh - 1) * lutram_luts(line, word) if in_luts else 0
-        features = {"lines": lines, "counters": sum(_bits(n) for n in (height, width)), "each": 1}
+        features = {KNOWN: lines, "counters": sum(_bits(n) for n in (height, width)), "each": 1}
         registers = {"window": kh * kw * word, "counters": features["counters"], "each": 1}
         blocks = 0 if in_luts else (kh - 1) * bram18_count(line, word)
         return "parallel", features, registers, (blocks, 0)
@@ -288,6 +300,7 @@ def _hls_window(p: Parameters) -> tuple[str, Features, Features, Blocks]:
     return "", features, {"word": word, "each": 1}, (blocks, 0)
 
 
+_LABEL_BITS: Final = 8  # of a label as it leaves
 _BLOCK_SEARCH_WORDS: Final = 128  # of a stage's memory, from which Vivado takes block RAM
 
 
@@ -323,8 +336,16 @@ def _hls_thresholds(p: Parameters) -> tuple[str, Features, Features, Blocks]:
 
 
 def _labels(p: Parameters) -> tuple[str, Features, Features, Blocks]:
-    features = {"compared": p("PE") * p("K", 1) * p("A"), "each": 1}
-    return "", features, features, (0, 0)
+    """A stream's slice in front and behind, a comparison (two bits a LUT) and a selection for every value and place.
+
+    Two multiplexers share a LUT where values are whole bytes, which no other public unit has; else the first value of
+    an image has a multiplexer of its own.
+    """
+    places, value, values = p("K", 1), p("A"), p("PE") * p("A")
+    whole = value % _LABEL_BITS == 0
+    moved = values + places * values + _LABEL_BITS + (0 if whole else places * value)
+    found = (_PACKED if whole else 1.0) * moved + places * values / 2
+    return "", {KNOWN: found, "each": 1}, {"compared": places * values, "each": 1}, (0, 0)
 
 
 def _pool(p: Parameters) -> tuple[str, Features, Features, Blocks]:

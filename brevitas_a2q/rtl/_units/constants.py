@@ -1,14 +1,14 @@
 """A layer of constant weights as Verilog: no memory, no multiplier, one tree of adders for each output channel.
 
 A weight is as many shifted copies of its input as it has canonical signed digits. The copies of a channel are added two
-at a time in a balanced tree, in which nothing waits for a sum that took longer; on each level those of the lowest shift
-come first, so that low bits pass by. Every adder is as wide as the exact range of its sum. A register stands behind
-every so many levels of adders, and delays bring all to the same cycle.
+at a time in as few levels as a balanced tree has. On each level those of the same shift are added, whose sums are the
+narrowest; one that is left over waits, or is added to one of another shift where too many would remain for the levels
+above. Every adder is as wide as the exact range of its sum; low bits pass by it. A register stands behind every so many
+levels of adders, and delays bring all to the same cycle.
 """
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -113,17 +113,21 @@ class _Text:
 
     def tree(self, terms: list[_Sum]) -> _Sum:
         """The sum of all terms."""
-        order = count()
+        while len(terms) > 1:
+            terms = self.level(terms, 1 << ((len(terms) - 1).bit_length() - 1))
+        return terms[0]
 
-        def entry(term: _Sum) -> tuple[int, int, int, int, int, _Sum]:
-            return term.registers, term.levels, term.shift, term.width, next(order), term
-
-        heap = [entry(term) for term in terms]
-        heapq.heapify(heap)
-        while len(heap) > 1:
-            pair = sorted((heapq.heappop(heap)[-1], heapq.heappop(heap)[-1]), key=lambda term: term.shift)
-            heapq.heappush(heap, entry(self.added(*pair)))
-        return heap[0][-1]
+    def level(self, terms: list[_Sum], most: int) -> list[_Sum]:
+        """The terms after one level of adders, of which at most so many may remain."""
+        made, alone = list[_Sum](), list[_Sum]()
+        for term in sorted(terms, key=lambda term: (term.shift, term.width)):
+            if alone and alone[-1].shift == term.shift:
+                made.append(self.added(alone.pop(), term))
+            else:
+                alone.append(term)
+        while len(made) + len(alone) > most:
+            made.append(self.added(alone.pop(0), alone.pop(0)))
+        return made + alone
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def sliding_window(unit: SlidingWindow, context: Context) -> Circuit:
     }
     if folding.parallel_window or unit.taps == 1:
         line = (unit.dilation[0] * unit.input_dim[1] - (unit.kernel[1] - 1) * unit.dilation[1]) * words
-        block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True)
+        block = context.in_blocks(max(1, line), port.width, folding.ram_style, writable=True, single_port=True)
         parameters = {**geometry, "CF": words, "BLOCK": block}
         return Circuit("window_parallel", parameters, (port,), Port(folding.simd * unit.taps, unit.output_type))
     groups = unit.streamed_groups(folding)

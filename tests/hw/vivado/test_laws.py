@@ -30,6 +30,13 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
         ("MVAU_hls", "MW=784 MH=64 PE=32 SIMD=112 W=1 A=1 AS=0 P=10 B=1 ram=auto res=lut", 10593, 100),
         ("MVAU_hls", "MW=324 MH=64 PE=8 SIMD=18 W=2 A=3 AS=0 P=32 B=3 ram=auto res=lut", 3140, 8),
         ("MVAU_rtl", "MW=192 MH=64 PE=16 SIMD=8 W=4 A=4 AS=0 P=14 B=0 ram=auto", 2072, 15),
+        ("StreamingFIFO_rtl", "W=48 D=74 impl=rtl ram=auto", 250, 0),  # three shift registers, which LUTs join
+        ("LabelSelect_hls", "L=10 PE=5 K=1 A=7", 108, 0),
+        ("LabelSelect_hls", "L=27 PE=1 K=1 A=23", 102, 0),
+        ("LabelSelect_hls", "L=43 PE=1 K=1 A=32", 67, 0),  # whole bytes: two multiplexers a LUT
+        ("StreamingDataWidthConverter_Batch", "IN=8 OUT=256", 304, 0),
+        ("StreamingDataWidthConverter_Batch", "IN=512 OUT=16", 1091, 0),
+        ("FMPadding_rtl", "H=12 W=12 T=1 L=1 BO=1 R=1 C=3 SIMD=3 A=8", 28, 0),
         ("ConvolutionInputGenerator_rtl", "H=66 W=1 OH=64 OW=1 KH=3 KW=1 C=64 SIMD=1 A=8 ram=distributed", 193, 0),
     ],
 )
@@ -37,6 +44,11 @@ def test_published_units(op: str, parameters: str, lut: int, bram18: int) -> Non
     found = hw.vivado_unit(op, parameters, "xc7z020")
     assert found.lut == pytest.approx(lut, rel=max(found.band, 0.15))
     assert found.bram18 == bram18
+
+
+def test_weights_that_old_units_write_are_counted() -> None:
+    parameters = "MW=256 MH=512 PE=1 SIMD=2 W=4 A=4 P=16 B=4 ram=distributed mem=decoupled"
+    assert vivado_unit("StreamingFCLayer_Batch", parameters, "xc7z020").lut == pytest.approx(22269, rel=0.15)
 
 
 def test_parameters_as_a_mapping_of_numbers_or_text() -> None:

@@ -135,7 +135,9 @@ def threshold_bill(table: SearchTable, channels: int, pe: int, part: Part, style
     deepest = place_memory(fold << (table.bits - 1), table.width, style, part).style
     block = deepest != "distributed"
     clipped = table.given - width if table.given > width else 0
-    clipping = {"clipping.bits": width if clipped else 0, "clipping.above": clipped}
+    # A value that is compared once, in few bits, is not clipped: the bits above decide beside its comparison.
+    cut = clipped and (table.steps > 1 or width > _SHORT)
+    clipping = {"clipping.bits": width if cut else 0, "clipping.above": clipped}
     if table.parallel(block=block):
         depth = _depth(fold)
         comparators = {f"comparators.{words}": table.steps * width * (words == depth) for words in _DEPTHS}
