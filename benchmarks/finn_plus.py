@@ -12,6 +12,7 @@ With ``--ours FILE``, the JSON of ``estimate --model finn-dev`` of the same fold
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -52,9 +53,18 @@ def estimated(folder: Path) -> dict[str, dict[str, float]]:
     settings["generate_outputs"] = ["estimate_reports"]
     cfg = config.DataflowBuildConfig.from_dict(settings)
     model = ModelWrapper("model.onnx")
-    for name in STEPS:
-        model = getattr(steps, f"step_{name}")(model, cfg)
+    sys.path.append(str(folder))
+    for name in (f"step_{name}" for name in STEPS):
+        own = [_step(path) for path in cfg.inject_steps_before.get(name, [])]
+        for step in (*own, getattr(steps, name), *map(_step, cfg.inject_steps_after.get(name, []))):
+            model = step(model, cfg)
     return dict(model.analysis(lambda m: res_estimation(m, cfg._resolve_fpga_part())))
+
+
+def _step(path: str) -> Any:
+    """A step of the folder's own, as the build file names it."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def table(found: dict[str, dict[str, float]], ours: dict[str, Any] | None) -> str:

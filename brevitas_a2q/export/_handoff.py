@@ -29,7 +29,7 @@ from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.network import named
 from brevitas_a2q.hw._folding_result import fold_graph, folding_json
 from brevitas_a2q.hw._frontend import read_graph
-from brevitas_a2q.hw._ir import Folding, Graph, SlidingWindow, Vvau
+from brevitas_a2q.hw._ir import DuplicateStreams, Folding, Graph, SlidingWindow, Vvau
 from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnName", "Handoff", "write_handoff"]
@@ -91,6 +91,52 @@ _IMAGES: Final = '''def step_images(model, config):
     return model
 '''
 
+_BRANCHES: Final = '''def step_forks(model, config):
+    """Scales past branches and sums, until they meet the thresholds that absorb them."""
+    from finn.transformation.streamline import Streamline, reorder
+
+    names = ("MoveLinearPastFork", "MoveLinearPastEltwiseAdd", "MoveMulPastJoinAdd", "MoveAddPastJoinAdd")
+    moved = (getattr(reorder, name)() for name in names if hasattr(reorder, name))  # not every FINN has all
+    return _settled(model, (Streamline(), *moved))
+
+
+def step_joins(model, config):
+    """Transpositions past branches and sums, until they meet; thresholds of the integers that arrive."""
+    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes, AbsorbTransposeIntoMultiThreshold
+    from finn.transformation.streamline.reorder import MoveTransposePastFork, MoveTransposePastJoinAdd
+    from finn.transformation.streamline.round_thresholds import RoundAndClipThresholds
+    from qonnx.transformation.infer_data_layouts import InferDataLayouts
+
+    moved = (MoveTransposePastFork(), MoveTransposePastJoinAdd())
+    model = _settled(model, (AbsorbTransposeIntoMultiThreshold(), AbsorbConsecutiveTransposes(), *moved))
+    return model.transform(RoundAndClipThresholds()).transform(InferDataLayouts())
+
+
+def _settled(model, transformations):
+    """All of them again and again, until they change nothing."""
+    before = None
+    while model.model.SerializeToString() != before:
+        before = model.model.SerializeToString()
+        for transformation in transformations:
+            model = model.transform(transformation)
+    return model
+'''
+
+_STREAMS: Final = '''def step_streams(model, config):
+    """Sums and copies of streams, and pools of images that are read by them: this FINN's own steps convert none."""
+    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
+    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
+    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes
+    from finn.transformation.streamline.reorder import MakeMaxPoolNHWC
+    from qonnx.transformation.general import GiveUniqueNodeNames
+
+    pools = (MakeMaxPoolNHWC(), to_hw.InferStreamingMaxPool(), to_hw.InferPool(), to_hw.InferConvInpGen())
+    streams = (to_hw.InferAddStreamsLayer(), *pools, to_hw.InferDuplicateStreamsLayer())
+    for transformation in (*streams, RemoveCNVtoFCFlatten(), AbsorbConsecutiveTransposes(), GiveUniqueNodeNames()):
+        model = model.transform(transformation)
+    return model
+'''
+
 _README: Final = """# {name} for FINN {version}
 
 {layers} units on {part} at {clock:g} MHz: {fps:,.1f} frames per second, about {lut:,} LUT and {bram18:,} block RAMs of
@@ -107,9 +153,10 @@ _README: Final = """# {name} for FINN {version}
 
 {start}
 
-The names in `folding.json` are those that FINN {version} gives its nodes after its own steps. A network that needs
-further streamlining steps (residual connections, transposed convolutions) needs them in the build file too; run the
-estimates first and compare the node names in `build/report/estimate_layer_resources.json` with `folding.json`.{notes}
+The names in `folding.json` are those that FINN {version} gives its nodes after the steps of the build file. A network
+that needs further streamlining steps (transposed convolutions, averages over an image that are quantized by layers of
+their own) needs them there too: run the estimates and compare the node names in
+`build/report/estimate_layer_resources.json` with `folding.json`.{notes}
 """
 _START: Final[Mapping[str, str]] = {
     "main": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream.",
@@ -125,7 +172,7 @@ _START: Final[Mapping[str, str]] = {
 _MARK: Final = "folding.json"  # the first file of a folder
 _WRITTEN: Final = (
     *(_MARK, "specialize_layers.json", "estimate.json", "README.md"),
-    *("model.onnx", "input.npy", "expected_output.npy"),
+    *("model.onnx", "input.npy", "expected_output.npy", "branches.py"),
 )
 
 
@@ -233,6 +280,7 @@ def _build_file(
     version: FinnName, part: str, clock_mhz: float, options: BuildOptions, graph: Graph
 ) -> dict[str, str | bytes]:
     board = {name.lower(): name for name in boards()}.get(part.lower(), "")
+    forks = any(isinstance(unit, DuplicateStreams) for unit in graph.units)
     on_board = _BOARDS.get(board, "")
     settings: dict[str, Any] = {
         "synth_clk_period_ns": 1e3 / clock_mhz,
@@ -249,10 +297,21 @@ def _build_file(
 
         settings |= {"output_dir": "build", "generate_outputs": ["estimate_reports", "stitched_ip"]}
         settings |= {"verify_steps": ["finn_onnx_python", "initial_python", "streamlined_python"]}
-        return {"build.yaml": yaml.safe_dump(settings, sort_keys=False)}
+        if not forks:
+            return {"build.yaml": yaml.safe_dump(settings, sort_keys=False)}
+        settings["inject_steps_before"] = {"step_streamline": ["branches.step_forks"]}
+        settings["inject_steps_after"] = {"step_streamline": ["branches.step_joins"]}
+        return {"build.yaml": yaml.safe_dump(settings, sort_keys=False), "branches.py": _BRANCHES}
     shell = "VITIS_ALVEO" if on_board.startswith("U") and on_board[1:3].isdigit() else "VIVADO_ZYNQ"
     text = "\n".join(f"    {name}={value!r}," for name, value in settings.items())
     own, inserted = [], ""
+    if forks:
+        own.append(_BRANCHES)
+        inserted += 'STEPS.insert(STEPS.index("step_streamline"), step_forks)\n'
+        inserted += 'STEPS.insert(STEPS.index("step_streamline") + 1, step_joins)\n'
+    if forks and version == "main":
+        own.append(_STREAMS)
+        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw") + 1, step_streams)\n'
     if version == "main" and any(isinstance(unit, Vvau) for unit in graph.units):
         own.append(_DEPTHWISE)
         inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw"), step_depthwise)\n'

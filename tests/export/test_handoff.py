@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime  # noqa: F401  (qonnx' executor needs it)
 import pytest
+import yaml
 from oracle_data import ORACLE
 
 from brevitas_a2q._cli.main import main
@@ -98,6 +99,29 @@ def test_images_without_windows_are_a_step_more(name: str, version: str, more: b
     text = (tmp_path / "out/build.py").read_text()
     compile(text, "build.py", "exec")
     assert ("STEPS.insert" in text) == ("RemoveCNVtoFCFlatten" in text) == more
+
+
+@pytest.mark.parametrize("version", ["main", "dev", "plus"])
+def test_networks_with_branches_bring_their_steps(version: str, tmp_path: Path) -> None:
+    """What FINN makes of them, node by node: benchmarks/results/finn_handoff.md."""
+    file = ORACLE / "models/resnet_w4a4.onnx"
+    write_handoff(file, tmp_path / "out", finn_version=version, part="ZCU104", target_fps=100)  # type: ignore[arg-type]
+    if version == "plus":
+        settings = yaml.safe_load((tmp_path / "out/build.yaml").read_text())
+        assert settings["inject_steps_before"] == {"step_streamline": ["branches.step_forks"]}
+        assert settings["inject_steps_after"] == {"step_streamline": ["branches.step_joins"]}
+        names: dict[str, object] = {}
+        exec((tmp_path / "out/branches.py").read_text(), names)
+        assert callable(names["step_forks"])
+        assert callable(names["step_joins"])
+        return
+    text = (tmp_path / "out/build.py").read_text()
+    compile(text, "build.py", "exec")
+    steps = ["qonnx_to_finn", "step_streamline", "step_convert_to_hw"]
+    names = {"STEPS": steps, **{f"step_{name}": name for name in ("forks", "joins", "streams")}}
+    exec("\n".join(line for line in text.splitlines() if line.startswith("STEPS.insert")), names)
+    more = ["streams"] if version == "main" else []
+    assert steps == ["qonnx_to_finn", "forks", "step_streamline", "joins", "step_convert_to_hw", *more]
 
 
 def test_the_expected_output_is_the_networks(tmp_path: Path) -> None:
