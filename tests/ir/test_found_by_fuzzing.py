@@ -24,6 +24,7 @@ from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._frontend import build_graph
 from brevitas_a2q.hw._frontend.evaluation import computed
 from brevitas_a2q.hw._frontend.thresholds import ends_of
+from brevitas_a2q.hw._ir import Island
 
 QONNX = "qonnx.custom_op.general"
 
@@ -91,4 +92,28 @@ def test_scales_per_channel_of_a_tensor_that_has_lost_an_axis(tmp_path: Path) ->
     ]
     network = read_network(saved(tmp_path / "squeezed.onnx", nodes, constants, [1, 1, 1, 2]))
     with contextlib.suppress(A2QError):  # whether it can be built is another question
+        build_graph(network)
+
+
+@pytest.mark.parametrize("what", ["scale", "factor"])
+def test_what_varies_along_the_batch_is_not_tabulated_by_channel(what: str) -> None:
+    file = Path(__file__).parents[1] / f"data/found_by_fuzzing/{what}_along_the_batch.onnx"
+    islands = [unit for unit in build_graph(read_network(file)).units if isinstance(unit, Island)]
+    assert islands
+    assert all(island.stand_in is None for island in islands)
+
+
+def test_a_quantizer_of_a_number_is_no_input(tmp_path: Path) -> None:
+    constants: dict[str, Any] = {"k": np.float32(0.7), "s": np.float32(0.1), "z": np.float32(0), "b": np.float32(4)}
+    nodes = [
+        helper.make_node("LeakyRelu", ["k"], ["a"]),
+        quant("c", "a", "s", "z", "b"),
+        helper.make_node("Sub", ["c", "x"], ["d"]),
+        quant("e", "d", "s", "z", "b"),
+        quant("v", "w", "s", "z", "b"),
+        helper.make_node("MatMul", ["e", "v"], ["y"]),
+    ]
+    constants["w"] = np.float32(np.eye(4))
+    network = read_network(saved(tmp_path / "number.onnx", nodes, constants, [1, 4]))
+    with pytest.raises(OnnxFileError, match=r"shape \(\).*axis for the batch"):
         build_graph(network)

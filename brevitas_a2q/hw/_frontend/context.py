@@ -15,6 +15,7 @@ from brevitas_a2q._ir.dot_product import IntArray
 from brevitas_a2q._ir.layers import DOT_PRODUCTS
 from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.tensor import Tensor
+from brevitas_a2q.errors import OnnxFileError
 from brevitas_a2q.hw._frontend.stream import Broken, Stream, check_bipolar
 from brevitas_a2q.hw._ir import Input, Unit
 
@@ -86,7 +87,14 @@ class Context:
                 self.streams[name] = self.input_stream(tensor)
 
     def input_stream(self, tensor: Tensor) -> Stream:
-        """The accelerator's input, whose channels come last if a matrix product reads it as it is."""
+        """The accelerator's input, whose channels come last if a matrix product reads it as it is.
+
+        Raises:
+            OnnxFileError: It has no axis of channels.
+        """
+        if len(tensor.shape) < 2:
+            found = f"found integers of shape {tensor.shape}"
+            raise OnnxFileError(found, where=f"tensor {tensor.name}", expected="an axis for the batch, and channels")
         stream = Stream("", tensor, channel_axis_of(tensor, last=self._first_product(tensor.name) == "MatMul"))
         check_bipolar(stream.codes, f"tensor {tensor.name}")
         self.image = Input.of(stream.pixels, stream.channels, stream.codes.integer_type, stream.channel_axis)

@@ -124,6 +124,10 @@ def _comparisons(context: Context, quantizer: Node, found: _Found) -> Any:
     lo, hi = (int(end) for end in (ends_of(source)[0].min(), ends_of(source)[1].max()))
     points = np.unique(np.linspace(lo, hi, min(_POINTS, hi - lo + 1)).round().astype(np.int64))
     rank, axis, channels = len(source.start.shape), source.channel_axis, source.channels
+    inputs = (name for node in found.nodes for name in node.inputs if name)
+    constants = (context.network.tensors[name].value for name in inputs)
+    if not all(_varies_by_channel(c, rank, axis) for c in (source.codes.scale, *constants) if c is not None):
+        return None
     column = points.reshape(-1, *(1,) * (rank - 1))
     spread = np.broadcast_to(column, tuple(channels if d == axis else n for d, n in enumerate(column.shape)))
     values = {source.start.name: np.asarray(spread * source.codes.scale, np.float32)}
@@ -140,3 +144,9 @@ def _comparisons(context: Context, quantizer: Node, found: _Found) -> Any:
     for channel, counts in enumerate(steps.T):
         table[channel, : int(counts.sum())] = np.repeat(points[1:], counts)
     return table
+
+
+def _varies_by_channel(constant: Any, rank: int, axis: int) -> bool:
+    """Whether a constant beside a stream of this rank is the same all along every other axis."""
+    shape = np.shape(constant)
+    return all(n == 1 or d + rank - len(shape) == axis for d, n in enumerate(shape))
