@@ -30,8 +30,8 @@ class StartConfig:
         equalize: Even out the weights' ranges across layers before quantizing.
         scale: Where weight scales start: ``"search"`` chooses them with the budget in mind, ``"stats"`` takes the
             largest weight, as the papers do. ``"ptq"`` solves for scales and weights together, as quantization without
-            training does, in layers that are projected: ahead where P is narrow and there is an epoch at most, no better
-            than the search, or behind it, from three on.
+            training does, in layers that are projected: ahead where P is narrow and there is an epoch at most, no
+            better than the search, or behind it, from three on.
         ep_init: Start A2Q and A2Q+ from the Euclidean projection of the weights; the projection needs none.
         calibrate_images: Training inputs that set the activation scales; 0 collects statistics while training.
         bias_correction_images: Training inputs that correct the shift of each layer's output; 0 leaves it.
