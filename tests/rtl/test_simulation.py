@@ -74,7 +74,7 @@ def test_a_parallel_window_in_front_of_a_pool_of_all_channels(simulator: Simulat
 def test_memories_in_blocks_hold_the_same(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Context, "in_blocks", lambda self, words, bits, style, writable=False: 1)
+    monkeypatch.setattr(Context, "in_blocks", lambda self, words, bits, style, **how: 1)
     assert simulated(reordered(), tmp_path, simulator, folded(reordered(), 2)).words > 100
 
 
