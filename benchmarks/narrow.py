@@ -204,8 +204,9 @@ def _streams(label: str, unit: ir.Unit, folding: ir.Folding, pe: int, bits: int)
     ]
 
 
-def known() -> list[dict[str, Any]]:
-    path = RESULTS / "narrow.json"
+def known(name: str = "narrow.json") -> list[dict[str, Any]]:
+    """What an earlier run has measured."""
+    path = RESULTS / name
     return json.loads(path.read_text()) if path.exists() else []
 
 

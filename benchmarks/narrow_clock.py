@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from narrow import PART, Regime, integer_weights, unit_of
+from narrow import PART, RESULTS, Regime, integer_weights, known, unit_of
 
 from brevitas_a2q._files import write_atomically
 from brevitas_a2q.hw._devices import find_part
@@ -29,7 +29,7 @@ from brevitas_a2q.rtl._generate import write_accelerator
 from brevitas_a2q.rtl._netlist import build_netlist
 from brevitas_a2q.rtl._place_route import route, synthesise_ecp5
 
-RESULTS = Path(__file__).resolve().parent / "results"
+FILE = "narrow_clock.json"
 WIDTHS, SEEDS, TARGET_MHZ = (10, 16, 24, 32), tuple(range(1, 9)), 400.0
 
 
@@ -74,11 +74,6 @@ def clocks(name: str, width: int, seeds: tuple[int, ...], folder: Path) -> list[
     return found
 
 
-def known() -> list[dict[str, Any]]:
-    path = RESULTS / "narrow_clock.json"
-    return json.loads(path.read_text()) if path.exists() else []
-
-
 @click.group()
 def cli() -> None:
     """Clock frequency by the accumulator's width."""
@@ -89,13 +84,13 @@ def run() -> None:
     """Measure what is missing."""
     for name in UNITS:
         for width in WIDTHS:
-            done = {row["seed"] for row in known() if (row["unit"], row["P"]) == (name, width)}
+            done = {row["seed"] for row in known(FILE) if (row["unit"], row["P"]) == (name, width)}
             seeds = tuple(seed for seed in SEEDS if seed not in done)
             if seeds:
                 with tempfile.TemporaryDirectory() as folder:
-                    rows = known() + clocks(name, width, seeds, Path(folder))
+                    rows = known(FILE) + clocks(name, width, seeds, Path(folder))
                 lines = ",\n".join(json.dumps(row) for row in rows)
-                write_atomically(RESULTS / "narrow_clock.json", f"[\n{lines}\n]\n")
+                write_atomically(RESULTS / FILE, f"[\n{lines}\n]\n")
 
 
 @cli.command()
@@ -107,7 +102,7 @@ def report() -> None:
     text += "|---|---|---|---|---|---|---|---|\n"
     for name in UNITS:
         for width in WIDTHS:
-            rows = [row for row in known() if (row["unit"], row["P"]) == (name, width)]
+            rows = [row for row in known(FILE) if (row["unit"], row["P"]) == (name, width)]
             if not rows:
                 continue
             mhz = [row["max_mhz"] for row in rows]

@@ -65,6 +65,26 @@ def _thresholds(draw: _Draw, sums: Any, steps: int, shared: bool) -> Any:
     return np.sort(np.quantile(rows, np.linspace(low, high, steps), axis=1).T.astype(np.int64), axis=1)
 
 
+def _products(
+    weight: IntType,
+    weights: Any,
+    read: IntType,
+    written: IntType,
+    accumulator: IntType,
+    sums: tuple[int, int],
+    thresholds: Any,
+) -> dict[str, Any]:
+    return {
+        **_common(len(weights), read, written),
+        "weight_type": weight,
+        "weights": weights,
+        "accumulator_type": accumulator,
+        "accumulator_range": sums,
+        "trained_accumulator_bit_width": None,
+        "thresholds": thresholds,
+    }
+
+
 def _deep_matrix(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     """Units of low rates: long vectors that are kept, deep memories, and accumulators of 32 bits among others."""
     bits, products, outputs = draw(2, 4, 4, 8), draw(96, 288, 432, 576), draw(8, 16, 32)
@@ -81,15 +101,7 @@ def _deep_matrix(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
             _thresholds(draw, weights @ inputs, steps, False),
             IntType.of(steps.bit_length(), signed=False),
         )
-    unit = ir.Mvau(
-        **_common(outputs, read, written),
-        weight_type=weight,
-        weights=weights,
-        accumulator_type=accumulator,
-        accumulator_range=(low, high),
-        trained_accumulator_bit_width=None,
-        thresholds=thresholds,
-    )
+    unit = ir.Mvau(**_products(weight, weights, read, written, accumulator, (low, high), thresholds))
     return unit, ir.Folding(draw(1, 2, 4), draw(1, 2, 4, 8), "lut", "block", draw("distributed", "block"))
 
 
@@ -119,15 +131,7 @@ def _matrix(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
         inputs = draw.rng.integers(lo, hi + 1, (weights.shape[1], 256))
         thresholds = _thresholds(draw, weights @ inputs, steps, draw.rng.random() < 0.15)
         written = IntType.of(steps.bit_length(), signed=False)
-    unit: dict[str, Any] = {
-        **_common(pe * neurons, read, written),
-        "weight_type": weight,
-        "weights": weights,
-        "accumulator_type": accumulator,
-        "accumulator_range": (low, high),
-        "trained_accumulator_bit_width": None,
-        "thresholds": thresholds,
-    }
+    unit = _products(weight, weights, read, written, accumulator, (low, high), thresholds)
     folding = ir.Folding(pe, simd, "lut", draw("block", "distributed"), draw("distributed", "distributed", "block"))
     if depthwise:
         side = {4: 2, 9: 3, 25: 5}[simd * synapses]
@@ -146,14 +150,7 @@ def _constants(draw: _Draw) -> tuple[ir.Unit, ir.Folding]:
     ends = [read.range.lo * weights, read.range.hi * weights]
     low, high = int(np.minimum(*ends).sum(axis=1).min()), int(np.maximum(*ends).sum(axis=1).max())
     accumulator = IntType.of(max(low.bit_length(), high.bit_length()) + 1, signed=True)
-    unit = ir.Mvau(
-        **_common(outputs, read, accumulator),
-        weight_type=weight,
-        weights=weights,
-        accumulator_type=accumulator,
-        accumulator_range=(low, high),
-        trained_accumulator_bit_width=None,
-    )
+    unit = ir.Mvau(**_products(weight, weights, read, accumulator, accumulator, (low, high), None))
     return unit, ir.Folding(outputs, products, "unrolled")
 
 
