@@ -74,7 +74,7 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "rounding": (0,),
     },
     "magika": {
-        "ours": (12, 13, 14),
+        "ours": (9, 10, 11, 12, 13, 14, 16),
         "ours-projection": (14,),
         "projection-searched": (16, 18),
         "axe-gptq": (16, 18, 20, 22),
@@ -83,7 +83,7 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "rounding": (0,),
     },
     "mini-lm": {
-        "ours": (14, 15, 16),
+        "ours": (12, 13, 14, 15, 16),
         "ours-projection": (15,),
         "projection-searched": (16, 18),
         "axe-gptq": (18, 19, 21, 22),
@@ -92,7 +92,7 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
         "rounding": (0,),
     },
     "efficient-net": {
-        "ours": (16, 17),
+        "ours": (15, 16, 17, 20),
         "ours-projection": (16, 17),
         "projection-searched": (17, 19),
         "axe-gptq": (18, 19, 21, 22),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["as_float", "random_dihedral", "random_flip", "random_integers", "random_shift"]
+__all__ = ["as_float", "random_dihedral", "random_flip", "random_integers", "random_shift", "resized"]
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -47,6 +47,14 @@ def random_shift(images: Tensor, padding: int, generator: torch.Generator) -> Te
     padded = torch.nn.functional.pad(images, (padding,) * 4).permute(0, 2, 3, 1)
     index = torch.arange(batch, device=images.device)[:, None, None]
     return padded[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def resized(images: Tensor, height: int) -> Tensor:
+    """Images at another height and, in proportion, width: interpolated, and smoothed where they shrink."""
+    if images.shape[-2] == height:
+        return images
+    size = (height, max(1, round(height * images.shape[-1] / images.shape[-2])))
+    return torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
 
 
 def _coins(images: Tensor, generator: torch.Generator) -> Tensor:

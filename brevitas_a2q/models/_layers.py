@@ -103,9 +103,12 @@ class LayerFactory:
         )
 
     def average_pool(self, size: int) -> nn.Module:
-        """Average over ``size`` x ``size`` pixels, quantized again, and signed, as FINN wants it."""
+        """Average over the whole of ``size`` x ``size`` pixels, quantized again, and signed, as FINN wants it.
+
+        The float form takes images of other sizes, too.
+        """
         if self.spec is None:
-            return nn.AvgPool2d(size)
+            return nn.AdaptiveAvgPool2d(1)
         again = qnn.QuantIdentity(
             act_quant=self._act(Int8ActPerTensorFloat), bit_width=self.spec.boundary_bit_width, return_quant_tensor=True
         )

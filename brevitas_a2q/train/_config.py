@@ -127,6 +127,13 @@ class RunConfig:
                 where="run",
                 remedy="give the recipe of a float network as `recipe`",
             )
+        if self.quant is not None and self.recipe.first_image_size is not None:
+            raise ConfigError(
+                f"found first_image_size = {self.recipe.first_image_size}",
+                where="recipe of a quantized network",
+                expected="null, because the ranges of activations are those of images of their own size",
+                remedy="give it in float_recipe",
+            )
         for pattern, bits in self.layer_rules.items():
             check_setting("accumulator_bit_width", bits, f"layer_rules, {pattern!r}", required=True)
 

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from brevitas_a2q._brevitas import _BatchNorm
 from brevitas_a2q.data._arrays import ImageData, batches
-from brevitas_a2q.data._augment import as_float
+from brevitas_a2q.data._augment import as_float, resized
 from brevitas_a2q.data._tasks import TASKS, Loss
 from brevitas_a2q.errors import ModelError
 from brevitas_a2q.quant._penalty import a2q_penalty
@@ -222,7 +222,8 @@ def fit(
     records = []
     for epoch in range(1, recipe.epochs + 1):
         started = time.perf_counter()
-        batches = data.train_batches(recipe.batch_size, generator)
+        height = recipe.image_size(epoch, data.input_shape[-2])
+        batches = ((resized(x, height), y) for x, y in data.train_batches(recipe.batch_size, generator))
         own = recipe.batch_norm_epochs is None or epoch <= recipe.batch_norm_epochs
         loss, penalty = train_epoch(step, batches, optimizer, schedule, f"epoch {epoch}", batch_statistics=own)
         score = mean_score(model, data.test_batches(256), task.scores)

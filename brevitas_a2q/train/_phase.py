@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from brevitas_a2q.data._augment import resized
 from brevitas_a2q.data._registry import Data
 from brevitas_a2q.data._tasks import TASKS, Task
 from brevitas_a2q.errors import ConfigError, ModelError
@@ -138,7 +139,9 @@ class Session:
         seed = epoch_seed(self.config.seed, phase, epoch)
         seed_everything(seed)
         generator = torch.Generator(self.processes.device).manual_seed(seed)
-        return self._laid_out(self.data.train_batches(recipe.batch_size, generator))
+        height = recipe.image_size(max(1, epoch), self.data.input_shape[-2])
+        batches = self.data.train_batches(recipe.batch_size, generator)
+        return self._laid_out((resized(images, height), targets) for images, targets in batches)
 
     def _laid_out(self, batches: Batches) -> Batches:
         layout = memory_format(self.config.runtime, self.processes.device)

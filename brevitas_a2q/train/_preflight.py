@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from brevitas_a2q.data import ImageData
+from brevitas_a2q.data._augment import resized
 from brevitas_a2q.data._registry import Data
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.models._registry import model_entry
 
-__all__ = ["require_fit", "require_task"]
+__all__ = ["require_fit", "require_size", "require_task"]
 
 
 def require_task(name: str, data: Data) -> None:
@@ -79,3 +80,32 @@ def require_fit(name: str, model: nn.Module, data: Data) -> None:
             where=f"model {name}",
             remedy="give model_options.upscale_factor and data_options.factor the same value",
         )
+
+
+def require_size(name: str, model: nn.Module, data: Data, height: int) -> None:
+    """Check that a network takes smaller images than the data's.
+
+    Args:
+        name: Of the network, in the registry.
+        model: Its float form, on the data's device, in evaluation mode.
+        data: Of the run.
+        height: Of the images of its first epoch, in pixels.
+
+    Raises:
+        ConfigError: It does not, the data's are not larger, or they are no images of classes.
+    """
+    where, own = "float training, first_image_size", data.input_shape[-2]
+    if not isinstance(data, ImageData) or height > own:
+        kind = "for classification only" if not isinstance(data, ImageData) else f"at most the images' own {own} pixels"
+        raise ConfigError(f"found {height}", where=where, expected=kind)
+    try:
+        with torch.no_grad():
+            model(resized(data.examples(2), height))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"model {name} does not take images {height} pixels high ({reason})",
+            where=where,
+            expected="a network that averages over whole images, whatever their size",
+            remedy=f"take a number nearer to {own}",
+        ) from error

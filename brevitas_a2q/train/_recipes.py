@@ -43,6 +43,9 @@ class Recipe:
         batch_norm_epochs: Epochs in which batch norm normalises by the statistics of each batch; after them by its
             running ones. None for all. Statistics of small batches of small windows hide how bright an image is, which
             super-resolution has to get right.
+        first_image_size: Of the classification of images: their height in pixels in the first epoch. They grow to their
+            own in steps of four pixels, and have it in the last third of the epochs; small images are quick. None for
+            images as they are.
 
     Example:
         >>> Recipe(epochs=3).schedule
@@ -64,6 +67,7 @@ class Recipe:
     penalty: float = 1e-3
     loss: str | None = None
     batch_norm_epochs: int | None = None
+    first_image_size: int | None = None
 
     def __post_init__(self) -> None:
         def check(name: str, holds: bool, expected: str) -> None:
@@ -84,6 +88,19 @@ class Recipe:
         check("batch_size", self.batch_size >= 2, "at least 2, because batch norm needs more than one example")
         check("penalty", self.penalty >= 0, "at least 0")
         check("batch_norm_epochs", self.batch_norm_epochs is None or self.batch_norm_epochs >= 0, "at least 0, or null")
+        check("first_image_size", self.first_image_size is None or self.first_image_size >= 1, "at least 1, or null")
+
+    def image_size(self, epoch: int, own: int) -> int:
+        """Height of the images of an epoch, from 1; ``own`` is what they have.
+
+        Example:
+            >>> [Recipe(epochs=6, first_image_size=16).image_size(epoch, 32) for epoch in range(1, 7)]
+            [16, 20, 24, 28, 32, 32]
+        """
+        growing = 2 * self.epochs // 3
+        if self.first_image_size is None or epoch > growing:
+            return own
+        return self.first_image_size + 4 * ((own - self.first_image_size) * (epoch - 1) // (4 * growing))
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {

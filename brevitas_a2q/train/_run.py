@@ -21,7 +21,7 @@ from brevitas_a2q.train._config import RunConfig
 from brevitas_a2q.train._finish import Outcome, finish
 from brevitas_a2q.train._folder import CHECKPOINTS, RESULT, claim, claimable, gone_unless_begun, locked
 from brevitas_a2q.train._phase import Session
-from brevitas_a2q.train._preflight import require_fit, require_task
+from brevitas_a2q.train._preflight import require_fit, require_size, require_task
 from brevitas_a2q.train._processes import Processes, start_processes
 from brevitas_a2q.train._result import EpochResult, RunResult, versions
 from brevitas_a2q.train._runtime import arithmetic
@@ -178,6 +178,9 @@ def _new_float_network(session: Session) -> nn.Module:
     model = build_model(config.model, None, **config.model_options).to(session.processes.device)
     session.processes.broadcast(model)
     require_fit(config.model, model, session.data)
+    floating = config.float_recipe if config.quant is not None else config.recipe
+    if floating is not None and floating.first_image_size is not None:
+        require_size(config.model, model, session.data, floating.first_image_size)
     if config.quant is not None:
         quantized_form(model, config)
     return model

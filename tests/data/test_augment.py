@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from brevitas_a2q.data._augment import as_float, random_dihedral, random_flip, random_integers, random_shift
+from brevitas_a2q.data._augment import as_float, random_dihedral, random_flip, random_integers, random_shift, resized
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -59,3 +59,12 @@ def test_the_generator_decides() -> None:
 
 def test_eight_bit_images_become_fractions() -> None:
     assert as_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == torch.tensor([0, 0.2, 1]).tolist()
+
+
+def test_smaller_images_are_smoothed_and_keep_their_proportions() -> None:
+    images = torch.zeros(1, 3, 8, 16)
+    images[..., ::2] = 1
+    small = resized(images, 4)
+    assert small.shape == (1, 3, 4, 8)
+    assert ((small[..., 1:-1] - 0.5).abs() < 0.01).all()  # stripes of one pixel are gray
+    assert resized(images, 8) is images
