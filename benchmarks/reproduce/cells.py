@@ -147,8 +147,8 @@ WHOLE_RESNET18 = Family(
     "whole-resnet18",
     "cpu-whole",
     {"model": "resnet18", "data": "cifar10", "estimate": _ESTIMATE, "runtime": _WHOLE},
-    {**_SGD, "learning_rate": 0.2, "epochs": 18},
-    {**_SGD, "learning_rate": 0.02, "epochs": 4},
+    {**_SGD, "learning_rate": 0.2, "epochs": 15, "first_image_size": 16},
+    {**_SGD, "learning_rate": 0.02, "epochs": 3},
     {},
 )
 
