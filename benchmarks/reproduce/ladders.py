@@ -11,8 +11,8 @@ _WHOLE_ESPCN = (
     "([results](../benchmarks/results/recipes.json)). A2Q and A2Q+ start with EP-init, all with bias correction."
 )
 _WHOLE_RESNET18 = (
-    "The papers' network, 15 epochs in float, on images that grow from 16 pixels to their 32, and 3 quantized, in bf16; "
-    "the published ones 100. A2Q and A2Q+ start with EP-init, all with bias correction."
+    "The papers' network, 15 epochs in float, on images that grow from 16 pixels to their 32, and 3 quantized, in "
+    "bf16; the published ones 100. A2Q and A2Q+ start with EP-init, all with bias correction."
 )
 _SHORT_ESPCN = (
     "Half the channels, three epochs of 24,000 windows of 32 pixels, on a CPU. Judged by whole photographs (bicubic "
