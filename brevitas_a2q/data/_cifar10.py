@@ -87,11 +87,15 @@ def _from_torchvision(root: Path, download: bool) -> dict[str, NDArray[Any]]:
 def _from_npz(root: Path | None, name: str) -> dict[str, NDArray[Any]]:
     path = root if root is None or root.is_file() else find_npz(root, "cifar10*.npz")
     if path is None:
+        file = "a file cifar10*.npz with x_train, y_train, x_test, y_test"
+        part = name != "cifar10"
         raise DataError(
             f"data set {name} not found",
             where="no --data-root" if root is None else f"--data-root {root}",
-            expected=f"torchvision's folder {_FOLDER}, or a file cifar10*.npz with x_train, y_train, x_test, y_test",
-            remedy="get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there, "
+            expected=file if part else f"torchvision's folder {_FOLDER}, or {file}",
+            remedy="put one there, or take data set cifar10 for torchvision's folder"
+            if part
+            else "get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there, "
             "or set the data option download: true",
         )
     arrays = read_npz(path)

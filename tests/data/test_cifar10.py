@@ -135,6 +135,12 @@ def test_a_missing_set_gets_instructions(root: str | None, tmp_path: Path) -> No
         load_data("cifar10", None if root is None else tmp_path / root)
 
 
+def test_a_missing_part_is_told_that_it_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(DataError, match=r"expected a file cifar10\*.npz .*take data set cifar10"):
+        load_data("cifar10-subset", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
