@@ -1,4 +1,4 @@
-"""Whether a model is still the one that was traced: its modules, their hooks, their numbers, the shapes of its inputs.
+"""Whether a model is still the one that was traced: its modules, their hooks, their numbers, the kinds of its inputs.
 
 Looked at once for each run of the model, not for each of its layers.
 """
@@ -31,7 +31,7 @@ _MOST_VALUES: Final = 4  # of a number; one that has had more counts something w
 class Case:
     """What a call computes with besides tensors, and may go another way by."""
 
-    shapes: tuple[Any, ...]  # of its inputs
+    inputs: tuple[Any, ...]  # their shapes and types: half precision rounds otherwise
     numbers: dict[str, Any]  # in the attributes of its modules, but for those that the call itself changes
 
     @classmethod
@@ -41,12 +41,12 @@ class Case:
         for name, module in parts_of(call.module, (*QUANTIZERS, *_OF_WEIGHTS)):
             if not type(module).__module__.startswith("brevitas"):
                 numbers.update(own_numbers(name, module))
-        return cls(_shapes(call), numbers)
+        return cls(_kinds(call), numbers)
 
     def covers(self, other: Case) -> bool:
         """Whether what holds here holds there."""
         held = other.numbers
-        return self.shapes == other.shapes and all(held.get(name) == value for name, value in self.numbers.items())
+        return self.inputs == other.inputs and all(held.get(name) == value for name, value in self.numbers.items())
 
 
 @dataclass(eq=False)
@@ -169,5 +169,5 @@ def _first(call: Call) -> Tensor | None:
     return next(iter(_tensors(call)), None)
 
 
-def _shapes(call: Call) -> tuple[Any, ...]:
-    return tuple(map(shape_of, _tensors(call)))
+def _kinds(call: Call) -> tuple[Any, ...]:
+    return tuple((shape_of(tensor), tensor.dtype) for tensor in _tensors(call))

@@ -2,8 +2,8 @@
 
 At its first call a layer has the outermost running module run once more, traced (:mod:`brevitas_a2q._trace.running`);
 one such run serves all layers. What it finds is kept with the model's state. Later calls compare types, of the input
-and of the quantizers that the range rests on, and the model: its modules, their hooks and numbers, and the shapes of
-its inputs (:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
+and of the quantizers that the range rests on, and the model: its modules, their hooks and numbers, and the shapes
+and types of its inputs (:mod:`brevitas_a2q._trace.standing`). Where one has changed, the trace is run again.
 
 Where no trace tells (a layer called alone, sharded parameters, an operation that is not known), the input's metadata
 is a claim, and every call looks at the values too: the range is widened before a sum is computed that would need it.
@@ -198,6 +198,7 @@ class Arrivals:
         proxy.remember_range(_hull(known, proven), hull(codes, raw))
         if self.basis is not Basis.CLAIM:
             self._say_what_changed(proxy, self.basis, known)
+            self.basis = Basis.TRACE  # the type of the quantizer before it says less
         return True
 
     def forget(self) -> None:

@@ -47,7 +47,7 @@ def _clip_codes(limit: int, proxy: Any, args: Any, output: Any) -> Any:
 def clip_bias_(layer: Any, limit: int) -> None:
     """From now on the layer's bias has codes no larger than ``limit``: for one that no scale makes small enough."""
     layer.bias_quant.clipped_at = limit
-    layer.bias_quant.register_forward_hook(partial(_clip_codes, limit))
+    layer.bias_quant.register_forward_hook(partial(_clip_codes, limit), prepend=True)  # other hooks see what is added
 
 
 class _Finite(torch.autograd.Function):

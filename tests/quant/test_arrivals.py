@@ -302,3 +302,23 @@ def test_no_later_input_widens_what_a_certificate_has_proven(calls: int, datapat
         assert torch.equal(proxy.integer_weight(), weights)
     known = proxy.input_range()
     assert known.lo <= certified.input_range.lower <= certified.input_range.upper <= known.hi
+
+
+def test_in_half_precision_a_range_is_found_anew() -> None:
+    """What makes no other integers in single precision may round to some."""
+    torch.manual_seed(0)
+    net = Net(unsigned(5), lambda x: abs(-x), conv(8))
+    x = torch.randn(2, 4, 6, 6)
+    for _ in range(3):
+        net(x)
+    net.eval()(x)
+    proxy = net.conv.weight_quant
+    assert proxy.input_range() == IntRange(0, 31)
+    with pytest.warns(UserWarning, match=r"inputs have changed from \[0, 31\] to \[-1, 34\]; its weights follow"):
+        net.bfloat16()(x.bfloat16())
+    known, weights = proxy.input_range(), proxy.integer_weight()
+    certified = certify(net, x[:1].bfloat16()).layers[0].input_range
+    assert known == IntRange(certified.lower, certified.upper) != IntRange(0, 31)
+    for count in (1, 2, 3):
+        net(torch.randn(count, 4, 6, 6).bfloat16())
+        assert torch.equal(proxy.integer_weight(), weights)

@@ -76,11 +76,14 @@ def test_at_every_exponent_of_the_scale(method: str, bias: Any, dtype: torch.dty
 def test_a_bias_that_no_scale_makes_small_enough_is_limited_by_name() -> None:
     layer, x = layer_of("A2Q", Int32Bias, torch.float16, 6), input_of(torch.float16, 1e-4)
     layer.bias.data.fill_(6e4)
+    seen: list[Any] = []
+    layer.bias_quant.register_forward_hook(lambda module, args, output: seen.append(output))
     with pytest.warns(
         UserWarning, match=r"layer QuantLinear.*its bias has no room in 6 accumulator bits.*limited to 15"
     ):
         layer.quant_weight(x)
     check(layer, x, 6)  # told once; warnings are errors here
+    assert codes_of(seen[-1]).abs().max() == 15  # hooks are given what is added
 
 
 def test_scales_of_two_types_multiply_as_in_brevitas() -> None:

@@ -181,9 +181,11 @@ def _compared(
     broken: list[str],
 ) -> Iterator[np.ndarray]:
     """Hold what a layer meets against its accumulator and its certificate; how far its sums are driven, down and up."""
+    # What was in half precision once may lie far from integers, and is taken for the next ones.
+    exact = it.dtype == torch.float32 and not it.autocast
+    if not claims and not exact:  # nothing is said of what are no integers, or no numbers
+        calls = [call for call in calls if not _why(call, True) and _is_finite(call)]
     if claims:
-        # What was in half precision once may lie far from integers, and is taken for the next ones.
-        exact = it.dtype == torch.float32 and not it.autocast
         faults = [why for call in calls if (why := _why(call, exact))]
         broken += [f"{name}: covered, and its inputs are no integers ({why})" for why in faults]
     found = [sums for call in calls if (sums := _sums(layer, call)) is not None]
@@ -208,6 +210,10 @@ def _compared(
     for end, sign in ((0, -1), (1, 1)):
         each = [np.max(sign * sums[end], axis=1) for sums in found]
         yield np.max([score for score in each if len(score) == inputs] or [np.full(inputs, -np.inf)], axis=0)
+
+
+def _is_finite(call: Call) -> bool:
+    return call.bias is None or bool(torch.isfinite(plain(call.bias)).all())
 
 
 def _why(call: Call, exact: bool) -> str:

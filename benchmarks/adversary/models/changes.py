@@ -191,9 +191,8 @@ def _parametrize(it: Changed, rng: np.random.Generator, seed: int) -> None:
         nn.utils.parametrizations.weight_norm(layer, "weight")
         layer.parametrizations.weight.original0.mul_(float(10 ** rng.uniform(-2, 3)))
     else:
-        parametrize.register_parametrization(
-            layer, "weight", _Adapter(layer.weight.shape, float(10 ** rng.uniform(-2, 3)))
-        )
+        adapter = _Adapter(layer.weight.shape, float(10 ** rng.uniform(-2, 3)))
+        parametrize.register_parametrization(layer, "weight", adapter.to(layer.weight.dtype))
 
 
 def _double(it: Changed, rng: np.random.Generator, seed: int) -> None:
