@@ -39,7 +39,7 @@ class PostTrainingConfig:
         equalize: Whether features of a linear layer's input that reach far beyond the others may be divided by powers
             of two before they are quantized, where no ReLU makes them; a multiplication by constants before the layer.
         tile: Weights per tile of a multi-stage accumulator; None for a single stage.
-        skip_first_and_last: Quantize the first and last layer to ``boundary_bit_width``, with a wide accumulator.
+        skip_first_and_last: Quantize what runs first and last to ``boundary_bit_width``, with a wide accumulator.
         boundary_bit_width: M and N of these two.
         scale: Of weights, per ``"channel"`` or per ``"tensor"``.
         power_of_two: Whether all scales are powers of two.
