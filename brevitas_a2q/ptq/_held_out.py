@@ -58,7 +58,7 @@ class Judge:
         """What a float network makes of these batches.
 
         Raises:
-            DataError: Labels that are not one for each output vector.
+            DataError: Labels that are not one for each output vector, or no classes of it.
         """
         judge = cls(tuple(batches), outputs(reference, batches), labels)
         if labels is not None:
@@ -69,6 +69,12 @@ class Judge:
                     f"found {len(labels)} labels for outputs of shape {shapes[0]}",
                     where="labels",
                     expected="one for each sample, and a vector of classes as the network's output",
+                )
+            if bool((labels < 0).any()) or bool((labels >= shapes[0][1]).any()):
+                raise DataError(
+                    f"found labels from {int(labels.min())} to {int(labels.max())}",
+                    where="labels",
+                    expected=f"classes from 0 to {shapes[0][1] - 1}, as the network's output has them",
                 )
         return judge
 
