@@ -205,13 +205,19 @@ def _native(model: nn.Module) -> Network:
     """A Brevitas model keeps its activations: only weights are given up, and integer biases."""
     sites, integer_biases = {}, dict[str, int]()
     for name, layer in weight_layers(model):
-        if not layer.weight_quant.is_quant_enabled:
-            continue
+        if not layer.weight_quant.is_quant_enabled or "bit_width" not in layer.weight_quant.quant_injector:
+            continue  # float weights, or binary ones: of one size, with nothing to solve for
         if bias_is_budgeted(layer):
             integer_biases[name] = int(layer.bias_quant.quant_injector.bit_width)
         sites[name] = Site(name, None, False, False)
         for proxy in (layer.weight_quant, layer.bias_quant):
             proxy.disable_quant = True
+    if not sites:
+        raise ModelError(
+            "found no layer with integer weights of several sizes",
+            where=f"model {type(model).__name__}",
+            expected="layers whose weights are quantized to 2 bits or more",
+        )
     return Network(model, sites, (), native=True, integer_biases=integer_biases)
 
 

@@ -82,8 +82,8 @@ class _Reader:
         self.file, self.where = file, where
         self.opset = max((entry.version for entry in file.opset_import if entry.domain in _STANDARD), default=1)
         graph = file.graph
-        self.ranks = {
-            value.name: len(value.type.tensor_type.shape.dim)
+        self.shapes = {  # zero where a size is not known
+            value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
             for value in (*graph.value_info, *graph.input, *graph.output)
             if value.type.tensor_type.HasField("shape")
         }
@@ -114,7 +114,10 @@ class _Reader:
             return
         values = [self.constants.get(name) for name in node.input]
         given = len([name for name in node.input if name]) if node.input and node.input[-1] else len(node.input) - 1
-        rank = self.ranks.get(node.input[0]) if node.input else None
+        shape = self.shapes.get(node.input[0]) if node.input else None
+        rank = None if shape is None else len(shape)
+        if node.op_type == "Reshape" and known_kind and not attributes.get("allowzero"):
+            values[1] = _of_any_batch(values[1], shape)
         layer = layer_of(node.op_type, attributes, values, rank, given, where) if known_kind else None
         if layer is not None:
             name = f"{node.op_type.lower()}_{index}"
@@ -163,6 +166,13 @@ class _Reader:
         self.root.register_buffer(attribute, self.constants[name])
         self.nodes[name] = self.graph.get_attr(attribute)
         return self.nodes[name]
+
+
+def _of_any_batch(wanted: Tensor | None, given: list[int] | None) -> Tensor | None:
+    """A shape whose first size is that of what is given: files made for one batch size say its number."""
+    if wanted is None or not wanted.numel() or not given or int(wanted[0]) != given[0]:
+        return wanted
+    return torch.cat([torch.zeros_like(wanted[:1]), wanted[1:]])
 
 
 def _check_pooling(op: str, attributes: dict[str, Any], where: str) -> None:

@@ -164,6 +164,19 @@ def test_old_files_normalize_over_all_trailing_axes(op: str, tmp_path: Path) -> 
     _agrees(path, _floats(3, 4, 5))
 
 
+def test_a_file_that_was_made_for_one_sample_takes_more(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Reshape", ["a", "s"], ["b"]),
+        helper.make_node("MatMul", ["b", "w"], ["y"]),
+    ]
+    path = _file(tmp_path / "m.onnx", nodes, {"s": np.array([1, -1]), "w": _floats(12, 2)}, (1, 3, 4))
+    x = _floats(5, 3, 4)
+    model = _agrees(path, x[:1])
+    alone = torch.cat([model(one) for one in torch.from_numpy(x).split(1)])
+    torch.testing.assert_close(model(torch.from_numpy(x)), alone)
+
+
 def test_weights_in_another_file_of_the_folder(tmp_path: Path) -> None:
     constants = {"w": _floats(5, 4), "b": _floats(5)}
     path = _file(tmp_path / "m.onnx", [helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)], constants, (3, 4))
