@@ -116,8 +116,10 @@ class _Reader:
         given = len([name for name in node.input if name]) if node.input and node.input[-1] else len(node.input) - 1
         shape = self.shapes.get(node.input[0]) if node.input else None
         rank = None if shape is None else len(shape)
-        if node.op_type == "Reshape" and known_kind and not attributes.get("allowzero"):
-            values[1] = _of_any_batch(values[1], shape)
+        wanted = values[1] if node.op_type == "Reshape" and known_kind else None
+        if wanted is not None and shape and _keeps_batch(wanted, shape):
+            values[1] = torch.cat([torch.zeros_like(wanted[:1]), wanted[1:]])
+            attributes["allowzero"] = 0
         layer = layer_of(node.op_type, attributes, values, rank, given, where) if known_kind else None
         if layer is not None:
             name = f"{node.op_type.lower()}_{index}"
@@ -168,11 +170,9 @@ class _Reader:
         return self.nodes[name]
 
 
-def _of_any_batch(wanted: Tensor | None, given: list[int] | None) -> Tensor | None:
-    """A shape whose first size is that of what is given: files made for one batch size say its number."""
-    if wanted is None or not wanted.numel() or not given or int(wanted[0]) != given[0]:
-        return wanted
-    return torch.cat([torch.zeros_like(wanted[:1]), wanted[1:]])
+def _keeps_batch(wanted: Tensor, given: list[int]) -> bool:
+    """Whether a shape's first size is that of what is given: files made for one batch size say its number."""
+    return wanted.numel() > 0 and 0 not in wanted and int(wanted[0]) == given[0]
 
 
 def _check_pooling(op: str, attributes: dict[str, Any], where: str) -> None:

@@ -164,10 +164,11 @@ def test_old_files_normalize_over_all_trailing_axes(op: str, tmp_path: Path) -> 
     _agrees(path, _floats(3, 4, 5))
 
 
-def test_a_file_that_was_made_for_one_sample_takes_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("allowzero", [0, 1])
+def test_a_file_that_was_made_for_one_sample_takes_more(allowzero: int, tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["a"]),
-        helper.make_node("Reshape", ["a", "s"], ["b"]),
+        helper.make_node("Reshape", ["a", "s"], ["b"], allowzero=allowzero),
         helper.make_node("MatMul", ["b", "w"], ["y"]),
     ]
     path = _file(tmp_path / "m.onnx", nodes, {"s": np.array([1, -1]), "w": _floats(12, 2)}, (1, 3, 4))
