@@ -215,6 +215,9 @@ def _quantize_layers_(model: nn.Module, config: A2QConfig, inputs: _Inputs) -> N
         "return_quant_tensor": False,
     }
     attention_kwargs = {
+        # Brevitas takes what the module has as attributes of these names; it has none for biases.
+        "bias": lambda module, name: module.in_proj_bias is not None,
+        "add_bias_kv": lambda module, name: module.bias_k is not None,
         "in_proj_input_quant": lambda module, name: settings(module, f"{name}.in_proj")["input"],
         "in_proj_weight_quant": lambda module, name: settings(module, f"{name}.in_proj")["weight"],
         "out_proj_input_quant": lambda module, name: settings(module, f"{name}.out_proj")["input"],

@@ -41,7 +41,7 @@ class Calibration:
         Raises:
             DataError: No data, one sample, data of no known kind, or values that are not finite.
         """
-        batches = [_batch(item) for item in _items(data)]
+        batches = _batches(data)
         total = sum(_count(batch) for batch in batches)
         if total < 2:
             found = "one sample" if total else "no data"
@@ -68,7 +68,7 @@ class Calibration:
     @classmethod
     def to_judge(cls, data: Any, batch_size: int) -> tuple[Batch, ...]:
         """Batches of which all are to judge by; arguments and errors as of :meth:`of`."""
-        batches = [_batch(item) for item in _items(data)]
+        batches = _batches(data)
         total = sum(_count(batch) for batch in batches)
         if not total:
             raise DataError("found no data", where="evaluation", expected="samples to judge by")
@@ -121,6 +121,11 @@ def _items(data: Any) -> Iterable[Any]:
     return data
 
 
+def _batches(data: Any) -> list[Batch]:
+    """Those that have samples."""
+    return [batch for batch in map(_batch, _items(data)) if _count(batch)]
+
+
 def _batch(item: Any) -> Batch:
     if isinstance(item, Mapping) and item and all(isinstance(value, (Tensor, np.ndarray)) for value in item.values()):
         return (), {str(key): _plain(value) for key, value in item.items()}
@@ -137,6 +142,7 @@ def _batch(item: Any) -> Batch:
 def _plain(value: Any) -> Tensor:
     """On the CPU, where the network is solved for, and real numbers in its type."""
     tensor = torch.as_tensor(value).detach().cpu()
+    tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     return tensor.float() if tensor.is_floating_point() else tensor
 
 

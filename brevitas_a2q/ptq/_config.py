@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from brevitas_a2q._config import LayerRule, check_setting
-from brevitas_a2q._settings import known_keys
+from brevitas_a2q._settings import known_keys, parse
 from brevitas_a2q.bounds import MAX_INPUT_BITS
 from brevitas_a2q.errors import ConfigError
 from brevitas_a2q.quant._keywords import check_accumulator
@@ -19,6 +19,15 @@ AUTO: Final = "auto"
 _WHERE: Final = "post-training quantization"
 _METHODS: Final = (AUTO, "projection", "exchange")
 _SCALES: Final = ("channel", "tensor")
+_LARGEST: Final = (1 << 32) - 1  # seed that every generator takes
+
+
+def _is_integer(value: Any, low: int, high: int = _LARGEST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class PostTrainingConfig:
         equalize: Whether features of a linear layer's input that reach far beyond the others may be divided by powers
             of two before they are quantized, where no ReLU makes them; a multiplication by constants before the layer.
         tile: Weights per tile of a multi-stage accumulator; None for a single stage.
-        skip_first_and_last: Quantize the first and last layer to ``boundary_bit_width``, with a wide accumulator.
+        skip_first_and_last: Quantize what runs first and last to ``boundary_bit_width``, with a wide accumulator.
         boundary_bit_width: M and N of these two.
         scale: Of weights, per ``"channel"`` or per ``"tensor"``.
         power_of_two: Whether all scales are powers of two.
@@ -82,22 +91,33 @@ class PostTrainingConfig:
         if self.accumulator_bit_width != AUTO:
             check_accumulator(self.accumulator_bit_width, self.tile)  # type: ignore[arg-type]
         for name in ("activation_bit_widths", "shrinkages", "rules"):
+            self._require(isinstance(getattr(self, name), (list, tuple)), name, "a list")
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        widths = self.activation_bit_widths
+        for name in ("per_layer", "zero_point", "equalize", "skip_first_and_last", "power_of_two"):
+            self._require(isinstance(getattr(self, name), bool), name, "True or False")
         self._require(self.method in _METHODS, "method", f"one of {_METHODS}")
         self._require(self.scale in _SCALES, "scale", f"one of {_SCALES}")
-        self._require(bool(widths), "activation_bit_widths", "at least one width")
-        for bits in (*widths, self.shared_bit_width, self.boundary_bit_width):
-            valid = isinstance(bits, int) and not isinstance(bits, bool) and 1 <= bits <= MAX_INPUT_BITS
+        self._require(bool(self.activation_bit_widths), "activation_bit_widths", "at least one width")
+        for bits in self.activation_bit_widths:
+            valid = _is_integer(bits, 1, MAX_INPUT_BITS)
             self._require(valid, "activation_bit_widths", f"integers from 1 to {MAX_INPUT_BITS}", bits)
+        least = {"shared_bit_width": 1, "boundary_bit_width": 2}  # the latter is of weights, too
+        for name, low in least.items():
+            valid = _is_integer(getattr(self, name), low, MAX_INPUT_BITS)
+            self._require(valid, name, f"an integer from {low} to {MAX_INPUT_BITS}")
         check_setting("weight_bit_width", self.weight_bit_width, _WHERE)
         self._require(bool(self.shrinkages), "shrinkages", "at least one number")
-        self._require(all(0 <= s < 1 for s in self.shrinkages), "shrinkages", "numbers from 0 to below 1")
-        self._require(0 < self.held_out < 1, "held_out", "a share between 0 and 1")
-        self._require(self.rows >= 16, "rows", "at least 16")
-        self._require(self.batch_size >= 1, "batch_size", "at least 1")
-        self._require(0 < self.tolerance <= 100, "tolerance", "points between 0 and 100")
+        self._require(
+            all(_is_number(s) and 0 <= s < 1 for s in self.shrinkages), "shrinkages", "numbers from 0 to below 1"
+        )
+        self._require(_is_number(self.held_out) and 0 < self.held_out < 1, "held_out", "a share between 0 and 1")
+        self._require(_is_integer(self.rows, 16), "rows", "an integer of at least 16")
+        self._require(_is_integer(self.batch_size, 1), "batch_size", "an integer of at least 1")
+        self._require(_is_integer(self.seed, 0), "seed", f"an integer from 0 to {_LARGEST}")
+        self._require(_is_number(self.tolerance) and 0 < self.tolerance <= 100, "tolerance", "points between 0 and 100")
         self._require(all(isinstance(rule, LayerRule) for rule in self.rules), "rules", "LayerRule objects")
+        obeyed = all(rule.method is None and rule.input_signed is None for rule in self.rules)
+        self._require(obeyed, "rules", "widths, tile and skip alone: the method and the signs are chosen here")
 
     def _require(self, condition: bool, name: str, expected: str, found: Any = None) -> None:
         if not condition:
@@ -120,7 +140,15 @@ class PostTrainingConfig:
         Raises:
             ConfigError: An unknown key (the message names the nearest valid one), or a value out of its range.
         """
-        return cls(**known_keys(cls, values, "post-training quantization"))
+        given = known_keys(cls, values, _WHERE)
+        rules = given.get("rules")
+        if isinstance(rules, (list, tuple)):
+            parsed = (
+                parse(LayerRule, rule, f"rule {i + 1}") if isinstance(rule, Mapping) else rule
+                for i, rule in enumerate(rules)
+            )
+            given["rules"] = tuple(parsed)
+        return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from brevitas_a2q.errors import DataError, ModelError
 from brevitas_a2q.ptq._calibration import Batch, call
 
-__all__ = ["Agreement", "Judge", "check_output", "compare", "outputs"]
+__all__ = ["Agreement", "Judge", "check_output", "check_twin", "compare", "outputs"]
 
 _MOST_DRIFT: Final = 0.02  # values at a tie may round the other way in a model that adds in another order
 _ROUNDING: Final = 1e-8  # of an output that is the same for all samples
@@ -23,7 +23,7 @@ class Agreement:
     """How a network's output compares with the float network's.
 
     Attributes:
-        error: Squared difference, relative to the variance of the float output.
+        error: Squared difference, relative to the variance of the float output (to its power where it is constant).
         agreement: Percent of samples with the same largest class; where the output is no vector of classes, what the
             error leaves of the variance.
         accuracy: Percent of samples whose largest class is their label; None where there are no labels.
@@ -58,7 +58,7 @@ class Judge:
         """What a float network makes of these batches.
 
         Raises:
-            DataError: Labels that are not one for each output vector.
+            DataError: Labels that are not one for each output vector, or no classes of it.
         """
         judge = cls(tuple(batches), outputs(reference, batches), labels)
         if labels is not None:
@@ -69,6 +69,12 @@ class Judge:
                     f"found {len(labels)} labels for outputs of shape {shapes[0]}",
                     where="labels",
                     expected="one for each sample, and a vector of classes as the network's output",
+                )
+            if bool((labels < 0).any()) or bool((labels >= shapes[0][1]).any()):
+                raise DataError(
+                    f"found labels from {int(labels.min())} to {int(labels.max())}",
+                    where="labels",
+                    expected=f"classes from 0 to {shapes[0][1] - 1}, as the network's output has them",
                 )
         return judge
 
@@ -104,9 +110,7 @@ def check_output(model: nn.Module, batch: Batch, expected: Any) -> None:
     Raises:
         ModelError: It gives something else.
     """
-    wanted, found = _first(expected).double(), outputs(model, [batch])[0].double()
-    power = (wanted - wanted.mean(0)).square().sum() + _ROUNDING * wanted.square().sum()
-    drift = float((wanted - found).square().sum() / power.clamp_min(1e-300))
+    drift = _drift(_first(expected), outputs(model, [batch])[0])
     if not drift <= _MOST_DRIFT:
         raise ModelError(
             f"the finished model's output differs from that of the layers it was made of (relative error {drift:.3g})",
@@ -114,6 +118,35 @@ def check_output(model: nn.Module, batch: Batch, expected: Any) -> None:
             expected="the same output",
             remedy="the model may behave differently from call to call, or change its layers",
         )
+
+
+def check_twin(expected: Any, found: Any) -> None:
+    """A float network gives the same once its layers are those of Brevitas; where it gives numbers at all.
+
+    Args:
+        expected: Output of the model that was given.
+        found: Output of its twin.
+
+    Raises:
+        ModelError: It gives something else.
+    """
+    wanted = _first(expected)
+    drift = _drift(wanted, _first(found)) if bool(torch.isfinite(wanted).all()) else 0.0
+    if not drift <= _MOST_DRIFT:
+        raise ModelError(
+            f"its layers compute something else when they are replaced by Brevitas' (relative error {drift:.3g})",
+            where="post-training quantization",
+            expected="the same output",
+            remedy="remove what changes single layers, such as hooks, or write it into the model's forward",
+        )
+
+
+def _drift(wanted: Tensor, found: Tensor) -> float:
+    if wanted.shape != found.shape:
+        return float("inf")
+    wanted, found = wanted.double(), found.double()
+    power = (wanted - wanted.mean(0)).square().sum() + _ROUNDING * wanted.square().sum()
+    return float((wanted - found).square().sum() / power.clamp_min(1e-300))
 
 
 def compare(expected: Sequence[Tensor], found: Sequence[Tensor], labels: Tensor | None = None) -> Agreement:
@@ -126,8 +159,9 @@ def compare(expected: Sequence[Tensor], found: Sequence[Tensor], labels: Tensor 
     """
     wanted = torch.cat([y.double().reshape(len(y), -1) for y in expected]) if _same_size(expected) else _flat(expected)
     got = torch.cat([y.double().reshape(len(y), -1) for y in found]) if _same_size(expected) else _flat(found)
-    variance = (wanted - wanted.mean(0)).square().sum()
-    error = float((wanted - got).square().sum() / variance.clamp_min(1e-300))
+    variance, power = (wanted - wanted.mean(0)).square().sum(), wanted.square().sum()
+    scale = variance if variance > _ROUNDING * power else power  # a single output, or the same for all samples
+    error = float((wanted - got).square().sum() / scale.clamp_min(1e-300))
     classes = expected[0].dim() == 2 and expected[0].shape[1] > 1
     if classes:
         same = (wanted.argmax(1) == got.argmax(1)).double().mean()
@@ -144,14 +178,22 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([y.double().reshape(-1) for y in tensors])[:, None]
 
 
+def _tensors_in(output: Any) -> Iterator[Tensor]:
+    """Tensors in tuples and mappings, however deep."""
+    if isinstance(output, Tensor):
+        yield output
+    elif hasattr(output, "value") and isinstance(output.value, Tensor):  # a quantized tensor
+        yield output.value
+    elif isinstance(output, (Mapping, list, tuple)):
+        for part in output.values() if isinstance(output, Mapping) else output:
+            yield from _tensors_in(part)
+
+
 def _first(output: Any) -> Tensor:
     if isinstance(output, Tensor):
         return output.detach()
-    if hasattr(output, "value") and isinstance(output.value, Tensor):  # a quantized tensor
-        return output.value.detach()
-    parts = list(output.values()) if isinstance(output, Mapping) else output
-    for part in parts if isinstance(parts, Sequence) else ():
-        if isinstance(part, Tensor) and part.is_floating_point():
+    for part in _tensors_in(output):
+        if part.is_floating_point():
             return part.detach()
     raise ModelError(
         f"found an output of type {type(output).__name__}", where="post-training quantization", expected="a tensor"

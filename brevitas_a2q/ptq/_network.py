@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
 
 from brevitas_a2q._brevitas import QuantProxyFromInjector
 from brevitas_a2q._config import A2QConfig
@@ -21,6 +23,7 @@ from brevitas_a2q.convert._float_model import FLOAT_LAYERS
 from brevitas_a2q.convert._tracing import trace
 from brevitas_a2q.convert._values import VALUE_QUANTIZERS, dataflow, name_of
 from brevitas_a2q.errors import ModelError
+from brevitas_a2q.ptq._held_out import check_twin
 from brevitas_a2q.ptq._lockstep import Call
 from brevitas_a2q.quant._bias import bias_is_budgeted
 
@@ -59,6 +62,7 @@ class Network:
         native: Whether it was a Brevitas model, whose activations stay as they are.
         by_hand: Layers by whose weights the model's code multiplies.
         integer_biases: Bit widths of the biases that are integers within the accumulator, by layer.
+        calls: Layers in the order in which they run, where that has been seen.
     """
 
     model: nn.Module
@@ -67,6 +71,7 @@ class Network:
     native: bool
     by_hand: HandMultiplied = ()
     integer_biases: Mapping[str, int] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
 
     @property
     def layers(self) -> dict[str, Any]:
@@ -97,6 +102,11 @@ def prepare(model: nn.Module, example: Call | None = None, by_hand: HandMultipli
         ModelError: It is none, it has no layer to quantize, or it cannot be copied.
     """
     check_is_python(model, "post-training quantization")
+    lazy = [name for name, value in model.named_parameters() if isinstance(value, UninitializedParameter)]
+    if lazy:
+        raise ModelError(
+            "has no values yet", where=f"parameter {lazy[0]}", expected="a trained network", remedy="run the model once"
+        )
     try:
         twin = copy.deepcopy(model).cpu().float().eval()
     except (RuntimeError, TypeError) as error:
@@ -104,8 +114,61 @@ def prepare(model: nn.Module, example: Call | None = None, by_hand: HandMultipli
             f"cannot be copied ({error})",
             where=f"model {type(model).__name__}",
             expected="a model copy.deepcopy accepts",
+            remedy="make weights that are computed parameters (torch.nn.utils.remove_weight_norm, prune.remove)",
         ) from error
-    return _native(twin) if weight_layers(twin) else _from_float(twin, example, by_hand)
+    _compute_parametrized_(twin)
+    native = bool(weight_layers(twin))
+    expected = None if example is None or native else _output(twin, example)
+    network = _native(twin) if native else _from_float(twin, example, by_hand)
+    if example is None:
+        return network
+    output, calls = _seen(network.twin(), example)
+    if not native:
+        check_twin(expected, output)
+    return replace(network, calls=calls)
+
+
+@torch.no_grad()
+def _seen(network: Network, example: Call) -> tuple[Any, tuple[str, ...]]:
+    """What a network gives, and its layers in the order in which they run."""
+    calls = list[str]()
+    for name, layer in network.layers.items():
+        layer.register_forward_pre_hook(lambda module, inputs, name=name: calls.append(name))
+    return example(network.model), tuple(calls)
+
+
+def _compute_parametrized_(model: nn.Module) -> None:
+    """Weights that are computed from others (weight and spectral norm) become parameters, in place."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(module, name)
+
+
+@torch.no_grad()
+def _output(model: nn.Module, example: Call) -> Any:
+    """What a float model gives; refuses attention that its layers could not compute."""
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            inputs = [*args, *(kwargs[key] for key in ("query", "key", "value") if key in kwargs)][:3]
+            if any(x is not inputs[0] for x in inputs):
+                raise ModelError(
+                    "found attention from one tensor to another",
+                    where=f"layer {name}",
+                    expected="self-attention",
+                    remedy="compute its projections by nn.Linear, and F.scaled_dot_product_attention",
+                )
+
+        return hook
+
+    modules = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.MultiheadAttention)]
+    handles = [module.register_forward_pre_hook(look(name), with_kwargs=True) for name, module in modules]
+    try:
+        return example(model)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _from_float(model: nn.Module, example: Call | None, by_hand: HandMultiplied) -> Network:
@@ -142,13 +205,19 @@ def _native(model: nn.Module) -> Network:
     """A Brevitas model keeps its activations: only weights are given up, and integer biases."""
     sites, integer_biases = {}, dict[str, int]()
     for name, layer in weight_layers(model):
-        if not layer.weight_quant.is_quant_enabled:
-            continue
+        if not layer.weight_quant.is_quant_enabled or "bit_width" not in layer.weight_quant.quant_injector:
+            continue  # float weights, or binary ones: of one size, with nothing to solve for
         if bias_is_budgeted(layer):
             integer_biases[name] = int(layer.bias_quant.quant_injector.bit_width)
         sites[name] = Site(name, None, False, False)
         for proxy in (layer.weight_quant, layer.bias_quant):
             proxy.disable_quant = True
+    if not sites:
+        raise ModelError(
+            "found no layer with integer weights of several sizes",
+            where=f"model {type(model).__name__}",
+            expected="layers whose weights are quantized to 2 bits or more",
+        )
     return Network(model, sites, (), native=True, integer_biases=integer_biases)
 
 

@@ -1,8 +1,14 @@
-"""ONNX operators without weights, as torch computes them; each takes the node's inputs and attributes."""
+"""ONNX operators without weights, as torch computes them; each takes the node's inputs and attributes.
+
+Beside its own attributes a node has two more: the version of the operators that its file asks for, and how many outputs
+it has, for some operators mean something else by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from math import prod
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -12,7 +18,10 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-__all__ = ["OPERATORS", "Function"]
+__all__ = ["OPERATORS", "OPSET", "OUTPUTS", "Function"]
+
+OPSET: Final = "opset of the file"
+OUTPUTS: Final = "number of outputs"
 
 Values: TypeAlias = Sequence[Any]  # tensors, None where an optional input is absent
 Attributes: TypeAlias = Mapping[str, Any]
@@ -37,9 +46,16 @@ def _binary(function: Callable[[Any, Any], Any]) -> Operator:
     return lambda x, a: function(x[0], x[1])
 
 
+def _folded(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
+    return lambda x, a: reduce(function, x)
+
+
 def _reduce(function: Callable[[Tensor, list[int], bool], Tensor]) -> Operator:
     def compute(x: Values, a: Attributes) -> Tensor:
-        axes = _axes(x, a) or list(range(x[0].dim()))
+        axes = _axes(x, a)
+        if not axes and a.get("noop_with_empty_axes"):
+            return x[0]  # type: ignore[no-any-return]
+        axes = axes or list(range(x[0].dim()))
         return function(x[0], axes, bool(a.get("keepdims", 1)))
 
     return compute
@@ -52,7 +68,7 @@ def _divide(x: Tensor, y: Tensor) -> Tensor:
 def _reshape(x: Values, a: Attributes) -> Tensor:
     shape = _ints(x[1])
     sizes = [x[0].shape[i] if size == 0 and not a.get("allowzero") else size for i, size in enumerate(shape)]
-    return x[0].reshape(sizes)  # type: ignore[no-any-return]
+    return x[0].reshape(tuple(sizes))  # type: ignore[no-any-return]
 
 
 def _squeeze(x: Values, a: Attributes) -> Tensor:
@@ -97,33 +113,57 @@ def _expand(x: Values, a: Attributes) -> Tensor:
 
 def _pad(x: Values, a: Attributes) -> Tensor:
     pads = _ints(a["pads"]) if "pads" in a else _ints(x[1])
-    axes = len(pads) // 2
-    ends = [side for axis in reversed(range(axes)) for side in (pads[axis], pads[axes + axis])]
+    axes, rank = len(pads) // 2, x[0].dim()
+    sides = {axis: (pads[axis], pads[axes + axis]) for axis in range(axes)}
+    if len(x) > 3 and x[3] is not None:
+        sides = {axis % rank: sides[place] for place, axis in enumerate(_ints(x[3]))}
+    ends = [side for axis in reversed(range(rank)) for side in sides.get(axis, (0, 0))]
     mode = a.get("mode", b"constant").decode()
     if mode == "constant":
         fill = float(x[2]) if len(x) > 2 and x[2] is not None else float(a.get("value", 0.0))
         return F.pad(x[0], ends, value=fill)
     while len(ends) > 2 and ends[-2:] == [0, 0]:
         ends = ends[:-2]
-    return F.pad(x[0], ends, mode={"reflect": "reflect", "edge": "replicate"}[mode])
+    return F.pad(x[0], ends, mode={"reflect": "reflect", "edge": "replicate", "wrap": "circular"}[mode])
 
 
 def _average_pool(x: Values, a: Attributes) -> Tensor:
     kernel = _ints(a["kernel_shape"])
     axes, pads = len(kernel), _ints(a.get("pads", [0] * 2 * len(kernel)))
+    ends = [side for axis in reversed(range(axes)) for side in (pads[axis], pads[axes + axis])]
     pool = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[axes]
-    return pool(x[0], kernel, _ints(a.get("strides", [1] * axes)), pads[:axes], bool(a.get("ceil_mode", 0)),
-                bool(a.get("count_include_pad", 0)))  # fmt: skip
+
+    steps, up, whole = _ints(a.get("strides", [1] * axes)), bool(a.get("ceil_mode")), bool(a.get("count_include_pad"))
+    if pads[:axes] == pads[axes:] and all(2 * pad <= size for pad, size in zip(pads, kernel, strict=False)):
+        return pool(x[0], kernel, steps, pads[:axes], up, whole)
+
+    def mean(y: Tensor) -> Tensor:
+        return pool(F.pad(y, ends), kernel, steps, 0, up)
+
+    found = mean(x[0])
+    return found if whole else found / mean(torch.ones_like(x[0]))  # each window's share that is no padding
 
 
-def _softmax(x: Values, a: Attributes) -> Tensor:
-    return x[0].softmax(a.get("axis", -1))  # type: ignore[no-any-return]
+def _softmax(function: Callable[[Tensor, int], Tensor]) -> Operator:
+    def compute(x: Values, a: Attributes) -> Tensor:
+        if a[OPSET] >= 13:
+            return function(x[0], a.get("axis", -1))
+        return function(_flatten(x, a), 1).reshape(x[0].shape)  # of all axes from that one on
+
+    return compute
+
+
+def _flatten(x: Values, a: Attributes) -> Tensor:
+    shape = x[0].shape
+    axis = a.get("axis", 1)
+    before = prod(shape[:axis])
+    return x[0].reshape(before, prod(shape) // max(before, 1))  # type: ignore[no-any-return]
 
 
 def _split(x: Values, a: Attributes) -> tuple[Tensor, ...]:
     sizes = _ints(a["split"]) if "split" in a else _ints(x[1]) if len(x) > 1 else []
     axis = a.get("axis", 0)
-    return tuple(x[0].split(sizes, axis) if sizes else x[0].chunk(a["num_outputs"], axis))
+    return tuple(x[0].split(sizes, axis) if sizes else x[0].chunk(a[OUTPUTS], axis))
 
 
 def _gather(x: Values, a: Attributes) -> Tensor:
@@ -136,12 +176,21 @@ def _gather(x: Values, a: Attributes) -> Tensor:
 
 def _layer_norm(x: Values, a: Attributes) -> Tensor:
     axis = a.get("axis", -1) % x[0].dim()
-    return F.layer_norm(x[0], x[0].shape[axis:], x[1], x[2] if len(x) > 2 else None, a.get("epsilon", 1e-5))
+    found = F.layer_norm(x[0], x[0].shape[axis:], eps=a.get("epsilon", 1e-5)) * x[1]
+    return found if len(x) < 3 or x[2] is None else found + x[2]  # type: ignore[no-any-return]
+
+
+def _gemm(x: Values, a: Attributes) -> Tensor:
+    left, right = x[0].T if a.get("transA") else x[0], x[1].T if a.get("transB") else x[1]
+    found = a.get("alpha", 1.0) * (left @ right)
+    return found if len(x) < 3 or x[2] is None else found + a.get("beta", 1.0) * x[2]  # type: ignore[no-any-return]
 
 
 def _clip(x: Values, a: Attributes) -> Tensor:
     low = x[1] if len(x) > 1 else a.get("min")
     high = x[2] if len(x) > 2 else a.get("max")
+    if low is None and high is None:
+        return x[0]  # type: ignore[no-any-return]
     return x[0].clamp(None if low is None else float(low), None if high is None else float(high))  # type: ignore[no-any-return]
 
 
@@ -173,19 +222,26 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Erf": _unary(torch.erf),
     "Exp": _unary(torch.exp),
     "Expand": _expand,
-    "Flatten": lambda x, a: x[0].flatten(a.get("axis", 1)),
+    "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": _gelu,
+    "Gemm": _gemm,
+    "GlobalAveragePool": lambda x, a: x[0].mean(tuple(range(2, x[0].dim())), keepdim=True),
     "GlobalMaxPool": lambda x, a: x[0].amax(tuple(range(2, x[0].dim())), keepdim=True),
     "Greater": _binary(torch.gt),
+    "GreaterOrEqual": _binary(torch.ge),
     "HardSigmoid": lambda x, a: (x[0] * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0, 1),
+    "InstanceNormalization": lambda x, a: F.instance_norm(x[0], weight=x[1], bias=x[2], eps=a.get("epsilon", 1e-5)),
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda x, a: F.leaky_relu(x[0], a.get("alpha", 0.01)),
     "Less": _binary(torch.lt),
+    "LessOrEqual": _binary(torch.le),
     "Log": _unary(torch.log),
+    "LogSoftmax": _softmax(lambda x, axis: x.log_softmax(axis)),
     "MatMul": _matmul,
-    "Max": _binary(torch.maximum),
-    "Min": _binary(torch.minimum),
+    "Max": _folded(torch.maximum),
+    "Mean": lambda x, a: reduce(torch.add, x) / len(x),
+    "Min": _folded(torch.minimum),
     "Mul": _binary(lambda x, y: x * y),
     "Neg": _unary(torch.neg),
     "Not": _unary(torch.logical_not),
@@ -200,17 +256,18 @@ OPERATORS: Final[dict[str, Operator]] = {
     "ReduceSum": _reduce(lambda x, axes, keep: x.sum(axes, keep)),
     "ReduceL2": _reduce(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
     "Reshape": _reshape,
-    "Shape": lambda x, a: torch.tensor(x[0].shape),
+    "Shape": lambda x, a: torch.tensor(x[0].shape[a.get("start", 0) : a.get("end")], dtype=torch.int64),
     "Sin": _unary(torch.sin),
     "Slice": _slice,
-    "Softmax": _softmax,
+    "Softmax": _softmax(lambda x, axis: x.softmax(axis)),
     "Softplus": _unary(F.softplus),
     "Split": _split,
     "Sqrt": _unary(torch.sqrt),
     "Squeeze": _squeeze,
     "Sub": _binary(lambda x, y: x - y),
+    "Sum": _folded(torch.add),
     "Tile": lambda x, a: x[0].repeat(_ints(x[1])),
-    "Transpose": lambda x, a: x[0].permute(_ints(a["perm"]) or list(reversed(range(x[0].dim())))),
+    "Transpose": lambda x, a: x[0].permute(_ints(a.get("perm")) or list(reversed(range(x[0].dim())))),
     "Unsqueeze": _unsqueeze,
     "Where": lambda x, a: torch.where(x[0], x[1], x[2]),
 }

@@ -15,7 +15,8 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from brevitas_a2q.errors import DataError, ModelError
+from brevitas_a2q.convert._order import first_and_last
+from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.ptq._activations import ActivationType, Sample, equalizers, fit, kinds_of, powers
 from brevitas_a2q.ptq._calibration import Calibration, call, mask_of
 from brevitas_a2q.ptq._config import PostTrainingConfig
@@ -205,6 +206,13 @@ class _Sequence:
         if site.shared and site.value in self.values and self.values[str(site.value)].bit_width in bits:
             as_it_is = self.values[str(site.value)]
             found = [kind for kind in found if kind.bit_width != as_it_is.bit_width] + [as_it_is]
+        if not found:
+            raise ConfigError(
+                "found activations of 1 bit only, and inputs that are negative, too",
+                where=f"layer {name}",
+                expected="2 bits or more",
+                remedy="add widths to activation_bit_widths, or let activations have a zero-point",
+            )
         return found
 
     def _equalizers(self, name: str, counted: Sequence[Tensor]) -> list[tuple[int, ...]]:
@@ -226,8 +234,8 @@ class _Sequence:
 def boundary_layers(network: Network, config: PostTrainingConfig) -> frozenset[str]:
     """The first and the last layer where they are not to be constrained, and those that rules skip."""
     names = list(network.sites)
-    ends = {names[0], names[-1]} if config.skip_first_and_last else set[str]()
-    ends = {name for name in ends if config.of_layer(name).get("skip") is not False}
+    ends = first_and_last(names, network.calls) if config.skip_first_and_last else frozenset[str]()
+    ends = frozenset(name for name in ends if config.of_layer(name).get("skip") is not False)
     return frozenset(ends | {name for name in names if config.of_layer(name).get("skip")})
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from brevitas_a2q.bounds import exact_range, required_bit_width
-from brevitas_a2q.errors import ConfigError, ModelError
+from brevitas_a2q.errors import A2QError, ConfigError, ModelError
 from brevitas_a2q.ptq._activations import ActivationType
 from brevitas_a2q.ptq._calibration import Batch, Calibration, call
 from brevitas_a2q.ptq._config import AUTO, PostTrainingConfig
@@ -81,7 +82,9 @@ class Task:
             ConfigError: A rule that matches no layer.
             ModelError: The model cannot be quantized, or does not run on the data.
         """
-        prepared = prepare(model, call(data.known[0]))
+        where = f"model {type(model).__name__}"
+        with _running(where):
+            prepared = prepare(model, call(data.known[0]))
         for rule in config.rules:
             if not any(rule.matches(name) for name in prepared.sites):
                 raise ConfigError(
@@ -91,15 +94,10 @@ class Task:
                 )
         reference = float_twin(prepared)
         batches, labels = evaluation or (data.held_out, None)
-        try:
+        with _running(where):
             judge = Judge.of(reference.model, batches, labels)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(
-                f"does not run on the calibration data ({error})",
-                where=f"model {type(model).__name__}",
-                expected="batches of its inputs",
-            ) from error
-        values = value_types(sample_values(reference, data, config), config)
+            samples = sample_values(reference, data, config)
+        values = value_types(samples, config)
         if journal is not None:
             journal.open(model, data, config)
         return cls(prepared, reference, data, config, values, judge, progress, journal)
@@ -195,6 +193,21 @@ class Task:
         config = self.config
         shared = config.scale == "tensor"
         return spec_of(network, solutions, self.values, tiles, shared_scale=shared, power_of_two=config.power_of_two)
+
+
+@contextmanager
+def _running(where: str) -> Iterator[None]:
+    """What a model's code raises on data that are not its own."""
+    try:
+        yield
+    except A2QError:
+        raise
+    except (RuntimeError, TypeError, ValueError, LookupError, AssertionError) as error:
+        raise ModelError(
+            f"does not run on the calibration data ({error})",
+            where=where,
+            expected="batches of its inputs, each of which may have another number of samples",
+        ) from error
 
 
 def _row(name: str, layer: Any, solution: LayerSolution, seconds: float) -> PostTrainingRow:

@@ -37,3 +37,9 @@ def test_of_a_pair_the_training_set_is_taken(tmp_path: Path, monkeypatch: pytest
     assert samples.shape == (12, 3)
     assert samples.max() <= 30
     assert len(samples[:, 0].unique()) == 12
+
+
+def test_batches_without_samples_are_left_out_and_sparse_ones_are_read() -> None:
+    x = torch.eye(10)
+    found = Calibration.of([x[:0], x[:5], x[5:].to_sparse()], held_out=0.2, batch_size=64)
+    assert torch.equal(torch.cat([args[0] for args, _ in (*found.known, *found.held_out)]), x)

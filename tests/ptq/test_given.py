@@ -7,9 +7,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerTensorFloat,
+    SignedBinaryWeightPerTensorConst,
+    Uint8ActPerTensorFloat,
+)
 from torch import nn
 
 from brevitas_a2q import LayerRule, certify, constrain_, quantize_post_training_
@@ -151,3 +158,28 @@ def test_a_run_of_a_model_in_half_precision_comes_back_in_it(tmp_path: Path) -> 
     assert saved.certificate.holds
     assert saved.file is not None
     assert torch.equal(again(data.half()), model(data.half()))
+
+
+def test_binary_weights_stay_and_alone_are_refused() -> None:
+    torch.manual_seed(0)
+
+    def network(*kinds: Any) -> nn.Module:
+        layers: list[nn.Module] = [qnn.QuantIdentity(Int8ActPerTensorFloat, return_quant_tensor=True)]
+        for kind in kinds:
+            layers += [
+                qnn.QuantLinear(8, 8, bias=True, weight_quant=kind),
+                qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True),
+            ]
+        model = nn.Sequential(*layers[:-1])
+        model(torch.randn(60, 8))
+        return model.eval()
+
+    binary = SignedBinaryWeightPerTensorConst
+    mixed = network(Int8WeightPerTensorFloat, binary, Int8WeightPerTensorFloat)
+    with torch.no_grad():
+        before = mixed[3].quant_weight().value.clone()
+        report = quantize_post_training_(mixed, torch.randn(60, 8), {"method": "projection"})
+        assert [row.name for row in report.rows] == ["1", "5"]
+        assert torch.equal(mixed[3].quant_weight().value, before)
+    with pytest.raises(ModelError, match="found no layer with integer weights of several sizes"):
+        quantize_post_training_(network(binary, binary), torch.randn(60, 8), {"method": "projection"})

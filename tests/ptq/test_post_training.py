@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from brevitas_a2q import LayerRule, PostTrainingConfig, certify, export_qonnx, quantize_post_training_
 from brevitas_a2q.bounds import accumulator_range, exact_range
-from brevitas_a2q.errors import DataError, ModelError
+from brevitas_a2q.errors import ConfigError, DataError, ModelError
 from brevitas_a2q.ptq import _task, restore_post_training_, save_post_training
 from brevitas_a2q.ptq._guarantee import guarantee
 from brevitas_a2q.ptq._held_out import check_output
@@ -315,3 +315,72 @@ def test_saved_and_restored(tmp_path: Path) -> None:
         assert torch.equal(again(x), model(x))
     with pytest.raises(DataError, match="another model"):
         restore_post_training_(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path)
+
+
+class Attending(nn.Module):
+    """Attention to itself, or to the network's input."""
+
+    def __init__(self, across: bool = False, **settings: Any) -> None:
+        super().__init__()
+        self.across = across
+        self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True, **settings)
+
+    def forward(self, x: Tensor) -> tuple[tuple[Tensor], None]:
+        h = self.first(x)
+        other = x if self.across else h
+        return (self.last(self.attention(h, other, other)[0]),), None
+
+
+@pytest.mark.parametrize("settings", [{}, {"bias": False}, {"add_bias_kv": True}, {"add_zero_attn": True}])
+def test_attention_of_every_setting(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model, x = Attending(**settings), torch.randn(40, 6, 8)
+    report = quantize_post_training_(model, x, PostTrainingConfig(accumulator_bit_width=14, **QUICK))
+    assert report.output_error < 0.05
+    # The first and last that run are those of 8 bits, whatever the order in which they are defined.
+    wide = {row.name for row in report.rows if row.accumulator_bit_width == 32}
+    assert wide == {"first", "last"}
+    assert all(row.required_bit_width <= row.accumulator_bit_width for row in report.rows)
+
+
+def test_weights_that_are_computed() -> None:
+    torch.manual_seed(0)
+    norms = nn.utils.parametrizations
+    middle = norms.weight_norm(nn.Linear(16, 16)), norms.spectral_norm(nn.Linear(16, 16))
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), middle[0], nn.ReLU(), middle[1], nn.ReLU(), nn.Linear(16, 4))
+    x = torch.randn(60, 8)
+    report = quantize_post_training_(model.eval(), x, PostTrainingConfig(accumulator_bit_width=14, **QUICK))
+    assert report.output_error < 0.05
+    assert _holds_in_integers(model, 14) == 32
+
+
+def test_networks_that_cannot_be_what_they_are_are_refused() -> None:
+    """A hook that layers of Brevitas would lose, attention across, lazy weights, a mask for one size of batches."""
+
+    def mlp() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    hooked = mlp()
+    hooked[2].register_forward_hook(lambda module, inputs, output: output * 2)
+    fixed = mlp()
+    fixed.register_forward_pre_hook(lambda module, inputs: (inputs[0] + torch.ones(40, 8),))
+    lazy = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
+    cases = [
+        (hooked, torch.randn(40, 8), "compute something else"),
+        (fixed, torch.randn(40, 8), "does not run on the calibration data"),
+        (Attending(across=True), torch.randn(40, 6, 8), "layer attention: found attention from one tensor to another"),
+        (lazy, torch.randn(40, 8), "parameter 0.weight: has no values yet"),
+    ]
+    for model, x, message in cases:
+        kinds = [type(module) for module in model.modules()]
+        with pytest.raises(ModelError, match=message):
+            quantize_post_training_(model.eval(), x, PostTrainingConfig(accumulator_bit_width=14, **QUICK))
+        assert [type(module) for module in model.modules()] == kinds
+
+
+def test_one_bit_activations_have_no_sign() -> None:
+    config = {"accumulator_bit_width": 8, "activation_bit_widths": (1,), "zero_point": False}
+    model = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 2))
+    with pytest.raises(ConfigError, match="layer 2: found activations of 1 bit only"):
+        quantize_post_training_(model, torch.randn(40, 4), config)
