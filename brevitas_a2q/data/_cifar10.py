@@ -88,13 +88,13 @@ def _from_npz(root: Path | None, name: str) -> dict[str, NDArray[Any]]:
     path = root if root is None or root.is_file() else find_npz(root, "cifar10*.npz")
     if path is None:
         file = "a file cifar10*.npz with x_train, y_train, x_test, y_test"
-        part = name != "cifar10"
+        subset = name != "cifar10"
         raise DataError(
             f"data set {name} not found",
             where="no --data-root" if root is None else f"--data-root {root}",
-            expected=file if part else f"torchvision's folder {_FOLDER}, or {file}",
+            expected=file if subset else f"torchvision's folder {_FOLDER}, or {file}",
             remedy="put one there, or take data set cifar10 for torchvision's folder"
-            if part
+            if subset
             else "get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there, "
             "or set the data option download: true",
         )
