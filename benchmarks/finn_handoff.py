@@ -3,7 +3,8 @@
 Needs an environment of its own, as ``finn_reports.py``; finn-plus has ``finn_plus.py``.
 
     brevitas-a2q handoff MODEL.onnx --finn-version main|dev --out DIR
-    brevitas-a2q estimate DIR/model.onnx --model finn-main|finn-dev --folding DIR/folding.json --json > OURS
+    brevitas-a2q estimate DIR/model.onnx --model finn-main|finn-dev --accumulator exact \\
+        --folding DIR/folding.json --json > OURS
     PYTHON_OF_FINN benchmarks/finn_handoff.py CHECKOUT DIR OURS
 
 prints a line of results/finn_handoff.md: nodes, and those that our parity mode says other LUTs or block RAMs of.
