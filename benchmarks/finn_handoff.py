@@ -3,7 +3,8 @@
 Needs an environment of its own, as ``finn_reports.py``; finn-plus has ``finn_plus.py``.
 
     brevitas-a2q handoff MODEL.onnx --finn-version main|dev --out DIR
-    brevitas-a2q estimate DIR/model.onnx --model finn-main|finn-dev --folding DIR/folding.json --json > OURS
+    brevitas-a2q estimate DIR/model.onnx --model finn-main|finn-dev --accumulator exact \\
+        --folding DIR/folding.json --json > OURS
     PYTHON_OF_FINN benchmarks/finn_handoff.py CHECKOUT DIR OURS
 
 prints a line of results/finn_handoff.md: nodes, and those that our parity mode says other LUTs or block RAMs of.
@@ -11,6 +12,7 @@ prints a line of results/finn_handoff.md: nodes, and those that our parity mode 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -29,12 +31,11 @@ STEPS = (
 
 
 def steps_of(build: str) -> list[Any]:
-    """FINN's steps up to the estimates, and the build file's own between them."""
+    """FINN's steps up to the estimates, and the folder's own between them."""
     import finn.builder.build_dataflow_steps as steps
 
-    head = "import finn.builder.build_dataflow_config as cfg\n"
-    names: dict[str, Any] = {"STEPS": list(STEPS)}
-    exec(build.partition(head)[2].partition("WHOLE =")[0], names)
+    sys.path.insert(0, str(Path.cwd()))
+    names: dict[str, Any] = {"STEPS": list(STEPS), "own_steps": importlib.import_module("own_steps")}
     exec("\n".join(line for line in build.splitlines() if line.startswith("STEPS.insert")), names)
     return [getattr(steps, step) if isinstance(step, str) else step for step in names["STEPS"]]
 

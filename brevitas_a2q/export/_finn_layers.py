@@ -1,4 +1,4 @@
-"""What FINN's streamlining and its conversion to hardware layers expect of the graph: rules FINN-10 to FINN-22.
+"""What FINN's streamlining and its conversion to hardware layers expect of the graph: rules FINN-10 to FINN-25.
 
 Read from FINN's ``main`` branch: ``transformation/streamline/reorder.py``,
 ``transformation/fpgadataflow/convert_to_hw_layers.py``, ``builder/build_dataflow_steps.py``; and from qonnx's
@@ -15,13 +15,14 @@ from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.quantizer import Truncation
 from brevitas_a2q.export._finn_quantizers import Finding, Rule, behind
 
-__all__ = ["LAYER_RULES"]
+__all__ = ["LAYER_RULES", "MENDED_RULES"]
 
 _CONVERTED: Final = (
     *("Quant", "BipolarQuant", "MultiThreshold", "Trunc", "Conv", "ConvTranspose", "MatMul"),
     *("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Reshape", "Transpose", "Identity", "Concat", "Upsample", "Pad", "TopK"),
 )
+_HAND_OVER: Final = "build it by a hand-over, whose own steps convert it"
 _QUANTIZERS: Final = ("Quant", "BipolarQuant", "MultiThreshold")
 
 
@@ -36,7 +37,7 @@ def batch_is_one(network: Network) -> Iterator[Finding]:
 def operators_are_known(network: Network) -> Iterator[Finding]:
     """FINN-11: every operator has a hardware layer, or is absorbed by one."""
     for node in network.nodes:
-        if node.op not in _CONVERTED:
+        if node.op not in _CONVERTED or node.attributes.get("reversed"):  # a constant minus, or by, the stream
             yield _finding(
                 "FINN-11", node, "no hardware layer", "replace it, or cut the graph there and run it on a CPU"
             )
@@ -94,7 +95,7 @@ def downsampling_is_square(network: Network) -> Iterator[Finding]:
 def pooling_does_not_overlap(network: Network) -> Iterator[Finding]:
     """FINN-16: max pooling has stride = kernel, no padding, and divides a side (``StreamingMaxPool``).
 
-    The build's default steps convert nothing else; overlapping windows need a custom step with ``InferPool``.
+    The build's default steps convert nothing else; a hand-over has a step with ``InferPool`` for overlapping windows.
     """
     for node in network.nodes:
         if node.op != "MaxPool":
@@ -103,9 +104,7 @@ def pooling_does_not_overlap(network: Network) -> Iterator[Finding]:
         image = network.tensors[node.inputs[0]].shape[2:]
         if kernel != strides or any(node.attributes.get("pads", ())):
             found = f"kernel {kernel}, strides {strides}, padding {node.attributes.get('pads')}"
-            yield _finding(
-                "FINN-16", node, found, "pool without overlap or padding, or add InferPool to the build's steps"
-            )
+            yield _finding("FINN-16", node, found, f"pool without overlap or padding, or {_HAND_OVER}")
         elif len(kernel) == 2 and 1 not in image and all(side % size for side, size in zip(image, kernel, strict=True)):
             yield _finding("FINN-16", node, f"kernel {kernel} on {image}", "choose a kernel that divides the image")
 
@@ -125,11 +124,15 @@ def averages_are_truncated(network: Network) -> Iterator[Finding]:
         truncation = users[0].attributes.get("quantizer") if len(users) == 1 else None
         square = len(kernel) == 2 and len({*kernel}) == 1 and len({*strides}) == 1
         if not square or any(node.attributes.get("pads", ())):
-            yield _finding("FINN-17", node, f"kernel {kernel}, strides {strides}", "use a square kernel, no padding")
-        if not isinstance(truncation, Truncation) or truncation.rounding_mode.upper() != "FLOOR":
             yield _finding(
-                "FINN-17", node, "no Trunc with rounding mode FLOOR behind it", "use brevitas.nn.TruncAvgPool2d, FLOOR"
+                "FINN-17",
+                node,
+                f"kernel {kernel}, strides {strides}",
+                f"use a square kernel, no padding, or {_HAND_OVER}",
             )
+        if not isinstance(truncation, Truncation) or truncation.rounding_mode.upper() != "FLOOR":
+            mend = f"use brevitas.nn.TruncAvgPool2d, FLOOR, or {_HAND_OVER}"
+            yield _finding("FINN-17", node, "no Trunc with rounding mode FLOOR behind it", mend)
 
 
 def residual_branches_agree(network: Network) -> Iterator[Finding]:
@@ -180,7 +183,7 @@ def images_pass_a_window(network: Network) -> Iterator[Finding]:
     convolutions = [node for node in network.nodes if node.op in ("Conv", "ConvTranspose")]
     if not convolutions or any(_has_window(node) for node in convolutions):
         return
-    remedy = "build it by a hand-over, whose build file has the step, or use a convolution of a larger kernel"
+    remedy = f"{_HAND_OVER}, or use a convolution of a larger kernel"
     for node in network.nodes:
         shape = network.tensors[node.inputs[0]].shape if node.inputs else ()
         flattens = node.op == "Reshape" and len(shape) == 4 and max(shape[2:]) > 1
@@ -188,6 +191,50 @@ def images_pass_a_window(network: Network) -> Iterator[Finding]:
             yield _finding("FINN-22", node, f"an image of {shape[2:]} that no window has read", remedy)
         elif node.op == "MaxPool":
             yield _finding("FINN-22", node, "a pool in a network without windows", remedy)
+
+
+def pools_stay_inside(network: Network) -> Iterator[Finding]:
+    """FINN-23: no window of a max pool reaches over the image's end (``ceil_mode``), which ``InferPool`` ignores."""
+    for node in network.nodes:
+        if node.op == "MaxPool" and node.attributes.get("ceil_mode"):
+            window = zip(network.tensors[node.inputs[0]].shape[2:], *_window(node), strict=True)
+            if any((size + padded - kernel) % stride for size, kernel, stride, padded in window):
+                yield _finding("FINN-23", node, "windows that reach over the image", "pool without ceil_mode, or pad")
+
+
+def transposed_convolutions_are_padded_evenly(network: Network) -> Iterator[Finding]:
+    """FINN-24: a transposed convolution is cropped alike on all sides (``InferPixelPaddingDeconv``)."""
+    for node in network.nodes:
+        if node.op != "ConvTranspose":
+            continue
+        reach = [
+            d * (k - 1) for d, k in zip(node.attributes["dilations"], node.attributes["kernel_shape"], strict=True)
+        ]
+        left = {r - p for r, p in zip(2 * reach, node.attributes["pads"], strict=True)}
+        if len(left) > 1 or min(left) < 0 or any(node.attributes.get("output_padding", ())):
+            found = f"kernel {node.attributes['kernel_shape']}, padding {node.attributes['pads']}"
+            found += f", output padding {node.attributes.get('output_padding', (0, 0))}"
+            yield _finding("FINN-24", node, found, "use a square kernel, equal padding, and no output padding")
+
+
+def outputs_are_ends(network: Network) -> Iterator[Finding]:
+    """FINN-25: the network has one output, and nothing in it reads that (``MoveOpPastFork``)."""
+    outputs = [name for name in network.outputs if network.producer(name) is not None]  # the others are constants
+    for name in outputs:
+        readers = ", ".join(node.name for node in network.consumers(name))
+        found = f"read by {readers}" if readers else f"one of {len(outputs)} outputs"
+        if readers or len(outputs) > 1:
+            yield Finding("FINN-25", name, "output", found, "cut the network there, or leave one output at its end")
+
+
+def _window(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Kernel, strides, and pixels of padding along each axis."""
+    kernel, pads = node.attributes["kernel_shape"], node.attributes["pads"]
+    return (
+        kernel,
+        node.attributes["strides"],
+        tuple(map(sum, zip(pads[: len(kernel)], pads[len(kernel) :], strict=True))),
+    )
 
 
 def _has_window(node: Node) -> bool:
@@ -208,7 +255,12 @@ LAYER_RULES: Final[tuple[Rule, ...]] = (
     concatenated_scales_agree,
     layers_have_weights,
     images_pass_a_window,
+    pools_stay_inside,
+    transposed_convolutions_are_padded_evenly,
+    outputs_are_ends,
 )
+MENDED_RULES: Final[tuple[Rule, ...]] = (pooling_does_not_overlap, averages_are_truncated, images_pass_a_window)
+"""What the steps of a hand-over make up for, as they do for ``FINN-02``."""
 
 
 def _finding(rule: str, node: Node, found: str, mend: str) -> Finding:

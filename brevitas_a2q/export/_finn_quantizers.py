@@ -14,7 +14,7 @@ from brevitas_a2q._ir.network import Network, Node
 from brevitas_a2q._ir.quantizer import Quantizer
 from brevitas_a2q.hw._finn.rules import Finding
 
-__all__ = ["QUANTIZER_RULES", "Finding", "Rule", "behind"]
+__all__ = ["QUANTIZER_RULES", "Finding", "Rule", "behind", "identity_is_signed"]
 
 _MAX_THRESHOLD_BITS: Final = 8  # default of max_multithreshold_bit_width in FINN's build configuration
 
@@ -42,8 +42,8 @@ def identity_is_signed(network: Network) -> Iterator[Finding]:
                 "FINN-02",
                 node,
                 f"an unsigned quantizer {where}",
-                "use a signed one there (QuantIdentity with Int8ActPerTensorFloat), or, at the input, drop the "
-                "quantizer and set the input's data type to the integers that the accelerator receives",
+                "use a signed one there (QuantIdentity with Int8ActPerTensorFloat), or build it by a hand-over, whose "
+                "own steps put a ReLU in front; at the input, a data type of its integers does without a quantizer",
             )
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from brevitas_a2q._files import refuse_others_files, write_atomically
 from brevitas_a2q._ir.quantizer import Quantizer
 from brevitas_a2q._ir.reader import read_network
 from brevitas_a2q.errors import ExportError
+from brevitas_a2q.export._check_finn import refuse_unbuildable
+from brevitas_a2q.export._finn_build import FinnName, build_files
 from brevitas_a2q.hw._build_options import BuildOptions
-from brevitas_a2q.hw._devices import boards, find_part
+from brevitas_a2q.hw._devices import find_part
 from brevitas_a2q.hw._estimation import Estimate, estimate_graph
 from brevitas_a2q.hw._finn.folding_file import in_hls, with_input_quantizer
 from brevitas_a2q.hw._finn.lowering import lowered
@@ -29,113 +31,12 @@ from brevitas_a2q.hw._finn.mapping import finn_layers
 from brevitas_a2q.hw._finn.network import named
 from brevitas_a2q.hw._folding_result import fold_graph, folding_json
 from brevitas_a2q.hw._frontend import read_graph
-from brevitas_a2q.hw._ir import DuplicateStreams, Folding, Graph, SlidingWindow, Vvau
+from brevitas_a2q.hw._ir import Folding, Graph
 from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnName", "Handoff", "write_handoff"]
 
-FinnName: TypeAlias = Literal["main", "dev", "plus"]
 _SEED: Final = 0
-
-_SCRIPT: Final = '''"""Builds this folder with FINN: estimates by default, everything with --bitfile."""
-
-import sys
-
-import finn.builder.build_dataflow as build
-import finn.builder.build_dataflow_config as cfg
-{own}
-WHOLE = "--bitfile" in sys.argv
-STEPS = list(cfg.default_build_dataflow_steps if WHOLE else cfg.estimate_only_dataflow_steps)
-{inserted}OUTPUTS = cfg.DataflowOutputType
-CHECKS = cfg.VerificationStepType
-
-config = cfg.DataflowBuildConfig(
-    output_dir="build",
-    steps=STEPS,
-    generate_outputs=[OUTPUTS.ESTIMATE_REPORTS]
-    + ([OUTPUTS.STITCHED_IP, OUTPUTS.BITFILE, OUTPUTS.PYNQ_DRIVER, OUTPUTS.DEPLOYMENT_PACKAGE] if WHOLE else []),
-    verify_steps=[CHECKS.QONNX_TO_FINN_PYTHON, CHECKS.TIDY_UP_PYTHON, CHECKS.STREAMLINED_PYTHON],
-    shell_flow_type=cfg.ShellFlowType.{shell},
-{settings}
-)
-sys.exit(build.build_dataflow_cfg("model.onnx", config))
-'''
-
-# Boards that every FINN knows, by our names (``finn/util/basic.py``); others are given as their parts.
-_BOARDS: Final[Mapping[str, str]] = {
-    **{name: name for name in ("Ultra96", "Ultra96-V2", "Pynq-Z1", "Pynq-Z2", "ZCU102", "ZCU104", "ZCU111")},
-    **{name: name for name in ("RFSoC2x2", "RFSoC4x2", "U50", "U200", "U250", "U280", "U55C")},
-    "KV260": "KV260_SOM",
-}
-
-# What FINN's own steps leave to the processor, in the middle of the accelerator.
-_DEPTHWISE: Final = '''def step_depthwise(model, config):
-    """Depthwise convolutions, which this FINN's own steps do not convert."""
-    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
-
-    if config.standalone_thresholds:
-        model = model.transform(to_hw.InferThresholdingLayer())
-    return model.transform(to_hw.InferVectorVectorActivation())
-'''
-_IMAGES: Final = '''def step_images(model, config):
-    """Images that no window reads: FINN's own steps convert neither their pools nor what flattens them."""
-    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
-    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
-    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes
-    from qonnx.transformation.general import GiveUniqueNodeNames
-
-    if hasattr(to_hw, "InferStreamingMaxPool"):
-        model = model.transform(to_hw.InferStreamingMaxPool())
-    for transformation in (RemoveCNVtoFCFlatten(), AbsorbConsecutiveTransposes(), GiveUniqueNodeNames()):
-        model = model.transform(transformation)
-    return model
-'''
-
-_BRANCHES: Final = '''def step_forks(model, config):
-    """Scales past branches and sums, until they meet the thresholds that absorb them."""
-    from finn.transformation.streamline import Streamline, reorder
-
-    names = ("MoveLinearPastFork", "MoveLinearPastEltwiseAdd", "MoveMulPastJoinAdd", "MoveAddPastJoinAdd")
-    moved = (getattr(reorder, name)() for name in names if hasattr(reorder, name))  # not every FINN has all
-    return _settled(model, (Streamline(), *moved))
-
-
-def step_joins(model, config):
-    """Transpositions past branches and sums, until they meet; thresholds of the integers that arrive."""
-    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes, AbsorbTransposeIntoMultiThreshold
-    from finn.transformation.streamline.reorder import MoveTransposePastFork, MoveTransposePastJoinAdd
-    from finn.transformation.streamline.round_thresholds import RoundAndClipThresholds
-    from qonnx.transformation.infer_data_layouts import InferDataLayouts
-
-    moved = (MoveTransposePastFork(), MoveTransposePastJoinAdd())
-    model = _settled(model, (AbsorbTransposeIntoMultiThreshold(), AbsorbConsecutiveTransposes(), *moved))
-    return model.transform(RoundAndClipThresholds()).transform(InferDataLayouts())
-
-
-def _settled(model, transformations):
-    """All of them again and again, until they change nothing."""
-    before = None
-    while model.model.SerializeToString() != before:
-        before = model.model.SerializeToString()
-        for transformation in transformations:
-            model = model.transform(transformation)
-    return model
-'''
-
-_STREAMS: Final = '''def step_streams(model, config):
-    """Sums and copies of streams, and pools of images that are read by them: this FINN's own steps convert none."""
-    from finn.transformation.fpgadataflow import convert_to_hw_layers as to_hw
-    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
-    from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes
-    from finn.transformation.streamline.reorder import MakeMaxPoolNHWC
-    from qonnx.transformation.general import GiveUniqueNodeNames
-
-    pools = (MakeMaxPoolNHWC(), to_hw.InferStreamingMaxPool(), to_hw.InferPool(), to_hw.InferConvInpGen())
-    streams = (to_hw.InferAddStreamsLayer(), *pools, to_hw.InferDuplicateStreamsLayer())
-    for transformation in (*streams, RemoveCNVtoFCFlatten(), AbsorbConsecutiveTransposes(), GiveUniqueNodeNames()):
-        model = model.transform(transformation)
-    return model
-'''
 
 _README: Final = """# {name} for FINN {version}
 
@@ -148,21 +49,20 @@ _README: Final = """# {name} for FINN {version}
 | `folding.json` | PE, SIMD, memory styles and FIFO depths of every node: the design that was estimated |
 | `specialize_layers.json` | which matrix units are in HLS |
 | `{build}` | the build: steps, part, clock, options |
+| `own_steps.py` | steps that it adds to FINN's: branches, averages, padding, and what FINN has units for and no step |
 | `input.npy`, `expected_output.npy` | an input (seed {seed}) and what the network computes of it, for verification |
 | `estimate.json` | our estimate of the same design |
 
 {start}
 
-The names in `folding.json` are those that FINN {version} gives its nodes after the steps of the build file. A network
-that needs further streamlining steps (transposed convolutions, averages over an image that are quantized by layers of
-their own) needs them there too: run the estimates and compare the node names in
-`build/report/estimate_layer_resources.json` with `folding.json`.{notes}
+The names in `folding.json` are those that FINN {version} gives its nodes after the steps of the build file, as
+`build/report/estimate_layer_resources.json` lists them.{notes}
 """
 _START: Final[Mapping[str, str]] = {
     "main": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream.",
     "dev": "In FINN's container: `python build.py` for the estimates, `python build.py --bitfile` for a bitstream."
     " This FINN keeps the quantizer of the input (`Thresholding_rtl_0`) and the factor of the outputs"
-    " (`ElementwiseMul_hls_0`) as nodes, which the estimate leaves out.",
+    " (`ElementwiseMul_hls_0`; `ElementwiseAdd_hls_0` of a bias) as nodes, which the estimate leaves out.",
     "plus": "With finn-plus 1.6: `finn build build.yaml model.onnx`. It keeps the quantizer of the input"
     " (`Thresholding_rtl_0`) and the factor of the outputs (`ElementwiseMul_hls_0`) as nodes, which the estimate"
     " leaves out.",
@@ -172,7 +72,7 @@ _START: Final[Mapping[str, str]] = {
 _MARK: Final = "folding.json"  # the first file of a folder
 _WRITTEN: Final = (
     *(_MARK, "specialize_layers.json", "estimate.json", "README.md"),
-    *("model.onnx", "input.npy", "expected_output.npy", "branches.py"),
+    *("model.onnx", "input.npy", "expected_output.npy", "own_steps.py"),
 )
 
 
@@ -222,6 +122,7 @@ def write_handoff(
     options = build or BuildOptions("main" if finn_version == "main" else "dev", target="finn")
     chosen = find_part(part)
     graph = lowered(read_graph(path, standalone_thresholds=options.standalone_thresholds), options.finn_version)
+    refuse_unbuildable(path, graph, options.finn_version)
     if foldings is None:
         found = fold_graph(
             graph, chosen, target_fps, target_fps is None, clock_mhz, accumulator, None, options
@@ -235,7 +136,7 @@ def write_handoff(
         "folding.json": _json(entries),
         "specialize_layers.json": _json(_preferences(graph, found.foldings, options)),
         "estimate.json": _json(found.to_json()),
-        **_build_file(finn_version, part, clock_mhz, options, graph),
+        **build_files(finn_version, part, clock_mhz, options, graph),
     }
     contents["README.md"] = _readme(found, finn_version, name)
     given, expected, model = _verification(Path(path))
@@ -274,52 +175,6 @@ def _preferences(graph: Graph, foldings: Mapping[str, Folding], options: BuildOp
     matrices = [layer for layer in layers if layer.weights is not None]
     styles = {layer.name: "hls" if layer.source in preferred else "rtl" for layer in matrices}
     return {"Defaults": {}, **{name: {"preferred_impl_style": style} for name, style in styles.items()}}
-
-
-def _build_file(
-    version: FinnName, part: str, clock_mhz: float, options: BuildOptions, graph: Graph
-) -> dict[str, str | bytes]:
-    board = {name.lower(): name for name in boards()}.get(part.lower(), "")
-    forks = any(isinstance(unit, DuplicateStreams) for unit in graph.units)
-    on_board = _BOARDS.get(board, "")
-    settings: dict[str, Any] = {
-        "synth_clk_period_ns": 1e3 / clock_mhz,
-        **({"board": on_board} if on_board else {"fpga_part": boards().get(board, part)}),
-        "folding_config_file": "folding.json",
-        "specialize_layers_config_file": "specialize_layers.json",
-        "standalone_thresholds": options.standalone_thresholds,
-        "auto_fifo_depths": False,
-        "verify_input_npy": "input.npy",
-        "verify_expected_output_npy": "expected_output.npy",
-    }
-    if version == "plus":
-        import yaml
-
-        settings |= {"output_dir": "build", "generate_outputs": ["estimate_reports", "stitched_ip"]}
-        settings |= {"verify_steps": ["finn_onnx_python", "initial_python", "streamlined_python"]}
-        if not forks:
-            return {"build.yaml": yaml.safe_dump(settings, sort_keys=False)}
-        settings["inject_steps_before"] = {"step_streamline": ["branches.step_forks"]}
-        settings["inject_steps_after"] = {"step_streamline": ["branches.step_joins"]}
-        return {"build.yaml": yaml.safe_dump(settings, sort_keys=False), "branches.py": _BRANCHES}
-    shell = "VITIS_ALVEO" if on_board.startswith("U") and on_board[1:3].isdigit() else "VIVADO_ZYNQ"
-    text = "\n".join(f"    {name}={value!r}," for name, value in settings.items())
-    own, inserted = [], ""
-    if forks:
-        own.append(_BRANCHES)
-        inserted += 'STEPS.insert(STEPS.index("step_streamline"), step_forks)\n'
-        inserted += 'STEPS.insert(STEPS.index("step_streamline") + 1, step_joins)\n'
-    if forks and version == "main":
-        own.append(_STREAMS)
-        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw") + 1, step_streams)\n'
-    if version == "main" and any(isinstance(unit, Vvau) for unit in graph.units):
-        own.append(_DEPTHWISE)
-        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw"), step_depthwise)\n'
-    if graph.input.pixels > 1 and not any(isinstance(unit, SlidingWindow) for unit in graph.units):
-        own.append(_IMAGES)
-        inserted += 'STEPS.insert(STEPS.index("step_convert_to_hw") + 1, step_images)\n'
-    functions = "".join(f"\n\n{function}" for function in own) + "\n" * bool(own)
-    return {"build.py": _SCRIPT.format(shell=shell, settings=text, own=functions, inserted=inserted)}
 
 
 def _readme(found: Estimate, version: FinnName, build: str) -> str:

@@ -41,6 +41,7 @@ from brevitas_a2q.hw._target import DEFAULT_CLOCK_MHZ
 
 __all__ = ["FinnEstimate", "FinnOptions", "finn_estimate", "specialized"]
 
+_WHOLE_PIXEL: Final = ("UpsampleNearestNeighbour", "StreamingConcat")  # whose SIMD is no choice of ours
 _UNLIMITED_CYCLES: Final = 1 << 62  # without a target every node keeps the least parallelism
 
 
@@ -106,7 +107,7 @@ def _folding(layer: FinnLayer) -> Folding:
     get = layer.attributes.get
     return Folding(
         pe=get("PE", 1),
-        simd=get("SIMD", 1),
+        simd=1 if layer.op_type.startswith(_WHOLE_PIXEL) else get("SIMD", 1),
         compute=get("resType", "auto"),
         ram_style=get("ram_style", "auto"),
         ram_style_thresholds=get("ram_style_thresholds", "auto"),
@@ -126,11 +127,9 @@ def _folded(layers: Sequence[FinnLayer], graph: Graph, foldings: Mapping[str, Fo
             done.append(_as_wide_as_its_reader(layer, graph, foldings))
             continue
         folding = foldings[layer.source]
-        given: dict[str, int | str] = {
-            "PE": folding.pe,
-            "SIMD": folding.simd,
-            "parallel_window": int(folding.parallel_window),
-        }
+        given: dict[str, int | str] = {"PE": folding.pe, "parallel_window": int(folding.parallel_window)}
+        if not graph[layer.source].whole_pixel:
+            given["SIMD"] = folding.simd
         if layer.op_type.startswith(("MVAU", "VVAU", "ConvolutionInputGenerator")):
             given |= {"ram_style": folding.ram_style, "ram_style_thresholds": folding.ram_style_thresholds}
             given |= {"resType": folding.compute if folding.compute != "unrolled" else "auto"}

@@ -67,6 +67,8 @@ def finn_folding(
 def _attributes(layer: FinnLayer, unit: Unit, folding: Folding) -> dict[str, Any]:
     op = layer.op_type
     written: dict[str, Any] = {"PE": folding.pe, "SIMD": folding.simd}
+    if unit.whole_pixel and "SIMD" in layer.attributes:
+        written["SIMD"] = layer.attributes["SIMD"]
     if op.startswith("Thresholding"):
         style = folding.ram_style_thresholds
         if op.endswith("rtl") and style != "auto":

@@ -210,7 +210,7 @@ def finn_nodes(
     """
     other: Version = "dev" if version == "main" else "main"
     best: tuple[FinnLayer, ...] = ()
-    most = -1
+    least = (len(entries) + 1, 0)
     for branch, standalone in product((version, other), (False, True)):
         options = FinnOptions(standalone_thresholds=standalone)
         try:
@@ -218,9 +218,11 @@ def finn_nodes(
             layers = specialized(graph, part, branch, options, _listed_in_hls(entries, natural))
         except ConfigError:
             continue
-        known = sum(layer.name in entries for layer in layers)
-        if known > most:
-            best, most = layers, known
+        names = {layer.name for layer in layers}
+        listed = set(_of_units(dict(entries), layers))
+        found = (len(listed - names), len(names - listed))  # what the file names in vain, then what it leaves out
+        if found < least:
+            best, least = layers, found
     return best
 
 
@@ -271,6 +273,14 @@ def _changed(path: Path, layer: FinnLayer, graph: Graph, folding: Folding, attri
     for attribute, value in attributes.items():
         if attribute == "PE" and isinstance(unit, MaxPool) and value == unit.channels:
             continue  # all channels in a word, as ours always has them
+        if attribute == "SIMD" and unit.whole_pixel:
+            if value != layer.attributes[attribute]:
+                raise FoldingError(
+                    f"found SIMD = {value!r}",
+                    where=where,
+                    expected=f"{layer.attributes[attribute]}, the widest word, as these units are estimated",
+                )
+            continue
         if attribute in ("PE", "SIMD"):
             changes[attribute.lower()] = _positive(where, attribute, value)
         elif attribute in ("ram_style", "ram_style_thresholds"):

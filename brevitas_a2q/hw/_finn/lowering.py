@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import gcd
 from typing import Any
 
 from brevitas_a2q.hw._finn.unit import Version
-from brevitas_a2q.hw._ir import DownSampler, Graph, MaxPool, Pool, SlidingWindow, Unit
+from brevitas_a2q.hw._ir import Concat, DownSampler, Graph, MaxPool, Pool, SlidingWindow, Unit
 
 __all__ = ["lowered"]
 
@@ -15,7 +16,8 @@ __all__ = ["lowered"]
 def lowered(graph: Graph, version: Version) -> Graph:
     """The graph in kinds of this branch: dev has no streaming max pool and no subsampler.
 
-    A max pool becomes a depthwise window and a Pool, a subsampler a window of one pixel.
+    A max pool becomes a depthwise window and a Pool, a subsampler a window of one pixel; a concatenation
+    takes its inputs one behind the other, in words that divide the channels of each.
     """
     if version == "main":
         return graph
@@ -30,6 +32,8 @@ def _of_dev(unit: Unit) -> Iterator[Unit]:
         yield Pool(**common, output_dim=unit.pooled_dim, kernel=unit.kernel, function="max")
     elif isinstance(unit, DownSampler):
         yield _window(unit, unit.name, unit.sampled_dim, (1, 1), unit.stride, depthwise=False)
+    elif isinstance(unit, Concat):
+        yield replace(unit, word=gcd(*unit.input_channels))
     else:
         yield unit
 

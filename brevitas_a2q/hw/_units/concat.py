@@ -16,15 +16,23 @@ __all__ = ["Concat"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concat(Unit):
-    """Channel concatenation; ``input_channels`` in input order."""
+    """Channel concatenation; ``input_channels`` in input order.
+
+    Args:
+        word: Elements that it moves at a time, as many of each input; 0 for all channels of all inputs at once.
+    """
 
     kind: ClassVar[str] = "Concat"
     in_hls: ClassVar[bool] = True
     whole_pixel: ClassVar[bool] = True
     input_channels: tuple[int, ...]
+    word: int = 0
 
     def input_elements(self, folding: Folding, port: int = 0) -> int:
-        return self.input_channels[port]
+        return self.word or self.input_channels[port]
+
+    def output_elements(self, folding: Folding) -> int:
+        return self.word or self.channels
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -36,7 +44,12 @@ class Concat(Unit):
         if version == "main":
             return [("StreamingConcat", {**found, "ElemsPerStream": channels, "inputDataType": kind})]
         types = [kind] * len(channels)
-        return [("StreamingConcat", {**found, "SIMD": 1, "ChannelsPerStream": channels, "inputDataTypes": types})]
+        return [
+            (
+                "StreamingConcat",
+                {**found, "SIMD": self.word or 1, "ChannelsPerStream": channels, "inputDataTypes": types},
+            )
+        ]
 
     def bill(self, folding: Folding, part: Part) -> Bill:
         """All inputs at once, as wide as their channels: wires, and two functions of handshake that see every input.
