@@ -52,7 +52,7 @@ constrain_(model, A2QConfig(accumulator_bit_width=14))
 model(images)
 model.eval()
 assert certify(model, images).holds
-export_qonnx(model, images, FILE)
+export_qonnx(model, images[:1], FILE)
 assert certify(FILE).holds
 assert hw.estimate(FILE, part="xc7z020", target_fps=10).total.lut > 0
 assert set(sys.modules).isdisjoint({extras!r})
@@ -158,7 +158,7 @@ def test_finns_front_door_needs_qonnx_and_no_torch(exported: tuple[Path, str], t
     commands = [["check-finn", file], ["handoff", file, *part, "--out", str(tmp_path / "finn")]]
     absent = set(TORCH) - {"qonnx", "onnxruntime"}
     said = without((*EXTRA_OF, *absent), FILES.format(commands=commands)).split()
-    assert said in (["check-finn", status, "handoff", "0"] for status in "01")  # 1: FINN would refuse something
+    assert said == ["check-finn", "0", "handoff", "0"]
 
 
 @pytest.mark.parametrize("arguments", [["check-finn", "FILE"], ["simulate", "FILE", "--inputs", "x.npz"], ["train"]])

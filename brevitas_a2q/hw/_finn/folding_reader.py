@@ -210,7 +210,7 @@ def finn_nodes(
     """
     other: Version = "dev" if version == "main" else "main"
     best: tuple[FinnLayer, ...] = ()
-    least = (len(entries) + 1, 0)
+    least = (len(entries) + 1, False, 0)  # names in vain; whether some are left out; how many are known
     for branch, standalone in product((version, other), (False, True)):
         options = FinnOptions(standalone_thresholds=standalone)
         try:
@@ -220,7 +220,7 @@ def finn_nodes(
             continue
         names = {layer.name for layer in layers}
         listed = set(_of_units(dict(entries), layers))
-        found = (len(listed - names), len(names - listed))  # what the file names in vain, then what it leaves out
+        found = len(listed - names), bool(names - listed), -len(names.intersection(entries))
         if found < least:
             best, least = layers, found
     return best
