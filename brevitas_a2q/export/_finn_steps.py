@@ -180,7 +180,7 @@ def thresholds_before_flattening(model: Any) -> None:
 def images_as_units(model: Any) -> Any:
     """Averages of integers as their sums, and zeros around an image, in units that no step of FINN's own makes of them.
 
-    The divisor of an average moves into the thresholds behind, exactly, or into a factor: FINN has units for the sum
+    The divisor of an average moves into the thresholds behind, or into a factor: FINN has units for the sum
     over an image (``GlobalAccPool``) and over a window (``Pool``), for no average.
     """
     makers = {"Pad": _padding, "MaxPool": _maximum, **dict.fromkeys(("AveragePool", *_MEANS), _sum)}

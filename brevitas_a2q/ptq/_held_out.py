@@ -110,14 +110,12 @@ def check_output(model: nn.Module, batch: Batch, expected: Any) -> None:
     Raises:
         ModelError: It gives something else.
     """
-    drift = _drift(_first(expected), outputs(model, [batch])[0])
-    if not drift <= _MOST_DRIFT:
-        raise ModelError(
-            f"the finished model's output differs from that of the layers it was made of (relative error {drift:.3g})",
-            where="post-training quantization",
-            expected="the same output",
-            remedy="the model may behave differently from call to call, or change its layers",
-        )
+    _require_same(
+        _first(expected),
+        outputs(model, [batch])[0],
+        "the finished model's output differs from that of the layers it was made of",
+        "the model may behave differently from call to call, or change its layers",
+    )
 
 
 def check_twin(expected: Any, found: Any) -> None:
@@ -131,13 +129,23 @@ def check_twin(expected: Any, found: Any) -> None:
         ModelError: It gives something else.
     """
     wanted = _first(expected)
-    drift = _drift(wanted, _first(found)) if bool(torch.isfinite(wanted).all()) else 0.0
+    if bool(torch.isfinite(wanted).all()):
+        _require_same(
+            wanted,
+            _first(found),
+            "its layers compute something else when they are replaced by Brevitas'",
+            "remove what changes single layers, such as hooks, or write it into the model's forward",
+        )
+
+
+def _require_same(wanted: Tensor, found: Tensor, otherwise: str, remedy: str) -> None:
+    drift = _drift(wanted, found)
     if not drift <= _MOST_DRIFT:
         raise ModelError(
-            f"its layers compute something else when they are replaced by Brevitas' (relative error {drift:.3g})",
+            f"{otherwise} (relative error {drift:.3g})",
             where="post-training quantization",
             expected="the same output",
-            remedy="remove what changes single layers, such as hooks, or write it into the model's forward",
+            remedy=remedy,
         )
 
 
